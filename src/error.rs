@@ -1,0 +1,205 @@
+//! The one error of the crate, told apart by what the caller can do about it.
+//!
+//! Imports `std` only. Bytes from disk end here as [`Error::Corruption`], never as a panic.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sync::Arc;
+
+/// What every fallible call of the crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed, grouped by consequence.
+///
+/// Cheap to clone: an error that stops the writer is shown to every later writer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation. Nothing that was acknowledged is lost.
+    Io {
+        /// What was attempted, as a verb: `open`, `read`, `write`, `sync`, …
+        op: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's own error.
+        source: Arc<io::Error>,
+    },
+    /// The disk (or a quota) is full. The call had no effect; reads go on, and writing resumes by
+    /// itself once space returns, without reopening.
+    StorageFull {
+        /// What was attempted.
+        op: &'static str,
+        /// The file that could not grow.
+        path: PathBuf,
+        /// The system's own error.
+        source: Arc<io::Error>,
+    },
+    /// Bytes on disk are not what was written. The file is left as it is.
+    Corruption {
+        /// The damaged file.
+        file: PathBuf,
+        /// Byte offset of the damaged structure in it.
+        offset: u64,
+        /// The structure that is damaged.
+        what: &'static str,
+        /// What a sound file would hold there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// The file is sound but of a kind that this version cannot use: a newer format, or not a file
+    /// of this engine at all. Nothing was changed.
+    UnsupportedFormat {
+        /// The file.
+        file: PathBuf,
+        /// Which property is not understood.
+        what: &'static str,
+        /// What this version understands.
+        expected: String,
+        /// What the file says.
+        got: String,
+    },
+    /// Another process, or another handle in this one, has the database open. Nothing was changed.
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// An argument is outside what the call accepts. Nothing was changed.
+    InvalidArgument {
+        /// Which rule it broke, with the bound and the value.
+        what: String,
+    },
+    /// The keyspace was dropped after the handle was made.
+    KeyspaceDropped {
+        /// Its name.
+        name: String,
+    },
+    /// Memtables are full and the disk does not keep up. The write had no effect; try it again.
+    Overloaded {
+        /// How long the call waited before it gave up, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The database was opened for reading only.
+    ReadOnly {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// An earlier failure left the state on disk unknown, so writing has stopped for good. Reads go
+    /// on; reopening recovers everything that was acknowledged as durable.
+    WriterStopped {
+        /// The failure that stopped it.
+        cause: Arc<Error>,
+    },
+    /// The database was closed.
+    Closed,
+}
+
+impl Error {
+    /// Wraps a system error, telling a full disk from the rest.
+    pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
+        let (path, source) = (path.to_path_buf(), Arc::new(source));
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::StorageFull { op, path, source }
+            }
+            _ => Self::Io { op, path, source },
+        }
+    }
+
+    /// Whether the same call may succeed later without reopening: a full disk that is freed, an
+    /// overload that passes.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::StorageFull { .. } | Self::Overloaded { .. } => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether bytes on disk are damaged.
+    #[must_use]
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Corruption { .. } => true,
+            Self::WriterStopped { cause } => cause.is_corruption(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { op, path, source } => {
+                write!(f, "could not {op} {}: {source}", path.display())?;
+                match source.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; check the owner and mode of the file and its directory")
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        f.write_str("; the file system is read-only: open with read_only(true)")
+                    }
+                    io::ErrorKind::NotADirectory => {
+                        f.write_str("; a database is a directory: name one, or a path not in use")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::StorageFull { op, path, source } => write!(
+                f,
+                "could not {op} {}: {source}; the call had no effect: free some space and try again",
+                path.display()
+            ),
+            Self::Corruption { file, offset, what, expected, got } => write!(
+                f,
+                "{} is damaged: {what} at byte {offset}: expected {expected}, got {got}; nothing \
+                 was changed: restore the file from a backup, or copy the directory before any repair",
+                file.display()
+            ),
+            Self::UnsupportedFormat { file, what, expected, got } => write!(
+                f,
+                "{} cannot be used by this version: {what}: expected {expected}, got {got}; nothing \
+                 was changed: open it with the version that wrote it, or a newer one",
+                file.display()
+            ),
+            Self::Locked { path } => write!(
+                f,
+                "the database is open elsewhere: {} is locked; close the other process or handle",
+                path.display()
+            ),
+            Self::InvalidArgument { what } => f.write_str(what),
+            Self::KeyspaceDropped { name } => {
+                write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
+            }
+            Self::Overloaded { waited_ms } => write!(
+                f,
+                "memtables are full and the disk does not keep up (waited {waited_ms} ms); the \
+                 write had no effect: try again, or write less"
+            ),
+            Self::ReadOnly { path } => {
+                write!(f, "{} was opened read-only; open it for writing", path.display())
+            }
+            Self::WriterStopped { cause } => write!(
+                f,
+                "writing has stopped, because an earlier call failed ({cause}); reads go on: \
+                 reopen the database to recover"
+            ),
+            Self::Closed => f.write_str("the database is closed; open it again"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::StorageFull { source, .. } => Some(source.as_ref()),
+            Self::WriterStopped { cause } => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Fixed-width little-endian integers and LEB128 varints, and a cursor that reads them from bytes
+//! that nobody has vouched for.
+
+use super::Malformed;
+
+/// The longest varint of a `u64`, in bytes.
+pub(crate) const VARINT_BYTES_MAX: usize = 10;
+
+/// Appends `value` as LEB128: seven bits a byte, low bits first, the high bit set on all but the last.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends `bytes` after their length as a varint.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads integers and byte strings off the front of a slice; every shortage is a [`Malformed`].
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes`, naming the structure `what` in errors.
+    pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { bytes, at: 0, what }
+    }
+
+    /// The offset of the next byte to read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// A complaint about the structure at the current offset.
+    pub(crate) fn malformed(
+        &self,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Malformed {
+        Malformed::new(self.at, self.what, expected, got)
+    }
+
+    /// The next `len` bytes.
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        if len > self.remaining() {
+            let (expected, got) = (format!("{len} more bytes"), self.remaining().to_string());
+            return Err(self.malformed(expected, got));
+        }
+        let taken = &self.bytes[self.at..self.at + len];
+        self.at += len;
+        Ok(taken)
+    }
+
+    /// The next `N` bytes as an array.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// The next varint; more than 64 bits, or a longer form than needed, is malformed.
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0_u64;
+        for (index, &byte) in self.bytes[self.at..].iter().take(VARINT_BYTES_MAX).enumerate() {
+            let bits = u64::from(byte & 0x7f);
+            let shift = 7 * index as u32;
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                if byte == 0 && index > 0 {
+                    break;
+                }
+                self.at += index + 1;
+                return Ok(value);
+            }
+        }
+        Err(self.malformed("a varint of at most 64 bits in its shortest form", "none"))
+    }
+
+    /// The next varint as a 32-bit number.
+    pub(crate) fn varint_u32(&mut self) -> Result<u32, Malformed> {
+        let at = self.clone();
+        let value = self.varint()?;
+        u32::try_from(value).map_err(|_| at.malformed("a number of 32 bits", value.to_string()))
+    }
+
+    /// A byte string after its length as a varint.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.varint()?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.take(len)
+    }
+
+    /// Ends the reading: bytes left over are malformed.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        match self.remaining() {
+            0 => Ok(()),
+            left => Err(self.malformed("the end", format!("{left} more bytes"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: u64, want: &[u8]) {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, value);
+        assert_eq!(bytes, want);
+        let mut reader = Reader::new(&bytes, "varint");
+        assert_eq!(reader.varint(), Ok(value));
+        assert!(reader.finish().is_ok());
+        for len in 0..bytes.len() {
+            assert!(Reader::new(&bytes[..len], "varint").varint().is_err());
+        }
+    }
+
+    #[test]
+    fn varints_have_golden_bytes_and_no_shorter_prefix() {
+        check(0, &[0]);
+        check(127, &[0x7f]);
+        check(128, &[0x80, 1]);
+        check(300, &[0xac, 2]);
+        check(u64::from(u32::MAX), &[0xff, 0xff, 0xff, 0xff, 0x0f]);
+        check(u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    }
+
+    #[test]
+    fn overlong_and_oversized_varints_are_malformed() {
+        for bytes in [
+            &[0x80, 0][..],
+            &[0xff; 11],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ] {
+            assert!(Reader::new(bytes, "varint").varint().is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_is_malformed() {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, u64::MAX);
+        bytes.extend_from_slice(b"abc");
+        assert!(Reader::new(&bytes, "bytes").bytes().is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! The internal key: who owns it, its bytes, its version, and what happened to it.
+//!
+//! Order, the only one in the engine: keyspace id ascending, user key bytewise ascending, sequence
+//! *descending*, so that the newest version of a key is met first. The kind does not take part:
+//! no two operations have the same sequence.
+
+use std::cmp::Ordering;
+
+use crate::ids::{KeyspaceId, Sequence};
+
+/// The longest user key, in bytes.
+pub(crate) const KEY_BYTES_MAX: usize = 65_535;
+
+/// The longest value, in bytes (1 GiB).
+pub(crate) const VALUE_BYTES_MAX: usize = 1 << 30;
+
+/// What an operation did to its key. The numbers are on disk: frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// The key has this value.
+    Value = 1,
+    /// The key has no value.
+    Tombstone = 2,
+    // Reserved, refused by this version as newer: 3 range-tombstone, 4 merge-operand,
+    // 5 value-with-expiry, 6 value-pointer.
+}
+
+/// The largest kind number that the format reserves.
+pub(crate) const KIND_RESERVED_MAX: u8 = 6;
+
+impl Kind {
+    /// The kind with this number on disk, if this version knows it.
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Value),
+            2 => Some(Self::Tombstone),
+            _ => None,
+        }
+    }
+}
+
+/// One version of one key, borrowed from wherever it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) key: &'a [u8],
+    pub(crate) sequence: Sequence,
+    pub(crate) kind: Kind,
+    /// Empty for a tombstone.
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Its place in the order.
+    pub(crate) fn position(&self) -> Position<'a> {
+        Position { keyspace: self.keyspace, key: self.key, sequence: self.sequence }
+    }
+}
+
+/// A place in the internal order, also between entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position<'a> {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) key: &'a [u8],
+    pub(crate) sequence: Sequence,
+}
+
+impl<'a> Position<'a> {
+    /// Before every version of `key`.
+    pub(crate) fn first(keyspace: KeyspaceId, key: &'a [u8]) -> Self {
+        Self { keyspace, key, sequence: crate::ids::SEQUENCE_MAX }
+    }
+
+    /// After every version of `key` (no operation has sequence 0).
+    pub(crate) fn last(keyspace: KeyspaceId, key: &'a [u8]) -> Self {
+        Self { keyspace, key, sequence: Sequence(0) }
+    }
+
+    /// Whether both are versions of one key.
+    pub(crate) fn same_key(&self, other: &Position<'_>) -> bool {
+        self.keyspace == other.keyspace && self.key == other.key
+    }
+}
+
+impl Ord for Position<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.keyspace
+            .cmp(&other.keyspace)
+            .then_with(|| self.key.cmp(other.key))
+            .then_with(|| other.sequence.cmp(&self.sequence))
+    }
+}
+
+impl PartialOrd for Position<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The first eight bytes of a key as a big-endian number, padded with zeros: compares like the key
+/// wherever it differs.
+#[inline]
+pub(crate) fn prefix_word(key: &[u8]) -> u64 {
+    if let Some(word) = key.first_chunk::<8>() {
+        return u64::from_be_bytes(*word);
+    }
+    let mut word = [0; 8];
+    word[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(word)
+}

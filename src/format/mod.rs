@@ -1,0 +1,53 @@
+//! Bytes to values and back: every on-disk structure has its byte table here, above its encoder.
+//!
+//! Touches no file, takes no lock, knows no clock. Decoders take any bytes: they never panic, never
+//! allocate more than their input's length, and say what they expected and what they found.
+
+pub(crate) mod coding;
+pub(crate) mod filter;
+pub(crate) mod hash;
+pub(crate) mod key;
+
+/// What a decoder found wrong, before anybody knows which file the bytes came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    /// Byte offset within the decoded bytes.
+    pub(crate) at: u64,
+    /// The structure that is wrong.
+    pub(crate) what: &'static str,
+    /// What a sound encoding would hold.
+    pub(crate) expected: String,
+    /// What is there.
+    pub(crate) got: String,
+    /// Whether it is a sound encoding of something newer, rather than damage.
+    pub(crate) newer: bool,
+}
+
+impl Malformed {
+    pub(crate) fn new(
+        at: usize,
+        what: &'static str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        let (expected, got) = (expected.into(), got.into());
+        Self { at: at as u64, what, expected, got, newer: false }
+    }
+
+    /// Marks it as written by a newer version.
+    #[must_use]
+    pub(crate) fn newer(self) -> Self {
+        Self { newer: true, ..self }
+    }
+
+    /// The error for the file these bytes came from, where they start at `base`.
+    pub(crate) fn in_file(self, file: &std::path::Path, base: u64) -> crate::Error {
+        let Self { at, what, expected, got, newer } = self;
+        let file = file.to_path_buf();
+        if newer {
+            crate::Error::UnsupportedFormat { file, what, expected, got }
+        } else {
+            crate::Error::Corruption { file, offset: base.saturating_add(at), what, expected, got }
+        }
+    }
+}

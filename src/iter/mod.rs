@@ -1,0 +1,31 @@
+//! Cursors over ordered entries, and the ways to combine them: pure, generic, without I/O of their own.
+//!
+//! Nothing here knows what a memtable or a segment is.
+
+use crate::error::Result;
+use crate::format::key::{Entry, Position};
+use crate::value::Value;
+
+/// A place in an ordered set of entries, moved in one direction after each seek: forward after
+/// [`Cursor::seek`], backward after [`Cursor::seek_before`].
+///
+/// Single-threaded; the set does not lose entries while the cursor lives, and may gain newer ones.
+pub(crate) trait Cursor {
+    /// Moves to the first entry at or after `target`.
+    fn seek(&mut self, target: Position<'_>) -> Result<()>;
+
+    /// Moves to the last entry before `target`.
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()>;
+
+    /// Moves one entry on, in key order. Only after `seek`, and only while there is an entry.
+    fn next(&mut self) -> Result<()>;
+
+    /// Moves one entry back. Only after `seek_before`, and only while there is an entry.
+    fn prev(&mut self) -> Result<()>;
+
+    /// The entry here, or `None` past either end, or before the first seek.
+    fn entry(&self) -> Option<Entry<'_>>;
+
+    /// The value of the entry here for the user to keep: copied if small, else shared. Empty if there is none.
+    fn value(&self) -> Value;
+}

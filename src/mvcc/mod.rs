@@ -1,0 +1,1 @@
+//! Who may see what, and when: protocols without bytes, paths or clocks.
