@@ -8,8 +8,8 @@
 //!
 //! - `write_at` is not atomic: after a crash any part of an un-synced write may be there, in any
 //!   order against other un-synced writes.
-//! - `sync_data` makes durable every byte written to the file before it was called, the file's length,
-//!   but not the name: [`Fs::sync_dir`] does that for creations, renames and removals.
+//! - `sync_data` makes durable every byte written to the file before it was called, the file's
+//!   length, but not the name: [`Fs::sync_dir`] does that for creations, renames and removals.
 //! - A failed `sync_data` leaves the un-synced bytes unknown, and a later success proves nothing.
 //! - `rename` replaces its target in one step.
 
@@ -43,7 +43,8 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>>;
 
-    /// Creates a directory and those above it; one that exists is fine. Makes the new names durable.
+    /// Creates a directory and those above it; one that exists is fine. Makes the new names
+    /// durable.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
     /// The names of the plain files in a directory, in no order.
@@ -58,9 +59,9 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Takes the advisory lock on a file, creating the file if `create` says so, without waiting: `WouldBlock` if
-    /// another holder, in this process or another, has it. Dropping the result releases it.
-    /// `shared` holders exclude only exclusive ones.
+    /// Takes the advisory lock on a file, creating the file if `create` says so, without waiting:
+    /// `WouldBlock` if another holder, in this process or another, has it. Dropping the result
+    /// releases it. `shared` holders exclude only exclusive ones.
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>>;
 }
 

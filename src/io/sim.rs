@@ -1,5 +1,330 @@
-//! stand-in
-pub struct SimFs;
-pub struct FaultPlan;
-pub enum CrashMode {}
-pub enum OpKind {}
+//! A file system in memory that crashes, fails and fills up on command.
+//!
+//! It is harsher than any real one within the contract of [`Fs`]: a file's bytes are durable after
+//! its own `sync_data` and not before, its name after `sync_dir` of its directory and not before,
+//! and [`CrashMode`] says what becomes of the rest. Only the creation of directories is durable at
+//! once, as the contract says. Public, because programs that embed the engine can test their own
+//! recovery with it.
+//!
+//! This file is the public face and the tree; `handle` is open files and locks, `state` keeps the
+//! medium, `fault` decides what fails, `crash` what a crash leaves. Called from any thread: one
+//! mutex around everything.
+
+mod crash;
+mod fault;
+mod handle;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::{Fs, FsFile, FsLock, OpenMode};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
+
+pub use crash::CrashMode;
+pub use fault::{FaultPlan, OpKind};
+
+use handle::{Handle, SimFile, SimLock};
+use state::{Content, NameChange, State, normalize};
+
+/// A simulated file system. Clones are handles to the same one.
+///
+/// Paths are compared as written, less `.` and `..`; the root and the current directory always
+/// exist. Everything is deterministic: the same calls and seeds give the same bytes.
+///
+/// # Crashes
+///
+/// ```
+/// use alluvium::io::{CrashMode, Fs, OpenMode, SimFs};
+/// use std::path::Path;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let fs = SimFs::new();
+/// let file = fs.open(Path::new("kept"), OpenMode::CreateNew)?;
+/// file.write_all_at(b"durable", 0)?;
+/// file.sync_data()?;
+/// fs.sync_dir(Path::new("."))?;
+/// file.write_all_at(b"pending", 7)?;
+///
+/// let after = fs.crash(CrashMode::PowerLoseAll, 0);
+/// assert_eq!(after.read_file("kept").as_deref(), Some(&b"durable"[..]));
+/// let after = fs.crash(CrashMode::PowerKeepAll, 0);
+/// assert_eq!(after.read_file("kept").as_deref(), Some(&b"durablepending"[..]));
+/// assert!(file.sync_data().is_err(), "the crashed instance refuses everything");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// To crash at every operation of a workload, run it once to learn [`SimFs::op_count`], then once
+/// for each number below it, on a new file system with [`SimFs::crash_at`].
+///
+/// # Faults
+///
+/// ```
+/// use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+/// use std::io::ErrorKind;
+/// use std::path::Path;
+///
+/// let fs = SimFs::new();
+/// let file = fs.open(Path::new("a.log"), OpenMode::CreateNew).unwrap();
+/// fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".log").error(ErrorKind::StorageFull)));
+/// assert_eq!(file.write_all_at(b"x", 0).unwrap_err().kind(), ErrorKind::StorageFull);
+/// file.write_all_at(b"x", 0).unwrap();
+/// assert_eq!(fs.fault_fired(), 1);
+/// ```
+#[derive(Clone, Default)]
+pub struct SimFs {
+    state: Arc<Mutex<State>>,
+}
+
+impl SimFs {
+    /// An empty file system.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many mutating operations began before the crash: creations, writes, changes of length,
+    /// file syncs, renames, removals, directory syncs. Failed ones count.
+    #[must_use]
+    pub fn op_count(&self) -> u64 {
+        self.state().gate.mutating_count()
+    }
+
+    /// How many reading operations began before the crash: opens, reads, listings, locks.
+    #[must_use]
+    pub fn read_count(&self) -> u64 {
+        self.state().gate.reading_count()
+    }
+
+    /// Crashes at mutating operation `number`, counted from 0 over the life of this instance (not
+    /// from now: add [`SimFs::op_count`] for that); if it is past, at the next one.
+    ///
+    /// That operation and every later one, reads included, fail with `ErrorKind::Other` and have no
+    /// effect; but if it is a write, parts of it may be there after [`SimFs::crash`].
+    pub fn crash_at(&self, number: u64) {
+        self.state().gate.set_crash_at(number);
+    }
+
+    /// Whether this instance has crashed.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.state().gate.crashed()
+    }
+
+    /// Crashes, if that has not happened yet, and returns what the crash leaves as an independent
+    /// file system: no locks, no faults, counters at zero; capacity and tracing as they were.
+    ///
+    /// The same mode and seed leave the same bytes. A crashed instance can be asked again, with
+    /// other modes and seeds.
+    #[must_use = "the crashed instance refuses everything; go on with the returned one"]
+    pub fn crash(&self, mode: CrashMode, seed: u64) -> Self {
+        let mut state = self.state();
+        state.gate.crash();
+        Self { state: Arc::new(Mutex::new(crash::after_crash(&state, mode, seed))) }
+    }
+
+    /// Fails what `plan` says, counted from now, instead of what an earlier plan said; `None`
+    /// fails nothing.
+    pub fn set_fault(&self, plan: Option<FaultPlan>) {
+        self.state().gate.set_plan(plan);
+    }
+
+    /// How many operations the last plan has failed.
+    #[must_use]
+    pub fn fault_fired(&self) -> u64 {
+        self.state().gate.plan_fired()
+    }
+
+    /// Limits the sum of all files' lengths, in bytes. A write or change of length that would
+    /// exceed it fails with `ErrorKind::StorageFull` and has no effect.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// The sum of all files' lengths, in bytes; removed files count while they are open.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// A file's bytes as a read would see them. Not an operation: never fails, counts nothing, and
+    /// works after a crash, like the other helpers from here on.
+    #[must_use]
+    pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let inode = state.find(&normalize(path.as_ref())).ok()?;
+        Some(state.content(inode).visible.clone())
+    }
+
+    /// Replaces a file's bytes, or makes the file and its directory, durable at once together with
+    /// what is pending in that directory.
+    ///
+    /// # Panics
+    ///
+    /// If the path is a directory or leads through a file.
+    pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        let path = normalize(path.as_ref());
+        let dir = path.parent().expect("the path names a file, not the root");
+        let mut state = self.state();
+        state.create_dirs(dir).expect("no file stands where the path wants a directory");
+        let inode = match state.find(&path) {
+            Ok(inode) => inode,
+            Err(_) => state.create(&path).expect("the path is not a directory"),
+        };
+        let old = state.content(inode);
+        *old = Content {
+            handles: old.handles,
+            locked: old.locked,
+            locks_shared: old.locks_shared,
+            ..Content::durable(bytes.to_vec())
+        };
+        state.sync_names(dir);
+    }
+
+    /// Removes a file, durable at once together with what is pending in its directory. Returns
+    /// whether there was one.
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> bool {
+        let path = normalize(path.as_ref());
+        let mut state = self.state();
+        let Ok(inode) = state.find(&path) else { return false };
+        state.change_name(NameChange { from: Some(path.clone()), to: None, inode });
+        state.sync_names(path.parent().expect("a file has a directory"));
+        true
+    }
+
+    /// The names of the files in a directory, in order; none if there is no such directory.
+    #[must_use]
+    pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {
+        names_in(&self.state(), &normalize(dir.as_ref()))
+    }
+
+    /// Flips the bits of `mask` in one byte of a file, for readers and for every crash from now on.
+    /// Returns whether the file has that byte.
+    pub fn flip(&self, path: impl AsRef<Path>, offset: u64, mask: u8) -> bool {
+        let mut state = self.state();
+        let Ok(inode) = state.find(&normalize(path.as_ref())) else { return false };
+        usize::try_from(offset).is_ok_and(|offset| state.content(inode).flip(offset, mask))
+    }
+
+    /// Starts or stops remembering the last 10,000 operations; stopping forgets them.
+    pub fn set_trace(&self, on: bool) {
+        self.state().gate.set_trace(on);
+    }
+
+    /// The remembered operations, oldest first, one line each: `#` and the number as counted by
+    /// [`SimFs::op_count`] (or `r` and the number among reads), kind, path, offset and length.
+    #[must_use]
+    pub fn trace(&self) -> Vec<String> {
+        self.state().gate.trace().into_iter().flatten().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl fmt::Debug for SimFs {
+    /// Says nothing of the state: whoever prints a handle may hold its mutex.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimFs")
+    }
+}
+
+fn names_in(state: &State, dir: &Path) -> Vec<String> {
+    // Paths are ordered by component, so all below a directory stand together.
+    let below =
+        state.names.range(dir.to_path_buf()..).take_while(|(path, _)| path.starts_with(dir));
+    let inside = below.filter(|(path, _)| path.parent() == Some(dir));
+    inside.filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned())).collect()
+}
+
+impl Fs for SimFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let path = normalize(path);
+        let mut state = self.state();
+        let inode = if mode == OpenMode::CreateNew {
+            state.gate.begin(OpKind::Create, &path, None, format_args!(""))?;
+            state.create(&path)?
+        } else {
+            state.gate.begin(OpKind::Open, &path, None, format_args!(""))?;
+            state.find(&path)?
+        };
+        let handle = Handle::new(self, &mut state, inode);
+        Ok(Arc::new(SimFile { handle, path, writable: mode != OpenMode::Read }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let path = normalize(path);
+        let mut state = self.state();
+        if state.is_dir(&path) && !state.gate.crashed() {
+            return Ok(());
+        }
+        state.gate.begin(OpKind::Create, &path, None, format_args!(" (directory)"))?;
+        state.create_dirs(&path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let dir = normalize(dir);
+        let mut state = self.state();
+        state.gate.begin(OpKind::List, &dir, None, format_args!(""))?;
+        state.check_dir(&dir)?;
+        Ok(names_in(&state, &dir))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (normalize(from), normalize(to));
+        let mut state = self.state();
+        state.gate.begin(OpKind::Rename, &from, Some(&to), format_args!(""))?;
+        let inode = state.find(&from)?;
+        state.check_name(&to)?;
+        if from != to {
+            state.change_name(NameChange { from: Some(from), to: Some(to), inode });
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let path = normalize(path);
+        let mut state = self.state();
+        state.gate.begin(OpKind::Remove, &path, None, format_args!(""))?;
+        let inode = state.find(&path)?;
+        state.change_name(NameChange { from: Some(path), to: None, inode });
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let dir = normalize(dir);
+        let mut state = self.state();
+        state.gate.begin(OpKind::SyncDir, &dir, None, format_args!(""))?;
+        state.check_dir(&dir)?;
+        state.sync_names(&dir);
+        Ok(())
+    }
+
+    /// Making the lock's file is an operation of its own, a creation before the lock.
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        let path = normalize(path);
+        let mut state = self.state();
+        if create && !state.names.contains_key(&path) {
+            state.gate.begin(OpKind::Create, &path, None, format_args!(""))?;
+            state.create(&path)?;
+        }
+        let detail = if shared { " (shared)" } else { "" };
+        state.gate.begin(OpKind::Lock, &path, None, format_args!("{detail}"))?;
+        let inode = state.find(&path)?;
+        let content = state.content(inode);
+        if content.locked || (!shared && content.locks_shared > 0) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if shared {
+            content.locks_shared += 1;
+        } else {
+            content.locked = true;
+        }
+        Ok(Box::new(SimLock { handle: Handle::new(self, &mut state, inode), shared }))
+    }
+}

@@ -1,0 +1,151 @@
+//! Open files and held locks: each keeps its file from being forgotten until it is dropped.
+//!
+//! Checks arguments and asks the gate; the medium itself is in `state`. Called from any thread.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::fault::{OpKind, Refusal};
+use super::state::{Change, Inode, Pending, State};
+use super::{FsFile, FsLock, SimFs};
+
+/// Keeps an open file from being forgotten.
+pub(super) struct Handle {
+    fs: SimFs,
+    inode: Inode,
+}
+
+impl Handle {
+    /// Counts the handle in; the caller holds the mutex of `fs`.
+    pub(super) fn new(fs: &SimFs, state: &mut State, inode: Inode) -> Self {
+        state.content(inode).handles += 1;
+        Self { fs: fs.clone(), inode }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // A poisoned mutex is someone else's panic; a second one here would abort the test.
+        if let Ok(mut state) = self.fs.state.lock() {
+            state.close(self.inode);
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inode({})", self.inode)
+    }
+}
+
+/// A held lock. Dropping it in a crashed instance changes nothing in what the crash left.
+#[derive(Debug)]
+pub(super) struct SimLock {
+    pub(super) handle: Handle,
+    pub(super) shared: bool,
+}
+
+impl FsLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.handle.fs.state.lock() {
+            let content = state.content(self.handle.inode);
+            if self.shared {
+                content.locks_shared -= 1;
+            } else {
+                content.locked = false;
+            }
+        }
+    }
+}
+
+/// An open file, under the path it was opened at.
+#[derive(Debug)]
+pub(super) struct SimFile {
+    pub(super) handle: Handle,
+    pub(super) path: PathBuf,
+    pub(super) writable: bool,
+}
+
+impl SimFile {
+    fn begin(
+        &self,
+        state: &mut State,
+        kind: OpKind,
+        detail: fmt::Arguments<'_>,
+    ) -> Result<(), Refusal> {
+        state.gate.begin(kind, &self.path, None, detail)
+    }
+
+    /// Writing through a handle opened for reading is a mistake, not an operation to count.
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl FsFile for SimFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.handle.fs.state();
+        self.begin(&mut state, OpKind::Read, format_args!(" @{offset}+{}", buf.len()))?;
+        let bytes = &state.content(self.handle.inode).visible;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let read = buf.len().min(bytes.len() - start);
+        buf[..read].copy_from_slice(&bytes[start..start + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.check_writable()?;
+        let mut state = self.handle.fs.state();
+        let detail = format_args!(" @{offset}+{}", buf.len());
+        let begun = self.begin(&mut state, OpKind::Write, detail);
+        let inode = self.handle.inode;
+        match begun {
+            Ok(()) => {
+                state.change(inode, Change::write(offset, buf)?)?;
+                Ok(buf.len())
+            }
+            Err(refusal) => {
+                if refusal.interrupted {
+                    let change = Change::write(offset, buf)?;
+                    let stamp = state.next_stamp();
+                    state.interrupted = Some((inode, Pending { stamp, change }));
+                } else if refusal.torn {
+                    state.change(inode, Change::write(offset, &buf[..buf.len() / 2])?)?;
+                }
+                Err(refusal.error)
+            }
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.handle.fs.state();
+        let begun = self.begin(&mut state, OpKind::Sync, format_args!(""));
+        let content = state.content(self.handle.inode);
+        match begun {
+            Ok(()) => content.sync(),
+            Err(refusal) => {
+                if refusal.sync_loss {
+                    content.lose_pending_writes();
+                }
+                return Err(refusal.error);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let mut state = self.handle.fs.state();
+        self.begin(&mut state, OpKind::SetLen, format_args!(" {len}"))?;
+        state.change(self.handle.inode, Change::set_len(len)?)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.handle.fs.state();
+        self.begin(&mut state, OpKind::Read, format_args!(" (length)"))?;
+        Ok(state.content(self.handle.inode).visible.len() as u64)
+    }
+}
