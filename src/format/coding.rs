@@ -6,7 +6,8 @@ use super::Malformed;
 /// The longest varint of a `u64`, in bytes.
 pub(crate) const VARINT_BYTES_MAX: usize = 10;
 
-/// Appends `value` as LEB128: seven bits a byte, low bits first, the high bit set on all but the last.
+/// Appends `value` as LEB128: seven bits a byte, low bits first, the high bit set on all but the
+/// last.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

@@ -8,7 +8,7 @@
 //! ```text
 //! line  = (hash >> 32) * lines >> 32              the high half picks the line, without a division
 //! g     = hash as u32 (low half) * 0x9e3779b1
-//! probe i of PROBES: bit = g >> 23 (9 bits: 0..512); word = bit / 64, bit in word = bit % 64; g *= 0x9e3779b1
+//! each of PROBES: bit = g >> 23 (0..512), that is bit % 64 of word bit / 64; then g *= 0x9e3779b1
 //! ```
 //!
 //! # Bytes of a stored filter
@@ -36,8 +36,8 @@ const LINE_WORDS: usize = 8;
 const HEADER_BYTES: usize = 8;
 const MULTIPLIER: u32 = 0x9e37_79b1;
 
-/// A filter's bits. Setting needs one writer; testing may go on meanwhile and sees every bit whose setting
-/// happened before it in the usual sense.
+/// A filter's bits. Setting needs one writer; testing may go on meanwhile and sees every bit whose
+/// setting happened before it in the usual sense.
 #[derive(Debug)]
 pub(crate) struct Filter {
     words: Box<[AtomicU64]>,

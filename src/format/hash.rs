@@ -3,9 +3,9 @@
 //!
 //! # Specification (hash id 1)
 //!
-//! All arithmetic is on 64-bit words; `mum(a, b)` is the 128-bit product of `a` and `b`, its low half
-//! xor its high half. `K0..K2` are the odd constants below (the fractional bits of the square roots of 2, 3
-//! and 5, made odd). Input: a keyspace id `ks` and `n` key bytes.
+//! All arithmetic is on 64-bit words; `mum(a, b)` is the 128-bit product of `a` and `b`, its low
+//! half xor its high half. `K0..K2` are the odd constants below (the fractional bits of the square
+//! roots of 2, 3 and 5, made odd). Input: a keyspace id `ks` and `n` key bytes.
 //!
 //! ```text
 //! h = mum(ks ^ K0, n ^ K1)

@@ -3,10 +3,23 @@
 //! Touches no file, takes no lock, knows no clock. Decoders take any bytes: they never panic, never
 //! allocate more than their input's length, and say what they expected and what they found.
 
+pub(crate) mod batch;
+pub(crate) mod block;
 pub(crate) mod coding;
+pub(crate) mod current;
+pub(crate) mod data_block;
+pub(crate) mod edit;
 pub(crate) mod filter;
+pub(crate) mod footer;
 pub(crate) mod hash;
+pub(crate) mod index;
 pub(crate) mod key;
+pub(crate) mod log_header;
+pub(crate) mod meta;
+pub(crate) mod names;
+pub(crate) mod properties;
+pub(crate) mod record;
+pub(crate) mod segment_header;
 
 /// What a decoder found wrong, before anybody knows which file the bytes came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

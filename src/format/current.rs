@@ -1,0 +1,122 @@
+//! The file `CURRENT`: which manifest counts.
+//!
+//! Written whole under another name and renamed into place, so that there is always one. Read at
+//! open, written by whoever starts a manifest.
+//!
+//! # Bytes of `CURRENT`
+//!
+//! | at | width | what |
+//! |---|---|---|
+//! | 0 | 8 | magic, `ALLUVCUR` |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 16 | the database's uuid |
+//! | 32 | 8 | the manifest's number |
+//! | 40 | 8 | XXH3-64 of bytes 0..40 |
+//!
+//! Every version keeps this length and the checksum's place; features belong to the manifest.
+
+use super::Malformed;
+use super::coding::Reader;
+use super::hash::checksum;
+use crate::ids::{FileNumber, Uuid};
+
+/// Bytes of the file.
+pub(crate) const CURRENT_BYTES: usize = 48;
+
+const MAGIC: [u8; 8] = *b"ALLUVCUR";
+const VERSION: u32 = 1;
+const CHECKSUM_AT: usize = 40;
+const WHAT: &str = "CURRENT";
+
+/// What `CURRENT` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Current {
+    pub(crate) uuid: Uuid,
+    /// The number in the manifest's name.
+    pub(crate) manifest: FileNumber,
+}
+
+impl Current {
+    pub(crate) fn encode(&self) -> [u8; CURRENT_BYTES] {
+        let mut bytes = [0; CURRENT_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.uuid.0);
+        bytes[32..40].copy_from_slice(&self.manifest.0.to_le_bytes());
+        let sum = checksum(&bytes[..CHECKSUM_AT]);
+        bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the whole file. A sound one of a newer format is told as newer.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() != CURRENT_BYTES {
+            let (expected, got) = (format!("{CURRENT_BYTES} bytes"), bytes.len().to_string());
+            return Err(Malformed::new(0, WHAT, expected, got));
+        }
+        let mut reader = Reader::new(bytes, WHAT);
+        let magic = reader.array::<8>()?;
+        if magic != MAGIC {
+            let got = format!("{:?}", magic.escape_ascii().to_string());
+            return Err(Malformed::new(0, WHAT, "the magic bytes ALLUVCUR", got));
+        }
+        let sum = Reader::new(&bytes[CHECKSUM_AT..], WHAT).u64()?;
+        let want = checksum(&bytes[..CHECKSUM_AT]);
+        if sum != want {
+            let (expected, got) = (format!("checksum {want:016x}"), format!("{sum:016x}"));
+            return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
+        }
+        let (version, zero) = (reader.u32()?, reader.u32()?);
+        if version != VERSION {
+            let (expected, got) = (format!("version {VERSION}"), version.to_string());
+            return Err(Malformed::new(8, WHAT, expected, got).newer());
+        }
+        if zero != 0 {
+            return Err(Malformed::new(12, WHAT, "zeros", format!("{zero:#x}")));
+        }
+        Ok(Self { uuid: Uuid(reader.array()?), manifest: FileNumber(reader.u64()?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Current =
+        Current { uuid: Uuid(*b"0123456789abcdef"), manifest: FileNumber(0x0102) };
+    const GOLDEN_SUM: u64 = 0x27d2_61bf_3c78_a18e;
+
+    #[test]
+    fn golden_bytes() {
+        let mut want = b"ALLUVCUR\x01\0\0\0\0\0\0\x000123456789abcdef\x02\x01\0\0\0\0\0\0".to_vec();
+        want.extend_from_slice(&GOLDEN_SUM.to_le_bytes());
+        assert_eq!(SAMPLE.encode()[..], want);
+        assert_eq!(Current::decode(&want), Ok(SAMPLE));
+    }
+
+    #[test]
+    fn truncation_extension_and_every_flipped_bit_are_malformed() {
+        let bytes = SAMPLE.encode();
+        for len in 0..bytes.len() {
+            assert!(Current::decode(&bytes[..len]).is_err(), "cut to {len}");
+        }
+        assert!(Current::decode(&[&bytes[..], &[0]].concat()).is_err());
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!Current::decode(&damaged).unwrap_err().newer, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_sound_file_of_a_newer_version_is_told_as_newer() {
+        for (at, newer) in [(8, true), (12, false)] {
+            let mut bytes = SAMPLE.encode();
+            bytes[at] += 1;
+            let sum = checksum(&bytes[..CHECKSUM_AT]);
+            bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
+            assert_eq!(Current::decode(&bytes).unwrap_err().newer, newer, "byte {at}");
+        }
+    }
+}

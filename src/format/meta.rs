@@ -1,0 +1,226 @@
+//! What the manifest says about keyspaces, segments and runs, as bytes.
+//!
+//! Shared by edits and snapshots. Decoders check bounds only; whether a description fits the rest
+//! of the manifest is for `runs::state`. Plain values, compared and copied by background threads.
+//!
+//! # Bytes
+//!
+//! One after the other, every number a varint unless it says otherwise:
+//!
+//! | structure | bytes |
+//! |---|---|
+//! | bound | keyspace id · key length · key |
+//! | segment | number · uuid (16) · span · smallest sequence · largest sequence · created |
+//! | span | bytes of the file · number of entries · first bound · last bound |
+//! | reference | flags (1; bit 0 *from*, bit 1 *to*) · segment · *from* bound · *to* bound |
+//! | run | id · flags (1; bit 0 *override*) · *override* sequence · references |
+//! | references | how many · each, in key order |
+//! | keyspace | id · name length · name · options length · options · lifetime |
+//! | options | filter bits per key (1) · bytes of a block |
+//! | lifetime | created at · flags (1; bit 0 *dropped*) · *dropped* at |
+//!
+//! A segment's creation is in milliseconds since 1970, a keyspace's lifetime in sequences.
+//!
+//! A part named in italics is there if its flag is set. What a later version adds comes with a flag
+//! of its own, or at the end of the options; either is refused here as newer, because a state that
+//! was read without it would be written back without it.
+
+use super::Malformed;
+use super::coding::{Reader, put_bytes, put_varint};
+use super::key::KEY_BYTES_MAX;
+use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence, Uuid};
+use crate::options::KeyspaceOptions;
+
+/// A user key in its keyspace: one end of something. Ordered like keys.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BoundKey {
+    pub(crate) keyspace: KeyspaceId,
+    /// At most one byte longer than the longest key, so that there is a bound behind every key.
+    pub(crate) key: Vec<u8>,
+}
+
+/// What the manifest says about a segment file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentMeta {
+    /// The number in its name.
+    pub(crate) number: FileNumber,
+    /// The same as in its header, so that another file under its name is told.
+    pub(crate) uuid: Uuid,
+    /// The file's length.
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+    /// Its first user key.
+    pub(crate) first: BoundKey,
+    /// Its last user key, included.
+    pub(crate) last: BoundKey,
+    pub(crate) smallest: Sequence,
+    pub(crate) largest: Sequence,
+    /// When it was written, in milliseconds since 1970.
+    pub(crate) created_ms: u64,
+}
+
+/// A segment, or the part of it between two bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRefMeta {
+    pub(crate) segment: SegmentMeta,
+    /// Keys below are none of this reference's.
+    pub(crate) from: Option<BoundKey>,
+    /// This key and those above are none of this reference's.
+    pub(crate) to: Option<BoundKey>,
+}
+
+/// A run: references to disjoint segments in key order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunMeta {
+    pub(crate) id: RunId,
+    pub(crate) segments: Vec<SegmentRefMeta>,
+    /// The sequence that every entry has instead of its own: for ingested files.
+    pub(crate) sequence_override: Option<Sequence>,
+}
+
+/// A keyspace, also after its drop for as long as it has data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyspaceMeta {
+    pub(crate) id: KeyspaceId,
+    pub(crate) name: String,
+    pub(crate) options: KeyspaceOptions,
+    pub(crate) created_at: Sequence,
+    /// The sequence of its drop: reads at or above find nothing.
+    pub(crate) dropped_at: Option<Sequence>,
+}
+
+/// Reads a byte of flags, of which `known` are understood.
+fn flags(reader: &mut Reader<'_>, known: u8) -> Result<u8, Malformed> {
+    let at = reader.clone();
+    let flags = reader.u8()?;
+    if flags & !known != 0 {
+        return Err(at
+            .malformed(format!("flags within {known:#04x}"), format!("{flags:#04x}"))
+            .newer());
+    }
+    Ok(flags)
+}
+
+impl BoundKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.keyspace.0));
+        put_bytes(out, &self.key);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let keyspace = KeyspaceId(reader.varint_u32()?);
+        let at = reader.clone();
+        let key = reader.bytes()?;
+        if key.len() > KEY_BYTES_MAX + 1 {
+            let expected = format!("a bound of at most {} bytes", KEY_BYTES_MAX + 1);
+            return Err(at.malformed(expected, key.len().to_string()));
+        }
+        Ok(Self { keyspace, key: key.to_vec() })
+    }
+}
+
+impl SegmentMeta {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.number.0);
+        out.extend_from_slice(&self.uuid.0);
+        put_varint(out, self.bytes);
+        put_varint(out, self.entries);
+        self.first.encode(out);
+        self.last.encode(out);
+        put_varint(out, self.smallest.0);
+        put_varint(out, self.largest.0);
+        put_varint(out, self.created_ms);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            number: FileNumber(reader.varint()?),
+            uuid: Uuid(reader.array()?),
+            bytes: reader.varint()?,
+            entries: reader.varint()?,
+            first: BoundKey::decode(reader)?,
+            last: BoundKey::decode(reader)?,
+            smallest: Sequence(reader.varint()?),
+            largest: Sequence(reader.varint()?),
+            created_ms: reader.varint()?,
+        })
+    }
+}
+
+impl SegmentRefMeta {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.from.is_some()) | u8::from(self.to.is_some()) << 1);
+        self.segment.encode(out);
+        for bound in self.from.iter().chain(&self.to) {
+            bound.encode(out);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let flags = flags(reader, 0b11)?;
+        let segment = SegmentMeta::decode(reader)?;
+        let mut bound = |there: bool| there.then(|| BoundKey::decode(reader)).transpose();
+        Ok(Self { segment, from: bound(flags & 1 != 0)?, to: bound(flags & 2 != 0)? })
+    }
+}
+
+impl RunMeta {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.id.0);
+        out.push(u8::from(self.sequence_override.is_some()));
+        if let Some(sequence) = self.sequence_override {
+            put_varint(out, sequence.0);
+        }
+        put_varint(out, self.segments.len() as u64);
+        self.segments.iter().for_each(|segment| segment.encode(out));
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let id = RunId(reader.varint()?);
+        let there = flags(reader, 1)? != 0;
+        let sequence_override = there.then(|| reader.varint()).transpose()?.map(Sequence);
+        // Grows as references are found, so that a wrong count costs no memory.
+        let mut segments = Vec::new();
+        for _ in 0..reader.varint()? {
+            segments.push(SegmentRefMeta::decode(reader)?);
+        }
+        Ok(Self { id, segments, sequence_override })
+    }
+}
+
+impl KeyspaceMeta {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.id.0));
+        put_bytes(out, self.name.as_bytes());
+        let mut options = vec![self.options.filter_bits];
+        put_varint(&mut options, u64::from(self.options.block_bytes));
+        put_bytes(out, &options);
+        put_varint(out, self.created_at.0);
+        out.push(u8::from(self.dropped_at.is_some()));
+        if let Some(at) = self.dropped_at {
+            put_varint(out, at.0);
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let id = KeyspaceId(reader.varint_u32()?);
+        let at = reader.clone();
+        let name = std::str::from_utf8(reader.bytes()?)
+            .map_err(|error| at.malformed("a name in UTF-8", error.to_string()))?
+            .to_owned();
+        let at = reader.clone();
+        let mut options_reader = Reader::new(reader.bytes()?, "keyspace options");
+        let options = KeyspaceOptions {
+            filter_bits: options_reader.u8()?,
+            block_bytes: options_reader.varint_u32()?,
+        };
+        if options_reader.remaining() > 0 {
+            let got = format!("{} more bytes", options_reader.remaining());
+            return Err(at.malformed("two options", got).newer());
+        }
+        let created_at = Sequence(reader.varint()?);
+        let dropped = flags(reader, 1)? != 0;
+        let dropped_at = dropped.then(|| reader.varint()).transpose()?.map(Sequence);
+        Ok(Self { id, name, options, created_at, dropped_at })
+    }
+}

@@ -1,0 +1,109 @@
+//! The names of the files in a database's directory.
+//!
+//! | name | file |
+//! |---|---|
+//! | `LOCK` | the advisory lock |
+//! | `CURRENT` | which manifest counts |
+//! | `CURRENT.tmp` | the next `CURRENT`, before it is renamed |
+//! | `MANIFEST-000001` | a manifest, by number |
+//! | `000001.seg` | a segment, by number |
+//! | `000001.log` | a log file, by slot; its header says which log it holds |
+//!
+//! Numbers are decimal, padded with zeros to six digits, and longer where they need to be. A name
+//! that is not spelled exactly so belongs to somebody else and is left alone.
+
+use crate::ids::FileNumber;
+
+/// A file of the engine, told by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum FileName {
+    Lock,
+    Current,
+    CurrentTmp,
+    Manifest(FileNumber),
+    Segment(FileNumber),
+    /// A log file keeps its slot's name for life, whichever log it holds.
+    LogSlot(u64),
+}
+
+impl FileName {
+    /// How the file is called.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Lock => "LOCK".to_owned(),
+            Self::Current => "CURRENT".to_owned(),
+            Self::CurrentTmp => "CURRENT.tmp".to_owned(),
+            Self::Manifest(FileNumber(number)) => format!("MANIFEST-{number:06}"),
+            Self::Segment(FileNumber(number)) => format!("{number:06}.seg"),
+            Self::LogSlot(slot) => format!("{slot:06}.log"),
+        }
+    }
+
+    /// The file with this name, if it is one of ours.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let parsed = match name {
+            "LOCK" => Self::Lock,
+            "CURRENT" => Self::Current,
+            "CURRENT.tmp" => Self::CurrentTmp,
+            _ => {
+                if let Some(digits) = name.strip_prefix("MANIFEST-") {
+                    Self::Manifest(FileNumber(digits.parse().ok()?))
+                } else if let Some(digits) = name.strip_suffix(".seg") {
+                    Self::Segment(FileNumber(digits.parse().ok()?))
+                } else {
+                    Self::LogSlot(name.strip_suffix(".log")?.parse().ok()?)
+                }
+            }
+        };
+        // Refuses what the number parser lets through: signs, missing and extra zeros.
+        (parsed.name() == name).then_some(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_golden_and_read_back() {
+        let check = |file: FileName, want: &str| {
+            assert_eq!(file.name(), want);
+            assert_eq!(FileName::parse(want), Some(file));
+        };
+        check(FileName::Lock, "LOCK");
+        check(FileName::Current, "CURRENT");
+        check(FileName::CurrentTmp, "CURRENT.tmp");
+        check(FileName::Manifest(FileNumber(1)), "MANIFEST-000001");
+        check(FileName::Segment(FileNumber(0)), "000000.seg");
+        check(FileName::Segment(FileNumber(999_999)), "999999.seg");
+        check(FileName::Segment(FileNumber(1_000_000)), "1000000.seg");
+        check(FileName::LogSlot(u64::MAX), "18446744073709551615.log");
+    }
+
+    #[test]
+    fn stray_names_are_not_ours() {
+        for name in [
+            "",
+            "lock",
+            "LOCK ",
+            "CURRENT.tmp2",
+            "MANIFEST-",
+            "MANIFEST-1",
+            "MANIFEST-+00001",
+            "MANIFEST-0000001",
+            "MANIFEST-00000x",
+            "1.seg",
+            "0000001.seg",
+            "+00001.seg",
+            "-00001.log",
+            ".log",
+            "000001.log.bak",
+            "000001.LOG",
+            "000001",
+            "18446744073709551616.log",
+            "é00001.seg",
+        ] {
+            assert_eq!(FileName::parse(name), None, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What a segment knows about itself: counts, bounds and origin, in tagged fields so that later
+//! versions can add some.
+//!
+//! The payload is a row of fields, tags ascending: tag (varint) · length (varint) · value. A reader
+//! skips tags it does not know: whatever must not be skipped takes an incompatible bit in the
+//! footer instead.
+//!
+//! | tag | value |
+//! |---|---|
+//! | 1 | entries per kind: pairs of kind (varint) and count (varint), kinds ascending |
+//! | 2 | first key: keyspace id (varint), then the key to the end |
+//! | 3 | last key, likewise |
+//! | 4 | smallest sequence, largest sequence (varints) |
+//! | 5 | reserved: smallest and largest expiry |
+//! | 6 | bytes of data blocks: raw (keys and values as written by the user), stored (varints) |
+//! | 7 | count of data blocks (varint) |
+//! | 8 | creation time, milliseconds since 1970 (varint) |
+//! | 9 | inputs that it replaces, each: segment uuid (16), first key, last key (each keyspace id varint, length varint, bytes) |
+//!
+//! All but 5 and 9 are always there. The keyspaces run from that of the first key to that of the
+//! last.
+
+use super::Malformed;
+use super::coding::{Reader, put_bytes, put_varint};
+use super::key::{KEY_BYTES_MAX, Kind};
+use crate::ids::{KeyspaceId, Sequence, Uuid};
+
+const WHAT: &str = "properties";
+
+/// A user key and its keyspace.
+pub(crate) type OwnedKey = (KeyspaceId, Vec<u8>);
+
+/// A segment, or a range of one, that a merge read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    pub(crate) uuid: Uuid,
+    pub(crate) first: OwnedKey,
+    pub(crate) last: OwnedKey,
+}
+
+/// The facts about one segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Properties {
+    pub(crate) values: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) first: OwnedKey,
+    pub(crate) last: OwnedKey,
+    pub(crate) smallest: Sequence,
+    pub(crate) largest: Sequence,
+    /// Bytes of keys and values.
+    pub(crate) raw_bytes: u64,
+    /// Bytes of the data blocks, headers included.
+    pub(crate) stored_bytes: u64,
+    pub(crate) data_blocks: u64,
+    pub(crate) created_ms: u64,
+    pub(crate) inputs: Vec<Input>,
+}
+
+impl Properties {
+    /// Entries of all kinds.
+    pub(crate) fn entries(&self) -> u64 {
+        self.values.saturating_add(self.tombstones)
+    }
+
+    /// Appends the payload.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut value = Vec::new();
+        let mut field = |tag: u64, fill: &dyn Fn(&mut Vec<u8>)| {
+            value.clear();
+            fill(&mut value);
+            put_varint(out, tag);
+            put_bytes(out, &value);
+        };
+        field(1, &|value| {
+            for (kind, count) in [(Kind::Value, self.values), (Kind::Tombstone, self.tombstones)] {
+                put_varint(value, kind as u64);
+                put_varint(value, count);
+            }
+        });
+        for (tag, (keyspace, key)) in [(2, &self.first), (3, &self.last)] {
+            field(tag, &|value| {
+                put_varint(value, u64::from(keyspace.0));
+                value.extend_from_slice(key);
+            });
+        }
+        field(4, &|value| {
+            put_varint(value, self.smallest.0);
+            put_varint(value, self.largest.0);
+        });
+        field(6, &|value| {
+            put_varint(value, self.raw_bytes);
+            put_varint(value, self.stored_bytes);
+        });
+        field(7, &|value| put_varint(value, self.data_blocks));
+        field(8, &|value| put_varint(value, self.created_ms));
+        if self.inputs.is_empty() {
+            return;
+        }
+        field(9, &|value| {
+            for input in &self.inputs {
+                value.extend_from_slice(&input.uuid.0);
+                for (keyspace, key) in [&input.first, &input.last] {
+                    put_varint(value, u64::from(keyspace.0));
+                    put_bytes(value, key);
+                }
+            }
+        });
+    }
+
+    /// Reads the payload.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut properties = Self::default();
+        let mut reader = Reader::new(bytes, WHAT);
+        let (mut previous, mut known) = (0, 0_u32);
+        while reader.remaining() > 0 {
+            let at = reader.at();
+            let tag = reader.varint()?;
+            if tag <= previous {
+                return Err(Malformed::new(at, WHAT, "ascending tags", tag.to_string()));
+            }
+            let value = reader.bytes()?;
+            properties.decode_field(tag, value).map_err(|error| Malformed {
+                at: (reader.at() - value.len()) as u64 + error.at,
+                ..error
+            })?;
+            if tag < 32 {
+                known |= 1 << tag;
+            }
+            previous = tag;
+        }
+        let missing = REQUIRED & !known;
+        if missing != 0 {
+            let got = format!("none with tag {}", missing.trailing_zeros());
+            return Err(reader.malformed("every field that is always there", got));
+        }
+        Ok(properties)
+    }
+
+    fn decode_field(&mut self, tag: u64, value: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(value, WHAT);
+        match tag {
+            1 => {
+                while reader.remaining() > 0 {
+                    let (kind, count) = (reader.varint()?, reader.varint()?);
+                    match u8::try_from(kind).ok().and_then(Kind::from_byte) {
+                        Some(Kind::Value) => self.values = count,
+                        Some(Kind::Tombstone) => self.tombstones = count,
+                        None => {
+                            return Err(reader.malformed("kind 1 or 2", kind.to_string()).newer());
+                        }
+                    }
+                }
+            }
+            2 | 3 => {
+                let keyspace = KeyspaceId(reader.varint_u32()?);
+                let key = checked_key(&reader, reader.clone().take(reader.remaining())?)?;
+                *(if tag == 2 { &mut self.first } else { &mut self.last }) = (keyspace, key);
+                return Ok(());
+            }
+            4 => {
+                self.smallest = Sequence(reader.varint()?);
+                self.largest = Sequence(reader.varint()?);
+            }
+            6 => (self.raw_bytes, self.stored_bytes) = (reader.varint()?, reader.varint()?),
+            7 => self.data_blocks = reader.varint()?,
+            8 => self.created_ms = reader.varint()?,
+            9 => {
+                while reader.remaining() > 0 {
+                    let uuid = Uuid(reader.array()?);
+                    let (first, last) = (bound(&mut reader)?, bound(&mut reader)?);
+                    self.inputs.push(Input { uuid, first, last });
+                }
+            }
+            _ => return Ok(()),
+        }
+        reader.finish()
+    }
+}
+
+/// One bit per tag that must be there.
+const REQUIRED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8;
+
+fn bound(reader: &mut Reader<'_>) -> Result<OwnedKey, Malformed> {
+    let keyspace = KeyspaceId(reader.varint_u32()?);
+    let key = reader.bytes()?;
+    Ok((keyspace, checked_key(reader, key)?))
+}
+
+fn checked_key(reader: &Reader<'_>, key: &[u8]) -> Result<Vec<u8>, Malformed> {
+    if key.len() > KEY_BYTES_MAX {
+        let want = format!("a key of at most {KEY_BYTES_MAX} bytes");
+        return Err(reader.malformed(want, key.len().to_string()));
+    }
+    Ok(key.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Properties {
+        Properties {
+            values: 300,
+            tombstones: 2,
+            first: (KeyspaceId(1), b"a".to_vec()),
+            last: (KeyspaceId(2), b"zz".to_vec()),
+            smallest: Sequence(5),
+            largest: Sequence(306),
+            raw_bytes: 1000,
+            stored_bytes: 1200,
+            data_blocks: 3,
+            created_ms: 77,
+            inputs: vec![Input {
+                uuid: Uuid([9; 16]),
+                first: (KeyspaceId(1), b"a".to_vec()),
+                last: (KeyspaceId(2), b"".to_vec()),
+            }],
+        }
+    }
+
+    fn encode(properties: &Properties) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        properties.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn golden_bytes() {
+        #[rustfmt::skip]
+        let mut want = vec![
+            1, 5, 1, 0xac, 2, 2, 2,
+            2, 2, 1, b'a',
+            3, 3, 2, b'z', b'z',
+            4, 3, 5, 0xb2, 2,
+            6, 4, 0xe8, 7, 0xb0, 9,
+            7, 1, 3,
+            8, 1, 77,
+            9, 21,
+        ];
+        want.extend_from_slice(&[9; 16]);
+        want.extend_from_slice(&[1, 1, b'a', 2, 0]);
+        assert_eq!(encode(&sample()), want);
+        assert_eq!(Properties::decode(&want), Ok(sample()));
+    }
+
+    #[test]
+    fn unknown_tags_are_skipped_and_missing_or_repeated_ones_are_malformed() {
+        let mut bytes = encode(&sample());
+        bytes.extend_from_slice(&[10, 2, 0xff, 0xff, 0x80, 1, 0]);
+        assert_eq!(Properties::decode(&bytes), Ok(sample()));
+        bytes.extend_from_slice(&[10, 0]);
+        assert!(Properties::decode(&bytes).is_err());
+        assert!(Properties::decode(&encode(&sample())[7..]).is_err());
+        assert!(Properties::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn no_damage_makes_the_decoder_panic_and_none_is_taken_for_the_original() {
+        let bytes = encode(&sample());
+        // Cut before the optional last field, the rest is sound by itself.
+        let required_end = bytes.len() - 23;
+        for len in (0..bytes.len()).filter(|&len| len != required_end) {
+            assert!(Properties::decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        for at in 0..bytes.len() {
+            for byte in (0..=u8::MAX).filter(|&byte| byte != bytes[at]) {
+                let mut damaged = bytes.clone();
+                damaged[at] = byte;
+                assert_ne!(Properties::decode(&damaged), Ok(sample()), "byte {at} = {byte}");
+            }
+        }
+    }
+}
