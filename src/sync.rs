@@ -10,7 +10,7 @@
 #[cfg(not(all(test, loom)))]
 mod primitives {
     pub(crate) use std::sync::atomic;
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 }
 
 #[cfg(all(test, loom))]
@@ -23,6 +23,39 @@ mod primitives {
 }
 
 pub(crate) use primitives::*;
+
+/// What models run on, so that they need not name the checker either.
+#[cfg(all(test, loom))]
+pub(crate) mod model {
+    pub(crate) use loom::thread;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Runs `body` once per interleaving of its threads, with at most `preemptions` involuntary
+    /// switches in each (`None`: all of them), until it panics. Returns how many ran, and the
+    /// panic's message.
+    pub(crate) fn explore(
+        preemptions: Option<usize>,
+        body: impl Fn() + Send + Sync + 'static,
+    ) -> (usize, Result<(), String>) {
+        let executions = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&executions);
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = preemptions;
+        let outcome = catch_unwind(AssertUnwindSafe(move || {
+            builder.check(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                body();
+            });
+        }));
+        let message = |panic: Box<dyn std::any::Any + Send>| match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("").to_owned(),
+        };
+        (executions.load(Ordering::Relaxed), outcome.map_err(message))
+    }
+}
 
 /// Locks, or panics if a thread panicked while it held the lock: its data may be half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -49,6 +82,14 @@ pub(crate) fn wait_timeout<'a, T>(
         .0
 }
 
+/// What [`Published::load`] gives: the value, protected while this lives.
+#[cfg(not(all(test, loom)))]
+pub(crate) type Loaded<T> = arc_swap::Guard<Arc<T>>;
+
+/// What [`Published::load`] gives in a model.
+#[cfg(all(test, loom))]
+pub(crate) type Loaded<T> = Arc<T>;
+
 /// One shared immutable value that is replaced whole: readers load it without waiting.
 ///
 /// A load takes no lock and makes no system call. Replacing is a compare-and-swap against the value
@@ -65,7 +106,7 @@ impl<T> Published<T> {
 
     /// The current value, protected while the guard lives. Keep guards off structs: they are for
     /// one call; whoever keeps the value takes [`Self::load_full`].
-    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<T>> {
+    pub(crate) fn load(&self) -> Loaded<T> {
         self.0.load()
     }
 
@@ -122,7 +163,7 @@ impl<T> Published<T> {
         Self(Mutex::new(value))
     }
 
-    pub(crate) fn load(&self) -> Arc<T> {
+    pub(crate) fn load(&self) -> Loaded<T> {
         self.load_full()
     }
 

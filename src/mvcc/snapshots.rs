@@ -1,0 +1,92 @@
+//! The registry of sequences that someone still reads at.
+//!
+//! Snapshots, and iterators that may move to a newer view, register from any foreground thread and
+//! release when dropped. Flushes and merges ask for the survivors from background threads. The
+//! mutex is held for one map operation, or for one copy of the keys; nobody blocks under it.
+
+use std::collections::BTreeMap;
+
+use crate::ids::Sequence;
+use crate::sync::{Mutex, lock};
+
+/// Who reads at which sequence.
+///
+/// Registering: 1. lock; 2. read `visible`; 3. put it into the map.
+/// Surviving: 1. lock; 2. read `visible`; 3. copy the map's keys.
+///
+/// Reading `visible` under the lock is the point: whoever locks first decides. A snapshot that
+/// locks first is among the survivors; one that locks later reads a `visible` at or above the one
+/// that the survivors were computed for, and everything from there up is kept.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    /// How many readers each sequence has; never zero.
+    live: Mutex<BTreeMap<Sequence, usize>>,
+}
+
+/// What a flush or a merge must keep readable, as of one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Survivors {
+    /// The registered sequences, ascending, each once. None is above `visible`.
+    pub(crate) snapshots: Vec<Sequence>,
+    /// What an unregistered read could see then. Everything above it is kept as well.
+    pub(crate) visible: Sequence,
+}
+
+impl Survivors {
+    /// The lowest sequence that anyone reads at, now or later: of each key, versions older than the
+    /// newest one at or below it are not needed.
+    pub(crate) fn drop_line(&self) -> Sequence {
+        self.snapshots.first().map_or(self.visible, |oldest| self.visible.min(*oldest))
+    }
+}
+
+impl Snapshots {
+    /// A registry without readers.
+    pub(crate) fn new() -> Self {
+        Self { live: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Registers a reader at what `visible` says, and returns that sequence. Each registration is
+    /// ended by one [`Self::release`].
+    pub(crate) fn register(&self, visible: impl FnOnce() -> Sequence) -> Sequence {
+        let mut live = lock(&self.live);
+        let sequence = visible();
+        *live.entry(sequence).or_insert(0) += 1;
+        sequence
+    }
+
+    /// Ends one registration at `sequence`.
+    ///
+    /// # Panics
+    /// If there is none: another reader's protection would be taken away instead.
+    pub(crate) fn release(&self, sequence: Sequence) {
+        let mut live = lock(&self.live);
+        let readers = live.get_mut(&sequence).expect("every release follows its own registration");
+        *readers -= 1;
+        if *readers == 0 {
+            live.remove(&sequence);
+        }
+    }
+
+    /// What must stay readable: the registered sequences and `visible`, read together.
+    pub(crate) fn survivors(&self, visible: impl FnOnce() -> Sequence) -> Survivors {
+        let live = lock(&self.live);
+        let visible = visible();
+        Survivors { snapshots: live.keys().copied().collect(), visible }
+    }
+
+    /// The oldest registered sequence.
+    pub(crate) fn oldest(&self) -> Option<Sequence> {
+        lock(&self.live).keys().next().copied()
+    }
+
+    /// How many registrations are live.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.live).values().sum()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,97 @@
+//! Models of the registry: what a snapshot reads is kept by every merge that could drop it.
+
+use super::{Snapshots, Survivors};
+use crate::ids::Sequence;
+use crate::mvcc::models::{holds, refuted};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::model::thread;
+use crate::sync::{Arc, lock};
+
+#[derive(Clone, Copy)]
+enum Steps {
+    Shipped,
+    RegisterReadsBeforeLock,
+    SurvivorsReadAfterUnlock,
+}
+
+struct Db {
+    snapshots: Snapshots,
+    visible: AtomicU64,
+}
+
+impl Db {
+    fn visible(&self) -> Sequence {
+        Sequence(self.visible.load(Ordering::Acquire))
+    }
+
+    fn register(&self, steps: Steps) -> Sequence {
+        match steps {
+            Steps::RegisterReadsBeforeLock => {
+                let early = self.visible();
+                self.snapshots.register(|| early)
+            }
+            _ => self.snapshots.register(|| self.visible()),
+        }
+    }
+
+    fn survivors(&self, steps: Steps) -> Survivors {
+        match steps {
+            Steps::SurvivorsReadAfterUnlock => {
+                let snapshots = lock(&self.snapshots.live).keys().copied().collect();
+                Survivors { snapshots, visible: self.visible() }
+            }
+            _ => self.snapshots.survivors(|| self.visible()),
+        }
+    }
+}
+
+/// Whether a merge keeps the version `sequence` of a key that every sequence overwrites.
+fn keeps(survivors: &Survivors, sequence: Sequence) -> bool {
+    sequence >= survivors.visible || survivors.snapshots.contains(&sequence)
+}
+
+/// A writer, a merge, one snapshot that stays and one, perhaps at the same sequence, that goes.
+fn snapshots_survive(steps: Steps) {
+    let db = Arc::new(Db { snapshots: Snapshots::new(), visible: AtomicU64::new(1) });
+    let writer = {
+        let db = Arc::clone(&db);
+        thread::spawn(move || {
+            db.visible.store(2, Ordering::Release);
+            db.visible.store(3, Ordering::Release);
+        })
+    };
+    let merge = {
+        let db = Arc::clone(&db);
+        thread::spawn(move || db.survivors(steps))
+    };
+    let passing = {
+        let db = Arc::clone(&db);
+        thread::spawn(move || {
+            let sequence = db.register(steps);
+            db.snapshots.release(sequence);
+        })
+    };
+    let snapshot = db.register(steps);
+    let survivors = merge.join().expect("no thread panics");
+    assert!(keeps(&survivors, snapshot), "a snapshot is not kept");
+    assert!(snapshot >= survivors.drop_line(), "a snapshot is below the drop line");
+    let ordered = survivors.snapshots.is_sorted_by(|older, newer| older < newer);
+    assert!(ordered && survivors.snapshots.last().is_none_or(|last| *last <= survivors.visible));
+    passing.join().expect("no thread panics");
+    writer.join().expect("no thread panics");
+    assert_eq!((db.snapshots.count(), db.snapshots.oldest()), (1, Some(snapshot)));
+    assert!(keeps(&db.survivors(steps), snapshot), "a later merge does not keep the snapshot");
+    db.snapshots.release(snapshot);
+    assert_eq!(db.snapshots.count(), 0);
+}
+
+#[test]
+fn a_snapshot_survives_every_merge() {
+    holds("snapshot", Some(3), 30_000, || snapshots_survive(Steps::Shipped));
+    for (name, steps) in [
+        ("register reads visible before the lock", Steps::RegisterReadsBeforeLock),
+        ("survivors read visible after the unlock", Steps::SurvivorsReadAfterUnlock),
+    ] {
+        refuted(name, Some(3), "a snapshot is not kept", move || snapshots_survive(steps));
+    }
+}

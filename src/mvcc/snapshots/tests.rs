@@ -1,0 +1,67 @@
+//! The registry with real threads; `models.rs` has the interleavings.
+
+use super::{Snapshots, Survivors};
+use crate::ids::Sequence;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+#[test]
+fn survivors_are_the_registered_sequences_and_visible() {
+    let registry = Snapshots::new();
+    let check = |visible, want: &[u64], drop_line| {
+        let survivors = registry.survivors(|| Sequence(visible));
+        let snapshots = want.iter().copied().map(Sequence).collect();
+        assert_eq!(survivors, Survivors { snapshots, visible: Sequence(visible) });
+        assert_eq!(survivors.drop_line(), Sequence(drop_line));
+        assert_eq!(registry.oldest(), want.first().copied().map(Sequence));
+    };
+    check(0, &[], 0);
+    check(9, &[], 9);
+    for sequence in [5, 9, 5] {
+        assert_eq!(registry.register(|| Sequence(sequence)), Sequence(sequence));
+    }
+    assert_eq!(registry.count(), 3);
+    check(9, &[5, 9], 5);
+    registry.release(Sequence(5));
+    check(12, &[5, 9], 5);
+    registry.release(Sequence(5));
+    check(12, &[9], 9);
+    registry.release(Sequence(9));
+    check(12, &[], 12);
+    assert_eq!(registry.count(), 0);
+}
+
+#[test]
+#[should_panic(expected = "every release follows its own registration")]
+fn a_release_without_a_registration_is_a_bug() {
+    Snapshots::new().release(Sequence(1));
+}
+
+#[test]
+fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
+    const ROUNDS: u64 = 5_000;
+    let registry = Snapshots::new();
+    let visible = AtomicU64::new(1);
+    let read = || Sequence(visible.load(Ordering::Acquire));
+    // The highest line that a merge has dropped below.
+    let dropped = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let sequence = registry.register(read);
+                    assert!(dropped.load(Ordering::Acquire) <= sequence.0);
+                    assert!(registry.survivors(read).snapshots.contains(&sequence));
+                    registry.release(sequence);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                visible.fetch_add(1, Ordering::Release);
+                let line = registry.survivors(read).drop_line();
+                dropped.fetch_max(line.0, Ordering::AcqRel);
+            }
+        });
+    });
+    assert_eq!(registry.count(), 0);
+}
