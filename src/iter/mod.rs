@@ -1,10 +1,20 @@
-//! Cursors over ordered entries, and the ways to combine them: pure, generic, without I/O of their own.
+//! Cursors over ordered entries, and the ways to combine them: pure, generic, without I/O of their
+//! own.
 //!
-//! Nothing here knows what a memtable or a segment is.
+//! Nothing here knows what a memtable or a segment is. In reading order: the [`Cursor`] contract,
+//! [`merge`] (many sources as one), [`visible`] (what a reader sees), [`range`] (what it asks for).
+
+pub(crate) mod merge;
+pub(crate) mod range;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod visible;
 
 use crate::error::Result;
 use crate::format::key::{Entry, Position};
 use crate::value::Value;
+
+pub use range::KeyRange;
 
 /// A place in an ordered set of entries, moved in one direction after each seek: forward after
 /// [`Cursor::seek`], backward after [`Cursor::seek_before`].
@@ -26,6 +36,7 @@ pub(crate) trait Cursor {
     /// The entry here, or `None` past either end, or before the first seek.
     fn entry(&self) -> Option<Entry<'_>>;
 
-    /// The value of the entry here for the user to keep: copied if small, else shared. Empty if there is none.
+    /// The value of the entry here for the user to keep: copied if small, else shared. Empty if
+    /// there is none.
     fn value(&self) -> Value;
 }

@@ -1,0 +1,258 @@
+//! Which versions of a key survive a flush or a merge.
+//!
+//! A reader reads at `visible`, at something later, or at a registered snapshot: these are the
+//! *lines*. Two neighbouring lines enclose a stripe of sequences, (lower, upper], and of all
+//! versions of a key in one stripe every reader sees the newest or none. So:
+//!
+//! 1. What is above `visible` stays: readers may yet settle anywhere among it.
+//! 2. Below, the newest version of a key in each stripe stays, and shadows the others.
+//! 3. A tombstone goes if it is in the lowest stripe and nothing older of its key lies below the
+//!    output: all it could hide in the output is shadowed by rule 2. One in a higher stripe stays,
+//!    because an older version may have to stay for an older snapshot, and would come back to life
+//!    for newer readers. (It might go when no older version exists, but that is only known further
+//!    on in the input; it goes in a later merge, after the snapshot has.)
+//! 4. A keyspace dropped at or below the lowest line is seen by nobody, and goes whole.
+//!
+//! The lines must be read together, under the snapshot registry's mutex: a snapshot registered
+//! between the two reads could be at a sequence that this filter no longer serves. A line that was
+//! given up since only makes the filter keep too much.
+
+use std::collections::BTreeMap;
+
+use crate::format::key::{Entry, Kind};
+use crate::ids::{KeyspaceId, Sequence};
+
+/// What becomes of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is carried over.
+    Keep,
+    /// It is left out: every reader that would see it sees a newer version.
+    Shadowed,
+    /// It is left out: a tombstone with nothing left to hide, or part of a dropped keyspace.
+    Dropped,
+}
+
+/// The filter over one pass of entries in internal order: newest version of each key first.
+///
+/// One pass covers whole user keys, never a part of one's versions.
+#[derive(Debug)]
+pub(crate) struct Survival {
+    /// The sequences that readers read at, up to and including `visible`: ascending, each once.
+    lines: Vec<Sequence>,
+    visible: Sequence,
+    bottom: bool,
+    /// Dropped keyspaces that no reader can see any more, ascending.
+    dropped: Vec<KeyspaceId>,
+    /// The version judged last.
+    last: Option<Judged>,
+    /// The key judged last; its memory is reused.
+    last_key: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    keyspace: KeyspaceId,
+    sequence: Sequence,
+    /// The upper line of its stripe; `None` above `visible`.
+    line: Option<Sequence>,
+}
+
+impl Survival {
+    /// A filter for readers at `snapshots` (in any order) and from `visible` on, read together.
+    ///
+    /// `bottom` says that nothing older, of any key in the pass, lies below the output. `dropped`
+    /// holds the sequence at which each dropped keyspace was dropped.
+    pub(crate) fn new(
+        snapshots: Vec<Sequence>,
+        visible: Sequence,
+        bottom: bool,
+        dropped: &BTreeMap<KeyspaceId, Sequence>,
+    ) -> Self {
+        let mut lines = snapshots;
+        lines.retain(|&line| line < visible);
+        lines.push(visible);
+        lines.sort_unstable();
+        lines.dedup();
+        let unseen = |&(_, &at): &(&KeyspaceId, &Sequence)| at <= lines[0];
+        let dropped = dropped.iter().filter(unseen).map(|(&keyspace, _)| keyspace).collect();
+        Self { lines, visible, bottom, dropped, last: None, last_key: Vec::new() }
+    }
+
+    /// Judges the next version.
+    pub(crate) fn keep(&mut self, entry: &Entry<'_>) -> Verdict {
+        if self.dropped.binary_search(&entry.keyspace).is_ok() {
+            return Verdict::Dropped;
+        }
+        let newer = self.last.filter(|last| {
+            last.keyspace == entry.keyspace && self.last_key.as_slice() == entry.key
+        });
+        let line = self.line_above(entry.sequence);
+        self.last = Some(Judged { keyspace: entry.keyspace, sequence: entry.sequence, line });
+        match newer {
+            None => {
+                self.last_key.clear();
+                self.last_key.extend_from_slice(entry.key);
+            }
+            // A second copy of one operation, where the views of two inputs overlap.
+            Some(newer) if newer.sequence == entry.sequence => return Verdict::Shadowed,
+            Some(newer) => {
+                debug_assert!(newer.sequence > entry.sequence, "the newest version comes first");
+                if line.is_some() && newer.line == line {
+                    return Verdict::Shadowed;
+                }
+            }
+        }
+        if entry.kind == Kind::Tombstone && self.bottom && line == Some(self.lines[0]) {
+            return Verdict::Dropped;
+        }
+        Verdict::Keep
+    }
+
+    /// The lowest line that sees `sequence`, if that is not above `visible`.
+    fn line_above(&self, sequence: Sequence) -> Option<Sequence> {
+        if sequence > self.visible {
+            return None;
+        }
+        self.lines.get(self.lines.partition_point(|&line| line < sequence)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iter::testing::{OwnedEntry, Random, entry};
+
+    /// The sequences that are kept of one key's versions: `+7` a value at 7, `-7` a tombstone.
+    #[track_caller]
+    fn check(snapshots: &[u64], visible: u64, bottom: bool, versions: &[i64], want: &[i64]) {
+        let snapshots = snapshots.iter().copied().map(Sequence).collect();
+        let mut survival = Survival::new(snapshots, Sequence(visible), bottom, &BTreeMap::new());
+        let kept: Vec<_> = versions
+            .iter()
+            .copied()
+            .filter(|&version| {
+                let value = (version > 0).then_some("v");
+                let entry = entry(1, "k", version.unsigned_abs(), value);
+                survival.keep(&entry.borrow()) == Verdict::Keep
+            })
+            .collect();
+        assert_eq!(kept, want, "{snapshots:?} {visible} {bottom}", snapshots = survival.lines);
+    }
+
+    #[test]
+    fn versions_of_one_key() {
+        // One line: the newest version wins.
+        check(&[], 9, false, &[7, 5, 3], &[7]);
+        check(&[], 9, true, &[7, 5, 3], &[7]);
+        // Everything above `visible` stays, and the newest at or below it.
+        check(&[], 5, true, &[8, 7, 5, 3], &[8, 7, 5]);
+        check(&[], 2, true, &[8, -7, 5, 3], &[8, -7, 5, 3]);
+        // One version for each snapshot that sees one.
+        check(&[3, 6], 9, true, &[8, 7, 6, 5, 4, 3, 2], &[8, 6, 3]);
+        check(&[3, 6], 9, true, &[8, 7, 2, 1], &[8, 2]);
+        check(&[1], 9, true, &[8, 7], &[8]);
+        // Snapshots in any order, twice, at `visible` and above it.
+        check(&[6, 3, 6, 9, 12], 9, true, &[11, 10, 8, 7, 5, 2], &[11, 10, 8, 5, 2]);
+        // A tombstone at the bottom goes; what it shadows does not come back.
+        check(&[], 9, true, &[-7, 5, 3], &[]);
+        check(&[], 9, false, &[-7, 5, 3], &[-7]);
+        check(&[], 9, true, &[8, -7, 5], &[8]);
+        check(&[], 5, true, &[-7, 4], &[-7, 4]);
+        // A tombstone above what an older snapshot needs stays.
+        check(&[5], 9, true, &[-7, 5, 3], &[-7, 5]);
+        check(&[5], 9, true, &[7, -5, 3], &[7]);
+        check(&[5], 9, true, &[-7, -5, 3], &[-7]);
+        check(&[5], 9, false, &[-7, -5, 3], &[-7, -5]);
+        // The same operation twice is one.
+        check(&[], 5, true, &[8, 8, 7, 5, 5], &[8, 7, 5]);
+    }
+
+    #[test]
+    fn keys_do_not_shadow_each_other() {
+        let mut survival = Survival::new(vec![], Sequence(9), true, &BTreeMap::new());
+        let mut verdict = |keyspace, key, sequence| {
+            survival.keep(&entry(keyspace, key, sequence, Some("v")).borrow())
+        };
+        assert_eq!(verdict(1, "", 7), Verdict::Keep);
+        assert_eq!(verdict(1, "", 6), Verdict::Shadowed);
+        assert_eq!(verdict(1, "a", 5), Verdict::Keep);
+        assert_eq!(verdict(1, "a\0", 4), Verdict::Keep);
+        assert_eq!(verdict(2, "a\0", 3), Verdict::Keep);
+        assert_eq!(verdict(2, "a\0", 2), Verdict::Shadowed);
+    }
+
+    #[test]
+    fn a_dropped_keyspace_goes_once_no_reader_is_below_the_drop() {
+        let dropped = BTreeMap::from([(KeyspaceId(2), Sequence(6))]);
+        let verdict = |snapshots: &[u64], visible, keyspace| {
+            let snapshots = snapshots.iter().copied().map(Sequence).collect();
+            let mut survival = Survival::new(snapshots, Sequence(visible), false, &dropped);
+            survival.keep(&entry(keyspace, "k", 4, Some("v")).borrow())
+        };
+        assert_eq!(verdict(&[], 6, 2), Verdict::Dropped);
+        assert_eq!(verdict(&[6, 8], 9, 2), Verdict::Dropped);
+        assert_eq!(verdict(&[5, 8], 9, 2), Verdict::Keep);
+        assert_eq!(verdict(&[], 5, 2), Verdict::Keep);
+        assert_eq!(verdict(&[], 9, 1), Verdict::Keep);
+        assert_eq!(verdict(&[], 9, 3), Verdict::Keep);
+    }
+
+    /// What a reader at `at` finds under `key`.
+    fn read<'a>(entries: &'a [OwnedEntry], key: &[u8], at: u64) -> Option<&'a [u8]> {
+        entries
+            .iter()
+            .filter(|entry| entry.key == key && entry.sequence <= Sequence(at))
+            .max_by_key(|entry| entry.sequence)
+            .filter(|entry| entry.kind == Kind::Value)
+            .map(|entry| entry.value.as_slice())
+    }
+
+    #[test]
+    fn every_reader_finds_the_same_before_and_after_a_pass() {
+        let mut random = Random::from_env(0x7375_7276);
+        let mut left_out = 0;
+        for round in 0..4_000 {
+            let keys = ["a", "b", "c"];
+            let older_count = random.below(8) as u64;
+            let count = random.below(24) as u64;
+            let mut all: Vec<_> = (1..=older_count + count)
+                .map(|sequence| {
+                    let value = sequence.to_string();
+                    let value = (random.below(3) > 0).then_some(value.as_str());
+                    entry(1, keys[random.below(3)], sequence, value)
+                })
+                .collect();
+            // The older run, if there is one, holds the oldest versions and is not in the pass.
+            let bottom = round % 2 == 0 || older_count == 0;
+            let input_from = if bottom { 0 } else { older_count as usize };
+            let mut input = all.split_off(input_from);
+            let older = all;
+            input.sort();
+            let visible = random.below((older_count + count + 2) as usize) as u64;
+            let snapshots: Vec<_> = (0..random.below(4))
+                .map(|_| Sequence(random.below(visible as usize + 1) as u64))
+                .collect();
+
+            let mut survival =
+                Survival::new(snapshots.clone(), Sequence(visible), bottom, &BTreeMap::new());
+            let mut kept = input.clone();
+            kept.retain(|entry| survival.keep(&entry.borrow()) == Verdict::Keep);
+            left_out += input.len() - kept.len();
+
+            let (before, after) = ([input, older.clone()].concat(), [kept, older].concat());
+            let readers = snapshots.iter().map(|at| at.0).chain(visible..=older_count + count + 2);
+            for at in readers {
+                for key in keys.map(str::as_bytes) {
+                    assert_eq!(
+                        read(&before, key, at),
+                        read(&after, key, at),
+                        "at {at}, {snapshots:?}, visible {visible}, seed {}",
+                        random.seed
+                    );
+                }
+            }
+        }
+        assert!(left_out > 10_000, "the filter kept nearly everything: {left_out}");
+    }
+}

@@ -1,0 +1,263 @@
+//! [`MergeCursor`]: many ordered sources seen as one.
+//!
+//! Knows the internal order and nothing else: versions, snapshots and tombstones are for
+//! [`super::visible`] and for compaction. Used by readers and by background threads, each cursor by
+//! one thread at a time.
+//!
+//! # Shape
+//!
+//! The winner stands outside a binary heap of the other sources, whose root is therefore the
+//! runner-up. While the winner's next entry still comes before the runner-up's, a step costs one
+//! comparison, whatever the number of sources, and none at all with one source: the common case
+//! after a load, where one run holds long stretches alone. A loser tree would need a comparison per
+//! level for the same step. No step allocates or copies a key.
+
+use std::mem;
+
+use crate::error::Result;
+use crate::format::key::{Entry, Position};
+use crate::value::Value;
+
+use super::Cursor;
+
+/// The entries of all its sources in order.
+///
+/// Sources are given newest first. Should the same position be in two of them, both are yielded,
+/// the newer source's first going forward (its last going backward): they are copies of one
+/// operation, and whoever filters versions drops the second.
+///
+/// After an error there is no entry, until the next seek succeeds.
+#[derive(Debug)]
+pub(crate) struct MergeCursor<C> {
+    sources: Vec<C>,
+    direction: Direction,
+    /// The source whose entry is the cursor's, while there is one.
+    winner: Option<usize>,
+    /// The other sources that have an entry: a heap, the next one to win at its root.
+    heap: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
+impl<C: Cursor> MergeCursor<C> {
+    /// A cursor over `sources`, newest first, nowhere until the first seek.
+    pub(crate) fn new(sources: Vec<C>) -> Self {
+        let heap = Vec::with_capacity(sources.len());
+        Self { sources, direction: Direction::Forward, winner: None, heap }
+    }
+
+    /// Moves every source with `place`, then finds the winner among them.
+    fn restart(
+        &mut self,
+        direction: Direction,
+        place: impl Fn(&mut C) -> Result<()>,
+    ) -> Result<()> {
+        self.direction = direction;
+        self.winner = None;
+        self.heap.clear();
+        for source in &mut self.sources {
+            place(source)?;
+        }
+        self.heap.extend((0..self.sources.len()).filter(|&i| self.sources[i].entry().is_some()));
+        for slot in (0..self.heap.len() / 2).rev() {
+            self.sift_down(slot);
+        }
+        self.winner = self.pop();
+        Ok(())
+    }
+
+    /// Moves the winner with `step`, then lets the runner-up take over if it comes first now.
+    fn step(&mut self, step: impl Fn(&mut C) -> Result<()>) -> Result<()> {
+        // Taken, so that a step that fails leaves no entry behind.
+        let Some(winner) = self.winner.take() else { return Ok(()) };
+        step(&mut self.sources[winner])?;
+        if self.sources[winner].entry().is_none() {
+            self.winner = self.pop();
+            return Ok(());
+        }
+        self.winner = Some(winner);
+        if let Some(&runner_up) = self.heap.first()
+            && self.precedes(runner_up, winner)
+        {
+            self.winner = Some(mem::replace(&mut self.heap[0], winner));
+            self.sift_down(0);
+        }
+        Ok(())
+    }
+
+    /// Whether source `a` is to be yielded before source `b`. Both have an entry.
+    fn precedes(&self, a: usize, b: usize) -> bool {
+        let position = |i: usize| self.sources[i].entry().map(|entry| entry.position());
+        let (here, there) = ((position(a), a), (position(b), b));
+        match self.direction {
+            Direction::Forward => here < there,
+            Direction::Backward => here > there,
+        }
+    }
+
+    fn pop(&mut self) -> Option<usize> {
+        if self.heap.is_empty() {
+            return None;
+        }
+        let root = self.heap.swap_remove(0);
+        self.sift_down(0);
+        Some(root)
+    }
+
+    /// Restores the heap below `slot`, the only place where it may be out of order.
+    fn sift_down(&mut self, mut slot: usize) {
+        loop {
+            let left = 2 * slot + 1;
+            let Some(&left_source) = self.heap.get(left) else { return };
+            let child = match self.heap.get(left + 1) {
+                Some(&right_source) if self.precedes(right_source, left_source) => left + 1,
+                _ => left,
+            };
+            if !self.precedes(self.heap[child], self.heap[slot]) {
+                return;
+            }
+            self.heap.swap(slot, child);
+            slot = child;
+        }
+    }
+}
+
+impl<C: Cursor> Cursor for MergeCursor<C> {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        self.restart(Direction::Forward, |source| source.seek(target))
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        self.restart(Direction::Backward, |source| source.seek_before(target))
+    }
+
+    fn next(&mut self) -> Result<()> {
+        debug_assert_eq!(self.direction, Direction::Forward, "next follows seek only");
+        self.step(C::next)
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        debug_assert_eq!(self.direction, Direction::Backward, "prev follows seek_before only");
+        self.step(C::prev)
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.winner.and_then(|winner| self.sources[winner].entry())
+    }
+
+    fn value(&self) -> Value {
+        self.winner.map_or_else(|| Value::copy(&[]), |winner| self.sources[winner].value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ListCursor, OwnedEntry, Random, entry};
+    use super::*;
+    use crate::ids::KeyspaceId;
+
+    /// What a cursor yields from `seek` to the end.
+    fn forward<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Vec<OwnedEntry> {
+        let mut got = Vec::new();
+        cursor.seek(target).unwrap();
+        while let Some(entry) = cursor.entry() {
+            got.push(OwnedEntry::from(entry));
+            assert_eq!(cursor.value(), entry.value);
+            cursor.next().unwrap();
+        }
+        got
+    }
+
+    /// What a cursor yields from `seek_before` to the beginning.
+    fn backward<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Vec<OwnedEntry> {
+        let mut got = Vec::new();
+        cursor.seek_before(target).unwrap();
+        while let Some(entry) = cursor.entry() {
+            got.push(OwnedEntry::from(entry));
+            cursor.prev().unwrap();
+        }
+        got
+    }
+
+    #[test]
+    fn nothing_comes_out_of_nothing() {
+        let start = Position::first(KeyspaceId(0), b"");
+        for sources in [0, 1, 3] {
+            let mut cursor =
+                MergeCursor::new((0..sources).map(|_| ListCursor::new(Vec::new())).collect());
+            assert!(cursor.entry().is_none());
+            assert!(cursor.value().is_empty());
+            assert!(forward(&mut cursor, start).is_empty());
+            assert!(backward(&mut cursor, start).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_position_in_two_sources_is_yielded_from_the_newer_first() {
+        let newer = vec![entry(0, "k", 7, Some("newer"))];
+        let older = vec![entry(0, "k", 7, Some("older")), entry(0, "k", 3, None)];
+        let mut cursor = MergeCursor::new(vec![ListCursor::new(newer), ListCursor::new(older)]);
+        let values = |entries: Vec<OwnedEntry>| -> Vec<Vec<u8>> {
+            entries.into_iter().map(|entry| entry.value).collect()
+        };
+        let got = values(forward(&mut cursor, Position::first(KeyspaceId(0), b"")));
+        assert_eq!(got, [b"newer".as_slice(), b"older", b""]);
+        let got = values(backward(&mut cursor, Position::first(KeyspaceId(1), b"")));
+        assert_eq!(got, [b"".as_slice(), b"older", b"newer"]);
+    }
+
+    #[test]
+    fn random_sources_come_out_sorted_from_every_seek_both_ways() {
+        let mut random = Random::from_env(0x6d65_7267);
+        for round in 0..200 {
+            let count = random.below(7) + 1;
+            let mut sources = vec![Vec::new(); count];
+            let mut all = Vec::new();
+            for sequence in 1..=random.below(60) as u64 {
+                let key = ["", "a", "a\0", "ab", "b", "\u{7f}z"][random.below(6)];
+                let entry = entry(random.below(2) as u32, key, sequence, Some("v"));
+                // Long stretches in one source as well as a fine mix.
+                let source = if round % 2 == 0 { random.below(count) } else { entry.key.len() };
+                sources[source % count].push(entry.clone());
+                all.push(entry);
+            }
+            all.sort();
+            let mut cursor = MergeCursor::new(sources.into_iter().map(ListCursor::new).collect());
+            let ends = [
+                Position::first(KeyspaceId(0), b""),
+                Position::first(KeyspaceId(2), b""),
+                Position::last(KeyspaceId(0), b"a"),
+            ];
+            for target in all.iter().map(OwnedEntry::position).chain(ends) {
+                let (before, after) =
+                    all.split_at(all.partition_point(|entry| entry.position() < target));
+                assert_eq!(forward(&mut cursor, target), after, "seed {}", random.seed);
+                let mut got = backward(&mut cursor, target);
+                got.reverse();
+                assert_eq!(got, before, "seed {}", random.seed);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_leaves_no_entry_until_the_next_seek() {
+        let start = Position::first(KeyspaceId(0), b"");
+        let entries = |from: u64| (0..4).map(|i| entry(0, "k", from + 2 * i, Some("v"))).collect();
+        for calls_before_failure in 0..5 {
+            let failing = ListCursor::new(entries(1)).failing_after(calls_before_failure);
+            let mut cursor = MergeCursor::new(vec![ListCursor::new(entries(2)), failing]);
+            let mut result = cursor.seek(start);
+            while result.is_ok() && cursor.entry().is_some() {
+                result = cursor.next();
+            }
+            assert!(result.is_err());
+            assert!(cursor.entry().is_none());
+            // The source fails once, so that the cursor can be seen to recover.
+            assert_eq!(forward(&mut cursor, start).len(), 8);
+        }
+    }
+}

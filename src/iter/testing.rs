@@ -1,0 +1,175 @@
+//! What the tests of this floor share: a cursor over a list, and a small random generator.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::format::key::{Entry, Kind, Position};
+use crate::ids::{KeyspaceId, Sequence};
+use crate::value::Value;
+
+use super::Cursor;
+
+/// An [`Entry`] that owns its bytes, in internal order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedEntry {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) sequence: Sequence,
+    pub(crate) kind: Kind,
+    pub(crate) value: Vec<u8>,
+}
+
+/// A version of `key`: `None` is a tombstone.
+pub(crate) fn entry(keyspace: u32, key: &str, sequence: u64, value: Option<&str>) -> OwnedEntry {
+    OwnedEntry {
+        keyspace: KeyspaceId(keyspace),
+        key: key.as_bytes().to_vec(),
+        sequence: Sequence(sequence),
+        kind: if value.is_some() { Kind::Value } else { Kind::Tombstone },
+        value: value.unwrap_or_default().as_bytes().to_vec(),
+    }
+}
+
+impl OwnedEntry {
+    pub(crate) fn position(&self) -> Position<'_> {
+        self.borrow().position()
+    }
+
+    pub(crate) fn borrow(&self) -> Entry<'_> {
+        let Self { keyspace, key, sequence, kind, value } = self;
+        Entry { keyspace: *keyspace, key, sequence: *sequence, kind: *kind, value }
+    }
+}
+
+impl From<Entry<'_>> for OwnedEntry {
+    fn from(entry: Entry<'_>) -> Self {
+        let Entry { keyspace, key, sequence, kind, value } = entry;
+        Self { keyspace, key: key.to_vec(), sequence, kind, value: value.to_vec() }
+    }
+}
+
+impl Ord for OwnedEntry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.position().cmp(&other.position())
+    }
+}
+
+impl PartialOrd for OwnedEntry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A cursor over a sorted list, which checks that its caller keeps the contract, counts the moves,
+/// and may fail once.
+#[derive(Clone, Debug)]
+pub(crate) struct ListCursor {
+    entries: Vec<OwnedEntry>,
+    at: Option<usize>,
+    backward: bool,
+    fail_in: Option<usize>,
+    pub(crate) seeks: usize,
+    pub(crate) steps: usize,
+}
+
+impl ListCursor {
+    pub(crate) fn new(mut entries: Vec<OwnedEntry>) -> Self {
+        entries.sort();
+        Self { entries, at: None, backward: false, fail_in: None, seeks: 0, steps: 0 }
+    }
+
+    /// The move after `calls` further ones fails, once.
+    pub(crate) fn failing_after(mut self, calls: usize) -> Self {
+        self.fail_in = Some(calls);
+        self
+    }
+
+    fn maybe_fail(&mut self) -> Result<()> {
+        match self.fail_in {
+            Some(0) => {
+                self.fail_in = None;
+                self.at = None;
+                Err(Error::io("read", Path::new("list"), std::io::ErrorKind::Other.into()))
+            }
+            Some(calls) => {
+                self.fail_in = Some(calls - 1);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Cursor for ListCursor {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        self.maybe_fail()?;
+        self.seeks += 1;
+        self.backward = false;
+        let found = self.entries.partition_point(|entry| entry.position() < target);
+        self.at = (found < self.entries.len()).then_some(found);
+        Ok(())
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        self.maybe_fail()?;
+        self.seeks += 1;
+        self.backward = true;
+        self.at = self.entries.partition_point(|entry| entry.position() < target).checked_sub(1);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        self.maybe_fail()?;
+        self.steps += 1;
+        assert!(!self.backward, "next after seek_before");
+        let at = self.at.expect("next is called only while there is an entry");
+        self.at = (at + 1 < self.entries.len()).then_some(at + 1);
+        Ok(())
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        self.maybe_fail()?;
+        self.steps += 1;
+        assert!(self.backward, "prev after seek");
+        self.at = self.at.expect("prev is called only while there is an entry").checked_sub(1);
+        Ok(())
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.at.map(|at| self.entries[at].borrow())
+    }
+
+    fn value(&self) -> Value {
+        self.entry().map_or_else(|| Value::copy(&[]), |entry| Value::copy(entry.value))
+    }
+}
+
+/// splitmix64.
+#[derive(Debug)]
+pub(crate) struct Random {
+    pub(crate) seed: u64,
+    state: u64,
+}
+
+impl Random {
+    /// From `ALLUVIUM_SEED` if that is set, else from `seed`.
+    pub(crate) fn from_env(seed: u64) -> Self {
+        let seed = std::env::var("ALLUVIUM_SEED")
+            .map_or(seed, |text| text.parse().expect("ALLUVIUM_SEED is a decimal number"));
+        Self { seed, state: seed }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.state;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}

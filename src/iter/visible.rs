@@ -1,0 +1,247 @@
+//! [`VisibleIter`]: what a reader at one sequence sees of one keyspace, from both ends.
+//!
+//! Turns versions into keys and values: the newest version at or below the sequence counts, and a
+//! tombstone hides its key. Knows cursors, not where they come from, and not which sequences are
+//! safe to read at: the caller hands in a set of entries that is complete for its sequence.
+//! Used by one thread at a time.
+
+use std::mem;
+use std::ops::Bound;
+
+use crate::error::{Error, Result};
+use crate::format::key::{KEY_BYTES_MAX, Kind, Position};
+use crate::ids::{KeyspaceId, Sequence};
+use crate::value::Value;
+
+use super::Cursor;
+use super::range::Bounds;
+
+/// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
+/// about as much as this many steps; with fewer, a key overwritten twice would pay for a seek.
+const STEPS_BEFORE_SEEK: u32 = 8;
+
+/// The last key of every keyspace's order: nothing longer may be stored.
+static KEY_LAST: [u8; KEY_BYTES_MAX] = [u8::MAX; KEY_BYTES_MAX];
+
+/// The keys of one keyspace within bounds, and their values, as of one sequence.
+///
+/// Both ends may be drawn from in any mixture: no key comes twice, and once they have met, both are
+/// at the end for good. Each end has a cursor of its own, made when it is first drawn from, so that
+/// no cursor ever turns around.
+///
+/// After an error either end returns that error for good: an iterator that fell silent would look
+/// complete. (A caller that passes over errors must end the loop itself.)
+#[derive(Debug)]
+pub(crate) struct VisibleIter<C, F> {
+    make: F,
+    keyspace: KeyspaceId,
+    at: Sequence,
+    /// The keys that were not looked at yet lie between `start` and `end`: either is moved past
+    /// each key that is done with, yielded or hidden. Inverted bounds hold no key: no check needed.
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+    /// Stays on the entry last yielded, so that nothing is read before it is asked for.
+    front: Option<C>,
+    /// Stands below the key last yielded.
+    back: Option<C>,
+    /// The error that either end returns from now on: an iterator that fell silent after an error
+    /// would look complete.
+    failure: Option<Error>,
+    done: bool,
+}
+
+impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
+    /// An iterator over the entries that the cursors from `make` walk, all of them the same set.
+    pub(crate) fn new(make: F, keyspace: KeyspaceId, at: Sequence, bounds: Bounds) -> Self {
+        let (start, end) = bounds;
+        Self { make, keyspace, at, start, end, front: None, back: None, failure: None, done: false }
+    }
+
+    /// The next key in ascending order and its value.
+    pub(crate) fn next_front(&mut self) -> Option<Result<(Value, Value)>> {
+        if self.done {
+            return None;
+        }
+        let found = self.unless_failed(Self::advance_front);
+        self.conclude(found)
+    }
+
+    /// The next key in descending order and its value.
+    pub(crate) fn next_back(&mut self) -> Option<Result<(Value, Value)>> {
+        if self.done {
+            return None;
+        }
+        let found = self.unless_failed(Self::advance_back);
+        self.conclude(found)
+    }
+
+    fn unless_failed<T>(&mut self, advance: impl Fn(&mut Self) -> Result<T>) -> Result<T> {
+        match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => advance(self),
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        found: Result<Option<(Value, Value)>>,
+    ) -> Option<Result<(Value, Value)>> {
+        match found {
+            Ok(Some(pair)) => return Some(Ok(pair)),
+            // Nothing is left between the bounds, for either end.
+            Ok(None) => self.done = true,
+            Err(ref error) => self.failure = Some(error.clone()),
+        }
+        // Cursors hold on to what they read from; an iterator that is over holds on to nothing.
+        (self.front, self.back) = (None, None);
+        found.transpose()
+    }
+
+    fn advance_front(&mut self) -> Result<Option<(Value, Value)>> {
+        let (keyspace, at) = (self.keyspace, self.at);
+        if self.front.is_none() {
+            let mut cursor = (self.make)();
+            cursor.seek(match &self.start {
+                Bound::Included(key) => Position::first(keyspace, key),
+                Bound::Excluded(key) => Position::last(keyspace, key),
+                Bound::Unbounded => Position::first(keyspace, &[]),
+            })?;
+            self.front = Some(cursor);
+        } else if let (Some(cursor), Bound::Excluded(key)) = (&mut self.front, &self.start) {
+            skip(cursor, Position::last(keyspace, key))?;
+        }
+        let cursor = self.front.as_mut().expect("the cursor was made above");
+        loop {
+            let Some(entry) = cursor.entry() else { return Ok(None) };
+            let inside = match &self.end {
+                Bound::Included(end) => entry.key <= end.as_slice(),
+                Bound::Excluded(end) => entry.key < end.as_slice(),
+                Bound::Unbounded => true,
+            };
+            if entry.keyspace != keyspace || !inside {
+                return Ok(None);
+            }
+            let key = exclude(&mut self.start, entry.key);
+            if entry.sequence > at {
+                skip(cursor, Position { keyspace, key, sequence: at })?;
+                let Some(entry) = cursor.entry() else { return Ok(None) };
+                if entry.keyspace != keyspace || entry.key != key {
+                    continue;
+                }
+            }
+            if let Some(Kind::Value) = cursor.entry().map(|entry| entry.kind) {
+                return Ok(Some((Value::copy(key), cursor.value())));
+            }
+            skip(cursor, Position::last(keyspace, key))?;
+        }
+    }
+
+    fn advance_back(&mut self) -> Result<Option<(Value, Value)>> {
+        let (keyspace, at) = (self.keyspace, self.at);
+        if self.back.is_none() {
+            let mut cursor = (self.make)();
+            cursor.seek_before(match &self.end {
+                Bound::Included(key) => Position::last(keyspace, key),
+                Bound::Excluded(key) => Position::first(keyspace, key),
+                Bound::Unbounded => Position::last(keyspace, &KEY_LAST),
+            })?;
+            self.back = Some(cursor);
+        }
+        let cursor = self.back.as_mut().expect("the cursor was made above");
+        loop {
+            let Some(entry) = cursor.entry() else { return Ok(None) };
+            let inside = match &self.start {
+                Bound::Included(start) => entry.key >= start.as_slice(),
+                Bound::Excluded(start) => entry.key > start.as_slice(),
+                Bound::Unbounded => true,
+            };
+            if entry.keyspace != keyspace || !inside {
+                return Ok(None);
+            }
+            let key = exclude(&mut self.end, entry.key);
+            if let Some(value) = take_key_backward(cursor, keyspace, key, at)? {
+                return Ok(Some((Value::copy(key), value)));
+            }
+        }
+    }
+}
+
+/// Moves a backward cursor from the oldest version of `key` to before all of them, and returns what
+/// the newest one at or below `at` holds, if it holds a value.
+fn take_key_backward<C: Cursor>(
+    cursor: &mut C,
+    keyspace: KeyspaceId,
+    key: &[u8],
+    at: Sequence,
+) -> Result<Option<Value>> {
+    let kind_here = |cursor: &C| match cursor.entry() {
+        Some(entry) if entry.keyspace == keyspace && entry.key == key && entry.sequence <= at => {
+            Some(entry.kind)
+        }
+        _ => None,
+    };
+    let value_here = |cursor: &C, kind: Kind| (kind == Kind::Value).then(|| cursor.value());
+    let mut newest = None;
+    let mut steps = 0;
+    while let Some(kind) = kind_here(cursor) {
+        if steps == STEPS_BEFORE_SEEK {
+            // The newest visible version is where a forward seek to it lands; the way there would
+            // copy out the value of each version in between.
+            cursor.seek(Position { keyspace, key, sequence: at })?;
+            newest = kind_here(cursor).and_then(|kind| value_here(cursor, kind));
+            cursor.seek_before(Position::first(keyspace, key))?;
+            return Ok(newest);
+        }
+        newest = value_here(cursor, kind);
+        cursor.prev()?;
+        steps += 1;
+    }
+    skip_back(cursor, Position::first(keyspace, key))?;
+    Ok(newest)
+}
+
+/// Moves a forward cursor to the first entry at or after `target`: by steps if it is near.
+fn skip<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Result<()> {
+    for _ in 0..STEPS_BEFORE_SEEK {
+        match cursor.entry() {
+            Some(entry) if entry.position() < target => cursor.next()?,
+            _ => return Ok(()),
+        }
+    }
+    match cursor.entry() {
+        Some(entry) if entry.position() < target => cursor.seek(target),
+        _ => Ok(()),
+    }
+}
+
+/// Moves a backward cursor to the last entry before `target`: by steps if it is near.
+fn skip_back<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Result<()> {
+    for _ in 0..STEPS_BEFORE_SEEK {
+        match cursor.entry() {
+            Some(entry) if entry.position() >= target => cursor.prev()?,
+            _ => return Ok(()),
+        }
+    }
+    match cursor.entry() {
+        Some(entry) if entry.position() >= target => cursor.seek_before(target),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `bound` exclude `key`, in the memory that it has, and returns its copy of the key.
+fn exclude<'a>(bound: &'a mut Bound<Vec<u8>>, key: &[u8]) -> &'a [u8] {
+    let mut buffer = match mem::replace(bound, Bound::Unbounded) {
+        Bound::Included(buffer) | Bound::Excluded(buffer) => buffer,
+        Bound::Unbounded => Vec::new(),
+    };
+    buffer.clear();
+    buffer.extend_from_slice(key);
+    *bound = Bound::Excluded(buffer);
+    match bound {
+        Bound::Excluded(buffer) => buffer,
+        _ => unreachable!("the line above made it Excluded"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

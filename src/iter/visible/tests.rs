@@ -1,0 +1,210 @@
+//! Tests of [`super::VisibleIter`] against a map, from both ends.
+
+use std::collections::BTreeMap;
+
+use super::super::merge::MergeCursor;
+use super::super::range::{KeyRange, prefix_bounds};
+use super::super::testing::{ListCursor, OwnedEntry, Random, entry};
+use super::*;
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Which end each draw is from.
+#[derive(Clone, Copy, Debug)]
+enum Draw {
+    Front,
+    Back,
+    Mixed,
+}
+
+/// Everything the iterator yields, put in ascending order; checks that it is over for good.
+fn drain<C: Cursor, F: Fn() -> C>(
+    iter: &mut VisibleIter<C, F>,
+    draw: Draw,
+    random: &mut Random,
+) -> Vec<Pair> {
+    let (mut front, mut back) = (Vec::new(), Vec::new());
+    loop {
+        let from_front = match draw {
+            Draw::Front => true,
+            Draw::Back => false,
+            Draw::Mixed => random.below(2) == 0,
+        };
+        let found = if from_front { iter.next_front() } else { iter.next_back() };
+        let Some(pair) = found else { break };
+        let (key, value) = pair.unwrap();
+        if from_front { &mut front } else { &mut back }.push((key.to_vec(), value.to_vec()));
+    }
+    for _ in 0..2 {
+        assert!(iter.next_front().is_none());
+        assert!(iter.next_back().is_none());
+    }
+    back.reverse();
+    front.extend(back);
+    front
+}
+
+/// The same by the book.
+fn want(entries: &[OwnedEntry], at: Sequence, bounds: &Bounds) -> Vec<Pair> {
+    let mut map = BTreeMap::new();
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|entry| entry.sequence);
+    for entry in entries {
+        if entry.keyspace == KeyspaceId(1) && entry.sequence <= at {
+            map.insert(entry.key.clone(), (entry.kind, entry.value.clone()));
+        }
+    }
+    let after = |key: &Vec<u8>| match &bounds.0 {
+        Bound::Included(start) => key >= start,
+        Bound::Excluded(start) => key > start,
+        Bound::Unbounded => true,
+    };
+    let before = |key: &Vec<u8>| match &bounds.1 {
+        Bound::Included(end) => key <= end,
+        Bound::Excluded(end) => key < end,
+        Bound::Unbounded => true,
+    };
+    map.into_iter()
+        .filter(|(key, (kind, _))| *kind == Kind::Value && after(key) && before(key))
+        .map(|(key, (_, value))| (key, value))
+        .collect()
+}
+
+fn random_bound(random: &mut Random) -> Bound<Vec<u8>> {
+    let key = random_key(random);
+    match random.below(3) {
+        0 => Bound::Included(key),
+        1 => Bound::Excluded(key),
+        _ => Bound::Unbounded,
+    }
+}
+
+/// Few enough keys that they have many versions, among them the ends of the order.
+fn random_key(random: &mut Random) -> Vec<u8> {
+    let keys: [&[u8]; 8] =
+        [b"", b"\0", b"a", b"a\0", b"aa", b"b", b"\xff", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"];
+    keys[random.below(keys.len())].to_vec()
+}
+
+#[test]
+fn random_versions_read_as_the_map_does_from_both_ends() {
+    let mut random = Random::from_env(0x7669_7369);
+    for _ in 0..300 {
+        let mut sources = vec![Vec::new(); 3];
+        let operations = random.below(120) as u64;
+        let tombstones = random.below(4);
+        for sequence in 1..=operations {
+            let hidden = random.below(4) < tombstones;
+            let value = sequence.to_string();
+            let mut entry =
+                entry(random.below(3) as u32, "", sequence, (!hidden).then_some(value.as_str()));
+            entry.key = random_key(&mut random);
+            sources[random.below(3)].push(entry);
+        }
+        let all = sources.concat();
+        for _ in 0..6 {
+            let at = Sequence(random.below(operations as usize + 2) as u64);
+            let bounds = (random_bound(&mut random), random_bound(&mut random));
+            for draw in [Draw::Front, Draw::Back, Draw::Mixed] {
+                let make =
+                    || MergeCursor::new(sources.iter().cloned().map(ListCursor::new).collect());
+                let mut iter = VisibleIter::new(make, KeyspaceId(1), at, bounds.clone());
+                let got = drain(&mut iter, draw, &mut random);
+                let want = want(&all, at, &bounds);
+                assert_eq!(got, want, "{draw:?} {bounds:?} at {at}, seed {}", random.seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn inverted_and_empty_bounds_hold_nothing() {
+    let entries = vec![entry(1, "a", 1, Some("1")), entry(1, "b", 2, Some("2"))];
+    let make = || ListCursor::new(entries.clone());
+    let mut random = Random::from_env(1);
+    let ranges = [
+        ("b".."a").into_bounds(),
+        ("b"..="a").into_bounds(),
+        ("a".."a").into_bounds(),
+        (Bound::Excluded("a"), Bound::Excluded("a")).into_bounds(),
+        (Bound::Excluded("a"), Bound::Included("a")).into_bounds(),
+        (Bound::Included("a"), Bound::Excluded("a")).into_bounds(),
+        prefix_bounds(b"ab"),
+    ];
+    for bounds in ranges {
+        for draw in [Draw::Front, Draw::Back, Draw::Mixed] {
+            let mut iter = VisibleIter::new(make, KeyspaceId(1), Sequence(9), bounds.clone());
+            assert_eq!(drain(&mut iter, draw, &mut random), [], "{bounds:?}");
+        }
+    }
+}
+
+#[test]
+fn the_last_possible_key_of_the_last_possible_keyspace_is_reached_from_behind() {
+    let mut last = entry(u32::MAX, "", 1, Some("v"));
+    last.key = KEY_LAST.to_vec();
+    let keyspace = last.keyspace;
+    let make = || ListCursor::new(vec![last.clone()]);
+    let mut iter = VisibleIter::new(make, keyspace, Sequence(1), (..).into_bounds());
+    let (key, _) = iter.next_back().unwrap().unwrap();
+    assert_eq!(key, KEY_LAST);
+    assert!(iter.next_front().is_none());
+}
+
+#[test]
+fn a_key_with_many_versions_costs_a_few_seeks_and_not_a_walk() {
+    let mut entries: Vec<_> =
+        (1..=1000).map(|sequence| entry(1, "b", sequence, Some("v"))).collect();
+    entries.push(entry(1, "a", 1001, Some("a")));
+    entries.push(entry(1, "c", 1002, Some("c")));
+    let make = || ListCursor::new(entries.clone());
+    let iter = || VisibleIter::new(make, KeyspaceId(1), Sequence(500), prefix_bounds(b""));
+    let moves = |cursor: &Option<ListCursor>| {
+        cursor.as_ref().map(|cursor| (cursor.seeks, cursor.steps)).unwrap()
+    };
+
+    let mut forward = iter();
+    assert_eq!(forward.next_front().unwrap().unwrap().0, "b");
+    let (seeks, steps) = moves(&forward.front);
+    assert!(seeks <= 2 && steps <= 10, "{seeks} seeks, {steps} steps");
+
+    let mut backward = VisibleIter { at: Sequence(2000), ..iter() };
+    assert_eq!(backward.next_back().unwrap().unwrap().0, "c");
+    assert_eq!(backward.next_back().unwrap().unwrap().0, "b");
+    let (seeks, steps) = moves(&backward.back);
+    assert!(seeks <= 3 && steps <= 9, "{seeks} seeks, {steps} steps");
+    assert_eq!(backward.next_back().unwrap().unwrap().0, "a");
+}
+
+#[test]
+fn an_error_comes_again_from_either_end() {
+    let entries: Vec<_> = ["a", "b", "c", "d"]
+        .into_iter()
+        .zip(1..)
+        .map(|(key, sequence)| entry(1, key, sequence, Some("v")))
+        .collect();
+    let mut seen = 0;
+    for calls_before_failure in 0..5 {
+        let make = || ListCursor::new(entries.clone()).failing_after(calls_before_failure);
+        for front_first in [true, false] {
+            let mut iter = VisibleIter::new(make, KeyspaceId(1), Sequence(9), (..).into_bounds());
+            let mut next = |front| if front { iter.next_front() } else { iter.next_back() };
+            let mut good = 0;
+            let error = loop {
+                match next(front_first) {
+                    Some(Ok(_)) => good += 1,
+                    Some(Err(error)) => break Some(error),
+                    None => break None,
+                }
+            };
+            let Some(error) = error else { continue };
+            seen += 1;
+            assert!(good <= calls_before_failure);
+            for front in [!front_first, front_first, !front_first, front_first] {
+                let again = next(front).unwrap().unwrap_err();
+                assert_eq!(again.to_string(), error.to_string());
+            }
+        }
+    }
+    assert_eq!(seen, 10);
+}
