@@ -1,0 +1,291 @@
+//! Log files that are written: spares made ahead of time, and the one writer that appends.
+//!
+//! [`LogWriter`] lives inside the commit section, so there is one appender. [`LogFile`] is what the
+//! sync leader and the flush share.
+
+use std::path::Path;
+
+use super::{LOG_DATA_START, LOG_SECOND_HEADER};
+use crate::error::{Error, Result};
+use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
+use crate::format::names::FileName;
+use crate::format::record::{
+    RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_header, seal_record,
+};
+use crate::ids::{LogNumber, LogPosition};
+use crate::io::{Fs, NamedFile, OpenMode};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// How much a spare is zero-filled, and a recovered tail rewritten, at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A log that takes part in the chain.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    pub(crate) file: NamedFile,
+    pub(crate) slot: u64,
+    pub(crate) header: LogHeader,
+    /// Whether it was found at open rather than made by this process.
+    recovered: bool,
+    /// Offset at which the log ends; `u64::MAX` while it is written. Set once, by the commit
+    /// section, before the next log is published; Release, pairs with the Acquire in `end`.
+    end: AtomicU64,
+    /// For a recovered log: the offset from which its bytes have to be written again before a
+    /// sync of it means anything. `u64::MAX` if there is no need.
+    rewrite_from: AtomicU64,
+}
+
+impl LogFile {
+    /// A log found at open, which ends at `end`. Its bytes from `rewrite_from` on may sit in the
+    /// page cache alone, marked clean by a sync that failed before the restart.
+    pub(crate) fn recovered(
+        file: NamedFile,
+        slot: u64,
+        header: LogHeader,
+        rewrite_from: u64,
+        end: u64,
+    ) -> Self {
+        let (end, rewrite_from) = (AtomicU64::new(end), AtomicU64::new(rewrite_from));
+        Self { file, slot, header, recovered: true, end, rewrite_from }
+    }
+
+    /// The offset at which the log was sealed, if it was.
+    pub(crate) fn end(&self) -> Option<u64> {
+        Some(self.end.load(Ordering::Acquire)).filter(|&end| end != u64::MAX)
+    }
+
+    /// Whether the file was found at open rather than made by this process.
+    pub(crate) fn was_recovered(&self) -> bool {
+        self.recovered
+    }
+
+    /// Whether a sync has to write recovered bytes again.
+    pub(crate) fn needs_rewrite(&self) -> bool {
+        self.rewrite_from.load(Ordering::Acquire) != u64::MAX
+    }
+
+    /// Makes everything appended so far durable. Returns how many bytes had to be written again.
+    ///
+    /// Called by the sync leader only, so there is one rewriter.
+    pub(crate) fn sync(&self) -> Result<u64> {
+        let from = self.rewrite_from.load(Ordering::Acquire);
+        let mut rewritten = 0;
+        if let (true, Some(end)) = (from != u64::MAX, self.end()) {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let mut at = from;
+            while at < end {
+                let len = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+                self.file.read_exact_at(&mut chunk[..len], at)?;
+                self.file.write_all_at(&chunk[..len], at)?;
+                at += len as u64;
+            }
+            rewritten = end.saturating_sub(from);
+        }
+        self.file.sync_data()?;
+        self.rewrite_from.store(u64::MAX, Ordering::Release);
+        Ok(rewritten)
+    }
+}
+
+/// A file that waits to become a log: written to its full length and synced, so that appending
+/// to it changes no metadata.
+#[derive(Debug)]
+pub(crate) struct SpareLog {
+    file: NamedFile,
+    slot: u64,
+    capacity: u64,
+    salt: u64,
+}
+
+impl SpareLog {
+    /// Makes a file of `capacity` zeros in a new slot, durable with its name. A failure leaves no
+    /// file behind if the system lets it be removed.
+    pub(crate) fn create(fs: &dyn Fs, dir: &Path, slot: u64, capacity: u64) -> Result<Self> {
+        let spare = Self::create_empty(fs, dir, slot)?;
+        let filled = spare.fill(capacity).and_then(|()| sync_dir(fs, dir));
+        if let Err(error) = filled {
+            // The file is not part of any chain; an open finds it dead should this fail too.
+            let _ = fs.remove(&spare.file.path);
+            return Err(error);
+        }
+        Ok(Self { capacity, ..spare })
+    }
+
+    /// Makes an empty file in a new slot, for a log that is written once, whole.
+    pub(crate) fn create_empty(fs: &dyn Fs, dir: &Path, slot: u64) -> Result<Self> {
+        let path = dir.join(FileName::LogSlot(slot).name());
+        let salt = random_u64(&path)?;
+        let file = NamedFile::open(fs, path, OpenMode::CreateNew)?;
+        Ok(Self { file, slot, capacity: 0, salt })
+    }
+
+    /// Takes over the file of a log that no recovery needs any more.
+    pub(crate) fn recycle(log: &LogFile) -> Result<Self> {
+        let salt = random_u64(&log.file.path)?;
+        let capacity = log.file.len()?;
+        Ok(Self { file: log.file.clone(), slot: log.slot, capacity, salt })
+    }
+
+    /// Takes over a dead file found at open.
+    pub(crate) fn reopen(fs: &dyn Fs, dir: &Path, slot: u64) -> Result<Self> {
+        let path = dir.join(FileName::LogSlot(slot).name());
+        let salt = random_u64(&path)?;
+        let file = NamedFile::open(fs, path, OpenMode::ReadWrite)?;
+        let capacity = file.len()?;
+        Ok(Self { file, slot, capacity, salt })
+    }
+
+    /// Bytes that can be appended without growing the file, header included.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn fill(&self, capacity: u64) -> Result<()> {
+        let zeros = vec![0; CHUNK_BYTES];
+        let mut at = 0;
+        while at < capacity {
+            let len = usize::try_from(capacity - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            self.file.write_all_at(&zeros[..len], at)?;
+            at += len as u64;
+        }
+        self.file.sync_data()
+    }
+
+    /// Writes a whole record's body where the first record of this log will be, and grows the file
+    /// to hold it. It counts for nothing until [`Self::activate_with_record`] writes the headers.
+    pub(crate) fn write_body_ahead(&self, padded_body: &[u8]) -> Result<()> {
+        self.file.write_all_at(padded_body, LOG_DATA_START + RECORD_HEADER_BYTES as u64)
+    }
+
+    /// Makes this file the log that `place` describes: writes the header, nothing else.
+    pub(crate) fn activate(self, place: LogHeader) -> Result<LogWriter> {
+        let header = LogHeader { salt: self.salt, ..place };
+        self.file.write_all_at(&header_copies(&header), 0)?;
+        Ok(self.into_writer(header))
+    }
+
+    /// Makes this file the log that `place` describes with the record whose body was written
+    /// ahead, and seals it: one write of both headers decides.
+    pub(crate) fn activate_with_record(
+        self,
+        place: LogHeader,
+        record: &RecordHeader,
+        body_hash: u64,
+    ) -> Result<Arc<LogFile>> {
+        let header = LogHeader { salt: self.salt, ..place };
+        let mut start = header_copies(&header).to_vec();
+        start.extend_from_slice(&seal_header(header.salt, LOG_DATA_START, record, body_hash));
+        self.file.write_all_at(&start, 0)?;
+        let end = LOG_DATA_START + record_bytes(record.body_len as usize) as u64;
+        let writer = self.into_writer(header);
+        writer.log.end.store(end, Ordering::Release);
+        Ok(writer.log)
+    }
+
+    fn into_writer(self, header: LogHeader) -> LogWriter {
+        let (end, rewrite_from) = (AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX));
+        let log = LogFile {
+            file: self.file,
+            slot: self.slot,
+            header,
+            recovered: false,
+            end,
+            rewrite_from,
+        };
+        LogWriter { log: Arc::new(log), tail: LOG_DATA_START, capacity: self.capacity }
+    }
+}
+
+/// The appending end of one log. One exists at a time, inside the commit section.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    log: Arc<LogFile>,
+    tail: u64,
+    capacity: u64,
+}
+
+impl LogWriter {
+    /// The file, to share.
+    pub(crate) fn log(&self) -> &Arc<LogFile> {
+        &self.log
+    }
+
+    /// Whether `bytes` more fit without growing the file.
+    pub(crate) fn fits(&self, bytes: u64) -> bool {
+        self.tail.saturating_add(bytes) <= self.capacity
+    }
+
+    /// The position after the last record.
+    pub(crate) fn position(&self) -> LogPosition {
+        self.log.header.base.plus(self.tail)
+    }
+
+    /// Appends one record: `record` is a gap for the header, the body, and zeros up to a multiple
+    /// of 8. Returns the position after it. On failure the tail has not moved, and the caller
+    /// seals.
+    pub(crate) fn append(
+        &mut self,
+        record: &mut [u8],
+        header: &RecordHeader,
+        body_hash: u64,
+    ) -> Result<LogPosition> {
+        seal_record(record, self.log.header.salt, self.tail, header, body_hash);
+        self.log.file.write_all_at(record, self.tail)?;
+        self.tail += record.len() as u64;
+        Ok(self.position())
+    }
+
+    /// Ends the log here. The next log's header names the offset.
+    pub(crate) fn seal(self) -> (LogNumber, u64, LogPosition) {
+        self.log.end.store(self.tail, Ordering::Release);
+        (self.log.header.number, self.tail, self.position())
+    }
+
+    /// Ends the log after a failed append: whatever part of the record reached the file must not be
+    /// taken for one. The next log's header says so too, and no later log counts as synced before
+    /// this one.
+    pub(crate) fn seal_failed(self) -> (LogNumber, u64, LogPosition) {
+        // Best effort: on a disk that refuses this as well, the next header's word is enough.
+        let _ = self.log.file.write_all_at(&[0; RECORD_HEADER_BYTES], self.tail);
+        self.seal()
+    }
+}
+
+/// Ends a log found at open at `end`, so that what lies beyond is never looked at again.
+pub(crate) fn write_end_record(
+    file: &NamedFile,
+    header: &LogHeader,
+    end: u64,
+    synced: LogPosition,
+) -> Result<()> {
+    let kind = RecordKind::End;
+    let end_record = RecordHeader { body_len: 0, first: 0, synced: synced.0, count: 0, kind };
+    let record = seal_header(header.salt, end, &end_record, crate::format::hash::checksum(&[]));
+    file.write_all_at(&record, end)
+}
+
+fn header_copies(header: &LogHeader) -> [u8; LOG_DATA_START as usize] {
+    let mut bytes = [0; LOG_DATA_START as usize];
+    let one = header.encode();
+    bytes[..LOG_HEADER_BYTES].copy_from_slice(&one);
+    bytes[LOG_SECOND_HEADER as usize..].copy_from_slice(&one);
+    bytes
+}
+
+fn sync_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+}
+
+fn random_u64(path: &Path) -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io("draw a random salt for", path, std::io::Error::other(error.to_string()))
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
