@@ -1,0 +1,250 @@
+//! The index of the memtable being written: a skiplist over records in an arena.
+//!
+//! One writer, inside the commit section; any number of readers on any thread, who never wait. It
+//! is `crossbeam_skiplist::base` 0.1.3, used insert-only with unique keys, because that release
+//! loses reads when a key is overwritten and leaks nodes out of `range`. So no node is ever retired
+//! before the whole list is dropped, and every guard can be the unprotected one: there is nothing
+//! to protect.
+//!
+//! # A record in the arena
+//!
+//! | at | width | what |
+//! |---|---|---|
+//! | 0 | key length (in the node) | the key |
+//! | + 0 | 1 | the kind |
+//! | + 1 | 4 | the value's length, little-endian |
+//! | + 5 | value length | the value |
+
+#![allow(unsafe_code, reason = "nodes point at records, so that a lookup allocates nothing")]
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::slice;
+
+use crossbeam_epoch::Guard;
+use crossbeam_skiplist::base::{self, SkipList};
+
+use super::arena::{Arena, ArenaWriter};
+use super::{Index, Memtable};
+use crate::format::key::{Entry, Kind, Position, prefix_word};
+use crate::ids::{KeyspaceId, Sequence};
+use crate::sync::Arc;
+
+/// How many key bytes a node holds itself, in two words.
+const PREFIX_BYTES: usize = 16;
+
+/// Bytes between a record's key and its value.
+const HEAD_BYTES: usize = 5;
+
+/// What an entry costs beside its record, in bytes.
+///
+/// A list node is 48 bytes (40 of key, 8 of count and height) and two links on average, 74 after
+/// glibc's rounding to 16 bytes with a header of 8. Ten bits of filter make it 75.
+pub(super) const NODE_BYTES: usize = 75;
+
+/// What an entry costs beyond its key and value, in bytes.
+pub(super) const ENTRY_OVERHEAD: usize = NODE_BYTES + HEAD_BYTES;
+
+/// A key in the list: one version of one user key, ordered by its first words before its memory is
+/// touched.
+#[derive(Clone, Copy)]
+struct Node {
+    /// The first eight bytes of the key, big-endian, padded with zeros; then the next eight.
+    high: u64,
+    low: u64,
+    sequence: u64,
+    /// The key: in a listed node at the start of its record, in a probe wherever the caller has it.
+    key: *const u8,
+    keyspace: u32,
+    key_len: u32,
+}
+
+const _: () = assert!(size_of::<Node>() == 40);
+
+// SAFETY: a listed node points at arena bytes that were complete before it was linked and never
+// change after; a probe stays on its caller's stack.
+unsafe impl Send for Node {}
+// SAFETY: as above; there is no interior mutability.
+unsafe impl Sync for Node {}
+
+impl Node {
+    /// A node for `target`, pointing at its key.
+    fn new(target: Position<'_>) -> Self {
+        Self {
+            high: prefix_word(target.key),
+            low: prefix_word(target.key.get(8..).unwrap_or_default()),
+            sequence: target.sequence.0,
+            key: target.key.as_ptr(),
+            keyspace: target.keyspace.0,
+            // Stored keys are far shorter, so a range bound beyond 4 GiB compares the same when
+            // cut.
+            key_len: u32::try_from(target.key.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn key(&self) -> &[u8] {
+        // SAFETY: `new` took the pointer and at most the length of a slice; the arena keeps a
+        // listed node's bytes as long as the list, and a probe is not used after the call it was
+        // made in.
+        unsafe { slice::from_raw_parts(self.key, self.key_len as usize) }
+    }
+
+    /// The order of the keys, given that their prefix words are equal.
+    fn compare_rest(&self, other: &Self) -> Ordering {
+        if self.key_len.min(other.key_len) as usize <= PREFIX_BYTES {
+            // The shorter key is a prefix of the longer one: they differ by zero bytes at most.
+            return self.key_len.cmp(&other.key_len);
+        }
+        self.key()[PREFIX_BYTES..].cmp(&other.key()[PREFIX_BYTES..])
+    }
+
+    fn compare_keys(&self, other: &Self) -> Ordering {
+        let words = |node: &Self| (node.keyspace, node.high, node.low);
+        words(self).cmp(&words(other)).then_with(|| self.compare_rest(other))
+    }
+
+    /// The whole version.
+    ///
+    /// # Safety
+    ///
+    /// `self` was copied out of a list whose arena outlives `'a`.
+    unsafe fn entry<'a>(&self) -> Entry<'a> {
+        // SAFETY: `Active::insert` stored a key of this length, a head, and a value of the length
+        // in the head, one after the other, where the caller promises they still are.
+        unsafe {
+            let key = slice::from_raw_parts(self.key, self.key_len as usize);
+            let head = self.key.add(key.len());
+            let value_len = u32::from_le_bytes(head.add(1).cast::<[u8; 4]>().read());
+            Entry {
+                keyspace: KeyspaceId(self.keyspace),
+                key,
+                sequence: Sequence(self.sequence),
+                kind: Kind::from_byte(head.read()).expect("insert stored the number of a kind"),
+                value: slice::from_raw_parts(head.add(HEAD_BYTES), value_len as usize),
+            }
+        }
+    }
+}
+
+impl Ord for Node {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.compare_keys(other).then_with(|| other.sequence.cmp(&self.sequence))
+    }
+}
+
+impl PartialOrd for Node {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Node {}
+
+impl PartialEq for Node {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // The sequence first: it settles nearly every case without the key.
+        self.sequence == other.sequence && self.compare_keys(other).is_eq()
+    }
+}
+
+type List = SkipList<Node, ()>;
+
+/// The guard that every use of a list takes.
+fn guard() -> &'static Guard {
+    // SAFETY: lists here are insert-only, so no node is unlinked or freed while the list is
+    // borrowed, and no destructor is ever deferred through the guard.
+    unsafe { crossbeam_epoch::unprotected() }
+}
+
+/// The skiplist and the memory its nodes point into.
+pub(super) struct Active {
+    list: List,
+    arena: Arena,
+}
+
+impl Active {
+    /// An empty index over `arena`.
+    pub(super) fn new(arena: Arena) -> Self {
+        Self { list: SkipList::new(crossbeam_epoch::default_collector().clone()), arena }
+    }
+
+    /// Adds a version that is not there yet. The list publishes it with a release store, and
+    /// readers who see a later `visible` see it for certain.
+    pub(super) fn insert(&self, arena: &mut ArenaWriter, entry: Entry<'_>) {
+        assert!(arena.fills(&self.arena), "the record's memory must live as long as the list");
+        let value_len = u32::try_from(entry.value.len()).expect("callers refuse over 1 GiB");
+        let mut head = [entry.kind as u8; HEAD_BYTES];
+        head[1..].copy_from_slice(&value_len.to_le_bytes());
+        let key = arena.store(&[entry.key, &head, entry.value]);
+        let node = Node { key, ..Node::new(entry.position()) };
+        // The entry handed back has no destructor. Not releasing it leaves the node's count one too
+        // high, which nobody reads: the list's own drop frees every node regardless. It saves an
+        // atomic.
+        let listed = self.list.get_or_insert(node, (), guard());
+        debug_assert!(listed.key().key == key, "each version is inserted once");
+    }
+
+    /// The first version at or after `target`.
+    #[inline]
+    pub(super) fn lower_bound(&self, target: Position<'_>) -> Option<Entry<'_>> {
+        let found = self.list.lower_bound(Bound::Included(&Node::new(target)), guard())?;
+        // SAFETY: the node is in the list of `self`, which holds the arena and is borrowed.
+        Some(unsafe { found.key().entry() })
+    }
+}
+
+/// A cursor on an active memtable. A step forward follows one link; a step back is a search.
+pub(super) struct ActiveCursor {
+    /// A node of the table's list. It stays while the list lives, and `table` keeps the list:
+    /// `'static` stands for that. The entry has no destructor, so the order of the fields does not
+    /// matter.
+    place: Option<base::Entry<'static, 'static, Node, ()>>,
+    table: Arc<Memtable>,
+}
+
+// SAFETY: the entry is a list (Sync), a node (Send and Sync) and the unprotected guard, which
+// belongs to no thread; only the guard's type keeps it from being Send.
+unsafe impl Send for ActiveCursor {}
+// SAFETY: as above; through a shared reference the cursor only reads the node's key.
+unsafe impl Sync for ActiveCursor {}
+
+impl ActiveCursor {
+    /// A cursor on `table`, which must be an active one, at no entry.
+    pub(super) fn new(table: Arc<Memtable>) -> Self {
+        Self { place: None, table }
+    }
+
+    fn list(&self) -> &'static List {
+        let Index::Active(active) = &self.table.index else {
+            unreachable!("Memtable::cursor makes this cursor for active tables only");
+        };
+        // SAFETY: the list sits in the allocation of `self.table`, which neither moves nor goes
+        // while this cursor lives, and the result leaves `self` only inside `place`.
+        unsafe { &*std::ptr::from_ref(&active.list) }
+    }
+
+    pub(super) fn seek(&mut self, target: Position<'_>) {
+        self.place = self.list().lower_bound(Bound::Included(&Node::new(target)), guard());
+    }
+
+    pub(super) fn seek_before(&mut self, target: Position<'_>) {
+        self.place = self.list().upper_bound(Bound::Excluded(&Node::new(target)), guard());
+    }
+
+    pub(super) fn next(&mut self) {
+        self.place = self.place.as_ref().and_then(base::Entry::next);
+    }
+
+    pub(super) fn prev(&mut self) {
+        self.place = self.place.as_ref().and_then(base::Entry::prev);
+    }
+
+    pub(super) fn entry(&self) -> Option<Entry<'_>> {
+        // SAFETY: the node is in the list of `self.table`, which holds the arena and outlives the
+        // borrow of `self`.
+        self.place.as_ref().map(|place| unsafe { place.key().entry() })
+    }
+}

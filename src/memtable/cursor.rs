@@ -1,0 +1,106 @@
+//! A cursor over either kind of memtable. It keeps the table alive.
+
+use super::active::ActiveCursor;
+use super::sorted::Sorted;
+use super::{Index, Memtable, VALUE_COPY_BYTES_MAX};
+use crate::error::Result;
+use crate::format::key::{Entry, Position};
+use crate::iter::Cursor;
+use crate::sync::Arc;
+use crate::value::Value;
+
+/// A [`Cursor`] on a memtable; it never fails. Made by [`Memtable::cursor`].
+///
+/// On an active table it meets versions inserted after it was made, so whoever reads through it
+/// passes over what is above the read's sequence.
+pub(crate) struct MemtableCursor(Kind);
+
+enum Kind {
+    Active(ActiveCursor),
+    Sorted(SortedCursor),
+}
+
+impl MemtableCursor {
+    /// A cursor on `table`, at no entry yet.
+    pub(super) fn new(table: &Arc<Memtable>) -> Self {
+        let kept = Arc::clone(table);
+        Self(match &table.index {
+            Index::Active(_) => Kind::Active(ActiveCursor::new(kept)),
+            Index::Sorted(sorted) => Kind::Sorted(SortedCursor { at: sorted.len(), table: kept }),
+        })
+    }
+}
+
+impl Cursor for MemtableCursor {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        match &mut self.0 {
+            Kind::Active(cursor) => cursor.seek(target),
+            Kind::Sorted(cursor) => cursor.at = cursor.sorted().lower_bound(target),
+        }
+        Ok(())
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        match &mut self.0 {
+            Kind::Active(cursor) => cursor.seek_before(target),
+            Kind::Sorted(cursor) => {
+                cursor.at = cursor.sorted().lower_bound(target);
+                cursor.step_back();
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Kind::Active(cursor) => cursor.next(),
+            Kind::Sorted(cursor) => cursor.at = cursor.at.saturating_add(1),
+        }
+        Ok(())
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Kind::Active(cursor) => cursor.prev(),
+            Kind::Sorted(cursor) => cursor.step_back(),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<Entry<'_>> {
+        match &self.0 {
+            Kind::Active(cursor) => cursor.entry(),
+            Kind::Sorted(cursor) => cursor.sorted().entry(cursor.at),
+        }
+    }
+
+    fn value(&self) -> Value {
+        match &self.0 {
+            Kind::Active(cursor) => cursor.entry().map(|entry| Value::copy(entry.value)),
+            Kind::Sorted(cursor) => cursor.sorted().value(cursor.at, VALUE_COPY_BYTES_MAX),
+        }
+        .unwrap_or_else(|| Value::copy(&[]))
+    }
+}
+
+struct SortedCursor {
+    /// A version's index in the order; anything past the last one is no entry.
+    at: usize,
+    table: Arc<Memtable>,
+}
+
+impl SortedCursor {
+    fn sorted(&self) -> &Sorted {
+        let Index::Sorted(sorted) = &self.table.index else {
+            unreachable!("MemtableCursor::new makes this cursor for sorted tables only");
+        };
+        sorted
+    }
+
+    /// To the version before, or to no entry from the first.
+    fn step_back(&mut self) {
+        self.at = self.at.checked_sub(1).unwrap_or(usize::MAX);
+    }
+}
