@@ -1,0 +1,35 @@
+//! Segments: immutable sorted files, their writer, their reader and the cache of their blocks.
+//!
+//! A segment knows entries and sequences; it knows no snapshot, no run and no memtable. Background
+//! threads write segments and evict their blocks; any thread reads them.
+//!
+//! A file is: header · data blocks · filter block · index block · properties block · footer. Each
+//! part has its byte table in `format/`.
+
+mod cache;
+mod clock;
+mod cursor;
+mod parts;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use crate::ids::FileNumber;
+
+pub(crate) use cache::{BlockCache, CachedBlock};
+pub(crate) use clock::ClockHand;
+pub(crate) use cursor::SegmentCursor;
+pub(crate) use parts::Expect;
+pub(crate) use reader::{Hit, Segment};
+pub(crate) use writer::{FinishedSegment, SegmentWriter, SegmentWriterOptions};
+
+/// The longest value that a read copies out; a longer one shares its block.
+const VALUE_COPY_BYTES_MAX: usize = 256;
+
+/// The path of the segment file with this number.
+pub(crate) fn segment_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(format!("{:06}.seg", number.0))
+}

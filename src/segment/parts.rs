@@ -1,0 +1,91 @@
+//! Reads the parts of a segment file and checks them, each before anything in it is believed.
+
+use std::io;
+
+use crate::error::{Error, Result};
+use crate::format::Malformed;
+use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block};
+use crate::format::footer::{FOOTER_BYTES, Footer};
+use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::ids::Uuid;
+use crate::io::NamedFile;
+
+/// What the manifest knows of a segment, for its file to agree with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expect {
+    pub(crate) database: Uuid,
+    pub(crate) uuid: Uuid,
+    /// Length of the file.
+    pub(crate) bytes: u64,
+}
+
+/// Checks that a file is the segment that the manifest names.
+pub(super) fn check_header(file: &NamedFile, expect: &Expect) -> Result<()> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    file.read_exact_at(&mut bytes, 0)?;
+    let header = SegmentHeader::decode(&bytes).map_err(|error| error.in_file(&file.path, 0))?;
+    let want = SegmentHeader { database: expect.database, segment: expect.uuid };
+    if header != want {
+        let show = |header: &SegmentHeader| {
+            format!("segment {} of database {}", header.segment, header.database)
+        };
+        return Err(file.corruption(0, "segment header", show(&want), show(&header)));
+    }
+    Ok(())
+}
+
+/// Reads the footer at `at`, where the file's other parts end, and checks its handles against the
+/// file.
+pub(super) fn read_footer(file: &NamedFile, expect: &Expect, at: u64) -> Result<Footer> {
+    let mut bytes = [0; FOOTER_BYTES];
+    file.read_exact_at(&mut bytes, at)?;
+    let footer = Footer::decode(&bytes).map_err(|error| error.in_file(&file.path, at))?;
+    if footer.segment != expect.uuid || footer.file_bytes != expect.bytes {
+        let show = |uuid: Uuid, bytes: u64| format!("segment {uuid} of {bytes} bytes");
+        let want = show(expect.uuid, expect.bytes);
+        let got = show(footer.segment, footer.file_bytes);
+        return Err(file.corruption(at, "segment footer", want, got));
+    }
+    // Before anything is allocated for them.
+    for handle in [Some(footer.index), Some(footer.properties), footer.filter].iter().flatten() {
+        if !handle.lies_within(SEGMENT_HEADER_BYTES as u64, at) {
+            let want = format!("blocks between {SEGMENT_HEADER_BYTES} and {at}");
+            return Err(file.corruption(at, "segment footer", want, format!("{handle:?}")));
+        }
+    }
+    Ok(footer)
+}
+
+/// Reads a block that is kept in decoded form.
+pub(super) fn read_part<T>(
+    file: &NamedFile,
+    uuid: Uuid,
+    handle: BlockHandle,
+    kind: BlockType,
+    decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+) -> Result<T> {
+    let bytes = read_checked(file, uuid, handle, kind)?;
+    let payload_at = handle.offset + BLOCK_HEADER_BYTES as u64;
+    decode(&bytes[BLOCK_HEADER_BYTES..]).map_err(|error| error.in_file(&file.path, payload_at))
+}
+
+/// Reads a whole block, header and payload, and checks its frame. The handle lies within the file.
+pub(super) fn read_checked(
+    file: &NamedFile,
+    uuid: Uuid,
+    handle: BlockHandle,
+    kind: BlockType,
+) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; handle.len as usize];
+    if let Err(error) = file.read_exact_at(&mut bytes, handle.offset) {
+        return Err(match &error {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                file.corruption(handle.offset, "block", format!("{} bytes", bytes.len()), "fewer")
+            }
+            _ => error,
+        });
+    }
+    open_block(&bytes, kind, uuid, handle.offset)
+        .map_err(|error| error.in_file(&file.path, handle.offset))?;
+    Ok(bytes)
+}
