@@ -1,0 +1,279 @@
+//! The manifest's file: edits appended and synced one at a time, found through `CURRENT`.
+//!
+//! A [`Manifest`] belongs to one mutex in the engine that only background threads take: every
+//! append waits for the device. It starts no thread, takes no lock, and knows no segment file.
+//!
+//! # The file
+//!
+//! | at | what |
+//! |---|---|
+//! | 0 | header, 96 bytes ([`crate::format::edit`]) |
+//! | 96 | snapshot record: the state that the file starts from |
+//! | … | edit records, numbered without a gap ([`crate::format::record`]) |
+//!
+//! # Protocol
+//!
+//! 1. Start: write `MANIFEST-n` whole, sync it and the directory; write and sync `CURRENT.tmp`,
+//!    rename it over `CURRENT`, sync the directory. Only then remove older manifests.
+//! 2. Append: write one record whose *synced* is its own offset, because everything before has been
+//!    synced; sync. The edit counts once that returns.
+//! 3. After any failure the file's state is unknown, so nothing is ever appended to it again: the
+//!    next append starts the next file from the last good state. Until that has succeeded, the
+//!    failed edit may turn out to be there, so what it refers to must stay.
+//! 4. Read: stop at the first record that is not valid. A valid record behind it knows that place
+//!    synced, so this is damage; without one it is the tail of an append that a crash cut off.
+//! 5. A manifest that was read is not appended to either (what was read may never have reached the
+//!    device), so recovery ends in step 1, before anything is deleted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::format::current::Current;
+use crate::format::edit::{Edit, MANIFEST_HEADER_BYTES, ManifestHeader};
+use crate::format::hash::checksum;
+use crate::format::names::FileName;
+use crate::format::record::{
+    BODY_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_record,
+};
+use crate::ids::FileNumber;
+use crate::io::{Fs, NamedFile, OpenMode};
+use crate::runs::state::ManifestState;
+use crate::sync::Arc;
+
+pub(crate) use read::ManifestInfo;
+
+/// A file larger than this and twice its snapshot is given up for a new one, in bytes.
+const ROTATE_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
+
+/// The longest manifest that is written or read, in bytes: about 3 million segments.
+const MANIFEST_BYTES_MAX: u64 = 1 << 30;
+
+const WHAT: &str = "manifest";
+
+/// The manifest of an open database.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    /// The state after the last edit that is durable.
+    state: ManifestState,
+    /// The newest file's number.
+    number: FileNumber,
+    /// Where to append; nothing while the newest file's state is unknown.
+    tail: Option<Tail>,
+}
+
+/// The end of a file that is durable up to there.
+#[derive(Debug)]
+struct Tail {
+    file: NamedFile,
+    salt: u64,
+    end: u64,
+    /// Past this offset a new file is due.
+    rotate_at: u64,
+}
+
+impl Manifest {
+    /// Starts a manifest file from `state` and makes it the one that counts. Its number is `number`
+    /// or above, past any manifest that an earlier crash left.
+    pub(crate) fn create(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        number: FileNumber,
+        state: &ManifestState,
+    ) -> Result<Self> {
+        let (number, tail) = start_file(fs.as_ref(), dir, number, state)?;
+        Ok(Self { fs, dir: dir.to_path_buf(), state: state.clone(), number, tail: Some(tail) })
+    }
+
+    /// Goes on from what [`Self::read`] gave. Writes nothing yet: the manifest counts as broken, so
+    /// the next append, or [`Self::rotate`], starts a new file. Before that, delete nothing that
+    /// an older state refers to.
+    pub(crate) fn resume(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        state: ManifestState,
+        info: &ManifestInfo,
+    ) -> Self {
+        Self { fs, dir: dir.to_path_buf(), state, number: info.number, tail: None }
+    }
+
+    /// The state after the last edit that is durable.
+    pub(crate) fn state(&self) -> &ManifestState {
+        &self.state
+    }
+
+    /// Whether it is unknown what the newest file holds, so that the last edit, though it failed,
+    /// may show after a crash. A rotation or an append that succeeds ends that.
+    pub(crate) fn broken(&self) -> bool {
+        self.tail.is_none()
+    }
+
+    /// The newest file's number.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.number
+    }
+
+    /// Makes an edit durable and applies it. An edit that is not legal in this state is an
+    /// [`Error::InvalidArgument`] and changes nothing; after any other error see [`Self::broken`].
+    pub(crate) fn append(&mut self, edit: &Edit) -> Result<()> {
+        let mut next = self.state.clone();
+        next.apply_or_spoil(edit).map_err(|malformed| {
+            let (expected, got) = (malformed.expected, malformed.got);
+            let what = format!("the manifest refuses this edit: expected {expected}, got {got}");
+            Error::InvalidArgument { what }
+        })?;
+        // Taken out, so that every way out but the last leaves the manifest broken.
+        let mut tail = match self.tail.take() {
+            Some(tail) if tail.end <= tail.rotate_at => tail,
+            _ => self.start_next()?,
+        };
+        let header = (RecordKind::Edit, next.edits, tail.end);
+        let record = seal(&edit.encode(), tail.salt, tail.end, header)?;
+        tail.file.write_all_at(&record, tail.end)?;
+        tail.file.sync_data()?;
+        tail.end += record.len() as u64;
+        (self.state, self.tail) = (next, Some(tail));
+        Ok(())
+    }
+
+    /// Starts the next file from the state as it is.
+    pub(crate) fn rotate(&mut self) -> Result<()> {
+        self.tail = None;
+        self.tail = Some(self.start_next()?);
+        Ok(())
+    }
+
+    fn start_next(&mut self) -> Result<Tail> {
+        let next = FileNumber(self.number.0.saturating_add(1));
+        let (number, tail) = start_file(self.fs.as_ref(), &self.dir, next, &self.state)?;
+        self.number = number;
+        Ok(tail)
+    }
+}
+
+/// Writes a manifest that starts from `state` under the first free number at or above `number`, and
+/// points `CURRENT` at it.
+fn start_file(
+    fs: &dyn Fs,
+    dir: &Path,
+    number: FileNumber,
+    state: &ManifestState,
+) -> Result<(FileNumber, Tail)> {
+    let older = manifests(&list(fs, dir)?);
+    let above = older.iter().max().map_or(0, |newest| newest.0.saturating_add(1));
+    let number = number.max(FileNumber(above));
+    let path = dir.join(FileName::Manifest(number).name());
+    if older.contains(&number) {
+        // Only when the numbers have run out; the clean-up below must not meet another's file.
+        return Err(Error::io("create", &path, io::ErrorKind::AlreadyExists.into()));
+    }
+    let temporary = dir.join(FileName::CurrentTmp.name());
+    let written = write_first(fs, dir, &path, number, state)
+        .and_then(|tail| write_current(fs, &temporary, state, number).map(|()| tail));
+    let tail = written.inspect_err(|_| {
+        // CURRENT has not moved. What was written only takes space, perhaps of a full disk; what
+        // cannot be removed now goes with the next start.
+        let _ = fs.remove(&path);
+        let _ = fs.remove(&temporary);
+    })?;
+    let current = dir.join(FileName::Current.name());
+    fs.rename(&temporary, &current).map_err(|error| Error::io("rename", &temporary, error))?;
+    sync_dir(fs, dir)?;
+    for number in older {
+        // Nothing names it any more; one that stays is removed by the next start.
+        let _ = fs.remove(&dir.join(FileName::Manifest(number).name()));
+    }
+    Ok((number, tail))
+}
+
+/// Writes a whole manifest file, header and snapshot, and makes it and its name durable.
+fn write_first(
+    fs: &dyn Fs,
+    dir: &Path,
+    path: &Path,
+    number: FileNumber,
+    state: &ManifestState,
+) -> Result<Tail> {
+    let salt = random_salt(path)?;
+    let uuid = state.uuid;
+    let header = ManifestHeader { uuid, number, salt, read_only_compatible: false };
+    let at = MANIFEST_HEADER_BYTES as u64;
+    let snapshot = (RecordKind::Snapshot, state.edits, 0);
+    let record = seal(&state.to_snapshot(), salt, at, snapshot)?;
+    let bytes = [&header.encode()[..], &record].concat();
+    let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::CreateNew)?;
+    file.write_all_at(&bytes, 0)?;
+    file.sync_data()?;
+    sync_dir(fs, dir)?;
+    let rotate_at = ROTATE_BYTES + 2 * record.len() as u64;
+    Ok(Tail { file, salt, end: bytes.len() as u64, rotate_at })
+}
+
+/// Writes and syncs the next `CURRENT` under its temporary name.
+fn write_current(
+    fs: &dyn Fs,
+    path: &Path,
+    state: &ManifestState,
+    number: FileNumber,
+) -> Result<()> {
+    match fs.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", path, error));
+        }
+        _ => {}
+    }
+    let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::CreateNew)?;
+    file.write_all_at(&Current { uuid: state.uuid, manifest: number }.encode(), 0)?;
+    file.sync_data()
+}
+
+/// A sealed record of one body: kind, edit number, and offset known synced.
+fn seal(body: &[u8], salt: u64, at: u64, header: (RecordKind, u64, u64)) -> Result<Vec<u8>> {
+    const { assert!(MANIFEST_BYTES_MAX <= BODY_BYTES_MAX as u64) };
+    if at + record_bytes(body.len()) as u64 > MANIFEST_BYTES_MAX {
+        let what =
+            format!("a manifest holds {MANIFEST_BYTES_MAX} bytes, too few for {}", body.len());
+        return Err(Error::InvalidArgument { what });
+    }
+    let (kind, first, synced) = header;
+    let mut record = vec![0; record_bytes(body.len())];
+    record[RECORD_HEADER_BYTES..][..body.len()].copy_from_slice(body);
+    let header = RecordHeader { body_len: body.len() as u32, first, synced, count: 1, kind };
+    seal_record(&mut record, salt, at, &header, checksum(body));
+    Ok(record)
+}
+
+fn random_salt(path: &Path) -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io("get random bytes for", path, io::Error::other(error.to_string()))
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The names in `dir`; none if it does not exist.
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>> {
+    match fs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(|error| Error::io("list", dir, error)),
+    }
+}
+
+fn manifests(names: &[String]) -> Vec<FileNumber> {
+    let numbers = names.iter().filter_map(|name| match FileName::parse(name)? {
+        FileName::Manifest(number) => Some(number),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+fn sync_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+}
+
+mod read;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Reading the manifest back: which file counts, what it says, and whether it is whole.
+//!
+//! Changes nothing on disk. Called by `open`, before any other thread is there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{MANIFEST_BYTES_MAX, Manifest, WHAT, list, manifests};
+use crate::error::{Error, Result};
+use crate::format::current::{CURRENT_BYTES, Current};
+use crate::format::edit::{Edit, MANIFEST_HEADER_BYTES, ManifestHeader};
+use crate::format::names::FileName;
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, read_record};
+use crate::ids::FileNumber;
+use crate::io::{Fs, NamedFile, OpenMode};
+use crate::runs::state::ManifestState;
+use crate::sync::Arc;
+
+/// What [`Manifest::read`] found besides the state.
+#[derive(Clone, Debug)]
+pub(crate) struct ManifestInfo {
+    pub(crate) number: FileNumber,
+    pub(crate) path: PathBuf,
+    /// Where its last valid record ends.
+    pub(crate) end: u64,
+    /// Whether the file ends there too; if not, an append was cut off.
+    pub(crate) clean_end: bool,
+    /// Whether a feature that this version does not know forbids opening for writing.
+    pub(crate) read_only_compatible: bool,
+}
+
+impl Manifest {
+    /// Reads the manifest that counts; `None` if there is no database in `dir`. Changes nothing.
+    ///
+    /// Damage, or a file of the database without its `CURRENT`, is an [`Error::Corruption`]; a read
+    /// that fails is that error, and never taken for the end.
+    pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<(ManifestState, ManifestInfo)>> {
+        let path = dir.join(FileName::Current.name());
+        let Some(file) = open(fs, path)? else {
+            expect_no_database(fs, dir)?;
+            return Ok(None);
+        };
+        let bytes = read_whole(&file, CURRENT_BYTES as u64)?;
+        let current = Current::decode(&bytes).map_err(|error| error.in_file(&file.path, 0))?;
+        let path = dir.join(FileName::Manifest(current.manifest).name());
+        let Some(file) = open(fs, path.clone())? else {
+            let (expected, got) = ("the manifest that CURRENT names".to_owned(), "none".to_owned());
+            return Err(Error::Corruption { file: path, offset: 0, what: WHAT, expected, got });
+        };
+        let bytes = read_whole(&file, MANIFEST_BYTES_MAX)?;
+        let header = decode_header(&file, &bytes, current.manifest)?;
+        if header.uuid != current.uuid {
+            let (expected, got) = (format!("database {}", current.uuid), header.uuid.to_string());
+            return Err(file.corruption(40, WHAT, expected, got));
+        }
+        let (state, end) = replay(&file, &bytes, &header)?;
+        let info = ManifestInfo {
+            number: current.manifest,
+            path,
+            end: end as u64,
+            clean_end: end == bytes.len(),
+            read_only_compatible: header.read_only_compatible,
+        };
+        Ok(Some((state, info)))
+    }
+}
+
+/// The state that the records of a manifest lead to, and where the last valid one ends.
+fn replay(
+    file: &NamedFile,
+    bytes: &[u8],
+    header: &ManifestHeader,
+) -> Result<(ManifestState, usize)> {
+    let body_at = |at: usize| (at + RECORD_HEADER_BYTES) as u64;
+    let mut at = MANIFEST_HEADER_BYTES;
+    let first = read_record(bytes, at, header.salt)
+        .filter(|(record, ..)| record.kind == RecordKind::Snapshot);
+    let Some((record, body, next)) = first else {
+        return Err(file.corruption(at as u64, WHAT, "a valid snapshot", "none"));
+    };
+    let mut state = ManifestState::from_snapshot(body)
+        .map_err(|error| error.in_file(&file.path, body_at(at)))?;
+    if state.uuid != header.uuid || state.edits != record.first {
+        let expected = format!("edit {} of database {}", record.first, header.uuid);
+        let got = format!("edit {} of database {}", state.edits, state.uuid);
+        return Err(file.corruption(body_at(at), WHAT, expected, got));
+    }
+    at = next;
+    while let Some((record, body, next)) = read_record(bytes, at, header.salt) {
+        if record.kind != RecordKind::Edit || record.first != state.edits.saturating_add(1) {
+            let got = format!("{:?} {}", record.kind, record.first);
+            let expected = format!("edit {}", state.edits.saturating_add(1));
+            return Err(file.corruption(at as u64, WHAT, expected, got));
+        }
+        let edit = Edit::decode(body).map_err(|error| error.in_file(&file.path, body_at(at)))?;
+        state.apply_or_spoil(&edit).map_err(|error| error.in_file(&file.path, body_at(at)))?;
+        at = next;
+    }
+    if let Some((later, synced)) = find_later(bytes, at, header.salt) {
+        let expected =
+            format!("a valid record: when that at {later} was written, {synced} bytes were synced");
+        return Err(file.corruption(at as u64, WHAT, expected, "bytes that are none"));
+    }
+    Ok((state, at))
+}
+
+/// A valid record behind `at` that knows `at` synced: its offset, and what it knows.
+fn find_later(bytes: &[u8], at: usize, salt: u64) -> Option<(usize, u64)> {
+    (at + 8..bytes.len()).step_by(8).find_map(|later| {
+        let (header, ..) = read_record(bytes, later, salt)?;
+        (header.synced > at as u64).then_some((later, header.synced))
+    })
+}
+
+fn decode_header(file: &NamedFile, bytes: &[u8], number: FileNumber) -> Result<ManifestHeader> {
+    let header = ManifestHeader::decode(bytes).map_err(|error| error.in_file(&file.path, 0))?;
+    if header.number != number {
+        let (expected, got) = (format!("manifest {}", number.0), header.number.0.to_string());
+        return Err(file.corruption(56, WHAT, expected, got));
+    }
+    Ok(header)
+}
+
+/// Without `CURRENT`, passes only if nothing here can be part of a database that had one.
+///
+/// A crash in the first [`Manifest::create`] leaves a manifest without edits, whole or torn, and
+/// nothing else. Every later file comes after `CURRENT` is durable.
+fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let names = list(fs, dir)?;
+    let missing = |name: String| Error::Corruption {
+        file: dir.join(FileName::Current.name()),
+        offset: 0,
+        what: "CURRENT is missing",
+        expected: format!("CURRENT beside {name}"),
+        got: "no such file".to_owned(),
+    };
+    for file in names.iter().filter_map(|name| FileName::parse(name)) {
+        if matches!(file, FileName::Segment(_) | FileName::LogSlot(_)) {
+            return Err(missing(file.name()));
+        }
+    }
+    for number in manifests(&names) {
+        let name = FileName::Manifest(number).name();
+        let Some(file) = open(fs, dir.join(&name))? else { continue };
+        let bytes = read_whole(&file, MANIFEST_BYTES_MAX)?;
+        let state =
+            decode_header(&file, &bytes, number).and_then(|header| replay(&file, &bytes, &header));
+        match state {
+            Ok((state, _)) if state.edits > 0 => return Err(missing(name)),
+            Err(error) if !error.is_corruption() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file for reading; `None` if it does not exist.
+fn open(fs: &dyn Fs, path: PathBuf) -> Result<Option<NamedFile>> {
+    match fs.open(&path, OpenMode::Read) {
+        Ok(file) => Ok(Some(NamedFile { file, path: Arc::new(path) })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", &path, error)),
+    }
+}
+
+/// All bytes of a file that may have at most `max`.
+fn read_whole(file: &NamedFile, max: u64) -> Result<Vec<u8>> {
+    let len = file.len()?;
+    let sound = usize::try_from(len).ok().filter(|_| len <= max);
+    let Some(len) = sound else {
+        return Err(file.corruption(
+            max,
+            "file length",
+            format!("at most {max} bytes"),
+            len.to_string(),
+        ));
+    };
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}

@@ -1,0 +1,460 @@
+//! Torn, damaged and missing files, and failures at every operation.
+
+use super::*;
+use crate::format::edit::Change;
+use crate::ids::{Sequence, Uuid};
+use crate::io::{DiskFs, FsFile, FsLock};
+use crate::runs::state::tests::{keyspace, run, segment};
+use crate::sync::{Mutex, lock};
+
+/// A disk that fails one operation, before or after doing it. Syncs only count.
+#[derive(Clone, Debug, Default)]
+struct FailingFs(Arc<Mutex<Plan>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Plan {
+    writes: u64,
+    reads: u64,
+    fail_write: Option<u64>,
+    fail_read: Option<u64>,
+    /// Whether the failing write has its effect first.
+    after: bool,
+}
+
+impl FailingFs {
+    fn set(&self, fail_write: Option<u64>, fail_read: Option<u64>, after: bool) {
+        *lock(&self.0) = Plan { fail_write, fail_read, after, ..Plan::default() };
+    }
+
+    fn counted(&self) -> (u64, u64) {
+        let plan = lock(&self.0);
+        (plan.writes, plan.reads)
+    }
+
+    fn write<T>(&self, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let (fail, after) = {
+            let mut plan = lock(&self.0);
+            plan.writes += 1;
+            (plan.fail_write == Some(plan.writes), plan.after)
+        };
+        if fail && !after {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let done = operation()?;
+        if fail { Err(io::Error::other("failed after its effect")) } else { Ok(done) }
+    }
+
+    fn read<T>(&self, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let mut plan = lock(&self.0);
+        plan.reads += 1;
+        if plan.fail_read == Some(plan.reads) {
+            return Err(io::Error::other("could not be read"));
+        }
+        operation()
+    }
+}
+
+#[derive(Debug)]
+struct FailingFile(FailingFs, Arc<dyn FsFile>);
+
+impl Fs for FailingFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let open = || DiskFs.open(path, mode);
+        let file = if mode == OpenMode::Read { self.read(open) } else { self.write(open) };
+        Ok(Arc::new(FailingFile(self.clone(), file?)))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        DiskFs.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.read(|| DiskFs.list(dir))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.write(|| DiskFs.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.write(|| DiskFs.remove(path))
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        self.write(|| Ok(()))
+    }
+
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        DiskFs.lock(path, shared, create)
+    }
+}
+
+impl FsFile for FailingFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read(|| self.1.read_at(buf, offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        // Halves, so that a failure leaves a part behind.
+        let part = &buf[..buf.len().div_ceil(2)];
+        self.0.write(|| self.1.write_at(part, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.write(|| Ok(()))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.write(|| self.1.set_len(len))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.read(|| self.1.len())
+    }
+}
+
+/// A database's directory with the files that a test puts there.
+struct Fixture {
+    fs: FailingFs,
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self { fs: FailingFs::default(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn create(&self, state: &ManifestState) -> Result<Manifest> {
+        Manifest::create(Arc::new(self.fs.clone()), self.dir.path(), FileNumber(1), state)
+    }
+
+    fn read(&self) -> Result<Option<(ManifestState, ManifestInfo)>> {
+        Manifest::read(&self.fs, self.dir.path())
+    }
+
+    /// The state that a reopen finds, and whether the file ended where it should.
+    fn reopen(&self) -> (ManifestState, bool) {
+        let (state, info) = self.read().unwrap().expect("there is a database");
+        (state, info.clean_end)
+    }
+
+    fn is_corrupt(&self) -> bool {
+        self.read().is_err_and(|error| error.is_corruption())
+    }
+
+    fn get(&self, name: FileName) -> Vec<u8> {
+        let path = self.dir.path().join(name.name());
+        let file = NamedFile::open(&DiskFs, path, OpenMode::Read).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn put(&self, name: FileName, bytes: &[u8]) {
+        let path = self.dir.path().join(name.name());
+        let _ = DiskFs.remove(&path);
+        let file = NamedFile::open(&DiskFs, path, OpenMode::CreateNew).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = DiskFs.list(self.dir.path()).unwrap();
+        names.sort();
+        names
+    }
+}
+
+fn empty() -> ManifestState {
+    ManifestState::new(Uuid([3; 16]))
+}
+
+/// The edit that comes `step`-th: a keyspace, a run, or a ceiling.
+fn edit(step: u64) -> Edit {
+    let change = match step % 3 {
+        0 => Change::AddKeyspace(keyspace(step as u32 + 1, &format!("keyspace {step}"))),
+        1 => Change::AddRun(run(
+            step + 1,
+            vec![segment(step, "a", "m"), segment(step + 100, "n", "z")],
+        )),
+        _ => Change::SequenceCeiling(Sequence(step)),
+    };
+    Edit { time_ms: step, changes: vec![change] }
+}
+
+const MANIFEST: FileName = FileName::Manifest(FileNumber(1));
+
+/// A manifest with five edits: its states in order, with the offset where each one's record ends.
+fn five_edits(fixture: &Fixture) -> Vec<(ManifestState, usize)> {
+    let mut manifest = fixture.create(&empty()).unwrap();
+    let mut states = vec![(empty(), fixture.get(MANIFEST).len())];
+    for step in 0..5 {
+        manifest.append(&edit(step)).unwrap();
+        states.push((manifest.state().clone(), fixture.get(MANIFEST).len()));
+    }
+    states
+}
+
+#[test]
+fn edits_are_read_back_and_illegal_ones_leave_no_trace() {
+    let fixture = Fixture::new();
+    assert!(fixture.read().unwrap().is_none());
+    let mut manifest = fixture.create(&empty()).unwrap();
+    assert_eq!(fixture.reopen(), (empty(), true));
+    manifest.append(&edit(0)).unwrap();
+    let before = fixture.get(MANIFEST);
+    let error = manifest.append(&edit(0)).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
+    assert!(!manifest.broken());
+    assert_eq!(fixture.get(MANIFEST), before);
+    manifest.append(&edit(1)).unwrap();
+    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+    assert_eq!(manifest.state().edits, 2);
+    assert_eq!(fixture.names(), ["CURRENT", "MANIFEST-000001"]);
+}
+
+#[test]
+fn the_first_record_has_golden_bytes_but_for_its_hashes() {
+    let fixture = Fixture::new();
+    let states = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    let snapshot = empty().to_snapshot();
+    let mut want = (snapshot.len() as u32).to_le_bytes().to_vec();
+    want.extend_from_slice(&[0; 16]);
+    want.extend_from_slice(&[1, 0, 0, 0, 7, 0, 0, 0]);
+    assert_eq!(bytes[96 + 12..96 + 40], want);
+    assert_eq!(bytes[96 + 40..][..snapshot.len()], snapshot);
+    let (at, body) = (states[1].1, edit(1).encode());
+    let mut want = (body.len() as u32).to_le_bytes().to_vec();
+    want.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+    want.extend_from_slice(&(at as u64).to_le_bytes());
+    want.extend_from_slice(&[1, 0, 0, 0, 6, 0, 0, 0]);
+    assert_eq!(bytes[at + 12..at + 40], want);
+    assert_eq!(bytes[at + 40..][..body.len()], body);
+}
+
+#[test]
+fn a_manifest_cut_anywhere_holds_a_prefix_of_the_edits() {
+    let fixture = Fixture::new();
+    let states = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    for len in 0..bytes.len() {
+        fixture.put(MANIFEST, &bytes[..len]);
+        let Some((state, end)) = states.iter().rfind(|(_, end)| *end <= len) else {
+            assert!(fixture.is_corrupt(), "cut to {len}: the snapshot was synced");
+            continue;
+        };
+        assert_eq!(fixture.reopen(), (state.clone(), *end == len), "cut to {len}");
+    }
+    fixture.put(MANIFEST, &[&bytes[..], &[0; 100]].concat());
+    assert_eq!(fixture.reopen(), (states[5].0.clone(), false));
+}
+
+#[test]
+fn damage_below_the_last_record_is_corruption_and_in_it_a_torn_tail() {
+    let fixture = Fixture::new();
+    let states = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    for at in 0..bytes.len() {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= mask;
+            fixture.put(MANIFEST, &damaged);
+            if at < states[4].1 {
+                assert!(fixture.is_corrupt(), "byte {at} ^ {mask:#x}");
+            } else {
+                assert_eq!(fixture.reopen(), (states[4].0.clone(), false), "byte {at}");
+            }
+        }
+    }
+    let mut hole = bytes.clone();
+    hole[states[0].1..states[3].1].fill(0);
+    fixture.put(MANIFEST, &hole);
+    let error = fixture.read().unwrap_err();
+    let want = states[0].1 as u64;
+    assert!(matches!(error, Error::Corruption { offset, .. } if offset == want), "{error}");
+}
+
+#[test]
+fn a_record_of_another_place_or_file_is_no_edit() {
+    let fixture = Fixture::new();
+    let states = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    let again = [&bytes[..], &bytes[states[4].1..]].concat();
+    fixture.put(MANIFEST, &again);
+    assert_eq!(fixture.reopen(), (states[5].0.clone(), false));
+    let other = Fixture::new();
+    five_edits(&other);
+    let mixed = [&bytes[..states[4].1], &other.get(MANIFEST)[states[4].1..]].concat();
+    fixture.put(MANIFEST, &mixed);
+    assert_eq!(fixture.reopen(), (states[4].0.clone(), false));
+}
+
+#[test]
+fn a_damaged_or_cut_current_is_corruption() {
+    let fixture = Fixture::new();
+    five_edits(&fixture);
+    let bytes = fixture.get(FileName::Current);
+    for at in 0..bytes.len() {
+        fixture.put(FileName::Current, &bytes[..at]);
+        assert!(fixture.is_corrupt(), "cut to {at}");
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        fixture.put(FileName::Current, &damaged);
+        assert!(fixture.is_corrupt(), "byte {at}");
+    }
+    let check = |uuid, manifest| {
+        let current = Current { uuid: Uuid(uuid), manifest: FileNumber(manifest) };
+        fixture.put(FileName::Current, &current.encode());
+        fixture.is_corrupt()
+    };
+    assert!(!check([3; 16], 1));
+    assert!(check([4; 16], 1), "another database's");
+    assert!(check([3; 16], 2), "names a manifest that is not there");
+    fixture.put(FileName::Manifest(FileNumber(2)), &fixture.get(MANIFEST));
+    assert!(fixture.is_corrupt(), "a manifest under another's name");
+}
+
+#[test]
+fn a_missing_current_is_corruption_unless_nothing_was_ever_there() {
+    let current = FileName::Current;
+    let check = |put: &dyn Fn(&Fixture), database: bool| {
+        let fixture = Fixture::new();
+        put(&fixture);
+        let _ = DiskFs.remove(&fixture.dir.path().join(current.name()));
+        assert_eq!(fixture.is_corrupt(), database, "{:?}", fixture.names());
+        if !database {
+            assert!(fixture.read().unwrap().is_none());
+            let manifest = fixture.create(&empty()).unwrap();
+            assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+            assert_eq!(fixture.names().iter().filter(|name| name.starts_with('M')).count(), 1);
+        }
+    };
+    check(&|fixture| fixture.put(FileName::Segment(FileNumber(1)), b""), true);
+    check(&|fixture| fixture.put(FileName::LogSlot(1), b""), true);
+    check(&|fixture| drop(five_edits(fixture)), true);
+    check(&|fixture| drop(fixture.create(&empty()).unwrap()), false);
+    check(&|fixture| fixture.put(MANIFEST, b"torn"), false);
+    check(&|fixture| fixture.put(FileName::Manifest(FileNumber(41)), b""), false);
+    check(&|fixture| fixture.put(FileName::CurrentTmp, b"torn"), false);
+    check(&|fixture| fixture.put(FileName::Lock, b""), false);
+}
+
+#[test]
+fn unknown_features_are_refused_by_name() {
+    let fixture = Fixture::new();
+    five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    let check = |at: usize| {
+        let mut changed = bytes.clone();
+        changed[at] |= 4;
+        let sum = checksum(&changed[..88]);
+        changed[88..96].copy_from_slice(&sum.to_le_bytes());
+        fixture.put(MANIFEST, &changed);
+        fixture.read()
+    };
+    assert!(!check(16).unwrap().unwrap().1.read_only_compatible);
+    assert!(check(24).unwrap().unwrap().1.read_only_compatible);
+    assert!(matches!(check(32), Err(Error::UnsupportedFormat { .. })));
+}
+
+#[test]
+fn an_outgrown_file_gives_way_to_a_new_one_with_the_same_state() {
+    let fixture = Fixture::new();
+    let mut manifest = fixture.create(&empty()).unwrap();
+    for step in 0..200 {
+        manifest.append(&edit(step)).unwrap();
+        assert_eq!(fixture.names().len(), 2);
+    }
+    assert!(manifest.number() > FileNumber(2), "{:?}", manifest.number());
+    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+    assert_eq!(manifest.state().edits, 200);
+}
+
+#[test]
+fn a_resumed_manifest_starts_a_new_file_before_it_appends() {
+    let fixture = Fixture::new();
+    five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    fixture.put(MANIFEST, &bytes[..bytes.len() - 1]);
+    let (state, info) = fixture.read().unwrap().unwrap();
+    let fs = Arc::new(fixture.fs.clone());
+    let mut manifest = Manifest::resume(fs, fixture.dir.path(), state, &info);
+    assert!(manifest.broken());
+    manifest.append(&edit(4)).unwrap();
+    assert!(!manifest.broken());
+    assert_eq!(manifest.number(), FileNumber(2));
+    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+    assert_eq!(fixture.names(), ["CURRENT", "MANIFEST-000002"]);
+}
+
+/// Creates and appends with one failing operation. At the failure, a reopen finds the state before
+/// or after the failed step; once the step succeeds, it finds exactly what the manifest says.
+fn fail_one(fail: u64, after: bool) -> bool {
+    let fixture = Fixture::new();
+    fixture.fs.set(Some(fail), None, after);
+    let seen = || fixture.read().unwrap_or_else(|error| panic!("operation {fail}: {error}"));
+    let mut failures = 0_u32;
+    let mut manifest = loop {
+        match fixture.create(&empty()) {
+            Ok(manifest) => break manifest,
+            Err(_) => failures += 1,
+        }
+        assert!(seen().is_none_or(|(state, _)| state == empty()));
+    };
+    for step in 0..30 {
+        let before = manifest.state().clone();
+        let mut next = before.clone();
+        next.apply(&edit(step)).unwrap();
+        while manifest.append(&edit(step)).is_err() {
+            failures += 1;
+            assert!(manifest.broken());
+            assert_eq!(*manifest.state(), before);
+            let (state, _) = seen().expect("a database");
+            assert!(state == before || state == next, "operation {fail}, step {step}");
+        }
+        assert_eq!(*manifest.state(), next);
+        assert_eq!(seen().expect("a database").0, next, "operation {fail}, step {step}");
+    }
+    failures += u32::from(manifest.rotate().is_err());
+    let reached = fixture.fs.counted().0 >= fail;
+    fixture.fs.set(None, None, false);
+    // What could not be removed before goes now.
+    manifest.rotate().unwrap();
+    assert_eq!(fixture.names().len(), 2, "operation {fail} leaves {:?}", fixture.names());
+    assert!(failures <= 1);
+    reached
+}
+
+#[test]
+fn a_failure_at_any_operation_is_survived() {
+    for after in [false, true] {
+        let fails = (1..).take_while(|&fail| fail_one(fail, after)).count();
+        assert!(fails > 100, "only {fails} operations were made to fail");
+    }
+}
+
+#[test]
+fn a_failed_read_is_an_error_and_never_the_end() {
+    let fixture = Fixture::new();
+    let check = |want: Option<ManifestState>| {
+        for fail in 1.. {
+            fixture.fs.set(None, Some(fail), false);
+            match fixture.read() {
+                Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
+                Ok(found) => {
+                    assert!(fixture.fs.counted().1 < fail, "read {fail} failed unnoticed");
+                    assert_eq!(found.map(|(state, _)| state), want);
+                    return fail;
+                }
+            }
+        }
+        0
+    };
+    assert!(check(None) > 2);
+    fixture.fs.set(None, None, false);
+    let states = five_edits(&fixture);
+    assert!(check(Some(states[5].0.clone())) > 6);
+    DiskFs.remove(&fixture.dir.path().join(FileName::Current.name())).unwrap();
+    fixture.fs.set(None, Some(2), false);
+    assert!(matches!(fixture.read(), Err(Error::Io { .. })));
+}

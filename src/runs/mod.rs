@@ -1,0 +1,83 @@
+//! Runs and segment sets: the published, immutable list of what is on disk, newest first.
+//!
+//! A run is a list of disjoint, ascending references to segments; its place in the set is its age:
+//! for each user key, versions in a newer run are newer. `state` is the same list as the manifest
+//! says it, `manifest` the file that keeps it. Knows no memtable and takes no lock.
+
+pub(crate) mod cursor;
+pub(crate) mod manifest;
+pub(crate) mod state;
+
+use crate::format::meta::BoundKey;
+use crate::ids::{KeyspaceId, RunId};
+use crate::segment::Segment;
+use crate::sync::Arc;
+
+/// A segment as one run uses it: whole, or trimmed to user keys from `first` to before `to`.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentRef {
+    pub(crate) segment: Arc<Segment>,
+    /// First key that can be met here: the segment's own, or the trim bound. Inclusive.
+    pub(crate) first: BoundKey,
+    /// Last key that can be met here, inclusive, unless `to` cuts before it.
+    pub(crate) last: BoundKey,
+    /// Where a merge has cut the end off, exclusive.
+    pub(crate) to: Option<BoundKey>,
+}
+
+impl SegmentRef {
+    /// Whether the key lies behind this reference.
+    fn ends_before(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
+        let at = (keyspace, key);
+        let cut = self.to.as_ref().is_some_and(|to| at >= (to.keyspace, to.key.as_slice()));
+        cut || at > (self.last.keyspace, self.last.key.as_slice())
+    }
+
+    fn starts_after(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
+        (keyspace, key) < (self.first.keyspace, self.first.key.as_slice())
+    }
+}
+
+/// Disjoint segments in key order, written together or merged.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) segments: Vec<SegmentRef>,
+}
+
+impl Run {
+    /// The one segment that may hold a key.
+    #[inline]
+    pub(crate) fn segment_for(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<&SegmentRef> {
+        let at = self.first_not_before(keyspace, key);
+        self.segments.get(at).filter(|found| !found.starts_after(keyspace, key))
+    }
+
+    /// Index of the first reference that does not end before the key.
+    pub(crate) fn first_not_before(&self, keyspace: KeyspaceId, key: &[u8]) -> usize {
+        self.segments.partition_point(|segment| segment.ends_before(keyspace, key))
+    }
+
+    /// Index of the first reference that starts after the key.
+    pub(crate) fn first_after(&self, keyspace: KeyspaceId, key: &[u8]) -> usize {
+        self.segments.partition_point(|segment| !segment.starts_after(keyspace, key))
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|part| part.segment.bytes()).sum()
+    }
+}
+
+/// All runs at one moment, newest first. Never changed: a change publishes another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SegmentSet {
+    pub(crate) runs: Vec<Arc<Run>>,
+}
+
+impl SegmentSet {
+    /// Every segment, newest run first.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.runs.iter().flat_map(|run| run.segments.iter().map(|part| &part.segment))
+    }
+}
