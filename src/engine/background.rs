@@ -1,0 +1,318 @@
+//! The threads, and how work reaches them. The only file that starts one.
+//!
+//! - The **log thread** makes spares, syncs sealed logs and, every `sync_every_ms`, the open one,
+//!   and carries out what needs a manifest edit for a foreground caller. It has no long job, so
+//!   that neither spares nor the periodic sync wait for a flush.
+//! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
+//!
+//! Work arrives over channels; a thread that finds its channel empty sleeps until its next period.
+//! Both own the engine, never a handle, and end at the close.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::cleanup::Reclaim;
+use super::keyspaces::KeyspaceRequest;
+use super::{Core, Engine, GRACE_MS, View, Work};
+use crate::error::{Error, Result};
+use crate::log::SpareLog;
+use crate::memtable::Memtable;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, lock};
+
+/// Prepared logs and memtables kept ready.
+const SPARES: usize = 2;
+
+/// How often the flush thread looks after what nobody tells it about, in milliseconds.
+const TICK_MS: u64 = 500;
+
+/// Work for the log thread.
+#[derive(Debug)]
+pub(super) enum LogJob {
+    /// A spare was taken, or is wanted by someone who waits for the answer.
+    Spare {
+        reply: Option<Sender<Result<()>>>,
+    },
+    /// A log was sealed: make it durable.
+    Sealed,
+    /// A file that no chain will ever use.
+    Remove(PathBuf),
+    /// A log below the floor: to be used again.
+    Recycle(SpareLog),
+    /// A keyspace to be made or dropped.
+    Keyspace {
+        request: KeyspaceRequest,
+        reply: Sender<Result<()>>,
+    },
+    Stop,
+}
+
+/// Work for the flush thread.
+#[derive(Debug)]
+pub(super) enum FlushJob {
+    /// A memtable was sealed.
+    Sealed,
+    /// Flush everything that is sealed by now, and say how it went.
+    Flush {
+        reply: Sender<Result<()>>,
+    },
+    /// A superseded view.
+    Retire(Arc<View>),
+    /// A writer waits for memory.
+    Pressure,
+    /// The block cache is over its bound.
+    Evict,
+    /// A keyspace was dropped, or a snapshot that held one back released.
+    Cleanup,
+    Stop,
+}
+
+/// The running threads of an engine, joined by whoever closes it.
+#[derive(Debug, Default)]
+pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
+
+impl Threads {
+    /// Starts both threads.
+    pub(super) fn start(
+        engine: &Arc<Engine>,
+        log_jobs: Receiver<LogJob>,
+        flush_jobs: Receiver<FlushJob>,
+    ) -> Result<Self> {
+        let threads = Self::default();
+        let owned = Arc::clone(engine);
+        if !engine.core.options.read_only {
+            let run = move || run_guarded(&owned, |engine| run_log(engine, &log_jobs));
+            threads.spawn(engine, "alluvium-log", run)?;
+        }
+        let owned = Arc::clone(engine);
+        let run = move || run_guarded(&owned, |engine| run_flush(engine, &flush_jobs));
+        let started = threads.spawn(engine, "alluvium-flush", run);
+        if let Err(error) = started {
+            engine.core.send_log(LogJob::Stop);
+            threads.join();
+            return Err(error);
+        }
+        Ok(threads)
+    }
+
+    fn spawn(
+        &self,
+        engine: &Engine,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let thread = builder
+            .spawn(run)
+            .map_err(|error| Error::io("start a background thread for", &engine.core.dir, error))?;
+        lock(&self.0).push(thread);
+        Ok(())
+    }
+
+    /// Waits until they have ended.
+    pub(crate) fn join(&self) {
+        let threads = std::mem::take(&mut *lock(&self.0));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a background thread panicked");
+            }
+        }
+    }
+}
+
+/// Ends writing, flushes what is in memory, and stops the threads.
+pub(super) fn close(engine: &Engine) -> Result<()> {
+    let core = &engine.core;
+    core.closed.store(true, Ordering::Release);
+    core.gate.wake();
+    if !engine.commit.close(|_| ()) {
+        return Ok(());
+    }
+    let result = if core.options.read_only { Ok(()) } else { finish(engine) };
+    core.send_log(LogJob::Stop);
+    core.send_flush(FlushJob::Stop);
+    result
+}
+
+fn finish(engine: &Engine) -> Result<()> {
+    // Buffered writes are made durable even if the flush below fails.
+    let synced = engine.sync_all();
+    engine.flush()?;
+    synced
+}
+
+/// Runs a thread's loop; a panic in it, which is a fault of the engine, stops the writer, so that
+/// it is seen.
+fn run_guarded(engine: &Engine, run: impl FnOnce(&Engine)) {
+    if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
+        let panicked = std::io::Error::other("a background thread panicked");
+        let error = Error::io("run background work for", &engine.core.dir, panicked);
+        engine.core.group_sync.latch(error);
+        engine.core.gate.wake();
+    }
+}
+
+fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
+    let period = match engine.core.options.sync_every_ms {
+        0 => Duration::from_secs(3600),
+        period_ms => Duration::from_millis(period_ms),
+    };
+    let mut next_sync = Instant::now() + period;
+    loop {
+        match jobs.recv_deadline(next_sync) {
+            Ok(LogJob::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(job) => run_log_job(engine, job),
+            Err(RecvTimeoutError::Timeout) => {
+                if engine.core.options.sync_every_ms != 0 {
+                    periodic_sync(engine);
+                }
+                engine.renew_ceiling();
+                next_sync = Instant::now() + period;
+            }
+        }
+    }
+}
+
+fn run_log_job(engine: &Engine, job: LogJob) {
+    let core = &engine.core;
+    match job {
+        LogJob::Stop => {}
+        LogJob::Spare { reply } => {
+            core.spare_wanted.store(false, Ordering::Relaxed);
+            let made = core.fill_spares();
+            core.note(Work::Spares, &made);
+            if let Some(reply) = reply {
+                // The writer may have gone; the spare is kept either way.
+                let _ = reply.send(made);
+            }
+        }
+        LogJob::Sealed => {
+            periodic_sync(engine);
+            engine.renew_ceiling();
+        }
+        LogJob::Remove(path) => {
+            if let Err(error) = core.fs.remove(&path) {
+                tracing::debug!(%error, path = %path.display(), "a dead log was left behind");
+            }
+        }
+        LogJob::Recycle(spare) => core.recycle(spare),
+        LogJob::Keyspace { request, reply } => {
+            // As above.
+            let _ = reply.send(engine.carry_out(request));
+        }
+    }
+}
+
+/// A failure latches in the group sync, where every writer sees it.
+fn periodic_sync(engine: &Engine) {
+    if engine.core.stopped().is_none()
+        && let Err(error) = engine.sync_all()
+    {
+        tracing::error!(%error, "the log could not be synced");
+    }
+}
+
+fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
+    let mut reclaim = Reclaim::new();
+    let tick = Duration::from_millis(TICK_MS);
+    let mut next_tick = Instant::now() + tick;
+    let mut retry = false;
+    loop {
+        let job = jobs.recv_deadline(next_tick);
+        match job {
+            Ok(FlushJob::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                return reclaim.collect(&engine.core, 0);
+            }
+            Ok(FlushJob::Retire(view)) => reclaim.retire(view),
+            Ok(FlushJob::Evict) => reclaim.evict(&engine.core),
+            Ok(FlushJob::Flush { reply }) => {
+                let result = engine.flush_sealed(&mut reclaim);
+                retry = result.is_err();
+                // The caller may have gone; the flush counts either way.
+                let _ = reply.send(result);
+            }
+            Ok(FlushJob::Sealed) => {
+                if !retry && engine.core.flush_is_due() {
+                    retry = engine.flush_sealed(&mut reclaim).is_err();
+                }
+            }
+            Ok(FlushJob::Pressure) => {
+                if !retry && engine.core.over_budget() {
+                    retry = engine.relieve(&mut reclaim).is_err();
+                }
+            }
+            Ok(FlushJob::Cleanup) => engine.clean_up(&mut reclaim),
+            Err(RecvTimeoutError::Timeout) => {
+                next_tick = Instant::now() + tick;
+                if retry || engine.core.flush_is_due() {
+                    retry = engine.flush_sealed(&mut reclaim).is_err();
+                }
+                engine.clean_up(&mut reclaim);
+                reclaim.collect(&engine.core, GRACE_MS);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Prepares logs and memtables up to the number kept ready.
+    pub(super) fn fill_spares(&self) -> Result<()> {
+        while lock(&self.spare_memtables).len() < SPARES {
+            let spare = Memtable::active(self.options.memtable_bytes);
+            lock(&self.spare_memtables).push(spare);
+        }
+        while lock(&self.spare_logs).len() < SPARES {
+            let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
+            let capacity = super::log_capacity(&self.options);
+            let spare = SpareLog::create(self.fs.as_ref(), &self.dir, slot, capacity)?;
+            lock(&self.spare_logs).push(spare);
+        }
+        Ok(())
+    }
+
+    /// Keeps a dead log's file as a spare if it is of use as one, and removes it otherwise.
+    fn recycle(&self, spare: SpareLog) {
+        let capacity = super::log_capacity(&self.options);
+        let useful = spare.capacity() >= capacity && spare.capacity() <= 2 * capacity;
+        let mut spares = lock(&self.spare_logs);
+        if useful && spares.len() < SPARES + self.options.flush_bytes / self.options.memtable_bytes
+        {
+            spares.push(spare);
+            return;
+        }
+        drop(spares);
+        if let Err(error) = self.fs.remove(spare.path()) {
+            tracing::debug!(%error, path = %spare.path().display(), "a dead log was left behind");
+        }
+    }
+}
+
+impl Engine {
+    /// Flushes everything written before the call. Called by foreground threads and the close.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.seal_active()?;
+        let (reply, answer) = bounded(1);
+        self.core.send_flush(FlushJob::Flush { reply });
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Makes room for a waiting writer: flushes what is sealed, and the active memtable too where
+    /// that alone has outgrown the budget.
+    fn relieve(&self, reclaim: &mut Reclaim) -> Result<()> {
+        if self.core.view.load().sealed.is_empty() {
+            self.seal_active()?;
+        }
+        self.flush_sealed(reclaim)
+    }
+
+    /// Sends a keyspace request to the log thread and waits for it.
+    pub(super) fn request_keyspace(&self, request: KeyspaceRequest) -> Result<()> {
+        let (reply, answer) = bounded(1);
+        self.core.send_log(LogJob::Keyspace { request, reply });
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+}

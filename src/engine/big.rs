@@ -1,0 +1,101 @@
+//! Batches too big to share a memtable: a complete memtable and log file of their own, built
+//! outside the commit section, so that writing a gigabyte delays nobody.
+
+use super::background::{FlushJob, LogJob};
+use super::section::WriteEnv;
+use super::write::{Refused, Write};
+use super::{Core, Engine, View};
+use crate::error::{Error, Result};
+use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
+use crate::ids::{LogPosition, Sequence};
+use crate::log::SpareLog;
+use crate::memtable::{Body, Chunk, Memtable};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// What waits to be placed: the log's body is written, the memtable lacks only its first sequence.
+#[derive(Debug)]
+pub(crate) struct Private {
+    /// Gone once it is the chain's.
+    log: Option<SpareLog>,
+    table: Memtable,
+    chunk: Arc<Chunk>,
+    body_len: usize,
+}
+
+impl Engine {
+    /// Does everything that needs no place in the order.
+    pub(super) fn prepare_private(&self, write: &mut Write) -> Result<Private> {
+        let core = &self.core;
+        let slot = core.slot_next.fetch_add(1, Ordering::Relaxed);
+        let log = SpareLog::create_empty(core.fs.as_ref(), &core.dir, slot)?;
+        // The memtable keeps the encoded bytes themselves.
+        let chunk = Arc::new(Chunk(std::mem::take(write.buffer.bytes_mut())));
+        let (start, len) = (RECORD_HEADER_BYTES, write.body_len);
+        let written = log.write_body_ahead(&chunk.0[start..]).and_then(|()| {
+            core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))
+        });
+        if let Err(error) = written {
+            // No header was written, so an open would find it dead should this fail too.
+            let _ = core.fs.remove(log.path());
+            return Err(error);
+        }
+        let bodies = vec![Body { chunk: Arc::clone(&chunk), start, len, first: Sequence(0) }];
+        let table = Memtable::sorted(bodies).expect("the batch was encoded by this process");
+        Ok(Private { log: Some(log), table, chunk, body_len: len })
+    }
+}
+
+impl Private {
+    /// The encoded operations.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.chunk.0[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + self.body_len]
+    }
+
+    /// Gives up a log that was never placed. One that was is the chain's.
+    pub(super) fn remove(self, core: &Core) {
+        if let Some(log) = self.log {
+            core.send_log(LogJob::Remove(log.path().to_path_buf()));
+        }
+    }
+}
+
+impl WriteEnv {
+    /// Places the private log behind the open one, which is sealed with its memtable.
+    pub(super) fn append_private(
+        &mut self,
+        header: &RecordHeader,
+        write: &mut Write,
+    ) -> Result<LogPosition, Refused> {
+        let body_hash = write.body_hash;
+        let private = write.private.as_mut().expect("the caller looked");
+        let log = private.log.take().expect("a private log is placed once");
+        let path = log.path().to_path_buf();
+        let place = self.place_private();
+        if !self.memtable().table().is_empty() {
+            self.swap_memtable();
+        }
+        match log.activate_with_record(place, header, body_hash) {
+            Ok(log) => Ok(self.private_placed(log)),
+            Err(error) => {
+                self.core.send_log(LogJob::Remove(path));
+                Err(self.failed(error).into())
+            }
+        }
+    }
+
+    /// Publishes the private memtable as the newest sealed one.
+    pub(super) fn insert_private(&mut self, first: Sequence, private: Private) {
+        let mut table = private.table;
+        table.set_base(first);
+        table.set_log_first(self.last_log_number());
+        let table = Arc::new(table);
+        self.core.gate.add(table.bytes() as u64);
+        self.core.publish(|view| View {
+            active: Arc::clone(&view.active),
+            sealed: std::iter::once(&table).chain(&view.sealed).cloned().collect(),
+            segments: Arc::clone(&view.segments),
+        });
+        self.core.send_flush(FlushJob::Sealed);
+    }
+}

@@ -1,0 +1,302 @@
+//! Giving back what nobody can reach any more: views, memtables, cached blocks, segment files.
+//!
+//! On the flush thread only, so that readers never drop a last reference. A file is removed when
+//! neither the current set nor any live view or value can reach its segment; never because an edit
+//! said so.
+
+use std::time::Instant;
+
+use super::{Core, Engine, View, Work};
+use crate::error::Result;
+use crate::format::edit::Change;
+use crate::format::names::FileName;
+use crate::ids::{FileNumber, KeyspaceId, Sequence};
+use crate::memtable::Memtable;
+use crate::mvcc::retire::Retired;
+use crate::options::KeyspaceOptions;
+use crate::runs::manifest::Manifest;
+use crate::runs::{Run, SegmentSet};
+use crate::segment::{CachedBlock, ClockHand, Segment};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, MutexGuard, lock};
+
+/// What the flush thread holds until nobody else does.
+#[derive(Debug)]
+pub(super) struct Reclaim {
+    started: Instant,
+    views: Retired<View>,
+    memtables: Retired<Memtable>,
+    runs: Retired<Run>,
+    /// Segments that the current set no longer has: their files go with them.
+    segments: Retired<Segment>,
+    blocks: Retired<CachedBlock>,
+    hand: ClockHand,
+}
+
+impl Reclaim {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            views: Retired::new(),
+            memtables: Retired::new(),
+            runs: Retired::new(),
+            segments: Retired::new(),
+            blocks: Retired::new(),
+            hand: ClockHand::default(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// Takes over a superseded view.
+    pub(super) fn retire(&mut self, view: Arc<View>) {
+        let now = self.now_ms();
+        self.views.push(view, now);
+    }
+
+    /// Takes over a segment that the current set has no more.
+    fn retire_segment(&mut self, segment: Arc<Segment>) {
+        let now = self.now_ms();
+        self.segments.push(segment, now);
+    }
+
+    /// Brings the block cache back under its bound.
+    pub(super) fn evict(&mut self, core: &Core) {
+        core.counters.evicting.store(false, Ordering::Relaxed);
+        if !core.cache.over() {
+            return;
+        }
+        let now = self.now_ms();
+        let view = core.view.load_full();
+        let segments: Vec<_> = view.segments.segments().cloned().collect();
+        let retiring = self.blocks.iter().map(|block| block.memory_bytes()).sum();
+        for block in self.hand.evict(&core.cache, &segments, retiring) {
+            self.blocks.push(block, now);
+        }
+        // Nobody can find an evicted block, so those that are free by now may go at once.
+        drop(self.blocks.collect(now, 0));
+    }
+
+    /// Drops what is held by nobody else and older than `grace_ms`, outermost first.
+    pub(super) fn collect(&mut self, core: &Core, grace_ms: u64) {
+        let now = self.now_ms();
+        let current = core.view.load_full();
+        for view in self.views.collect(now, grace_ms) {
+            let Ok(View { active, sealed, segments }) = Arc::try_unwrap(view) else { continue };
+            for table in sealed.into_iter().chain([active]) {
+                let live = Arc::ptr_eq(&table, &current.active)
+                    || current.sealed.iter().any(|other| Arc::ptr_eq(other, &table));
+                // Several views may have held it; two entries would wait for each other.
+                if !live && !self.memtables.iter().any(|other| Arc::ptr_eq(other, &table)) {
+                    self.memtables.push(table, now);
+                }
+            }
+            for run in &segments.runs {
+                let live = current.segments.runs.iter().any(|other| Arc::ptr_eq(other, run));
+                if !live && !self.runs.iter().any(|other| Arc::ptr_eq(other, run)) {
+                    self.runs.push(Arc::clone(run), now);
+                }
+            }
+        }
+        drop(self.memtables.collect(now, 0));
+        drop(self.runs.collect(now, 0));
+        drop(self.blocks.collect(now, 0));
+        for segment in self.segments.collect(now, 0) {
+            core.remove_segment(segment.number());
+        }
+    }
+}
+
+impl Core {
+    /// The manifest of a database that is open for writing.
+    pub(super) fn manifest(&self) -> ManifestGuard<'_> {
+        ManifestGuard(lock(&self.manifest))
+    }
+
+    /// Removes a segment file that nothing can reach. A failure leaves an orphan for the next open.
+    pub(super) fn remove_segment(&self, number: FileNumber) {
+        let path = self.dir.join(FileName::Segment(number).name());
+        if let Err(error) = self.fs.remove(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, path = %path.display(), "an orphan was left behind");
+        }
+    }
+
+    pub(super) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
+        self.keyspaces.by_id(id).map(|state| state.options).unwrap_or_default()
+    }
+}
+
+/// The locked manifest.
+pub(super) struct ManifestGuard<'a>(MutexGuard<'a, Option<Manifest>>);
+
+impl std::ops::Deref for ManifestGuard<'_> {
+    type Target = Manifest;
+
+    fn deref(&self) -> &Manifest {
+        self.0.as_ref().expect("only a database open for writing has background work")
+    }
+}
+
+impl std::ops::DerefMut for ManifestGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Manifest {
+        self.0.as_mut().expect("only a database open for writing has background work")
+    }
+}
+
+impl Engine {
+    /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
+    /// can see them, and forgets keyspaces whose last data is gone.
+    pub(super) fn clean_up(&self, reclaim: &mut Reclaim) {
+        if self.core.options.read_only || !self.core.keyspaces.any_dropped() {
+            return;
+        }
+        let removed = self.remove_dropped(reclaim);
+        self.core.note(Work::Manifest, &removed);
+    }
+
+    fn remove_dropped(&self, reclaim: &mut Reclaim) -> Result<()> {
+        let core = &self.core;
+        if let Some(stopped) = core.stopped() {
+            return Err(stopped);
+        }
+        let line = core.snapshots.survivors(|| self.visible()).drop_line();
+        let mut gone = core.keyspaces.dropped();
+        gone.retain(|_, at| *at <= line);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let view = core.view.load_full();
+        let mut changes = Vec::new();
+        let mut kept_runs = Vec::new();
+        let mut freed = Vec::new();
+        for run in &view.segments.runs {
+            let dead = |part: &crate::runs::SegmentRef| {
+                part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
+            };
+            if !run.segments.iter().any(dead) {
+                kept_runs.push(Arc::clone(run));
+                continue;
+            }
+            freed.extend(
+                run.segments.iter().filter(|part| dead(part)).map(|p| Arc::clone(&p.segment)),
+            );
+            let segments: Vec<_> =
+                run.segments.iter().filter(|part| !dead(part)).cloned().collect();
+            let add = match segments.is_empty() {
+                true => Vec::new(),
+                false => vec![Run { id: run.id, segments }],
+            };
+            changes.push((run.id, add));
+        }
+        self.install_without_dropped(changes, freed, reclaim)?;
+        self.forget_dropped(&gone)
+    }
+
+    /// Appends the edit, publishes the set without the freed segments, and retires these.
+    fn install_without_dropped(
+        &self,
+        replaced: Vec<(crate::ids::RunId, Vec<Run>)>,
+        freed: Vec<Arc<Segment>>,
+        reclaim: &mut Reclaim,
+    ) -> Result<()> {
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let core = &self.core;
+        let mut published = Vec::new();
+        {
+            let mut manifest = core.manifest();
+            let state = manifest.state().clone();
+            let mut next_run = state.next_run;
+            let mut changes = Vec::new();
+            for (id, add) in replaced {
+                let known = state.runs.iter().find(|run| run.id == id);
+                let Some(known) = known else { continue };
+                let mut runs = Vec::new();
+                for mut run in add {
+                    run.id = next_run;
+                    next_run = crate::ids::RunId(next_run.0 + 1);
+                    let mut meta = known.clone();
+                    meta.id = run.id;
+                    let numbers: Vec<_> =
+                        run.segments.iter().map(|part| part.segment.number()).collect();
+                    meta.segments.retain(|part| numbers.contains(&part.segment.number));
+                    runs.push((run, meta));
+                }
+                let add = runs.iter().map(|(_, meta)| meta.clone()).collect();
+                changes.push(Change::ReplaceRuns { remove: vec![id], add });
+                published.push((id, runs.into_iter().map(|(run, _)| Arc::new(run)).collect()));
+            }
+            manifest.append(&core.edit(changes))?;
+        }
+        core.publish(|view| View {
+            active: Arc::clone(&view.active),
+            sealed: view.sealed.clone(),
+            segments: Arc::new(replace_runs(&view.segments, &published)),
+        });
+        for segment in freed {
+            reclaim.retire_segment(segment);
+        }
+        Ok(())
+    }
+
+    /// Forgets dropped keyspaces that neither a memtable nor a segment can still hold.
+    fn forget_dropped(
+        &self,
+        gone: &std::collections::BTreeMap<KeyspaceId, Sequence>,
+    ) -> Result<()> {
+        let core = &self.core;
+        let view = core.view.load_full();
+        for (&id, &at) in gone {
+            let in_memory = view
+                .sealed
+                .iter()
+                .chain([&view.active])
+                .any(|table| table.smallest_sequence().is_some_and(|smallest| smallest <= at));
+            let on_disk = view
+                .segments
+                .runs
+                .iter()
+                .flat_map(|run| &run.segments)
+                .any(|part| part.first.keyspace <= id && id <= part.last.keyspace);
+            if in_memory || on_disk {
+                continue;
+            }
+            core.manifest().append(&core.edit(vec![Change::ForgetKeyspace { id }]))?;
+            core.keyspaces.forget(id);
+        }
+        Ok(())
+    }
+
+    /// Reserves more sequences once half of the reservation is used. On the log thread.
+    pub(super) fn renew_ceiling(&self) {
+        let core = &self.core;
+        let next = self.commit.with(|_, next| next);
+        let ceiling = core.ceiling.load(Ordering::Acquire);
+        if core.options.read_only || ceiling.saturating_sub(next.0) > super::SEQUENCE_RESERVE / 2 {
+            return;
+        }
+        let raised = Sequence(next.0.saturating_add(super::SEQUENCE_RESERVE));
+        let edit = core.edit(vec![Change::SequenceCeiling(raised)]);
+        let appended = core.manifest().append(&edit);
+        core.note(Work::Manifest, &appended);
+        if appended.is_ok() {
+            core.ceiling.store(raised.0, Ordering::Release);
+        }
+    }
+}
+
+fn replace_runs(set: &SegmentSet, replaced: &[(crate::ids::RunId, Vec<Arc<Run>>)]) -> SegmentSet {
+    let mut runs = Vec::new();
+    for run in &set.runs {
+        match replaced.iter().find(|(id, _)| *id == run.id) {
+            Some((_, add)) => runs.extend(add.iter().cloned()),
+            None => runs.push(Arc::clone(run)),
+        }
+    }
+    SegmentSet { runs }
+}

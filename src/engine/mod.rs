@@ -1,0 +1,229 @@
+//! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
+//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`;
+//! `recover`, `section` and `overload` are parts of `open` and `write`.
+//!
+//! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
+//! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
+//! across I/O.
+
+pub(crate) mod background;
+mod big;
+mod cleanup;
+mod flush;
+mod keyspaces;
+mod open;
+mod overload;
+mod read;
+mod recover;
+mod section;
+pub(crate) mod stats;
+mod sync;
+mod write;
+
+use std::path::PathBuf;
+
+use crossbeam_channel::Sender;
+
+use self::background::{FlushJob, LogJob};
+use self::keyspaces::Keyspaces;
+use self::section::WriteEnv;
+use self::stats::Counters;
+use self::sync::Logs;
+use crate::error::{Error, Result};
+use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
+use crate::io::{Fs, FsLock};
+use crate::log::SpareLog;
+use crate::memtable::{Memtable, MemtableWriter};
+use crate::mvcc::commit::Commit;
+use crate::mvcc::gate::Gate;
+use crate::mvcc::group_sync::GroupSync;
+use crate::mvcc::snapshots::Snapshots;
+use crate::options::Options;
+use crate::runs::SegmentSet;
+use crate::runs::manifest::Manifest;
+use crate::segment::BlockCache;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Published, Slot, lock};
+
+pub(crate) use self::keyspaces::KeyspaceState;
+pub(crate) use self::read::{EngineIter, ReadAt};
+pub(crate) use self::write::{Batch, check_sizes};
+
+/// Sequences are reserved this far ahead, and the reservation is renewed at half of it.
+pub(crate) const SEQUENCE_RESERVE: u64 = 1 << 32;
+
+/// How long superseded values are kept at least, so that readers never drop a last reference.
+pub(crate) const GRACE_MS: u64 = 1_000;
+
+/// Everything that can be read, at one moment. Never changed: a change publishes another.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) active: Arc<Memtable>,
+    /// Newest first.
+    pub(crate) sealed: Vec<Arc<Memtable>>,
+    pub(crate) segments: Arc<SegmentSet>,
+}
+
+/// What the commit section, readers and background threads share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    // Fixed after open.
+    pub(crate) options: Options,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) database: Uuid,
+    pub(crate) cache: Arc<BlockCache>,
+    log_jobs: Sender<LogJob>,
+    flush_jobs: Sender<FlushJob>,
+
+    // With synchronisation of their own.
+    view: Published<View>,
+    snapshots: Snapshots,
+    group_sync: GroupSync<Error>,
+    logs: Logs,
+    /// Bytes in sealed memtables that are not flushed yet.
+    gate: Gate,
+    /// Bytes in the active memtable; stored inside the commit section.
+    active_bytes: AtomicU64,
+    /// The last sequence that the manifest has reserved.
+    ceiling: AtomicU64,
+    slot_next: AtomicU64,
+    segment_next: AtomicU64,
+    closed: AtomicBool,
+    /// Whether the log thread has been asked for spares and has not looked yet.
+    spare_wanted: AtomicBool,
+    pub(crate) keyspaces: Keyspaces,
+    pub(crate) counters: Counters,
+
+    // Guarded lists.
+    spare_logs: Mutex<Vec<SpareLog>>,
+    spare_memtables: Mutex<Vec<(MemtableWriter, Arc<Memtable>)>>,
+    troubles: Mutex<Troubles>,
+
+    // Background threads only. `None` when opened for reading.
+    manifest: Mutex<Option<Manifest>>,
+}
+
+/// An open database. Background threads own it too.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) core: Arc<Core>,
+    pub(crate) commit: Commit<WriteEnv>,
+    /// Taken out by the close; snapshots and iterators hold it too, and the last one releases it
+    /// (rule 18).
+    directory: Slot<DirectoryLock>,
+}
+
+/// The lock on the directory, or nothing where a read-only open found no lock file.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _lock: Option<Box<dyn FsLock>>,
+}
+
+impl Engine {
+    /// Keeps the directory locked for as long as the result lives. `None` after the close.
+    pub(crate) fn pin_directory(&self) -> Option<Arc<DirectoryLock>> {
+        self.directory.load().clone()
+    }
+
+    /// Gives the close's own hold on the directory up. After the threads have ended.
+    pub(crate) fn release_directory(&self) {
+        drop(self.directory.take());
+    }
+
+    /// The last sequence that a read may see now.
+    pub(crate) fn visible(&self) -> Sequence {
+        self.commit.visible()
+    }
+
+    /// Registers a snapshot of now.
+    pub(crate) fn register_snapshot(&self) -> Sequence {
+        self.core.snapshots.register(|| self.visible())
+    }
+
+    /// Releases a snapshot, and lets the flush thread look whether that frees something.
+    pub(crate) fn release_snapshot(&self, at: Sequence) {
+        self.core.snapshots.release(at);
+        if self.core.keyspaces.any_dropped() {
+            self.core.send_flush(FlushJob::Cleanup);
+        }
+    }
+
+    /// Stops everything: no write is acknowledged afterwards; what is in memory is flushed; the
+    /// threads end. Idempotent.
+    pub(crate) fn close(&self) -> Result<()> {
+        background::close(self)
+    }
+}
+
+impl Core {
+    /// Replaces the view by compare-and-swap and retires the old one (rule 1).
+    fn publish(&self, derive: impl FnMut(&View) -> View) {
+        let (old, _) = crate::mvcc::view::update(&self.view, derive);
+        self.send_flush(FlushJob::Retire(old));
+    }
+
+    fn send_flush(&self, job: FlushJob) {
+        // A send fails only after the thread has ended, at the close: then nobody is left to serve.
+        let _ = self.flush_jobs.send(job);
+    }
+
+    fn send_log(&self, job: LogJob) {
+        // As above.
+        let _ = self.log_jobs.send(job);
+    }
+
+    /// Asks the log thread for spares, once until it looks.
+    fn want_spare(&self) {
+        if !self.spare_wanted.swap(true, Ordering::Relaxed) {
+            self.send_log(LogJob::Spare { reply: None });
+        }
+    }
+
+    /// What stops writing for good, if anything does.
+    fn stopped(&self) -> Option<Error> {
+        self.group_sync.latched().map(|cause| match cause {
+            Error::WriterStopped { .. } => cause,
+            cause => Error::WriterStopped { cause: Arc::new(cause) },
+        })
+    }
+
+    /// Records how a piece of background work went, for `health()` and for writers that wait.
+    fn note<T>(&self, work: Work, result: &Result<T>) {
+        let error = result.as_ref().err();
+        if let Some(error) = error {
+            tracing::warn!(%error, ?work, "background work failed and will be tried again");
+        }
+        lock(&self.troubles)[work as usize] = error.cloned();
+    }
+
+    /// The first trouble that background work is in.
+    fn trouble(&self) -> Option<Error> {
+        lock(&self.troubles).iter().flatten().next().cloned()
+    }
+}
+
+/// Background work that is tried again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Flush,
+    Spares,
+    Manifest,
+}
+
+/// What each [`Work`] ran into last; nothing once it has succeeded again.
+type Troubles = [Option<Error>; 3];
+
+/// Where the log goes on after a log was sealed.
+#[derive(Clone, Copy, Debug)]
+struct LogEnd {
+    number: LogNumber,
+    end: u64,
+    position: LogPosition,
+}
+
+/// Bytes that one log file is prepared for: a memtable's worth of records with their headers.
+fn log_capacity(options: &Options) -> u64 {
+    let bytes = options.memtable_bytes as u64;
+    crate::log::LOG_DATA_START + bytes + bytes / 2
+}

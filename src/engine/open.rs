@@ -1,0 +1,342 @@
+//! Opening: lock, manifest, logs, segments; then, once all of them agree, heal and start.
+//!
+//! Nothing on disk changes before the manifest, the log chain and the segments (uuid and length)
+//! have been found to agree. The steps after that, each of which a crash may end:
+//! 1. logs that the chain does not reach are removed, newest first, and the directory is synced;
+//! 2. an end record is written where the chain stops, durable with the first sync of the log:
+//!    until then the stop is found again, and the next log's header names it as well;
+//! 3. a new manifest file takes over, with the sequences reserved ahead;
+//! 4. orphaned segments and manifests are removed.
+//!
+//! Every step can be repeated, so a crash during recovery, any number of times, ends in the same
+//! state. A read-only open stops before step 1.
+
+use std::path::{Path, PathBuf};
+
+use crossbeam_channel::unbounded;
+
+use super::background::{LogJob, Threads};
+use super::keyspaces::{KeyspaceState, Keyspaces};
+use super::recover::{Recovered, recover};
+use super::section::WriteEnv;
+use super::sync::Logs;
+use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
+use crate::error::{Error, Result};
+use crate::format::names::FileName;
+use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::ids::{FileNumber, Sequence, Uuid};
+use crate::io::{Fs, FsLock, NamedFile, OpenMode};
+use crate::log::{Expected, Replayed, SpareLog, replay, write_end_record};
+use crate::memtable::Memtable;
+use crate::mvcc::commit::Commit;
+use crate::mvcc::gate::Gate;
+use crate::mvcc::group_sync::GroupSync;
+use crate::mvcc::snapshots::Snapshots;
+use crate::options::Options;
+use crate::runs::manifest::Manifest;
+use crate::runs::state::ManifestState;
+use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::segment::{BlockCache, Expect, Segment};
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Arc, Mutex, Published, Slot};
+
+impl Engine {
+    /// Opens the database in `dir`, or makes one.
+    pub(crate) fn open(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        options: Options,
+    ) -> Result<(Arc<Self>, Threads)> {
+        options.validate()?;
+        let span = tracing::info_span!("open", path = %dir.display());
+        let _entered = span.enter();
+        let lock = take_lock(fs.as_ref(), &dir, &options)?;
+        let state = match Manifest::read(fs.as_ref(), &dir)? {
+            Some((state, info)) => {
+                if info.read_only_compatible && !options.read_only {
+                    return Err(unwritable(info.path));
+                }
+                state
+            }
+            None if options.read_only || !options.create => {
+                let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+                return Err(Error::io("find a database in", &dir, missing));
+            }
+            None => ManifestState::new(new_uuid(&dir)?),
+        };
+        let cache = BlockCache::new(options.cache_bytes);
+        let replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
+        let set = open_segments(fs.as_ref(), &dir, &state, &cache)?;
+        let (manifest, state, dead) = if options.read_only {
+            (None, state, Vec::new())
+        } else {
+            heal(fs.as_ref(), &dir, &replayed)?;
+            let (manifest, state) = take_over_manifest(&fs, &dir, state)?;
+            remove_orphans(fs.as_ref(), &dir, &state)?;
+            (Some(manifest), state, replayed.dead.clone())
+        };
+        let slots = AtomicU64::new(replayed.slot_max + 1);
+        let synced = replayed.synced;
+        let recovered = recover(replayed, &state)?;
+        let engine = Self::assemble(Parts {
+            fs,
+            dir,
+            options,
+            lock,
+            state,
+            cache,
+            set,
+            manifest,
+            slots,
+            synced,
+            recovered,
+        });
+        let (engine, log_jobs, flush_jobs) = engine?;
+        engine.core.reuse(&dead);
+        let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
+        Ok((engine, threads))
+    }
+
+    fn assemble(parts: Parts) -> Result<Assembled> {
+        let Parts { fs, dir, options, lock, state, cache, .. } = parts;
+        let Parts { set, manifest, slots, synced, recovered, .. } = parts;
+        let Recovered { tables, live, drops, end, next_log } = recovered;
+        let (log_jobs, log_work) = unbounded();
+        let (flush_jobs, flush_work) = unbounded();
+        let (writer, active) = Memtable::active(options.memtable_bytes);
+        let gate = Gate::new();
+        tables.iter().for_each(|table| gate.add(table.bytes() as u64));
+        let view = View { active, sealed: tables, segments: Arc::new(set) };
+        let segment_next = next_segment(fs.as_ref(), &dir)?;
+        let keyspaces = Keyspaces::new(state.keyspaces.values().map(KeyspaceState::new));
+        for (id, at) in drops {
+            // A keyspace that the manifest has forgotten has nothing left to drop.
+            let _ = keyspaces.mark_dropped(id, at);
+        }
+        let core = Arc::new(Core {
+            cache,
+            database: state.uuid,
+            log_jobs,
+            flush_jobs,
+            view: Published::new(Arc::new(view)),
+            snapshots: Snapshots::new(),
+            group_sync: GroupSync::new(synced.min(end.position)),
+            logs: Logs::new(live, end.position),
+            gate,
+            active_bytes: AtomicU64::new(0),
+            ceiling: AtomicU64::new(state.sequence_ceiling.0),
+            slot_next: slots,
+            segment_next: AtomicU64::new(segment_next),
+            closed: AtomicBool::new(false),
+            spare_wanted: AtomicBool::new(false),
+            keyspaces,
+            counters: Default::default(),
+            spare_logs: Mutex::new(Vec::new()),
+            spare_memtables: Mutex::new(Vec::new()),
+            troubles: Default::default(),
+            manifest: Mutex::new(manifest),
+            options,
+            fs,
+            dir,
+        });
+        // New sequences follow the old reservation: what a crash discarded is never issued again.
+        // Everything up to it that is not here was discarded, so readers may see up to it.
+        let reserved = if core.options.read_only { 0 } else { SEQUENCE_RESERVE };
+        let last = Sequence(state.sequence_ceiling.0.saturating_sub(reserved));
+        let env = WriteEnv::new(Arc::clone(&core), end, next_log, writer);
+        let commit = Commit::new(env, last);
+        let directory = Slot::empty();
+        directory.fill(Arc::new(DirectoryLock { _lock: lock }));
+        let engine = Arc::new(Self { core, commit, directory });
+        Ok((engine, log_work, flush_work))
+    }
+}
+
+type Assembled = (
+    Arc<Engine>,
+    crossbeam_channel::Receiver<LogJob>,
+    crossbeam_channel::Receiver<super::background::FlushJob>,
+);
+
+/// What an open has gathered by the time it builds the engine.
+struct Parts {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    options: Options,
+    lock: Option<Box<dyn FsLock>>,
+    state: ManifestState,
+    cache: Arc<BlockCache>,
+    set: SegmentSet,
+    manifest: Option<Manifest>,
+    slots: AtomicU64,
+    synced: crate::ids::LogPosition,
+    recovered: Recovered,
+}
+
+/// The directory, made if need be, and its lock. A read-only open does without a lock file if there
+/// is none.
+fn take_lock(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Box<dyn FsLock>>> {
+    let path = dir.join(FileName::Lock.name());
+    if !options.read_only && options.create {
+        fs.create_dir_all(dir).map_err(|error| Error::io("create the directory", dir, error))?;
+    }
+    match fs.lock(&path, options.read_only, !options.read_only) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked { path }),
+        Err(error) if options.read_only && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("lock", &path, error)),
+    }
+}
+
+fn replay_logs(fs: &dyn Fs, dir: &Path, state: &ManifestState, writable: bool) -> Result<Replayed> {
+    let expected = Expected {
+        database: state.uuid,
+        floor: state.log_floor,
+        floor_exists: state.log_floor_exists,
+        ceiling: state.sequence_ceiling,
+        writable,
+    };
+    let replayed = replay(fs, dir, &expected)?;
+    tracing::debug!(logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
+    Ok(replayed)
+}
+
+/// Opens every segment that the manifest names; each must be there, whole, and the one it names.
+fn open_segments(
+    fs: &dyn Fs,
+    dir: &Path,
+    state: &ManifestState,
+    cache: &Arc<BlockCache>,
+) -> Result<SegmentSet> {
+    let mut set = SegmentSet::default();
+    for run in &state.runs {
+        let mut segments = Vec::with_capacity(run.segments.len());
+        for part in &run.segments {
+            let meta = &part.segment;
+            let expect = Expect { database: state.uuid, uuid: meta.uuid, bytes: meta.bytes };
+            let segment = Segment::open(fs, dir, meta.number, &expect, Arc::clone(cache))?;
+            segments.push(SegmentRef {
+                segment: Arc::new(segment),
+                first: part.from.clone().unwrap_or_else(|| meta.first.clone()),
+                last: meta.last.clone(),
+                to: part.to.clone(),
+            });
+        }
+        set.runs.push(Arc::new(Run { id: run.id, segments }));
+    }
+    Ok(set)
+}
+
+/// Steps 1 and 2.
+fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
+    for &slot in &replayed.unreachable {
+        let path = dir.join(FileName::LogSlot(slot).name());
+        fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+    }
+    if !replayed.unreachable.is_empty() {
+        fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+    }
+    if let Some(last) = replayed.logs.last()
+        && !last.ended
+    {
+        write_end_record(&last.file, &last.header, last.end, replayed.synced)?;
+    }
+    Ok(())
+}
+
+/// Step 3: a fresh manifest file with the next reservation of sequences.
+fn take_over_manifest(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    mut state: ManifestState,
+) -> Result<(Manifest, ManifestState)> {
+    let raised = state.sequence_ceiling.0.saturating_add(SEQUENCE_RESERVE);
+    state.sequence_ceiling = Sequence(raised);
+    let number = FileNumber(highest(fs.as_ref(), dir, manifest_number)? + 1);
+    let manifest = Manifest::create(Arc::clone(fs), dir, number, &state)?;
+    Ok((manifest, state))
+}
+
+/// Step 4. Files that are not ours by name, or by the uuid inside, are left alone.
+fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &ManifestState) -> Result<()> {
+    let current = highest(fs, dir, manifest_number)?;
+    let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    for name in names {
+        let orphan = match FileName::parse(&name) {
+            Some(FileName::Segment(number)) => {
+                state.segments().all(|meta| meta.number != number)
+                    && is_ours(fs, &dir.join(&name), state.uuid)
+            }
+            Some(FileName::Manifest(number)) => number.0 != current,
+            Some(FileName::CurrentTmp) => true,
+            _ => false,
+        };
+        if orphan && let Err(error) = fs.remove(&dir.join(&name)) {
+            tracing::debug!(%error, name, "an orphan was left behind");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a segment file that nobody names was left by this database: by the header inside, or
+/// because a crash came before there was one.
+fn is_ours(fs: &dyn Fs, path: &Path, database: Uuid) -> bool {
+    let Ok(file) = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read) else { return false };
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) if bytes == [0; SEGMENT_HEADER_BYTES] => true,
+        Ok(()) => SegmentHeader::decode(&bytes).is_ok_and(|header| header.database == database),
+        Err(_) => file.len().is_ok_and(|len| len < SEGMENT_HEADER_BYTES as u64),
+    }
+}
+
+impl Core {
+    /// Hands dead log files to the log thread, to be spares again.
+    fn reuse(&self, dead: &[u64]) {
+        for &slot in dead {
+            match SpareLog::reopen(self.fs.as_ref(), &self.dir, slot) {
+                Ok(spare) => self.send_log(LogJob::Recycle(spare)),
+                Err(error) => tracing::debug!(%error, "a dead log was left behind"),
+            }
+        }
+    }
+}
+
+fn next_segment(fs: &dyn Fs, dir: &Path) -> Result<u64> {
+    let number = |name| match name {
+        FileName::Segment(number) => Some(number.0),
+        _ => None,
+    };
+    Ok(highest(fs, dir, number)? + 1)
+}
+
+fn manifest_number(name: FileName) -> Option<u64> {
+    match name {
+        FileName::Manifest(number) => Some(number.0),
+        _ => None,
+    }
+}
+
+/// The highest number among the directory's names that `number` picks, 0 if there is none.
+fn highest(fs: &dyn Fs, dir: &Path, number: impl Fn(FileName) -> Option<u64>) -> Result<u64> {
+    let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    let numbers = names.iter().filter_map(|name| FileName::parse(name)).filter_map(number);
+    Ok(numbers.max().unwrap_or(0))
+}
+
+fn unwritable(manifest: PathBuf) -> Error {
+    Error::UnsupportedFormat {
+        file: manifest,
+        what: "features that forbid writing",
+        expected: String::from("none, or an open with read_only(true)"),
+        got: String::from("a feature that this version does not know"),
+    }
+}
+
+fn new_uuid(dir: &Path) -> Result<Uuid> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io("draw a random id for", dir, std::io::Error::other(error.to_string()))
+    })?;
+    Ok(Uuid(bytes))
+}

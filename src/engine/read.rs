@@ -1,0 +1,220 @@
+//! The way of a read: a view, then `visible`, then the newest version at or below it.
+//!
+//! `get` takes no lock, makes no system call when its data is in memory, and frees nothing: it
+//! looks into the active memtable, the sealed ones newest first, and the runs newest first, and
+//! stops at the first version it may see. One hash serves every filter on the way.
+
+use super::background::FlushJob;
+use super::{Core, DirectoryLock, Engine, View};
+use crate::error::{Error, Result};
+use crate::format::hash::key_hash;
+use crate::format::key::{Entry, Kind, Position};
+use crate::ids::{KeyspaceId, Sequence};
+use crate::iter::Cursor;
+use crate::iter::merge::MergeCursor;
+use crate::iter::range::Bounds;
+use crate::iter::visible::VisibleIter;
+use crate::memtable::{self, Memtable, MemtableCursor};
+use crate::mvcc::view::{read_point, read_point_owned};
+use crate::runs::cursor::RunCursor;
+use crate::segment;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use crate::value::Value;
+
+/// Which prefix of the commit order a read sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadAt {
+    /// Everything acknowledged before it began.
+    Now,
+    /// What a snapshot saw.
+    Snapshot(Sequence),
+}
+
+/// Where a version was found.
+enum Hit<'a> {
+    Memory { table: &'a Memtable, found: memtable::Found<'a> },
+    Disk(&'a segment::Hit<'a>),
+}
+
+impl Engine {
+    /// The value of a key, owned.
+    pub(crate) fn get(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: ReadAt,
+    ) -> Result<Option<Value>> {
+        self.find(keyspace, key, at, |hit| {
+            hit.map(|hit| match hit {
+                Hit::Memory { table, found } => table.keep_value(keyspace, key, &found),
+                Hit::Disk(hit) => hit.to_value(),
+            })
+        })
+    }
+
+    /// Hands the value of a key to `read` where it lies: no copy, no reference count.
+    pub(crate) fn get_with<R>(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: ReadAt,
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R> {
+        self.find(keyspace, key, at, |hit| match hit {
+            None => read(None),
+            Some(Hit::Memory { found, .. }) => read(Some(found.value)),
+            Some(Hit::Disk(hit)) => read(Some(hit.value)),
+        })
+    }
+
+    fn find<R>(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: ReadAt,
+        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+    ) -> Result<R> {
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let at = match at {
+            ReadAt::Now => visible,
+            ReadAt::Snapshot(at) => at,
+        };
+        let hash = key_hash(keyspace, key);
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            if let Some(found) = table.get(keyspace, key, hash, at) {
+                let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
+                return Ok(use_hit(hit));
+            }
+        }
+        let mut use_hit = Some(use_hit);
+        let mut finish = |hit: Option<Hit<'_>>| {
+            let use_hit = use_hit.take().expect("a read ends at its first hit");
+            use_hit(hit)
+        };
+        for run in &view.segments.runs {
+            let Some(part) = run.segment_for(keyspace, key) else { continue };
+            if !part.segment.may_contain(hash) {
+                continue;
+            }
+            let found = part.segment.get_with(keyspace, key, at, |hit| {
+                finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
+            });
+            self.core.after_disk_read();
+            if let Some(result) = found? {
+                return Ok(result);
+            }
+        }
+        Ok(finish(None))
+    }
+
+    /// An iterator over the keys of a keyspace in `bounds`.
+    pub(crate) fn iter(
+        self: &Arc<Self>,
+        keyspace: KeyspaceId,
+        bounds: Bounds,
+        at: ReadAt,
+    ) -> EngineIter {
+        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
+        let at = match at {
+            ReadAt::Now => visible,
+            ReadAt::Snapshot(at) => at,
+        };
+        let make: MakeCursor = Box::new(move || layers(&view));
+        EngineIter {
+            inner: VisibleIter::new(make, keyspace, at, bounds),
+            engine: Arc::clone(self),
+            _directory: self.pin_directory(),
+        }
+    }
+}
+
+impl Core {
+    /// Tells the flush thread when the block cache needs it. One load where it does not.
+    fn after_disk_read(&self) {
+        if self.cache.over() && !self.counters.evicting.swap(true, Ordering::Relaxed) {
+            self.send_flush(FlushJob::Evict);
+        }
+    }
+}
+
+type MakeCursor = Box<dyn Fn() -> MergeCursor<LayerCursor> + Send>;
+
+/// Walks a keyspace in either direction. Owns the view, and keeps the engine open.
+pub(crate) struct EngineIter {
+    // Dropped before the engine, whose memory and files it reads.
+    inner: VisibleIter<MergeCursor<LayerCursor>, MakeCursor>,
+    engine: Arc<Engine>,
+    _directory: Option<Arc<DirectoryLock>>,
+}
+
+impl EngineIter {
+    pub(crate) fn next_front(&mut self) -> Option<Result<(Value, Value)>> {
+        let next = self.inner.next_front();
+        self.engine.core.after_disk_read();
+        next
+    }
+
+    pub(crate) fn next_back(&mut self) -> Option<Result<(Value, Value)>> {
+        let next = self.inner.next_back();
+        self.engine.core.after_disk_read();
+        next
+    }
+}
+
+/// A cursor over each layer of a view, newest first.
+fn layers(view: &View) -> MergeCursor<LayerCursor> {
+    let tables = std::iter::once(&view.active).chain(&view.sealed);
+    let memory = tables.map(|table| LayerCursor::Memory(table.cursor()));
+    let runs = view.segments.runs.iter();
+    let disk = runs.map(|run| LayerCursor::Run(RunCursor::new(Arc::clone(run))));
+    MergeCursor::new(memory.chain(disk).collect())
+}
+
+/// A cursor over one layer; an enum, so that the merge makes no virtual call.
+pub(crate) enum LayerCursor {
+    Memory(MemtableCursor),
+    Run(RunCursor),
+}
+
+macro_rules! each_layer {
+    ($self:ident, $cursor:ident => $call:expr) => {
+        match $self {
+            LayerCursor::Memory($cursor) => $call,
+            LayerCursor::Run($cursor) => $call,
+        }
+    };
+}
+
+impl Cursor for LayerCursor {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        each_layer!(self, cursor => cursor.seek(target))
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        each_layer!(self, cursor => cursor.seek_before(target))
+    }
+
+    fn next(&mut self) -> Result<()> {
+        each_layer!(self, cursor => cursor.next())
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        each_layer!(self, cursor => cursor.prev())
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        each_layer!(self, cursor => cursor.entry())
+    }
+
+    fn value(&self) -> Value {
+        each_layer!(self, cursor => cursor.value())
+    }
+}
+
+impl Engine {
+    /// Refuses reads after the close.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.core.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+}

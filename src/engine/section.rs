@@ -1,0 +1,280 @@
+//! What the commit section owns and does: the tail of the log, the writing end of the active
+//! memtable, and their rotation.
+//!
+//! Everything here runs inside the section, called by `mvcc::commit`, by one thread at a time. It
+//! makes one system call (the append), two where a log is taken into use.
+
+use std::collections::HashMap;
+
+use super::background::{FlushJob, LogJob};
+use super::write::{Refused, Write};
+use super::{Core, LogEnd, View};
+use crate::error::Error;
+use crate::format::batch::{Control, ops};
+use crate::format::hash::key_hash;
+use crate::format::log_header::LogHeader;
+use crate::format::record::{RecordKind, record_bytes};
+use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
+use crate::log::{LogWriter, SpareLog};
+use crate::memtable::{Memtable, MemtableWriter};
+use crate::mvcc::commit::CommitEnv;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, lock};
+
+/// What the commit section owns: the tail of the log and the writing end of the active memtable.
+#[derive(Debug)]
+pub(crate) struct WriteEnv {
+    pub(super) core: Arc<Core>,
+    /// The open log; `None` before the first write, after a failed append and after a big batch.
+    log: Option<LogWriter>,
+    /// Where the log before the next one ended.
+    last_log: LogEnd,
+    /// Number of the next log to be taken into use.
+    next_log: LogNumber,
+    memtable: MemtableWriter,
+    /// The keyspaces dropped since open: writes to them are refused here, in commit order.
+    dropped: HashMap<KeyspaceId, Arc<super::KeyspaceState>>,
+    /// Whether the last attempt to append or rotate failed for another reason than a full disk.
+    failed_before: bool,
+}
+
+impl CommitEnv for WriteEnv {
+    type Write = Write;
+    type Receipt = LogPosition;
+    type Error = Refused;
+
+    fn prepare(&mut self, write: &mut Write) -> Result<(), Refused> {
+        if let Some(error) = self.core.stopped() {
+            return Err(error.into());
+        }
+        self.check_dropped(write)?;
+        if write.private.is_some() {
+            return Ok(());
+        }
+        let bytes = record_bytes(write.body_len) as u64;
+        let fits = self.memtable.fits(write.body_len, write.count);
+        match &self.log {
+            None => {
+                let spare = lock(&self.core.spare_logs).pop().ok_or(Refused::NeedsLog)?;
+                if !fits {
+                    self.swap_memtable();
+                }
+                self.take_log(spare)?;
+            }
+            Some(log) if fits && log.fits(bytes) => {}
+            Some(_) => {
+                // Without a spare the log is extended and the memtable grows, up to the budget.
+                let spare = lock(&self.core.spare_logs).pop();
+                match spare {
+                    Some(spare) => {
+                        self.seal_log();
+                        self.swap_memtable();
+                        self.take_log(spare)?;
+                    }
+                    None => self.core.want_spare(),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, first: Sequence, write: &mut Write) -> Result<LogPosition, Refused> {
+        if first.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
+            // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
+            let error = self.core.trouble().unwrap_or(Error::Overloaded { waited_ms: 0 });
+            return Err(error.into());
+        }
+        let synced = self.core.group_sync.synced();
+        let header = write.header(first, synced);
+        if write.private.is_some() {
+            return self.append_private(&header, write);
+        }
+        let log = self.log.as_mut().ok_or(Refused::NeedsLog)?;
+        match log.append(write.buffer.bytes_mut(), &header, write.body_hash) {
+            Ok(position) => {
+                self.failed_before = false;
+                self.core.logs.set_appended(position);
+                Ok(position)
+            }
+            Err(error) => {
+                let log = self.log.take().expect("the log was there to append to");
+                self.note_end(log.seal_failed());
+                Err(self.failed(error).into())
+            }
+        }
+    }
+
+    fn insert(&mut self, first: Sequence, write: &mut Write) {
+        if let Some(private) = write.private.take() {
+            return self.insert_private(first, private);
+        }
+        if write.kind == RecordKind::Control {
+            return self.insert_control(first, write.buffer.body());
+        }
+        let mut sequence = first;
+        for op in ops(write.buffer.body()) {
+            let op = op.expect("the batch was encoded by this process");
+            let hash = key_hash(op.keyspace, op.key);
+            self.memtable.insert(op.keyspace, op.key, op.kind, op.value, sequence, hash);
+            sequence = sequence.plus(1);
+        }
+        let bytes = self.memtable.table().bytes() as u64;
+        self.core.active_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn closed() -> Refused {
+        Refused::Failed(Error::Closed)
+    }
+}
+
+impl WriteEnv {
+    pub(super) fn new(
+        core: Arc<Core>,
+        last_log: LogEnd,
+        next_log: LogNumber,
+        memtable: MemtableWriter,
+    ) -> Self {
+        let dropped = HashMap::new();
+        Self { core, log: None, last_log, next_log, memtable, dropped, failed_before: false }
+    }
+
+    /// Where the next log takes its place in the chain.
+    fn next_place(&self) -> LogHeader {
+        LogHeader {
+            uuid: self.core.database,
+            number: self.next_log,
+            previous: self.last_log.number,
+            previous_end: self.last_log.end,
+            base: self.last_log.position,
+            synced: self.core.group_sync.synced(),
+            salt: 0,
+        }
+    }
+
+    /// Takes a spare into use as the next log. A number is used once, whether it works or not.
+    fn take_log(&mut self, spare: SpareLog) -> Result<(), Error> {
+        debug_assert!(self.log.is_none(), "one log is written at a time");
+        let place = self.next_place();
+        self.next_log = LogNumber(self.next_log.0 + 1);
+        let path = spare.path().to_path_buf();
+        match spare.activate(place) {
+            Ok(log) => {
+                self.core.logs.push(Arc::clone(log.log()));
+                self.core.logs.set_appended(log.position());
+                if self.memtable.table().is_empty() {
+                    self.memtable.table().set_log_first(place.number);
+                }
+                self.log = Some(log);
+                self.core.want_spare();
+                Ok(())
+            }
+            Err(error) => {
+                self.core.send_log(LogJob::Remove(path));
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// Ends the open log, if there is one, at its tail.
+    pub(super) fn seal_log(&mut self) {
+        if let Some(log) = self.log.take() {
+            self.note_end(log.seal());
+            self.core.send_log(LogJob::Sealed);
+        }
+    }
+
+    fn note_end(&mut self, (number, end, position): (LogNumber, u64, LogPosition)) {
+        self.last_log = LogEnd { number, end, position };
+    }
+
+    /// Seals the active memtable and publishes an empty one in its place.
+    pub(super) fn swap_memtable(&mut self) {
+        let spare = lock(&self.core.spare_memtables).pop();
+        let (writer, table) =
+            spare.unwrap_or_else(|| Memtable::active(self.core.options.memtable_bytes));
+        let old = std::mem::replace(&mut self.memtable, writer);
+        self.core.gate.add(old.table().bytes() as u64);
+        self.core.active_bytes.store(0, Ordering::Relaxed);
+        self.core.publish(|view| View {
+            active: Arc::clone(&table),
+            sealed: std::iter::once(&view.active).chain(&view.sealed).cloned().collect(),
+            segments: Arc::clone(&view.segments),
+        });
+        self.core.send_flush(FlushJob::Sealed);
+    }
+
+    pub(super) fn last_log_number(&self) -> LogNumber {
+        self.last_log.number
+    }
+
+    /// The first log that a recovery needs for the active memtable, whether that exists yet, and a
+    /// position past its header.
+    pub(super) fn first_log_of_active(&self) -> (LogNumber, bool, Option<LogPosition>) {
+        if !self.memtable.table().is_empty() {
+            return (self.memtable.table().log_first(), true, None);
+        }
+        match &self.log {
+            Some(log) => (log.log().header.number, true, Some(log.position())),
+            None => (self.next_log, false, None),
+        }
+    }
+
+    pub(super) fn memtable(&self) -> &MemtableWriter {
+        &self.memtable
+    }
+
+    /// Seals everything before a private log takes its place, and says which place that is.
+    pub(super) fn place_private(&mut self) -> LogHeader {
+        self.seal_log();
+        let place = self.next_place();
+        self.next_log = LogNumber(self.next_log.0 + 1);
+        place
+    }
+
+    /// Records a private log as the last one of the chain.
+    pub(super) fn private_placed(&mut self, log: Arc<crate::log::LogFile>) -> LogPosition {
+        let end = log.end().expect("a private log is sealed when it is activated");
+        let position = log.header.base.plus(end);
+        self.note_end((log.header.number, end, position));
+        self.core.logs.push(log);
+        self.core.logs.set_appended(position);
+        self.core.send_log(LogJob::Sealed);
+        self.failed_before = false;
+        position
+    }
+
+    /// What a failed append or rotation means: a full disk is the caller's to see, a second failure
+    /// of another kind in a row stops the writer.
+    pub(super) fn failed(&mut self, error: Error) -> Error {
+        if matches!(error, Error::StorageFull { .. }) {
+            return error;
+        }
+        if std::mem::replace(&mut self.failed_before, true) {
+            self.core.group_sync.latch(error.clone());
+            return Error::WriterStopped { cause: Arc::new(error) };
+        }
+        error
+    }
+
+    fn check_dropped(&self, write: &Write) -> Result<(), Error> {
+        if self.dropped.is_empty() || write.kind == RecordKind::Control {
+            return Ok(());
+        }
+        for op in ops(write.body()) {
+            let op = op.expect("the batch was encoded by this process");
+            if let Some(state) = self.dropped.get(&op.keyspace) {
+                return Err(state.dropped_error());
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_control(&mut self, at: Sequence, body: &[u8]) {
+        let control = Control::decode(body).expect("the record was encoded by this process");
+        let Control::DropKeyspace(id) = control;
+        self.memtable.table().add_drop(id, at);
+        if let Some(state) = self.core.keyspaces.mark_dropped(id, at) {
+            self.dropped.insert(id, state);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What the engine counts about itself, and how it says it.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Engine;
+use crate::error::Error;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counters that are always on. Relaxed: each is a number of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) flushes: AtomicU64,
+    pub(super) flush_bytes_out: AtomicU64,
+    pub(super) views_published: AtomicU64,
+    pub(super) log_syncs: AtomicU64,
+    pub(super) log_bytes_rewritten: AtomicU64,
+    pub(super) stalls: AtomicU64,
+    pub(super) stalled_us: AtomicU64,
+    /// Whether the flush thread has been asked to evict and has not done so yet.
+    pub(super) evicting: AtomicBool,
+}
+
+/// Milliseconds since 1970, for the record only: nothing depends on it.
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A moment's figures of a database, from [`Db::stats`](crate::Db::stats). `Display` prints a
+/// table.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The last sequence that reads may see.
+    pub visible: u64,
+    /// Memtables that are sealed and not yet flushed.
+    pub memtables_sealed: usize,
+    /// Bytes in memtables, the active one included.
+    pub memtable_bytes: u64,
+    /// Runs on disk; a read looks at the filter of each that may hold its key.
+    pub runs: usize,
+    /// Segment files.
+    pub segments: usize,
+    /// Bytes of segment files.
+    pub segment_bytes: u64,
+    /// Versions in segments, superseded ones and tombstones included.
+    pub segment_entries: u64,
+    /// Log files that a recovery would read.
+    pub logs: usize,
+    /// Bytes appended to the log that are not known to be durable yet.
+    pub log_bytes_unsynced: u64,
+    /// Syncs of the log, each for everyone who waited.
+    pub log_syncs: u64,
+    /// Recovered log bytes that had to be written again before they could be called durable.
+    pub log_bytes_rewritten: u64,
+    /// Flushes since open.
+    pub flushes: u64,
+    /// Bytes that flushes wrote since open.
+    pub flush_bytes: u64,
+    /// Bytes of decoded blocks in memory, those that values still share included.
+    pub cache_bytes: u64,
+    /// Block reads that found the block in the cache.
+    pub cache_hits: u64,
+    /// Block reads that went to the file.
+    pub cache_misses: u64,
+    /// Live snapshots.
+    pub snapshots: usize,
+    /// Sequence of the oldest live snapshot.
+    pub snapshot_oldest: Option<u64>,
+    /// Writes that had to wait for memory.
+    pub stalls: u64,
+    /// Time that they waited, in microseconds.
+    pub stalled_us: u64,
+}
+
+/// Whether background work goes well, from [`Db::health`](crate::Db::health).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// The failure that has stopped writing for good; reads go on. Reopen to recover.
+    pub writer_stopped: Option<Error>,
+    /// What background work ran into last; it is tried again, and this is cleared when it succeeds.
+    pub background_error: Option<Error>,
+}
+
+impl Health {
+    /// Whether there is nothing to report.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.writer_stopped.is_none() && self.background_error.is_none()
+    }
+}
+
+impl Engine {
+    pub(crate) fn stats(&self) -> Stats {
+        let core = &self.core;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let view = core.view.load();
+        let tables = std::iter::once(&view.active).chain(&view.sealed);
+        let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
+        Stats {
+            visible: self.visible().0,
+            memtables_sealed: view.sealed.len(),
+            memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
+            runs: view.segments.runs.len(),
+            segments: view.segments.segments().count(),
+            segment_bytes: view.segments.runs.iter().map(|run| run.bytes()).sum(),
+            segment_entries: view
+                .segments
+                .segments()
+                .map(|segment| segment.properties().entries())
+                .sum(),
+            logs: core.logs.list().len(),
+            log_bytes_unsynced: unsynced,
+            log_syncs: count(&core.counters.log_syncs),
+            log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
+            flushes: count(&core.counters.flushes),
+            flush_bytes: count(&core.counters.flush_bytes_out),
+            cache_bytes: core.cache.used() as u64,
+            cache_hits: core.cache.stats().hits,
+            cache_misses: core.cache.stats().misses,
+            snapshots: core.snapshots.count(),
+            snapshot_oldest: core.snapshots.oldest().map(|at| at.0),
+            stalls: count(&core.counters.stalls),
+            stalled_us: count(&core.counters.stalled_us),
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let core = &self.core;
+        Health { writer_stopped: core.stopped(), background_error: core.trouble() }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
+        row("visible sequence", self.visible.to_string())?;
+        row(
+            "memtables",
+            format!("{} sealed, {} in all", self.memtables_sealed, bytes(self.memtable_bytes)),
+        )?;
+        row(
+            "runs",
+            format!(
+                "{} ({} segments, {}, {} versions)",
+                self.runs,
+                self.segments,
+                bytes(self.segment_bytes),
+                self.segment_entries
+            ),
+        )?;
+        row("log", format!("{} files, {} unsynced", self.logs, bytes(self.log_bytes_unsynced)))?;
+        row(
+            "log syncs",
+            format!("{} ({} rewritten)", self.log_syncs, bytes(self.log_bytes_rewritten)),
+        )?;
+        row("flushes", format!("{} ({} written)", self.flushes, bytes(self.flush_bytes)))?;
+        row(
+            "block cache",
+            format!(
+                "{} ({} hits, {} misses)",
+                bytes(self.cache_bytes),
+                self.cache_hits,
+                self.cache_misses
+            ),
+        )?;
+        let oldest = self.snapshot_oldest.map_or(String::new(), |at| format!(", oldest at {at}"));
+        row("snapshots", format!("{}{oldest}", self.snapshots))?;
+        write!(f, "{:<22} {} ({} ms)", "stalls", self.stalls, self.stalled_us / 1_000)
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.writer_stopped, &self.background_error) {
+            (None, None) => f.write_str("healthy"),
+            (Some(error), _) => write!(f, "{error}"),
+            (None, Some(error)) => write!(f, "background work will be tried again: {error}"),
+        }
+    }
+}
+
+/// A number of bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}

@@ -1,0 +1,90 @@
+//! Making the log durable: the live logs, and what the sync leader does with them.
+//!
+//! Called by writers with `Durability::Sync`, by `sync()`, by the log thread (periodic, and for
+//! each sealed log) and by the flush. The leader role is `mvcc::group_sync`'s.
+
+use std::collections::VecDeque;
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::ids::LogPosition;
+use crate::log::LogFile;
+use crate::mvcc::group_sync::SyncEnv;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
+
+/// The chain of logs that a recovery would need, oldest first, and how far it reaches.
+#[derive(Debug)]
+pub(super) struct Logs {
+    live: Mutex<VecDeque<Arc<LogFile>>>,
+    /// Everything below was appended. Stored inside the commit section.
+    appended: AtomicU64,
+}
+
+impl Logs {
+    pub(super) fn new(live: VecDeque<Arc<LogFile>>, appended: LogPosition) -> Self {
+        Self { live: Mutex::new(live), appended: AtomicU64::new(appended.0) }
+    }
+
+    /// Adds the newest log, before any position in it is published.
+    pub(super) fn push(&self, log: Arc<LogFile>) {
+        lock(&self.live).push_back(log);
+    }
+
+    /// Publishes how far the log reaches.
+    pub(super) fn set_appended(&self, position: LogPosition) {
+        // Release; pairs with the Acquire in `appended`: whoever reads the position finds its log.
+        self.appended.store(position.0, Ordering::Release);
+    }
+
+    pub(super) fn appended(&self) -> LogPosition {
+        LogPosition(self.appended.load(Ordering::Acquire))
+    }
+
+    pub(super) fn list(&self) -> Vec<Arc<LogFile>> {
+        lock(&self.live).iter().cloned().collect()
+    }
+
+    /// Takes out the logs below `floor`.
+    pub(super) fn retire_below(&self, floor: crate::ids::LogNumber) -> Vec<Arc<LogFile>> {
+        let mut live = lock(&self.live);
+        let keep = live.iter().position(|log| log.header.number >= floor).unwrap_or(live.len());
+        live.drain(..keep).collect()
+    }
+}
+
+impl SyncEnv for Engine {
+    type Error = Error;
+
+    fn sync(&self) -> Result<LogPosition> {
+        let core = &self.core;
+        // The position first: the list then holds every log that it reaches into.
+        let covered = core.logs.appended();
+        let synced = core.group_sync.synced();
+        for log in core.logs.list() {
+            let done = log.end().is_some_and(|end| log.header.base.plus(end) <= synced);
+            if done && !log.needs_rewrite() {
+                continue;
+            }
+            let rewritten = log.sync()?;
+            core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
+        }
+        core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(covered)
+    }
+}
+
+impl Engine {
+    /// Returns once everything below `position` is durable.
+    pub(crate) fn wait_synced(&self, position: LogPosition) -> Result<()> {
+        self.core.group_sync.wait(position, self).map_err(|cause| match cause {
+            Error::WriterStopped { .. } => cause,
+            cause => Error::WriterStopped { cause: Arc::new(cause) },
+        })
+    }
+
+    /// Makes every write that was acknowledged before the call durable.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.wait_synced(self.core.logs.appended())
+    }
+}

@@ -1,0 +1,185 @@
+//! The way of a write: encoded outside, then through the commit section, then, for
+//! `Durability::Sync`, the group sync.
+//! What happens inside the section is `section`'s.
+
+use std::cell::RefCell;
+
+use super::Engine;
+use super::background::LogJob;
+use crate::error::{Error, Result};
+use crate::format::batch::{BatchBuffer, Control};
+use crate::format::hash::checksum;
+use crate::format::key::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::format::record::{RecordHeader, RecordKind};
+use crate::ids::{KeyspaceId, LogPosition, Sequence};
+use crate::options::Durability;
+
+/// Operations encoded for the log, that commit together.
+pub(crate) type Batch = BatchBuffer;
+
+/// One entry into the commit section.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(super) buffer: BatchBuffer,
+    pub(super) body_len: usize,
+    pub(super) body_hash: u64,
+    pub(super) count: u32,
+    pub(super) kind: RecordKind,
+    /// A complete memtable and log of its own, for what is too big to share one.
+    pub(super) private: Option<super::big::Private>,
+}
+
+/// Why a write did not commit.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// There is no log to append to; the log thread has to make one first.
+    NeedsLog,
+    /// For good.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+thread_local! {
+    /// The encoding buffer of single puts, so that they allocate nothing.
+    static SINGLE: RefCell<BatchBuffer> = RefCell::new(BatchBuffer::new());
+}
+
+/// Single operations above this size do not leave their buffer behind, in bytes.
+const SINGLE_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+impl Engine {
+    /// Writes one operation. `None` deletes.
+    pub(crate) fn write_one(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<Sequence> {
+        check_sizes(key, value.unwrap_or_default())?;
+        let mut buffer = SINGLE.with(RefCell::take);
+        match value {
+            Some(value) => buffer.put(keyspace, key, value),
+            None => buffer.delete(keyspace, key),
+        }
+        let mut write = Write::new(buffer, RecordKind::Data);
+        let result = self.submit(&mut write, durability);
+        let mut buffer = write.buffer;
+        buffer.clear();
+        if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
+            SINGLE.set(buffer);
+        }
+        result
+    }
+
+    /// Writes a batch: all of it or nothing. An empty one has no place in the order; it returns
+    /// what is visible.
+    pub(crate) fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
+        if batch.len_ops() == 0 {
+            self.refuse_early()?;
+            return Ok(self.visible());
+        }
+        self.submit(&mut Write::new(batch, RecordKind::Data), durability)
+    }
+
+    /// Writes a control record. Called by the log thread.
+    pub(super) fn write_control(&self, control: Control) -> Result<(Sequence, LogPosition)> {
+        let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
+        self.commit_write(&mut write, || self.core.fill_spares())
+    }
+
+    fn submit(&self, write: &mut Write, durability: Durability) -> Result<Sequence> {
+        self.wait_for_memory()?;
+        if write.body_len > self.core.options.memtable_bytes / 4 {
+            write.private = Some(self.prepare_private(write)?);
+        }
+        let committed = self.commit_write(write, || self.wait_for_log());
+        if let Some(unused) = write.private.take() {
+            unused.remove(&self.core);
+        }
+        let (last, position) = committed?;
+        if durability == Durability::Sync {
+            self.wait_synced(position)?;
+        }
+        Ok(last)
+    }
+
+    fn commit_write(
+        &self,
+        write: &mut Write,
+        make_log: impl Fn() -> Result<()>,
+    ) -> Result<(Sequence, LogPosition)> {
+        let count = u64::from(write.count);
+        loop {
+            match self.commit.commit(write, count) {
+                Ok(committed) => return Ok(committed),
+                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::NeedsLog) => make_log()?,
+            }
+        }
+    }
+
+    /// Waits, outside the section, until the log thread has made a spare or failed to.
+    fn wait_for_log(&self) -> Result<()> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.core.send_log(LogJob::Spare { reply: Some(reply) });
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Seals the active memtable if it holds anything, for an explicit flush and for the close.
+    pub(super) fn seal_active(&self) -> Result<()> {
+        self.commit.with(|env, _| {
+            if env.memtable().table().is_empty() {
+                return Ok(());
+            }
+            env.seal_log();
+            env.swap_memtable();
+            Ok(())
+        })
+    }
+}
+
+impl Write {
+    fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
+        let (body_len, count) = (buffer.body_len(), buffer.len_ops());
+        let body_hash = checksum(buffer.body());
+        buffer.pad();
+        Self { buffer, body_len, body_hash, count, kind, private: None }
+    }
+
+    /// The encoded operations, wherever they are by now.
+    pub(super) fn body(&self) -> &[u8] {
+        self.private.as_ref().map_or_else(|| self.buffer.body(), super::big::Private::body)
+    }
+
+    pub(super) fn header(&self, first: Sequence, synced: LogPosition) -> RecordHeader {
+        RecordHeader {
+            body_len: self.body_len as u32,
+            first: first.0,
+            synced: synced.0,
+            count: self.count,
+            kind: self.kind,
+        }
+    }
+}
+
+/// Refuses keys and values that the format has no room for.
+pub(crate) fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
+    let refuse = |what: &str, len: usize, max: usize| {
+        Err(Error::InvalidArgument {
+            what: format!("a {what} has at most {max} bytes, and this one {len}"),
+        })
+    };
+    if key.len() > KEY_BYTES_MAX {
+        return refuse("key", key.len(), KEY_BYTES_MAX);
+    }
+    if value.len() > VALUE_BYTES_MAX {
+        return refuse("value", value.len(), VALUE_BYTES_MAX);
+    }
+    Ok(())
+}
