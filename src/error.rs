@@ -136,35 +136,26 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { op, path, source } => {
-                write!(f, "could not {op} {}: {source}", path.display())?;
-                match source.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str("; check the owner and mode of the file and its directory")
-                    }
-                    io::ErrorKind::ReadOnlyFilesystem => {
-                        f.write_str("; the file system is read-only: open with read_only(true)")
-                    }
-                    io::ErrorKind::NotADirectory => {
-                        f.write_str("; a database is a directory: name one, or a path not in use")
-                    }
-                    _ => Ok(()),
-                }
+                let (path, advice) = (path.display(), advice(source.kind()));
+                write!(f, "could not {op} {path}: {source}{advice}")
             }
             Self::StorageFull { op, path, source } => write!(
                 f,
-                "could not {op} {}: {source}; the call had no effect: free some space and try again",
+                "could not {op} {}: {source}; the call had no effect: free some space and try \
+                 again",
                 path.display()
             ),
             Self::Corruption { file, offset, what, expected, got } => write!(
                 f,
                 "{} is damaged: {what} at byte {offset}: expected {expected}, got {got}; nothing \
-                 was changed: restore the file from a backup, or copy the directory before any repair",
+                 was changed: restore the file from a backup, or copy the directory before any \
+                 repair",
                 file.display()
             ),
             Self::UnsupportedFormat { file, what, expected, got } => write!(
                 f,
-                "{} cannot be used by this version: {what}: expected {expected}, got {got}; nothing \
-                 was changed: open it with the version that wrote it, or a newer one",
+                "{} cannot be used by this version: {what}: expected {expected}, got {got}; \
+                 nothing was changed: open it with the version that wrote it, or a newer one",
                 file.display()
             ),
             Self::Locked { path } => write!(
@@ -191,6 +182,22 @@ impl fmt::Display for Error {
             ),
             Self::Closed => f.write_str("the database is closed; open it again"),
         }
+    }
+}
+
+/// What to do about a refusal of the system, where there is something to say.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "; check the owner and mode of the file and its directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is read-only: open with read_only(true)"
+        }
+        io::ErrorKind::NotADirectory => {
+            "; a database is a directory: name one, or a path not in use"
+        }
+        _ => "",
     }
 }
 

@@ -1,4 +1,5 @@
-//! The numbers that every floor shares, each a type of its own so that none can be taken for another.
+//! The numbers that every floor shares, each a type of its own so that none can be taken for
+//! another.
 //!
 //! Plain values: no behaviour beyond counting, no bytes, no files.
 
@@ -28,7 +29,8 @@ pub struct FileNumber(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogNumber(pub u64);
 
-/// A byte position in the concatenation of all logs ever written: a log's base plus an offset in it.
+/// A byte position in the concatenation of all logs ever written: a log's base plus an offset in
+/// it.
 ///
 /// Comparable across files, so that one number says how far the log is synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

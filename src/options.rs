@@ -7,15 +7,17 @@ use crate::error::{Error, Result};
 pub enum Durability {
     /// Once the operating system has it: survives the death of the process. A power loss or kernel
     /// crash may take the last [`Builder::sync_every_ms`](crate::Builder::sync_every_ms)
-    /// milliseconds of writes, always from the end of the commit order, never one out of its middle.
+    /// milliseconds of writes, always from the end of the commit order, never one out of its
+    /// middle.
     #[default]
     Buffered,
-    /// Once the device has it: survives power loss. Costs a device sync, shared by all writers that wait at
-    /// the same time.
+    /// Once the device has it: survives power loss. Costs a device sync, shared by all writers that
+    /// wait at the same time.
     Sync,
 }
 
-/// The options of a database, fixed while it is open. Set through [`crate::Builder`], documented there.
+/// The options of a database, fixed while it is open. Set through [`crate::Builder`], documented
+/// there.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Bytes of one memtable, keys, values and index together.

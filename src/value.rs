@@ -19,8 +19,8 @@ const INLINE_BYTES_MAX: usize = 22;
 /// A key or a value read from the database: owned, cheap to clone, no lifetime.
 ///
 /// It derefs to `[u8]`. Up to 256 bytes (from a memtable: 4 KiB) are copied out; a larger value
-/// shares the block that it was read from (from 4 KiB up), and keeps that block in memory until it is dropped: call
-/// [`to_vec`](slice::to_vec) to keep it for long.
+/// shares the block that it was read from (from 4 KiB up), and keeps that block in memory until it
+/// is dropped: call [`to_vec`](slice::to_vec) to keep it for long.
 #[derive(Clone)]
 pub struct Value(Repr);
 

@@ -1,0 +1,136 @@
+//! [`WriteBatch`]: operations that commit together.
+
+use crate::engine::{Batch, check_sizes};
+use crate::error::{Error, Result};
+use crate::format::record::BODY_BYTES_MAX;
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Uuid};
+use crate::keyspace::Keyspace;
+
+/// Operations that commit together: all of them or none, on disk and to every reader, across
+/// keyspaces.
+///
+/// Operations take effect in the order in which they were added; of several on one key the last
+/// wins. A batch is encoded as it is built, so building it allocates one growing buffer. At most 3
+/// GiB.
+///
+/// An operation that cannot be accepted (a key over 65,535 bytes, a value over 1 GiB, a keyspace of
+/// another database) is reported by [`Db::write`](crate::Db::write), and nothing of the batch is
+/// written then.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let users = db.keyspace("users")?;
+/// let mut batch = alluvium::WriteBatch::new();
+/// batch.put("last-user", "ann");
+/// batch.put_in(&users, "ann", "1");
+/// batch.delete_in(&users, "bob");
+/// db.write(batch)?;
+/// assert_eq!(users.get("ann")?.as_deref(), Some(&b"1"[..]));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a batch does nothing until it is written"]
+pub struct WriteBatch {
+    buffer: Batch,
+    /// The first operation that was refused.
+    refused: Option<Error>,
+    /// Which database the keyspaces are of, and those that were named.
+    database: Option<Uuid>,
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a key in the default keyspace.
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.add(KEYSPACE_DEFAULT, key.as_ref(), Some(value.as_ref()));
+    }
+
+    /// Deletes a key from the default keyspace.
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) {
+        self.add(KEYSPACE_DEFAULT, key.as_ref(), None);
+    }
+
+    /// Sets a key in a keyspace.
+    pub fn put_in(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let id = self.enter(keyspace);
+        self.add(id, key.as_ref(), Some(value.as_ref()));
+    }
+
+    /// Deletes a key from a keyspace.
+    pub fn delete_in(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
+        let id = self.enter(keyspace);
+        self.add(id, key.as_ref(), None);
+    }
+
+    /// How many operations it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len_ops() as usize
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that it takes in the log, without the record's header.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.buffer.body_len()
+    }
+
+    /// Takes all operations out, keeping the memory.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.refused = None;
+        self.database = None;
+    }
+
+    fn enter(&mut self, keyspace: &Keyspace) -> KeyspaceId {
+        let (database, id) = keyspace.identity();
+        if *self.database.get_or_insert(database) != database {
+            self.refuse(Error::InvalidArgument {
+                what: String::from("a batch names keyspaces of two databases"),
+            });
+        }
+        id
+    }
+
+    fn add(&mut self, keyspace: KeyspaceId, key: &[u8], value: Option<&[u8]>) {
+        if let Err(error) = check_sizes(key, value.unwrap_or_default()) {
+            return self.refuse(error);
+        }
+        // The kind, and three varints at their longest.
+        let more = 1 + 3 * 10 + key.len() + value.map_or(0, <[u8]>::len);
+        if self.buffer.body_len() + more > BODY_BYTES_MAX {
+            let what = format!("a batch has at most {BODY_BYTES_MAX} bytes");
+            return self.refuse(Error::InvalidArgument { what });
+        }
+        match value {
+            Some(value) => self.buffer.put(keyspace, key, value),
+            None => self.buffer.delete(keyspace, key),
+        }
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.refused.get_or_insert(error);
+    }
+
+    /// The encoded operations for a write to `database`.
+    pub(crate) fn into_operations(self, database: Uuid) -> Result<Batch> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
+        if self.database.is_some_and(|named| named != database) {
+            return Err(Error::InvalidArgument {
+                what: String::from("a batch names a keyspace of another database"),
+            });
+        }
+        Ok(self.buffer)
+    }
+}

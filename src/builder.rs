@@ -1,0 +1,127 @@
+//! [`Builder`]: the options of a database, each with its unit, default and reason.
+
+use std::path::{Path, PathBuf};
+
+use crate::db::Db;
+use crate::error::Result;
+use crate::io::{DiskFs, Fs};
+use crate::options::Options;
+use crate::sync::Arc;
+
+/// Sets options and opens a database. From [`Db::builder`](crate::Db::builder).
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("data");
+/// let db = alluvium::Db::builder(&path).cache_bytes(64 << 20).sync_every_ms(250).open()?;
+/// # db.close()?;
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder opens nothing until `open` is called"]
+pub struct Builder {
+    path: PathBuf,
+    fs: Arc<dyn Fs>,
+    options: Options,
+}
+
+impl Builder {
+    pub(crate) fn new(path: &Path) -> Self {
+        let options = Options::default();
+        Self { path: path.to_path_buf(), fs: Arc::new(DiskFs), options }
+    }
+
+    /// Size of one memtable in bytes, index included; default 8 MiB, at least 4 KiB.
+    ///
+    /// Small ones stay in the processor's cache: an insert into a skiplist of 8 MiB costs half of
+    /// one into 64 MiB. Batches over a quarter of it get a memtable and a log file of their own.
+    pub fn memtable_bytes(mut self, bytes: usize) -> Self {
+        self.options.memtable_bytes = bytes;
+        // The larger bounds follow, so that setting one option alone is enough.
+        self.options.flush_bytes = self.options.flush_bytes.max(bytes);
+        self.options.memory_bytes = self.options.memory_bytes.max(2 * self.options.flush_bytes);
+        self
+    }
+
+    /// How many bytes of sealed memtables leave together as one run; default 64 MiB, at least one
+    /// memtable. Larger means fewer, larger runs, and a longer log to recover from.
+    pub fn flush_bytes(mut self, bytes: usize) -> Self {
+        self.options.flush_bytes = bytes;
+        self.options.memory_bytes = self.options.memory_bytes.max(2 * bytes);
+        self
+    }
+
+    /// Bound of all memtables together in bytes; default 256 MiB, at least two memtables and one
+    /// flush. A write that would pass it waits for the disk (see [`Self::stall_ms_max`]).
+    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory_bytes = bytes;
+        self
+    }
+
+    /// Bound of cached blocks in bytes; default 256 MiB. Filters and indexes are not counted: about
+    /// 1.3 bytes a key and 0.3 % of the data.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.options.cache_bytes = bytes;
+        self
+    }
+
+    /// Period of the background sync of the log in milliseconds; default 1,000; 0 turns it off. It
+    /// bounds what a power loss can take from [`Durability::Buffered`](crate::Durability::Buffered)
+    /// writes.
+    pub fn sync_every_ms(mut self, period: u64) -> Self {
+        self.options.sync_every_ms = period;
+        self
+    }
+
+    /// How long a write may wait for memory, in milliseconds, before it fails with
+    /// [`Error::Overloaded`](crate::Error::Overloaded); default 10,000.
+    pub fn stall_ms_max(mut self, bound: u64) -> Self {
+        self.options.stall_ms_max = bound;
+        self
+    }
+
+    /// Target size of a segment file in bytes; default 16 MiB.
+    pub fn segment_bytes(mut self, bytes: usize) -> Self {
+        self.options.segment_bytes = bytes;
+        self
+    }
+
+    /// Target size of a data block in bytes; default 4 KiB: what a read of one small value takes
+    /// from the disk. It is kept with each keyspace when that is made.
+    pub fn block_bytes(mut self, bytes: usize) -> Self {
+        self.options.block_bytes = bytes;
+        self
+    }
+
+    /// Opens for reading only: nothing on disk changes, and writes fail with
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly). What the logs hold is recovered into memory.
+    /// Works on a read-only file system; other read-only openers may share the directory, a writer
+    /// may not.
+    pub fn read_only(mut self, yes: bool) -> Self {
+        self.options.read_only = yes;
+        self
+    }
+
+    /// Whether to make a database where there is none; default yes.
+    pub fn create(mut self, yes: bool) -> Self {
+        self.options.create = yes;
+        self
+    }
+
+    /// The file system to use; default [`DiskFs`]. A [`SimFs`](crate::io::SimFs) keeps everything
+    /// in memory and can crash.
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for options that cannot work, and
+    /// what [`Db::open`](crate::Db::open) lists.
+    pub fn open(self) -> Result<Db> {
+        Db::open_with(self.fs, self.path, self.options)
+    }
+}
