@@ -1,0 +1,149 @@
+//! The grammar as tables: what is typed, and the command or the complaint that it gives.
+
+use super::*;
+
+fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Command {
+    Command::Store { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() }
+}
+
+fn get(key: impl AsRef<[u8]>) -> Command {
+    Command::Get { key: key.as_ref().to_vec() }
+}
+
+#[track_caller]
+fn check(text: impl AsRef<[u8]>, want: Command) {
+    assert_eq!(parse(text.as_ref()), Ok(Some(want)), "{}", text.as_ref().escape_ascii());
+}
+
+#[track_caller]
+fn wrong(text: impl AsRef<[u8]>, want: &str) {
+    match parse(text.as_ref()) {
+        Err(ParseError::Wrong(got)) if got.contains(want) => {}
+        got => panic!("{} gave {got:?}", text.as_ref().escape_ascii()),
+    }
+}
+
+#[test]
+fn a_value_is_the_rest_of_its_line() {
+    check("store k v", store("k", "v"));
+    check("  STORE\tK   a, b  and\tc \r\n", store("K", "a, b  and\tc"));
+    check("Store name it's \"quoted\" inside", store("name", "it's \"quoted\" inside"));
+    check(r"store k a\nb\\c\x00\u{e9}", store("k", "a\nb\\c\0é"));
+    check(r#"store k \"as typed\""#, store("k", "\"as typed\""));
+    check("store it's fine", store("it's", "fine"));
+    check(b"store \xfe \xff \xfd", store(b"\xfe", b"\xff \xfd"));
+    wrong("store k", "the value is missing");
+    wrong("store k   ", "the value is missing");
+    wrong("store", "the key is missing");
+    wrong(r"store k C:\dir", r"\d is not an escape");
+}
+
+#[test]
+fn quotes_hold_anything() {
+    check("store 'a key' 'a \\n value'", store("a key", "a \\n value"));
+    check("store \"a key\" \" out, er \"  \n", store("a key", " out, er "));
+    check("store '' \"\"", store("", ""));
+    check("store k 'two\nlines\r\n'", store("k", "two\nlines\r\n"));
+    check("store k \"two\nlines\"", store("k", "two\nlines"));
+    check(r#"get "\"\'\\\x41\u{42}\0\r\t\n""#, get("\"'\\AB\0\r\t\n"));
+    check("get 'say \"hi\"'", get("say \"hi\""));
+    check("get \"it's\"", get("it's"));
+    check("\"get\" k", get("k"));
+    wrong("store k 'a'b", "right after a closing quote");
+    wrong("store k \"a\" b", "b is one word too many");
+    wrong(r#"get "\q""#, r"\q is not an escape");
+    wrong(r"get a\xzz", "two hexadecimal digits");
+}
+
+#[test]
+fn an_open_quote_waits_for_the_next_line() {
+    for (text, quote) in [
+        ("store k 'a\n", b'\''),
+        ("store k \"a\n", b'"'),
+        ("store k \"a\\\"\n", b'"'),
+        ("store 'k", b'\''),
+        ("get \"", b'"'),
+        ("get 'a' 'b", b'\''),
+    ] {
+        assert_eq!(parse(text.as_bytes()), Err(ParseError::Unfinished { quote }), "{text:?}");
+    }
+    wrong("get \"a\\", "backslash at the end");
+}
+
+#[test]
+fn every_byte_can_be_entered_in_every_quote() {
+    let all: Vec<u8> = (0..=255).collect();
+    for bytes in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
+        let mut hexadecimal: Vec<u8> = Vec::new();
+        for byte in bytes {
+            hexadecimal.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        }
+        let mut escaped = Vec::new();
+        crate::escape::escape(bytes, &mut escaped);
+        for text in [&hexadecimal, &escaped] {
+            let doubled = escaped_quotes(text);
+            check([b"get \"", &*doubled, b"\""].concat(), get(bytes));
+            check([b"store \"", &*doubled, b"\" \"", &*doubled, b"\""].concat(), {
+                store(bytes, bytes)
+            });
+        }
+        check([b"get ", &*hexadecimal].concat(), get(bytes));
+        check([b"store k ", &*hexadecimal].concat(), store("k", bytes));
+        if !bytes.contains(&b'\'') {
+            check([b"get '", bytes, b"'"].concat(), get(bytes));
+        }
+    }
+}
+
+fn escaped_quotes(text: &[u8]) -> Vec<u8> {
+    text.iter()
+        .flat_map(|&byte| if byte == b'"' { vec![b'\\', byte] } else { vec![byte] })
+        .collect()
+}
+
+#[test]
+fn commands_take_their_words() {
+    assert_eq!(parse(b""), Ok(None));
+    assert_eq!(parse(b" \t\r\n"), Ok(None));
+    check("get Key", get("Key"));
+    check("DELETE Key", Command::Delete { key: b"Key".to_vec() });
+    check("scan", Command::Scan { from: None, to: None });
+    check("scan a", Command::Scan { from: Some(b"a".to_vec()), to: None });
+    check("scan '' \"m m\"", Command::Scan { from: Some(vec![]), to: Some(b"m m".to_vec()) });
+    check("flush", Command::Flush);
+    check("stats", Command::Stats);
+    check("help\n", Command::Help);
+    check("eXit\r\n", Command::Exit);
+    wrong("get", "the key is missing: write get KEY");
+    wrong("get a b", "b is one word too many: write get KEY");
+    wrong("delete", "the key is missing");
+    wrong("scan a b c", "c is one word too many");
+    wrong("flush now", "now is one word too many");
+    wrong("exit 1", "one word too many");
+    wrong("put a b", "no command put; help lists the commands");
+    wrong(b"\xff\x1b", r"no command \xff\x1b");
+}
+
+#[test]
+fn import_takes_options_on_both_sides() {
+    let request = |file: &str| ImportRequest { file: file.into(), ..ImportRequest::default() };
+    check("import words.txt", Command::Import(request("words.txt")));
+    check("import 'my words.txt'", Command::Import(request("my words.txt")));
+    check("import '--ack'", Command::Import(request("--ack")));
+    check(
+        "import --ack --format csv data --progress --header",
+        Command::Import(ImportRequest {
+            format: Some(Format::Csv),
+            header: true,
+            ack: true,
+            progress: true,
+            ..request("data")
+        }),
+    );
+    wrong("import", "the file is missing");
+    wrong("import --ack", "the file is missing");
+    wrong("import a b", "b is one word too many");
+    wrong("import a --fast", "no option --fast");
+    wrong("import a --format xml", "takes tsv, csv or jsonl, and got \"xml\"");
+    wrong("import a --format", "takes tsv, csv or jsonl, and got \"\"");
+}

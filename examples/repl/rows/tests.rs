@@ -1,0 +1,145 @@
+//! Each format as a table: the bytes of a file, and the rows and the complaint that they give.
+
+use super::*;
+
+/// The rows of `file`, each as (line, key, value), and the complaint that ended them.
+fn rows(format: Format, file: &[u8]) -> (Vec<(u64, String, String)>, Option<String>) {
+    let mut rows = Rows::new(file, format);
+    let (mut row, mut all) = (Row::default(), Vec::new());
+    loop {
+        match rows.next(&mut row) {
+            Ok(true) => {
+                let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+                all.push((row.line, text(&row.key), text(&row.value)));
+            }
+            Ok(false) => {
+                assert_eq!(rows.bytes(), file.len() as u64);
+                return (all, None);
+            }
+            Err(RowError::Malformed { line, expected }) => {
+                return (all, Some(format!("{line}: {expected}")));
+            }
+            Err(RowError::Io(error)) => panic!("{error}"),
+        }
+    }
+}
+
+#[track_caller]
+fn check(format: Format, file: impl AsRef<[u8]>, want: &[(u64, &str, &str)]) {
+    let (got, error) = rows(format, file.as_ref());
+    let want: Vec<_> = want.iter().map(|&(l, k, v)| (l, k.to_string(), v.to_string())).collect();
+    assert_eq!((got, error), (want, None), "{}", file.as_ref().escape_ascii());
+}
+
+/// Checks that `count` rows come before the complaint.
+#[track_caller]
+fn wrong(format: Format, file: impl AsRef<[u8]>, count: usize, want: &str) {
+    let (got, error) = rows(format, file.as_ref());
+    assert_eq!(got.len(), count, "{got:?}");
+    let error = error.expect("the file is malformed");
+    assert!(error.starts_with(want), "{error}");
+}
+
+#[test]
+fn tab_separated() {
+    use Format::Tsv;
+    check(Tsv, "", &[]);
+    check(Tsv, "a\t1\nb\t2", &[(1, "a", "1"), (2, "b", "2")]);
+    check(Tsv, "a\t1, 2\r\n\r\n\nword\n\t\n", &[(1, "a", "1, 2"), (4, "word", ""), (5, "", "")]);
+    check(Tsv, "\u{feff}a\t\\t\\n\\\\\\xff\n", &[(1, "a", r"\t\n\\\xff")]);
+    check(Tsv, b"\xff\t\xfe\n", &[(1, r"\xff", r"\xfe")]);
+    check(Tsv, "it's \"so\"\tx", &[(1, "it\\'s \\\"so\\\"", "x")]);
+    wrong(Tsv, "a\t1\nb\t2\t3\n", 1, "2: one tab");
+    wrong(Tsv, "a\t1\n\nb\t\\q\n", 1, r"3: escapes as in the shell: \q is not");
+}
+
+#[test]
+fn comma_separated() {
+    use Format::Csv;
+    check(Csv, "", &[]);
+    check(Csv, "a,1\nb,2", &[(1, "a", "1"), (2, "b", "2")]);
+    check(Csv, "a,\r\n\n,\n", &[(1, "a", ""), (3, "", "")]);
+    check(Csv, "\"a,b\",\"say \"\"hi\"\"\"\n", &[(1, "a,b", "say \\\"hi\\\"")]);
+    check(Csv, "\"\",\"\"\n\"\"\"\",x", &[(1, "", ""), (2, "\\\"", "x")]);
+    check(
+        Csv,
+        "\"two\r\nlines\",\"\n\n\"\r\nb, x ",
+        &[(1, r"two\r\nlines", r"\n\n"), (5, "b", " x ")],
+    );
+    check(Csv, "a,\\x41\\n\t", &[(1, "a", r"\\x41\\n\t")]);
+    check(Csv, b"\xef\xbb\xbf\"a\",\xff", &[(1, "a", r"\xff")]);
+    wrong(Csv, "a,1\nb\n", 1, "2: 2 columns, key,value, and there is only one");
+    wrong(Csv, "a,1\nb,2,3\n", 1, "2: 2 columns, key,value, and there is a third");
+    wrong(Csv, "a,1\n\"b\",2,\n", 1, "2: 2 columns, key,value, and there is a third");
+    wrong(Csv, "a,x\"y\"\n", 0, "1: quotes around a whole column");
+    wrong(Csv, "a,\"x\"y\n", 0, "1: a comma or the end of the line");
+    wrong(Csv, "\"a\n\n\" ,x\n", 0, "3: a comma or the end of the line");
+    wrong(Csv, "a,1\nb,\"2\n3\n4\n", 1, "2: a closing quote before the end of the file");
+    wrong(Csv, "\"", 0, "1: a closing quote");
+    wrong(Csv, "a,\"\"\"", 0, "1: a closing quote");
+}
+
+#[test]
+fn json_lines() {
+    use Format::JsonLines;
+    check(JsonLines, "", &[]);
+    check(
+        JsonLines,
+        "{\"key\":\"a\",\"value\":\"1\"}\r\n\n [\"b\" , \"2\"] ",
+        &[(1, "a", "1"), (3, "b", "2")],
+    );
+    check(
+        JsonLines,
+        r#"{"value":"\n\u00e9\ud83d\ude00\"\\","key":""}"#,
+        &[(1, "", r#"\n\xc3\xa9\xf0\x9f\x98\x80\"\\"#)],
+    );
+    let expected = "2: an object {\"key\"";
+    for line in [
+        "{\"key\":\"a\"}",
+        "{\"key\":\"a\",\"key\":\"a\"}",
+        "{\"key\":\"a\",\"value\":1}",
+        "{\"key\":\"a\",\"value\":\"b\",\"c\":\"d\"}",
+        "{\"key\":\"a\",\"value\":null}",
+        "{\"key\":\"a\",\"value\":\"b\"",
+        "{\"key\":\"a\",\"value\":\"b\"} x",
+        "[\"a\"]",
+        "[\"a\",\"b\",\"c\"]",
+        "\"a\"",
+        "a",
+        "[\"a\",\"\\ud800\"]",
+        "[\"a\",\"\\x41\"]",
+        "[\"a\",\"\t\"]",
+    ] {
+        wrong(JsonLines, format!("[\"a\",\"b\"]\n{line}\n"), 1, expected);
+    }
+    wrong(JsonLines, b"[\"a\",\"b\"]\n[\"a\",\"\xff\"]\n", 1, expected);
+}
+
+#[test]
+fn a_row_is_bounded() {
+    let long = "x".repeat(ROW_BYTES_MAX - 3);
+    check(Format::Csv, format!("a,{long}\n"), &[(1, "a", &long)]);
+    let line = format!("a,b\na,x{long}\nb,2\n");
+    for format in [Format::Tsv, Format::Csv] {
+        wrong(format, &line, 1, "2: a row of at most 64 bytes");
+    }
+    // Each line is short, and the quote is never closed.
+    let file = format!("a,b\n\"{}", "short\n".repeat(1_000));
+    wrong(Format::Csv, file, 1, "12: a row of at most 64 bytes");
+}
+
+#[test]
+fn names_and_extensions_say_the_format() {
+    for (name, want) in [
+        ("a.tsv", Some(Format::Tsv)),
+        ("words.TXT", Some(Format::Tsv)),
+        ("dir.csv/a.csv", Some(Format::Csv)),
+        ("a.jsonl", Some(Format::JsonLines)),
+        ("a.ndjson", Some(Format::JsonLines)),
+        ("a.csv.gz", None),
+        ("csv", None),
+        (".csv", None),
+    ] {
+        assert_eq!(Format::of(Path::new(name)), want, "{name}");
+    }
+}
