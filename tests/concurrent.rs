@@ -1,0 +1,285 @@
+//! Threads that read and write at once, with memtables so small that rotation, flush and merge
+//! never stop. Bounded by operations, never by time; every assertion holds in each interleaving.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use alluvium::{Db, Durability, Keyspace, Snapshot, Value, WriteBatch};
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn open(path: &Path) -> Db {
+    Db::builder(path)
+        .memtable_bytes(8 << 10)
+        .flush_bytes(16 << 10)
+        .cache_bytes(64 << 10)
+        .sync_every_ms(1)
+        .open()
+        .unwrap()
+}
+
+/// Raises a flag when its thread ends, also by a panic, so that nobody waits for it in vain.
+struct Raised<'a>(&'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Runs the writers, and each reader over and over until all writers are done, and once more.
+fn race(writers: &[&(dyn Fn() + Sync)], readers: &[&(dyn Fn() + Sync)]) {
+    let done: Vec<_> = writers.iter().map(|_| AtomicBool::new(false)).collect();
+    thread::scope(|scope| {
+        for (writer, done) in writers.iter().zip(&done) {
+            scope.spawn(move || {
+                let _raised = Raised(done);
+                writer();
+            });
+        }
+        for reader in readers {
+            scope.spawn(|| {
+                loop {
+                    let last = done.iter().all(|done| done.load(Ordering::SeqCst));
+                    reader();
+                    if last {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn owned(pair: alluvium::Result<(Value, Value)>) -> Pair {
+    let (key, value) = pair.unwrap();
+    (key.to_vec(), value.to_vec())
+}
+
+/// A filler, so that few operations fill a memtable.
+fn padded(number: u64) -> Vec<u8> {
+    let mut value = number.to_be_bytes().to_vec();
+    value.resize(200, b'.');
+    value
+}
+
+fn number(value: &[u8]) -> u64 {
+    u64::from_be_bytes(*value.first_chunk().expect("every value begins with its number"))
+}
+
+fn assert_all_equal(values: &[Option<u64>], seen_by: &str) {
+    assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "{seen_by} saw a part: {values:?}");
+}
+
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all() {
+    const KEYS: Range<u32> = 0..6;
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let other = db.keyspace("other").unwrap();
+    let key = |i: u32| format!("k{i}");
+    let write = |writer: u64| {
+        for i in 0..400 {
+            let value = padded(writer * 1_000 + i);
+            let mut batch = WriteBatch::new();
+            for i in KEYS {
+                batch.put(key(i), &value);
+                batch.put_in(&other, key(i), &value);
+            }
+            db.write(batch).unwrap();
+        }
+    };
+    let by_get = || {
+        let snapshot = db.snapshot();
+        let here = KEYS.map(|i| snapshot.get(key(i)).unwrap());
+        let there = KEYS.map(|i| snapshot.get_in(&other, key(i)).unwrap());
+        let values: Vec<_> = here.chain(there).map(|v| v.map(|v| number(&v))).collect();
+        assert_all_equal(&values, "gets through a snapshot");
+    };
+    let by_range = || {
+        let snapshot = db.snapshot();
+        let all = snapshot.range(..).chain(snapshot.range_in(&other, ..).rev());
+        let values: Vec<_> = all.map(|pair| Some(number(&owned(pair).1))).collect();
+        assert!(values.is_empty() || values.len() == 2 * KEYS.len());
+        assert_all_equal(&values, "ranges through a snapshot");
+    };
+    let by_iterator = || {
+        let values: Vec<_> = db.range(..).map(|pair| Some(number(&owned(pair).1))).collect();
+        assert_all_equal(&values, "an iterator");
+        let values: Vec<_> =
+            other.prefix("k").rev().map(|pair| Some(number(&owned(pair).1))).collect();
+        assert_all_equal(&values, "a backward iterator");
+    };
+    race(&[&|| write(1), &|| write(2)], &[&by_get, &by_range, &by_iterator]);
+}
+
+#[test]
+fn a_snapshot_reads_the_same_twice_whatever_happens_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let other = db.keyspace("other").unwrap();
+    let write = |writer: u64| {
+        for i in 0..1_500 {
+            // A walk that meets each of 64 keys in no plain order, deleting every fourth time.
+            let key = format!("k{:02}", (i * 37 + writer * 11) % 64);
+            match (i % 4, i % 3) {
+                (0, 0) => other.delete(&key).unwrap(),
+                (0, _) => db.delete(&key).unwrap(),
+                (_, 0) => other.put(&key, padded(i)).unwrap(),
+                (_, _) => db.put(&key, padded(i)).unwrap(),
+            }
+        }
+    };
+    let flush = || (0..20).for_each(|_| db.flush().unwrap());
+    let read = || {
+        let snapshots: Vec<_> = (0..3).map(|_| db.snapshot()).collect();
+        let first: Vec<_> = snapshots.iter().map(|snapshot| contents(snapshot, &other)).collect();
+        db.flush().unwrap();
+        for (snapshot, first) in snapshots.iter().zip(&first) {
+            assert_eq!(&contents(snapshot, &other), first);
+            for (key, value) in &first.0 {
+                assert_eq!(snapshot.get(key).unwrap().as_deref(), Some(value.as_slice()));
+            }
+        }
+    };
+    race(&[&|| write(1), &|| write(2), &flush], &[&read, &read]);
+}
+
+/// Everything that a snapshot shows, of which the backward walk must be the mirror image.
+fn contents(snapshot: &Snapshot, other: &Keyspace) -> (Vec<Pair>, Vec<Pair>) {
+    let here: Vec<_> = snapshot.range(..).map(owned).collect();
+    let there: Vec<_> = snapshot.range_in(other, ..).map(owned).collect();
+    let mut backward: Vec<_> = snapshot.range(..).rev().map(owned).collect();
+    backward.reverse();
+    assert_eq!(here, backward);
+    (here, there)
+}
+
+#[test]
+fn each_thread_reads_what_it_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let own = |thread: u64| {
+        let prefix = format!("t{thread}-");
+        for i in 0..600 {
+            let key = format!("{prefix}{}", i % 7);
+            let get = || db.get(&key).unwrap().map(|value| number(&value));
+            let durability = if i % 50 == 0 { Durability::Sync } else { Durability::Buffered };
+            db.put_with(&key, padded(i), durability).unwrap();
+            assert_eq!(get(), Some(i));
+            if i % 3 == 0 {
+                db.delete(&key).unwrap();
+                assert_eq!(get(), None);
+                let mut batch = WriteBatch::new();
+                batch.put(&key, padded(i + 1));
+                batch.put(&key, padded(i));
+                db.write(batch).unwrap();
+                assert_eq!(get(), Some(i));
+            }
+            let found = db.prefix(&prefix).map(owned).find(|(found, _)| found == key.as_bytes());
+            assert_eq!(found.map(|(_, value)| number(&value)), Some(i));
+        }
+    };
+    race(&[&|| own(1), &|| own(2), &|| own(3)], &[&|| db.flush().unwrap()]);
+}
+
+#[test]
+fn a_counter_never_goes_back_and_counters_keep_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    // `a` is raised before `b`, so that no prefix of the commit order has b ahead of a.
+    let write = || {
+        for i in 1..=3_000 {
+            db.put("a", padded(i)).unwrap();
+            db.put("b", padded(i)).unwrap();
+        }
+    };
+    let get = |key: &str| db.get(key).unwrap().map_or(0, |value| number(&value));
+    let (last_a, last_b) = (AtomicU64::new(0), AtomicU64::new(0));
+    let by_get = || {
+        // What another turn of this reader stored was read before this turn began.
+        let before = (last_a.load(Ordering::SeqCst), last_b.load(Ordering::SeqCst));
+        let b = get("b");
+        let a = get("a");
+        assert!(a >= b, "b was seen at {b}, and then a at {a}");
+        assert!(a >= before.0 && b >= before.1, "{a} and {b} after {before:?}");
+        last_a.store(a, Ordering::SeqCst);
+        last_b.store(b, Ordering::SeqCst);
+    };
+    let in_one = |pairs: Vec<Pair>| {
+        let values: Vec<_> = pairs.iter().map(|(_, value)| number(value)).collect();
+        let (a, b) = (values.first().copied().unwrap_or(0), values.get(1).copied().unwrap_or(0));
+        assert!(a == b || a == b + 1, "one reader saw a at {a} and b at {b}");
+    };
+    let by_range = || {
+        in_one(db.range(..).map(owned).collect());
+        in_one(db.snapshot().range("a".."c").map(owned).collect());
+    };
+    race(&[&write], &[&by_get, &by_range]);
+}
+
+#[test]
+fn an_iterator_sees_a_prefix_that_covers_everything_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    // Keys `all-N` are committed in the order of N, by whichever thread is next.
+    let (order, acknowledged) = (Mutex::new(0), AtomicU64::new(0));
+    // Keys `own-T-N` in the order of N for each thread T.
+    let acknowledged_own = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
+    let write = |thread: usize| {
+        for i in 0..500 {
+            {
+                let mut next = order.lock().unwrap();
+                db.put(format!("all-{next:08}"), padded(*next)).unwrap();
+                *next += 1;
+                acknowledged.store(*next, Ordering::SeqCst);
+            }
+            db.put(format!("own-{thread}-{i:08}"), padded(i)).unwrap();
+            acknowledged_own[thread].store(i + 1, Ordering::SeqCst);
+        }
+    };
+    let forward = || {
+        let least = acknowledged.load(Ordering::SeqCst);
+        assert_prefix(db.prefix("all-").map(owned), least);
+    };
+    let backward = || {
+        let thread = acknowledged.load(Ordering::SeqCst) as usize % 3;
+        let least = acknowledged_own[thread].load(Ordering::SeqCst);
+        let iter = db.prefix(format!("own-{thread}-"));
+        let mut found: Vec<_> = iter.rev().map(owned).collect();
+        found.reverse();
+        assert_prefix(found.into_iter(), least);
+    };
+    let flush = || (0..30).for_each(|_| db.flush().unwrap());
+    race(&[&|| write(0), &|| write(1), &|| write(2), &flush], &[&forward, &backward]);
+}
+
+/// Numbers 0, 1, 2, … without a hole, at least `least` of them.
+fn assert_prefix(found: impl Iterator<Item = Pair>, least: u64) {
+    let mut count = 0;
+    for (key, value) in found {
+        assert_eq!(number(&value), count, "a hole before {}", key.escape_ascii());
+        count += 1;
+    }
+    assert!(count >= least, "{least} were acknowledged, {count} are there");
+}
+
+/// The planted faults: checks that let these pass would prove nothing.
+#[test]
+fn the_checks_of_this_file_can_fail() {
+    let fails = |check: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        assert!(std::panic::catch_unwind(check).is_err());
+    };
+    let pairs = |numbers: &[u64]| -> Vec<Pair> {
+        numbers.iter().map(|&n| (b"k".to_vec(), padded(n))).collect()
+    };
+    fails(&|| assert_all_equal(&[Some(1), Some(1), Some(2)], "a test"));
+    fails(&|| assert_all_equal(&[Some(1), None], "a test"));
+    fails(&|| assert_prefix(pairs(&[0, 2]).into_iter(), 0));
+    fails(&|| assert_prefix(pairs(&[0, 1]).into_iter(), 3));
+    assert_all_equal(&[None, None], "a test");
+    assert_prefix(pairs(&[0, 1]).into_iter(), 2);
+}

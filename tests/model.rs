@@ -1,0 +1,477 @@
+//! The database against maps: random operations on both, every answer compared.
+//!
+//! One thread drives; flushes, merges and syncs go on behind it as they please, and must not show.
+//! `ALLUVIUM_SEED` replays one seed, `ALLUVIUM_STEPS` sets how many operations a run has.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alluvium::ids::Sequence;
+use alluvium::io::{Fs, SimFs};
+use alluvium::{Db, Durability, Error, Keyspace, Snapshot, Value, WriteBatch};
+
+type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+type Pair = (Vec<u8>, Vec<u8>);
+type Iter = Box<dyn DoubleEndedIterator<Item = alluvium::Result<(Value, Value)>>>;
+
+/// The keyspace that is always there and has no handle of its own.
+const DEFAULT: &str = "default";
+const NAMES: [&str; 4] = [DEFAULT, "orders", "users", "\u{fc}ber"];
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    /// From a small set, some far more often than others, with the awkward ones among them.
+    fn key(&mut self) -> Vec<u8> {
+        match self.below(40) {
+            0 => Vec::new(),
+            1 => vec![0; 1 + self.below(9)],
+            2 => vec![0xff; 1 + self.below(18)],
+            3 => vec![b'l'; 300 + self.below(3)],
+            4 if self.one_in(8) => vec![b'm'; 65_535],
+            5 => [b"user:\xff\xff".as_slice(), &[self.below(3) as u8]].concat(),
+            6 => [b"user:0000001".as_slice(), &[0; 3][..self.below(4)]].concat(),
+            _ => {
+                let rank = self.below(60).min(self.below(60));
+                format!("user:{rank:07}").into_bytes()
+            }
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let length = match self.below(20) {
+            0 => 0,
+            1..=11 => self.below(40),
+            12..=17 => self.below(600),
+            18 => self.below(5_000),
+            _ => self.below(20 << 10),
+        };
+        // Different from every other value of more than a few bytes.
+        let word = self.next().to_le_bytes();
+        word.iter().copied().cycle().take(length).collect()
+    }
+
+    fn bound(&mut self) -> Bound<Vec<u8>> {
+        match self.below(3) {
+            0 => Bound::Included(self.key()),
+            1 => Bound::Excluded(self.key()),
+            _ => Bound::Unbounded,
+        }
+    }
+}
+
+/// What a snapshot was taken of, and through which handles it is read.
+struct Held {
+    snapshot: Snapshot,
+    tables: BTreeMap<String, Table>,
+    handles: BTreeMap<String, Keyspace>,
+}
+
+/// The database and its mirror.
+struct World {
+    random: Random,
+    fs: Option<SimFs>,
+    path: PathBuf,
+    /// `None` only while it is being reopened.
+    db: Option<Db>,
+    handles: BTreeMap<String, Keyspace>,
+    tables: BTreeMap<String, Table>,
+    snapshots: Vec<Held>,
+    iterators: Vec<(Iter, VecDeque<Pair>)>,
+    /// Handles of dropped keyspaces.
+    stale: Vec<Keyspace>,
+    last_sequence: Sequence,
+}
+
+impl World {
+    fn new(seed: u64, fs: Option<SimFs>, path: &Path) -> Self {
+        let mut world = Self {
+            random: Random(seed),
+            fs,
+            path: path.to_owned(),
+            db: None,
+            handles: BTreeMap::new(),
+            tables: BTreeMap::from([(DEFAULT.to_owned(), Table::new())]),
+            snapshots: Vec::new(),
+            iterators: Vec::new(),
+            stale: Vec::new(),
+            last_sequence: Sequence(0),
+        };
+        world.open();
+        world
+    }
+
+    fn db(&self) -> &Db {
+        self.db.as_ref().expect("the database is open between steps")
+    }
+
+    /// Opens with options of which every opening has others.
+    fn open(&mut self) {
+        let random = &mut self.random;
+        let memtable_bytes = *random.pick(&[4 << 10, 8 << 10, 16 << 10]);
+        let mut builder = Db::builder(&self.path)
+            .memtable_bytes(memtable_bytes)
+            .flush_bytes(memtable_bytes * (1 + random.below(4)))
+            .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
+            .sync_every_ms(*random.pick(&[0, 1, 1_000]));
+        if let Some(fs) = &self.fs {
+            let fs: Arc<dyn Fs> = Arc::new(fs.clone());
+            builder = builder.fs(fs);
+        }
+        let db = builder.open().unwrap();
+        for name in self.tables.keys().filter(|name| *name != DEFAULT) {
+            self.handles.insert(name.clone(), db.keyspace(name).unwrap());
+        }
+        self.db = Some(db);
+    }
+
+    fn reopen(&mut self) {
+        // Whatever keeps the database open goes first.
+        self.snapshots.clear();
+        self.iterators.clear();
+        self.stale.clear();
+        self.handles.clear();
+        let db = self.db.take().expect("the database is open between steps");
+        if self.random.one_in(2) {
+            db.close().unwrap();
+        } else {
+            drop(db);
+        }
+        self.open();
+        self.check_names();
+    }
+
+    fn step(&mut self) {
+        match self.random.below(200) {
+            0..=59 => self.put(),
+            60..=79 => self.delete(),
+            80..=99 => self.batch(),
+            100..=124 => self.get(),
+            125..=149 => self.range(),
+            150..=159 => self.prefix(),
+            160..=165 => self.take_snapshot(),
+            166..=177 => self.read_snapshot(),
+            178..=181 => self.hold_iterator(),
+            182..=186 => self.drain_held_iterator(),
+            187..=188 => self.db().flush().unwrap(),
+            189 => self.db().sync().unwrap(),
+            190..=192 => self.create_keyspace(),
+            193..=194 => self.drop_keyspace(),
+            195..=196 => self.use_stale_handle(),
+            _ => self.reopen(),
+        }
+    }
+
+    /// A keyspace that exists, the default one half of the time.
+    fn name(&mut self) -> String {
+        let names: Vec<_> = self.tables.keys().cloned().collect();
+        if self.random.one_in(2) { DEFAULT.to_owned() } else { self.random.pick(&names).clone() }
+    }
+
+    fn table(&mut self, name: &str) -> &mut Table {
+        self.tables.get_mut(name).expect("the name was picked from the tables")
+    }
+
+    fn put(&mut self) {
+        let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+        let durability =
+            if self.random.one_in(10) { Durability::Sync } else { Durability::Buffered };
+        match self.handles.get(&name) {
+            Some(keyspace) => keyspace.put_with(&key, &value, durability).unwrap(),
+            None => self.db().put_with(&key, &value, durability).unwrap(),
+        }
+        self.table(&name).insert(key, value);
+    }
+
+    fn delete(&mut self) {
+        let (name, key) = (self.name(), self.random.key());
+        match self.handles.get(&name) {
+            Some(keyspace) => keyspace.delete(&key).unwrap(),
+            None => self.db().delete(&key).unwrap(),
+        }
+        self.table(&name).remove(&key);
+    }
+
+    fn batch(&mut self) {
+        let count = *self.random.pick(&[0, 1, 2, 5, 5, 20, 100]);
+        let mut batch = WriteBatch::new();
+        for _ in 0..count {
+            let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+            let delete = self.random.one_in(3);
+            match (self.handles.get(&name), delete) {
+                (Some(keyspace), false) => batch.put_in(keyspace, &key, &value),
+                (Some(keyspace), true) => batch.delete_in(keyspace, &key),
+                (None, false) => batch.put(&key, &value),
+                (None, true) => batch.delete(&key),
+            };
+            // The same key twice: the last operation of a batch wins.
+            if delete {
+                self.table(&name).remove(&key);
+            } else {
+                self.table(&name).insert(key, value);
+            }
+        }
+        assert_eq!((batch.len(), batch.is_empty()), (count, count == 0));
+        let sequence = self.db().write(batch).unwrap();
+        if count > 0 {
+            assert!(sequence > self.last_sequence, "a sequence was issued twice");
+            self.last_sequence = sequence;
+        }
+    }
+
+    fn get(&mut self) {
+        let (name, key) = (self.name(), self.random.key());
+        let got = match self.handles.get(&name) {
+            Some(keyspace) => keyspace.get(&key).unwrap(),
+            None => self.db().get(&key).unwrap(),
+        };
+        let want = self.table(&name).get(&key);
+        assert_eq!(got.as_deref(), want.map(Vec::as_slice), "{name}: {}", key.escape_ascii());
+    }
+
+    fn range_over(&self, name: &str, bounds: Bounds) -> Iter {
+        match self.handles.get(name) {
+            Some(keyspace) => Box::new(keyspace.range(bounds)),
+            None => Box::new(self.db().range(bounds)),
+        }
+    }
+
+    fn range(&mut self) {
+        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let iter = self.range_over(&name, bounds.clone());
+        let want = within(&self.tables[&name], &bounds);
+        drain(iter, want, &mut self.random);
+    }
+
+    fn prefix(&mut self) {
+        let (name, mut prefix) = (self.name(), self.random.key());
+        prefix.truncate(self.random.below(prefix.len() + 1));
+        let iter: Iter = match self.handles.get(&name) {
+            Some(keyspace) => Box::new(keyspace.prefix(&prefix)),
+            None => Box::new(self.db().prefix(&prefix)),
+        };
+        let mut want = within(&self.tables[&name], &(Bound::Unbounded, Bound::Unbounded));
+        want.retain(|(key, _)| key.starts_with(&prefix));
+        drain(iter, want, &mut self.random);
+    }
+
+    fn take_snapshot(&mut self) {
+        if self.snapshots.len() == 4 {
+            let oldest_or_not = self.random.below(4);
+            self.snapshots.swap_remove(oldest_or_not);
+        }
+        let snapshot = self.db().snapshot();
+        let (tables, handles) = (self.tables.clone(), self.handles.clone());
+        self.snapshots.push(Held { snapshot, tables, handles });
+    }
+
+    /// Reads what was there when the snapshot was taken, also of keyspaces dropped since.
+    fn read_snapshot(&mut self) {
+        if self.snapshots.is_empty() {
+            return;
+        }
+        let held = &self.snapshots[self.random.below(self.snapshots.len())];
+        let names: Vec<_> = held.tables.keys().collect();
+        let name = *self.random.pick(&names);
+        let (table, handle) = (&held.tables[name], held.handles.get(name));
+        for _ in 0..4 {
+            let key = self.random.key();
+            let got = match handle {
+                Some(keyspace) => held.snapshot.get_in(keyspace, &key).unwrap(),
+                None => held.snapshot.get(&key).unwrap(),
+            };
+            let want = table.get(&key).map(Vec::as_slice);
+            assert_eq!(got.as_deref(), want, "snapshot of {name}: {}", key.escape_ascii());
+        }
+        let bounds = (self.random.bound(), self.random.bound());
+        let iter: Iter = match handle {
+            Some(keyspace) => Box::new(held.snapshot.range_in(keyspace, bounds.clone())),
+            None => Box::new(held.snapshot.range(bounds.clone())),
+        };
+        drain(iter, within(table, &bounds), &mut self.random);
+    }
+
+    /// Begins an iteration that goes on after other operations.
+    fn hold_iterator(&mut self) {
+        if self.iterators.len() == 3 {
+            self.iterators.remove(0);
+        }
+        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let iter = self.range_over(&name, bounds.clone());
+        let mut held = (iter, within(&self.tables[&name], &bounds));
+        // Half of them have looked at something, half have not.
+        let draws = self.random.below(2) * self.random.below(10);
+        for _ in 0..draws {
+            draw(&mut held.0, &mut held.1, self.random.one_in(2));
+        }
+        self.iterators.push(held);
+    }
+
+    fn drain_held_iterator(&mut self) {
+        if let Some((iter, want)) = self.iterators.pop() {
+            drain(iter, want, &mut self.random);
+        }
+    }
+
+    fn create_keyspace(&mut self) {
+        let name = *self.random.pick(&NAMES[1..]);
+        // One that exists is opened once more: the same keyspace, and another handle to it.
+        let keyspace = self.db().keyspace(name).unwrap();
+        self.handles.insert(name.to_owned(), keyspace);
+        self.tables.entry(name.to_owned()).or_default();
+        self.check_names();
+    }
+
+    fn drop_keyspace(&mut self) {
+        let name = self.name();
+        if name == DEFAULT {
+            return;
+        }
+        self.db().drop_keyspace(&name).unwrap();
+        self.tables.remove(&name);
+        self.stale.extend(self.handles.remove(&name));
+        self.check_names();
+    }
+
+    /// A handle of a dropped keyspace stays dead, whether or not the name was used again.
+    fn use_stale_handle(&mut self) {
+        let key = self.random.key();
+        let Some(stale) = self.stale.last() else { return };
+        let dropped =
+            |result: Result<(), Error>| matches!(result, Err(Error::KeyspaceDropped { .. }));
+        assert!(dropped(stale.put(&key, "x")));
+        assert!(dropped(stale.delete(&key)));
+        assert!(dropped(stale.get(&key).map(drop)));
+        let mut batch = WriteBatch::new();
+        batch.put(&key, "half of a batch that must not happen");
+        batch.put_in(stale, &key, "x");
+        assert!(dropped(self.db().write(batch).map(drop)));
+    }
+
+    fn check_names(&self) {
+        let mut got = self.db().keyspaces();
+        got.retain(|name| name != DEFAULT);
+        got.sort();
+        let want: Vec<_> = self.tables.keys().filter(|name| *name != DEFAULT).cloned().collect();
+        assert_eq!(got, want);
+    }
+
+    /// Compares everything, from both ends and key by key.
+    fn check_all(&mut self) {
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        for (name, table) in &self.tables {
+            for _ in 0..2 {
+                let iter = self.range_over(name, everything.clone());
+                drain(iter, within(table, &everything), &mut self.random);
+            }
+            for (key, value) in table {
+                let got = match self.handles.get(name) {
+                    Some(keyspace) => keyspace.get(key).unwrap(),
+                    None => self.db().get(key).unwrap(),
+                };
+                assert_eq!(got.as_deref(), Some(value.as_slice()), "{}", key.escape_ascii());
+            }
+        }
+    }
+}
+
+fn within(table: &Table, bounds: &Bounds) -> VecDeque<Pair> {
+    let inside = table.iter().filter(|(key, _)| bounds.contains(*key));
+    inside.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Draws once from either end and compares.
+fn draw(iter: &mut Iter, want: &mut VecDeque<Pair>, front: bool) {
+    let got = if front { iter.next() } else { iter.next_back() };
+    let want = if front { want.pop_front() } else { want.pop_back() };
+    let got = got.map(|pair| pair.unwrap()).map(|(key, value)| (key.to_vec(), value.to_vec()));
+    // The keys first: they are what a person can read.
+    let key = |pair: &Option<Pair>| pair.as_ref().map(|(key, _)| key.escape_ascii().to_string());
+    assert_eq!(key(&got), key(&want), "drawn from the {}", if front { "front" } else { "back" });
+    assert!(got == want, "the value of {:?} differs", key(&want));
+}
+
+/// Draws to the end and past it: forward, backward, or from both ends in turns.
+fn drain(mut iter: Iter, mut want: VecDeque<Pair>, random: &mut Random) {
+    let style = random.below(3);
+    for _ in 0..want.len() {
+        let front = match style {
+            0 => true,
+            1 => false,
+            _ => random.one_in(2),
+        };
+        draw(&mut iter, &mut want, front);
+    }
+    for _ in 0..2 {
+        let front = random.one_in(2);
+        draw(&mut iter, &mut want, front);
+        draw(&mut iter, &mut want, !front);
+    }
+}
+
+fn number_from_env(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a decimal number, and is {text:?}")))
+}
+
+/// Runs each seed, or the one asked for, in a new world that `make` puts somewhere.
+fn run(seeds: &[u64], make: impl Fn(u64) -> World) {
+    let steps = number_from_env("ALLUVIUM_STEPS").unwrap_or(800);
+    let seeds = number_from_env("ALLUVIUM_SEED").map_or(seeds.to_vec(), |seed| vec![seed]);
+    for seed in seeds {
+        eprintln!("to replay: ALLUVIUM_SEED={seed} ALLUVIUM_STEPS={steps}");
+        let mut world = make(seed);
+        for _ in 0..steps {
+            world.step();
+        }
+        world.check_all();
+        world.reopen();
+        world.check_all();
+    }
+}
+
+#[test]
+fn the_database_answers_as_maps_do_in_simulated_memory() {
+    run(&[1, 2, 3, 4, 5, 6, 7, 8], |seed| World::new(seed, Some(SimFs::new()), Path::new("/db")));
+}
+
+#[test]
+fn the_database_answers_as_maps_do_on_a_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |seed: u64| directory.path().join(seed.to_string());
+    run(&[101, 102], |seed| World::new(seed, None, &path(seed)));
+}
+
+/// The planted fault: a comparison that lets a lost write pass would be worth nothing.
+#[test]
+#[should_panic(expected = "lost")]
+fn a_write_that_the_mirror_alone_has_is_noticed() {
+    let mut world = World::new(9, Some(SimFs::new()), Path::new("/db"));
+    world.put();
+    world.table(DEFAULT).insert(b"\xff lost".to_vec(), b"x".to_vec());
+    world.check_all();
+}

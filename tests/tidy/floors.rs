@@ -1,0 +1,174 @@
+//! The floors: a module imports lower ones only, so that each can be read, tested and changed
+//! knowing only what lies below it.
+
+use std::collections::BTreeMap;
+
+use crate::source::Source;
+use crate::{Rule, root};
+
+/// Top-level modules and their floors. A file `src/x.rs` that is not here is on the top floor, the
+/// public face, whose files may know each other; a folder must be here. `lib.rs` is exempt.
+const FLOORS: &[(&str, u8)] = &[
+    ("error", 0),
+    ("ids", 0),
+    ("sync", 0),
+    ("value", 0),
+    ("format", 1),
+    ("io", 1),
+    ("mvcc", 1),
+    ("options", 1),
+    ("log", 2),
+    ("iter", 2),
+    ("memtable", 3),
+    ("segment", 3),
+    ("runs", 4),
+    ("compaction", 5),
+    ("engine", 6),
+];
+
+const FLOOR_TOP: u8 = 7;
+
+/// Imports within one floor, each with its reason.
+const WITHIN_FLOOR: &[(&str, &str, &str)] = &[
+    ("error", "sync", "errors are cheap to clone, so they hold their cause in an Arc"),
+    ("format", "options", "the options of a keyspace are stored with it"),
+    ("value", "sync", "values share what they were read from through an Arc"),
+];
+
+/// Modules that only some others may import, floors apart.
+const IMPORTED_BY: &[(&str, &[&str])] = &[("compaction", &["engine"])];
+
+/// Modules that import nothing but these, floors apart.
+const IMPORTS_ONLY: &[(&str, &[&str])] = &[("mvcc", &["sync", "ids"])];
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "a module imports lower floors only",
+        check: imports_go_down,
+        bad: &[
+            ("src/format/a.rs", "use crate::engine::Core;"),
+            ("src/iter/a.rs", "use crate::{error::Error, log::{Writer}};"),
+            ("src/memtable/a.rs", "fn f() { crate::segment::open() }"),
+            ("src/error.rs", "use crate::ids::Sequence;"),
+            ("src/mvcc/a.rs", "use crate::error::Error;"),
+            ("src/mvcc/a.rs", "fn f() -> crate::Result<()> {}"),
+            ("src/db.rs", "use crate::compaction::survive::Survival;"),
+            ("src/engine/a.rs", "use crate::db::Db;"),
+            ("src/ids.rs", "#[cfg(test)]\nmod tests { use crate::sync::Arc; }"),
+        ],
+        good: &[
+            ("src/format/a.rs", "use crate::format::key::Entry; use crate::Error;"),
+            ("src/iter/a.rs", "// crate::engine\nconst A: &str = \"crate::engine\";"),
+            ("src/value.rs", "use crate::sync::Arc;"),
+            ("src/engine/a.rs", "use crate::{compaction::survive, runs, sync::Arc};"),
+            ("src/db.rs", "use crate::snapshot::Snapshot; use crate::engine::Core;"),
+            ("src/lib.rs", "pub use crate::db::Db;"),
+            ("tests/a.rs", "use crate::helper;"),
+        ],
+    },
+    Rule {
+        name: "a folder of src has a floor",
+        check: folders_have_floors,
+        bad: &[("src/helpers/mod.rs", "")],
+        good: &[("src/engine/mod.rs", ""), ("src/db.rs", ""), ("tests/a/b.rs", "")],
+    },
+    Rule {
+        name: "what lies outside the module is named from `crate::`, where the floors are checked",
+        check: super_stays_inside,
+        bad: &[
+            ("src/db.rs", "use super::engine::Core;"),
+            ("src/iter/mod.rs", "use super::log;"),
+            ("src/iter/a.rs", "use super::super::log;"),
+            ("src/iter/a.rs", "#[cfg(test)]\nmod tests {\n use super::super::super::log;\n}"),
+        ],
+        good: &[
+            ("src/iter/a.rs", "use super::Cursor;"),
+            ("src/iter/a/tests.rs", "use super::super::Cursor;"),
+            ("src/db.rs", "pub(super) fn f() {}\n#[cfg(test)]\nmod tests {\n use super::*;\n}"),
+        ],
+    },
+];
+
+/// The top-level module that a file belongs to; `None` for the crate root and outside `src`.
+fn module_of(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    let module = inside.split('/').next()?;
+    let module = module.strip_suffix(".rs").unwrap_or(module);
+    (module != "lib").then_some(module)
+}
+
+fn floor_of(module: &str) -> u8 {
+    FLOORS.iter().find(|(name, _)| *name == module).map_or(FLOOR_TOP, |(_, floor)| *floor)
+}
+
+fn may_import(from: &str, to: &str) -> bool {
+    let listed = |list: &[(&str, &[&str])], key: &str, other: &str| {
+        list.iter().find(|(name, _)| *name == key).is_none_or(|(_, names)| names.contains(&other))
+    };
+    let (floor_from, floor_to) = (floor_of(from), floor_of(to));
+    from == to
+        || WITHIN_FLOOR.iter().any(|&(a, b, _)| (a, b) == (from, to))
+        || (floor_to < floor_from || (floor_from, floor_to) == (FLOOR_TOP, FLOOR_TOP))
+            && listed(IMPORTED_BY, to, from)
+            && listed(IMPORTS_ONLY, from, to)
+}
+
+fn imports_go_down(source: &Source) -> Vec<(usize, String)> {
+    let Some(from) = module_of(&source.path) else { return Vec::new() };
+    let reexports = reexports();
+    let mut found = Vec::new();
+    for (line, name) in source.paths_under("crate") {
+        let to = reexports.get(&name).unwrap_or(&name);
+        if !may_import(from, to) {
+            found.push((line, format!("{from} imports {to}")));
+        }
+    }
+    found
+}
+
+/// What the crate root hands on, `Error` for `crate::Error`, and the module that each comes from.
+fn reexports() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).expect("the crate has a root");
+    let lib = Source::new("src/lib.rs", &text);
+    let code: String = lib.code.iter().collect();
+    let mut found = BTreeMap::new();
+    for statement in code.split(';') {
+        let Some((_, path)) = statement.split_once("pub use ") else { continue };
+        let mut words = path.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let module = words.find(|word| !word.is_empty() && *word != "crate").unwrap_or_default();
+        for name in words.filter(|word| word.starts_with(char::is_uppercase)) {
+            found.insert(name.to_owned(), module.to_owned());
+        }
+    }
+    found
+}
+
+fn folders_have_floors(source: &Source) -> Vec<(usize, String)> {
+    let in_folder = source.path.matches('/').count() > 1;
+    match module_of(&source.path) {
+        Some(module) if in_folder && floor_of(module) == FLOOR_TOP => {
+            vec![(1, format!("{module} is not in FLOORS"))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn super_stays_inside(source: &Source) -> Vec<(usize, String)> {
+    if module_of(&source.path).is_none() {
+        return Vec::new();
+    }
+    let folders = source.path.matches('/').count() - 1;
+    let depth = if source.path.ends_with("/mod.rs") { folders } else { folders + 1 };
+    let whole_file_is_test = source.test.iter().all(|&test| test);
+    let mut found = Vec::new();
+    for at in source.find_word("super") {
+        let code: String = source.code[at..].iter().take(200).collect();
+        let supers = code.split("::").take_while(|part| part.trim() == "super").count();
+        let line = source.line_of(at);
+        let nested = usize::from(source.is_test(line) && !whole_file_is_test);
+        if supers >= depth + nested && code.starts_with("super::") {
+            found.push((line, format!("{supers} supers, {} deep", depth + nested)));
+        }
+    }
+    found
+}

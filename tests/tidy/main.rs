@@ -1,0 +1,78 @@
+//! The house rules, held by a test: which module may know which, what is named only where, how long
+//! a file may be. Standard library only, and text only: the rules must run when nothing compiles.
+//!
+//! Each rule carries snippets that it must reject and snippets that it must let pass, since a check
+//! that cannot fail is a defect. DESIGN.md has the reasons, in the chapters on floors and absences.
+
+mod floors;
+mod invariants;
+mod rules;
+mod source;
+
+use std::path::Path;
+
+use source::Source;
+
+/// One rule and the proof that it works.
+pub struct Rule {
+    /// What it asks for, as the failure report says it.
+    pub name: &'static str,
+    /// What is wrong in a file: lines, and words about them.
+    pub check: fn(&Source) -> Vec<(usize, String)>,
+    /// Path and text of files that break it.
+    pub bad: &'static [(&'static str, &'static str)],
+    /// Path and text of files that come close and keep it.
+    pub good: &'static [(&'static str, &'static str)],
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    ["src", "tests", "examples", "benches"]
+        .into_iter()
+        .flat_map(|directory| Source::read_all(root(), directory))
+        .collect()
+}
+
+fn all_rules() -> impl Iterator<Item = &'static Rule> {
+    floors::RULES.iter().chain(rules::RULES)
+}
+
+#[test]
+fn every_file_keeps_every_rule() {
+    let sources = sources();
+    assert!(sources.iter().any(|source| source.path == "src/lib.rs"), "the tree was not found");
+    let mut broken = Vec::new();
+    for rule in all_rules() {
+        for source in &sources {
+            for (line, what) in (rule.check)(source) {
+                broken.push(format!("{}:{line}: {} ({what})", source.path, rule.name));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{} rules broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn every_rule_rejects_its_bad_snippets_and_passes_its_good_ones() {
+    for rule in all_rules() {
+        assert!(!rule.bad.is_empty(), "{}: nothing shows that it can fail", rule.name);
+        for (path, text) in rule.bad {
+            let found = (rule.check)(&Source::new(path, text));
+            assert!(!found.is_empty(), "{}: passed {path}: {text}", rule.name);
+        }
+        for (path, text) in rule.good {
+            let found = (rule.check)(&Source::new(path, text));
+            assert!(found.is_empty(), "{}: rejected {path}: {text}: {found:?}", rule.name);
+        }
+    }
+}
+
+#[test]
+fn invariants_cited_exist_and_each_one_has_a_test() {
+    let design = std::fs::read_to_string(root().join("DESIGN.md")).unwrap_or_default();
+    let broken = invariants::check(&design, &sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
