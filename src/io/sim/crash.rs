@@ -32,9 +32,10 @@ pub enum CrashMode {
     /// does each pending change of a length. A change of names survives at random if each earlier
     /// one of the same paths did.
     PowerSubset,
-    /// Power loss: names and lengths survive, the bytes of pending writes read as zeros.
+    /// Power loss: names and lengths survive, the bytes that pending writes change read as zeros.
+    /// One that was durable with the very value that is written again keeps it.
     PowerZeros,
-    /// Power loss: names and lengths survive, the bytes of pending writes are random.
+    /// Power loss: names and lengths survive, the bytes that pending writes change are random.
     PowerGarbage,
 }
 
@@ -107,8 +108,12 @@ fn after_power_loss(state: &State, mode: CrashMode, random: &mut Random) -> Stat
             CrashMode::PowerPrefix if index == kept => survivor.keep_torn(change, random),
             CrashMode::PowerPrefix => {}
             CrashMode::PowerSubset => survivor.keep_some(change, random),
-            CrashMode::PowerZeros => survivor.keep_filled(change, |data| data.fill(0)),
-            CrashMode::PowerGarbage => survivor.keep_filled(change, |data| random.fill(data)),
+            CrashMode::PowerZeros => {
+                survivor.keep_filled(change, &state.contents, |data| data.fill(0));
+            }
+            CrashMode::PowerGarbage => {
+                survivor.keep_filled(change, &state.contents, |data| random.fill(data));
+            }
         }
     }
     let Survivor { names, files, .. } = survivor;
@@ -172,11 +177,25 @@ impl Survivor {
         }
     }
 
-    fn keep_filled(&mut self, change: &Any<'_>, fill: impl FnOnce(&mut [u8])) {
+    /// A write leaves what `fill` makes, except where it repeats what is `durable`: whether it
+    /// comes to pass or not, such a byte is the same.
+    fn keep_filled(
+        &mut self,
+        change: &Any<'_>,
+        contents: &BTreeMap<Inode, Content>,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
         if let Any::File(inode, Change::Write { offset, data }) = change {
-            let mut data = data.clone();
-            fill(&mut data);
-            self.keep_in_file(*inode, &Change::Write { offset: *offset, data });
+            let durable = contents.get(inode).map_or(&[][..], |content| &content.durable);
+            let durable = durable.get(*offset..).unwrap_or_default();
+            let mut filled = data.clone();
+            fill(&mut filled);
+            for ((byte, written), kept) in filled.iter_mut().zip(data).zip(durable) {
+                if written == kept {
+                    *byte = *written;
+                }
+            }
+            self.keep_in_file(*inode, &Change::Write { offset: *offset, data: filled });
         } else {
             self.keep(change);
         }
