@@ -1,0 +1,337 @@
+//! A database on a simulated file system, and everything that was done to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use alluvium::io::{Fs, FsFile, FsLock, OpenMode, SimFs};
+use alluvium::{Db, Durability, Error, Keyspace, WriteBatch};
+
+use crate::Check;
+use crate::oracle::{Demand, Effect, History, Op, State, Step, tag_of, value};
+
+pub const DIR: &str = "data";
+pub const DEFAULT: &str = "default";
+
+/// How the file system lies to the engine: planted faults that the harness has to catch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    None,
+    /// Syncs of logs do nothing.
+    LogSync,
+    /// Syncs of the directory do nothing.
+    DirSync,
+    /// Syncs of segments do nothing.
+    SegmentSync,
+}
+
+/// The simulated file system, less what `Lie` says.
+#[derive(Debug)]
+struct LyingFs(SimFs, Lie);
+
+#[derive(Debug)]
+struct LyingFile(Arc<dyn FsFile>);
+
+impl Fs for LyingFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let file = self.0.open(path, mode)?;
+        let lied_about = match self.1 {
+            Lie::LogSync => path.extension().is_some_and(|extension| extension == "log"),
+            Lie::SegmentSync => path.extension().is_some_and(|extension| extension == "seg"),
+            Lie::None | Lie::DirSync => false,
+        };
+        Ok(if lied_about { Arc::new(LyingFile(file)) } else { file })
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.1 == Lie::DirSync { Ok(()) } else { self.0.sync_dir(dir) }
+    }
+
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        self.0.lock(path, shared, create)
+    }
+}
+
+impl FsFile for LyingFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+/// A database and its history.
+pub struct World {
+    pub fs: SimFs,
+    pub lie: Lie,
+    pub db: Option<Db>,
+    pub history: History,
+    /// Whether calls may fail without a crash.
+    pub faulty: bool,
+    /// The first error of a call while the file system had not crashed.
+    pub errors: Vec<Error>,
+    handles: BTreeMap<&'static str, Keyspace>,
+    next_step: u32,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world without a database yet.
+    pub fn new(fs: SimFs, lie: Lie) -> Self {
+        fs.set_trace(true);
+        let mut history = History::default();
+        history.base.names.insert(DEFAULT.to_owned());
+        Self::resume(fs, lie, history, 1)
+    }
+
+    /// The world that goes on, on another file system.
+    pub fn after(&self, fs: SimFs) -> Self {
+        Self::resume(fs, self.lie, self.history.clone(), self.next_step)
+    }
+
+    fn resume(fs: SimFs, lie: Lie, history: History, next_step: u32) -> Self {
+        let (handles, errors) = (BTreeMap::new(), Vec::new());
+        Self { fs, lie, db: None, history, faulty: false, errors, handles, next_step }
+    }
+
+    /// Opens the database as it is, on small memtables.
+    pub fn try_open(&self) -> Result<Db, Error> {
+        let fs: Arc<dyn Fs> = match self.lie {
+            Lie::None => Arc::new(self.fs.clone()),
+            lie => Arc::new(LyingFs(self.fs.clone(), lie)),
+        };
+        let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
+        builder.block_bytes(512).sync_every_ms(0).stall_ms_max(1_000).fs(fs).open()
+    }
+
+    /// Opens it and finds the handles. Whether the world goes on.
+    pub fn open(&mut self) -> Check<bool> {
+        match self.try_open() {
+            Ok(db) => {
+                for name in ["users", "tmp"] {
+                    if db.keyspaces().iter().any(|known| known == name) {
+                        let keyspace = db.keyspace(name).map_err(|error| error.to_string())?;
+                        self.handles.insert(name, keyspace);
+                    }
+                }
+                self.db = Some(db);
+                Ok(true)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Opens it, compares what is there with the history, and settles the history on that.
+    pub fn recover(&mut self, demand: Demand) -> Check<State> {
+        if !self.open()? {
+            return Err("the recovered file system crashed again by itself".to_owned());
+        }
+        let found = observe(self.db())?;
+        self.history.settle(&found, demand)?;
+        Ok(found)
+    }
+
+    pub fn db(&self) -> &Db {
+        self.db.as_ref().expect("the database is open")
+    }
+
+    /// Lets go of the database without closing it in words.
+    pub fn abandon(&mut self) {
+        self.handles.clear();
+        self.db = None;
+    }
+
+    /// An error is the crash, an expected fault, or a bug.
+    fn failed(&mut self, error: Error) -> Check<bool> {
+        if self.fs.crashed() {
+            return Ok(false);
+        }
+        if self.faulty {
+            self.errors.push(error);
+            return Ok(true);
+        }
+        Err(format!("an error without a cause: {error}"))
+    }
+
+    /// Carries out one step and notes how it went. Whether the world goes on.
+    pub fn step(&mut self, effect: Effect) -> Check<bool> {
+        let number = self.next_step;
+        self.next_step += 1;
+        let Some(result) = self.carry_out(number, &effect) else { return Ok(true) };
+        let acknowledged = result.is_ok();
+        // These say that the call came too late to have had any effect.
+        let nothing = match &result {
+            Err(Error::WriterStopped { .. }) => !self.errors.is_empty() && self.stopped_before(),
+            Err(Error::Closed | Error::KeyspaceDropped { .. }) => true,
+            _ => false,
+        };
+        let durable = match &effect {
+            Effect::Write(_, durability) => *durability == Durability::Sync,
+            Effect::Create(_) => false,
+            Effect::Drop(_) => true,
+        };
+        if !nothing {
+            self.history.steps.push(Step { number, effect, acknowledged });
+        }
+        match result {
+            Ok(()) => {
+                if durable {
+                    self.history.durable = self.history.steps.len();
+                }
+                Ok(true)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn stopped_before(&self) -> bool {
+        self.errors.iter().any(|error| matches!(error, Error::WriterStopped { .. }))
+    }
+
+    /// `None` if the step's keyspace has no handle.
+    fn carry_out(&mut self, number: u32, effect: &Effect) -> Option<Result<(), Error>> {
+        let db = self.db.clone()?;
+        Some(match effect {
+            Effect::Write(ops, durability) => {
+                let known =
+                    |op: &Op| op.keyspace == DEFAULT || self.handles.contains_key(op.keyspace);
+                if !ops.iter().all(known) {
+                    return None;
+                }
+                self.write(&db, number, ops, *durability)
+            }
+            Effect::Create(name) => db.keyspace(name).map(|keyspace| {
+                self.handles.insert(name, keyspace);
+            }),
+            Effect::Drop(name) => {
+                self.handles.remove(name)?;
+                db.drop_keyspace(name)
+            }
+        })
+    }
+
+    fn write(&self, db: &Db, number: u32, ops: &[Op], durability: Durability) -> Result<(), Error> {
+        let bytes = |index: usize| {
+            let len = ops[index].value_bytes?;
+            Some(value((number, index as u32), len))
+        };
+        if let [op] = ops {
+            let handle = self.handles.get(op.keyspace);
+            return match (handle, bytes(0)) {
+                (None, Some(bytes)) => db.put_with(&op.key, bytes, durability),
+                (None, None) => db.delete_with(&op.key, durability),
+                (Some(keyspace), Some(bytes)) => keyspace.put_with(&op.key, bytes, durability),
+                (Some(keyspace), None) => keyspace.delete_with(&op.key, durability),
+            };
+        }
+        let mut batch = WriteBatch::new();
+        for (index, op) in ops.iter().enumerate() {
+            match (self.handles.get(op.keyspace), bytes(index)) {
+                (None, Some(bytes)) => batch.put(&op.key, bytes),
+                (None, None) => batch.delete(&op.key),
+                (Some(keyspace), Some(bytes)) => batch.put_in(keyspace, &op.key, bytes),
+                (Some(keyspace), None) => batch.delete_in(keyspace, &op.key),
+            }
+        }
+        db.write_with(batch, durability).map(drop)
+    }
+
+    /// A call that makes everything before it durable, if it succeeds.
+    pub fn barrier(&mut self, call: impl Fn(&Db) -> Result<(), Error>) -> Check<bool> {
+        let Some(db) = &self.db else { return Ok(true) };
+        match call(db) {
+            Ok(()) => {
+                self.history.durable = self.history.steps.len();
+                Ok(true)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Closes and opens again.
+    pub fn reopen(&mut self) -> Check<bool> {
+        let alive = self.barrier(Db::close)?;
+        self.abandon();
+        Ok(alive && self.open()?)
+    }
+}
+
+/// Everything that can be read, read in every way.
+pub fn observe(db: &Db) -> Check<State> {
+    let text = |error: Error| format!("a read failed: {error}");
+    let mut state = State::default();
+    let snapshot = db.snapshot();
+    for name in db.keyspaces() {
+        let handle = if name == DEFAULT { None } else { Some(db.keyspace(&name).map_err(text)?) };
+        let range = || handle.as_ref().map_or_else(|| db.range(..), |it| it.range(..));
+        let held = match &handle {
+            Some(it) => snapshot.range_in(it, ..),
+            None => snapshot.range(..),
+        };
+        let collect = |iter: &mut dyn Iterator<Item = alluvium::Result<_>>| {
+            iter.collect::<alluvium::Result<Vec<(alluvium::Value, alluvium::Value)>>>()
+        };
+        let forward = collect(&mut range()).map_err(text)?;
+        let mut backward = collect(&mut range().rev()).map_err(text)?;
+        backward.reverse();
+        let held = collect(&mut { held }).map_err(text)?;
+        let plain = |rows: &[(alluvium::Value, alluvium::Value)]| -> Vec<(Vec<u8>, Vec<u8>)> {
+            rows.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+        };
+        if plain(&forward) != plain(&backward) || plain(&forward) != plain(&held) {
+            return Err(format!("{name}: forward, backward and snapshot scans differ"));
+        }
+        for (key, value) in plain(&forward) {
+            let got = handle.as_ref().map_or_else(|| db.get(&key), |it| it.get(&key));
+            if got.map_err(text)?.as_deref() != Some(value.as_slice()) {
+                return Err(format!("{name}/{}: scan and get differ", key.escape_ascii()));
+            }
+            state.rows.insert((name.clone(), key), tag_of(&value)?);
+        }
+        for absent in [&b"k"[..], b"k00x", b"zzz"] {
+            let got = handle.as_ref().map_or_else(|| db.get(absent), |it| it.get(absent));
+            if got.map_err(text)?.is_some() {
+                return Err(format!("{name}: a key that nobody wrote"));
+            }
+        }
+        state.names.insert(name);
+    }
+    Ok(state)
+}
