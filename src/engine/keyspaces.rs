@@ -179,14 +179,35 @@ impl Engine {
         if core.keyspaces.find(name).is_some() {
             return Ok(());
         }
+        // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
+        // the manifest. It goes there now, with the log synced first, as for every drop.
+        let unsaid = self.unsaid_drop(name);
+        if unsaid.is_some() {
+            self.sync_all()?;
+        }
         let mut manifest = core.manifest();
         let id = manifest.state().next_keyspace;
         let created_at = self.visible();
         let meta =
             KeyspaceMeta { id, name: name.to_owned(), options, created_at, dropped_at: None };
-        manifest.append(&core.edit(vec![Change::AddKeyspace(meta.clone())]))?;
+        // A flush may have said it meanwhile.
+        let said =
+            |id| manifest.state().keyspaces.get(&id).is_none_or(|it| it.dropped_at.is_some());
+        let unsaid = unsaid.filter(|&(id, _)| !said(id));
+        let mut changes: Vec<_> =
+            unsaid.map(|(id, at)| Change::DropKeyspace { id, at }).into_iter().collect();
+        changes.push(Change::AddKeyspace(meta.clone()));
+        manifest.append(&core.edit(changes))?;
         core.keyspaces.add(KeyspaceState::new(&meta));
         Ok(())
+    }
+
+    /// The keyspace that is dropped, but under this name in the manifest yet.
+    fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
+        let manifest = self.core.manifest();
+        let mut named = manifest.state().keyspaces.values().filter(|meta| meta.name == name);
+        let id = named.find(|meta| meta.dropped_at.is_none())?.id;
+        Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
     }
 
     fn drop_now(&self, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@
 
 mod oracle;
 mod power;
+mod regressions;
 mod world;
 
 /// What a check found wrong, in words.
