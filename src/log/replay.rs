@@ -302,10 +302,10 @@ fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> R
 /// No chain at all: then the log that should start it was never synced, and nothing in the others
 /// may say otherwise.
 fn check_lost_head(live: &mut Live, expected: &Expected) -> Result<()> {
+    // Where the lost head began: its follower's header says where that ends, and how long it was.
+    let starts = live.values().map(|(_, h, _)| h.base.0.saturating_sub(h.previous_end));
+    let anchor = LogPosition(starts.min().unwrap_or(0));
     for (_, header, file) in live.values() {
-        // Without its head a chain's positions have no anchor; the lowest one that these logs
-        // allow is the end of their common predecessor.
-        let anchor = live.values().map(|(_, h, _)| h.base).min().unwrap_or_default();
         let bytes = read_whole(file)?;
         let found = search(&bytes, LOG_DATA_START as usize, header.salt, anchor);
         if header.synced > anchor || found.is_some() {
