@@ -74,6 +74,7 @@ fn assert_all_equal(values: &[Option<u64>], seen_by: &str) {
     assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "{seen_by} saw a part: {values:?}");
 }
 
+/// I25.
 #[test]
 fn a_batch_is_seen_whole_or_not_at_all() {
     const KEYS: Range<u32> = 0..6;
@@ -186,6 +187,7 @@ fn each_thread_reads_what_it_wrote() {
     race(&[&|| own(1), &|| own(2), &|| own(3)], &[&|| db.flush().unwrap()]);
 }
 
+/// I6.
 #[test]
 fn a_counter_never_goes_back_and_counters_keep_their_order() {
     let directory = tempfile::tempdir().unwrap();

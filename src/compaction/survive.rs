@@ -182,6 +182,7 @@ mod tests {
         assert_eq!(verdict(2, "a\0", 2), Verdict::Shadowed);
     }
 
+    /// I24.
     #[test]
     fn a_dropped_keyspace_goes_once_no_reader_is_below_the_drop() {
         let dropped = BTreeMap::from([(KeyspaceId(2), Sequence(6))]);
@@ -208,6 +209,7 @@ mod tests {
             .map(|entry| entry.value.as_slice())
     }
 
+    /// I7.
     #[test]
     fn every_reader_finds_the_same_before_and_after_a_pass() {
         let mut random = Random::from_env(0x7375_7276);

@@ -14,6 +14,8 @@
 //! one that names `n` as its predecessor; a lower one is the ghost of a rotation that failed.
 
 mod replay;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use replay::{Expected, Replayed, ReplayedLog, replay};

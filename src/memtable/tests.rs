@@ -372,6 +372,7 @@ fn a_table_is_full_by_bytes_or_by_entries_and_an_empty_one_never() {
     assert_eq!(table.get(KeyspaceId(0), b"k", hash, Sequence(next)).unwrap().value, [2; 30]);
 }
 
+/// I19.
 #[test]
 fn cut_bodies_are_malformed_except_between_operations_and_no_flip_panics() {
     let mut body = Vec::new();
@@ -426,6 +427,7 @@ fn scattered_key(sequence: u64) -> String {
 
 /// Two readers beside the writer: whatever is at or below a sequence they loaded is there, by get
 /// and by cursor.
+/// I18.
 #[test]
 fn readers_find_everything_at_or_below_a_published_sequence() {
     const COUNT: u64 = if cfg!(miri) { 200 } else { 30_000 };

@@ -45,9 +45,9 @@ pub(crate) trait CommitEnv {
 /// 5. insert into the memtable;
 /// 6. store `visible`.
 ///
-/// 6 comes after 5, so that `visible` never names an operation that a reader cannot find. 3 comes
-/// before 4, so that a sequence of a failed append, of which bytes may lie in the log, is never
-/// issued again. `visible` may pass over such sequences: nothing has them.
+/// 6 comes after 5, so that `visible` never names an operation that a reader cannot find (I2). 3
+/// comes before 4, so that a sequence of a failed append, of which bytes may lie in the log, is
+/// never issued again (I1). `visible` may pass over such sequences: nothing has them.
 ///
 /// A panic inside the section poisons it: every later writer panics too, and readers go on.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub(crate) trait SyncEnv {
 /// 4. otherwise take the role, unlock, sync, lock;
 /// 5. raise `synced`, or latch the error;
 /// 6. give the role up and wake everyone, under the same lock as 5: if the role were free before
-///    the error is latched, the next leader would sync a file whose error is already consumed.
+///    the error is latched, the next leader would sync a file whose error is already consumed (I9).
 ///
 /// If the environment panics in step 4, the role is lost: this and every later wait that is not
 /// yet covered panics, as for a poisoned lock.

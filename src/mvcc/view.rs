@@ -7,7 +7,7 @@
 use crate::ids::Sequence;
 use crate::sync::{Arc, Loaded, Published};
 
-/// Where a read stands: the view, **then** the last visible sequence.
+/// Where a read stands: the view, **then** the last visible sequence (I3).
 ///
 /// The pair is a prefix of the commit order that covers everything acknowledged before the call.
 /// 1. Covers: the view is at least as new as the one that such a write went into, and `visible` is
@@ -45,7 +45,7 @@ pub(crate) fn read_point_owned<V>(
 /// 3. compare-and-swap it against the view from step 1; if another updater was faster, from 1.
 ///
 /// `derive` may therefore run several times and must have no effect of its own. Nobody's change is
-/// lost: a view is only ever replaced by one that was derived from it.
+/// lost: a view is only ever replaced by one that was derived from it (I4).
 ///
 /// The superseded view belongs on the retire list ([`super::retire`]), so that neither a reader nor
 /// a writer drops its last reference.

@@ -110,6 +110,7 @@ fn a_builder_takes_any_first_entry_and_then_only_what_fits() {
     assert_eq!(builder.last_key(), Some(&b"key"[..]));
 }
 
+/// I19.
 #[test]
 fn no_damage_makes_a_block_panic() {
     let bytes = encode(&small_rows());

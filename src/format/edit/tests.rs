@@ -84,6 +84,7 @@ fn cut_edits_are_malformed_unless_cut_between_changes() {
 }
 
 /// The record's hash protects an edit; without it damage must still cause no panic.
+/// I19.
 #[test]
 fn damaged_edits_never_panic() {
     let bytes = sample().encode();

@@ -145,6 +145,7 @@ fn visible_is_findable(steps: Steps) {
     assert_eq!(section.visible(), Sequence(3));
 }
 
+/// I2.
 #[test]
 fn visible_names_only_what_is_findable_and_covers_what_is_acknowledged() {
     holds("visible", None, 2_000, || visible_is_findable(Steps::Shipped));
@@ -190,6 +191,7 @@ fn failed_append_is_spent(steps: Steps) {
     assert_eq!(Some(section.visible()), lasts.into_iter().max());
 }
 
+/// I1.
 #[test]
 fn sequences_of_a_failed_append_are_never_issued_again() {
     holds("failed append", None, 800, || failed_append_is_spent(Steps::Shipped));
@@ -216,6 +218,7 @@ fn close_is_final(steps: Steps) {
     assert!(!section.close(|_| unreachable!("a second close runs nothing")));
 }
 
+/// I23.
 #[test]
 fn no_write_is_acknowledged_after_the_close() {
     holds("close", None, 300, || close_is_final(Steps::Shipped));
@@ -295,6 +298,7 @@ fn drop_refuses_later_writes(checks_inside: bool) {
     }
 }
 
+/// I24.
 #[test]
 fn no_write_follows_the_drop_of_its_keyspace() {
     holds("drop keyspace", None, 2_500, || drop_refuses_later_writes(true));

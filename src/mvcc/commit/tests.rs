@@ -52,6 +52,7 @@ impl CommitEnv for Env {
     }
 }
 
+/// I1.
 #[test]
 fn sequences_are_consecutive_and_only_a_failed_append_spends_them_for_nothing() {
     let commit = Commit::new(Env::default(), Sequence(10));
@@ -72,6 +73,7 @@ fn sequences_are_consecutive_and_only_a_failed_append_spends_them_for_nothing() 
     assert_eq!(found, [11, 12, 13, 17].map(Sequence), "what was refused was not inserted");
 }
 
+/// I23.
 #[test]
 fn a_close_happens_once_and_ends_writing_but_not_reading() {
     let commit = Commit::new(Env::default(), Sequence(0));
@@ -89,6 +91,7 @@ fn a_write_of_nothing_is_a_bug() {
     let _ = Commit::new(Env::default(), Sequence(0)).commit(&mut Write(0, None), 0);
 }
 
+/// I2.
 #[test]
 fn readers_find_everything_that_is_visible() {
     const WRITES_PER_THREAD: u64 = 500;

@@ -36,6 +36,7 @@ fn waiter_wakes(looks_first: bool) {
     assert_eq!(gate.used(), 0);
 }
 
+/// I22.
 #[test]
 fn a_waiting_writer_misses_no_change() {
     holds("gate", Some(4), 25_000, || waiter_wakes(false));

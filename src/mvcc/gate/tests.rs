@@ -29,6 +29,7 @@ fn a_wait_returns_when_the_book_has_changed_since_or_time_is_up() {
     gate.wait_timeout(gate.generation(), Duration::from_millis(1));
 }
 
+/// I22.
 #[test]
 fn waiting_writers_miss_neither_free_memory_nor_a_close() {
     const ROUNDS: u64 = 2_000;

@@ -124,6 +124,7 @@ fn acknowledged_is_durable(fault: Fault) {
     assert_eq!((log.group.synced(), log.group.latched()), (LogPosition(2), None));
 }
 
+/// I8.
 #[test]
 fn what_is_acknowledged_as_synced_is_durable_in_both_logs() {
     holds("group sync", Some(4), 10_000, || acknowledged_is_durable(Fault::None));
@@ -152,6 +153,7 @@ fn failure_reaches_everyone(fault: Fault) {
     assert_eq!(log.group.synced(), LogPosition(0), "synced did not move");
 }
 
+/// I9.
 #[test]
 fn a_failed_sync_fails_everyone_from_then_on() {
     holds("failed sync", Some(3), 2_500, || failure_reaches_everyone(Fault::None));

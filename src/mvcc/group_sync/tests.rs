@@ -49,6 +49,7 @@ fn what_is_covered_needs_no_sync() {
     assert_eq!(device.syncs(), 1);
 }
 
+/// I9.
 #[test]
 fn the_first_failure_stays_and_the_device_is_not_asked_again() {
     let (device, group) = (Device::default(), GroupSync::new(LogPosition(0)));
@@ -73,6 +74,7 @@ fn an_error_from_elsewhere_fails_the_next_wait() {
     assert_eq!(device.syncs(), 0);
 }
 
+/// I8.
 #[test]
 fn writers_share_syncs_and_all_are_covered() {
     const THREADS: u64 = 4;

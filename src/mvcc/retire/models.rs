@@ -35,6 +35,7 @@ fn collected_is_unshared(counts: bool) {
     assert!(rest.into_iter().all(|value| Arc::try_unwrap(value).is_ok()));
 }
 
+/// I21.
 #[test]
 fn what_is_collected_is_held_by_nobody_else() {
     holds("retire", Some(3), 1_500, || collected_is_unshared(true));

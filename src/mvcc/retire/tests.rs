@@ -3,6 +3,7 @@
 use super::Retired;
 use crate::sync::Arc;
 
+/// I21.
 #[test]
 fn a_value_leaves_when_it_is_old_enough_and_nobody_else_holds_it() {
     let mut retired = Retired::new();

@@ -85,6 +85,7 @@ fn snapshots_survive(steps: Steps) {
     assert_eq!(db.snapshots.count(), 0);
 }
 
+/// I5.
 #[test]
 fn a_snapshot_survives_every_merge() {
     holds("snapshot", Some(3), 30_000, || snapshots_survive(Steps::Shipped));

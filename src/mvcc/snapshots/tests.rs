@@ -36,6 +36,7 @@ fn a_release_without_a_registration_is_a_bug() {
     Snapshots::new().release(Sequence(1));
 }
 
+/// I5.
 #[test]
 fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
     const ROUNDS: u64 = 5_000;

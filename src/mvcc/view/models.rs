@@ -169,6 +169,7 @@ fn reads_a_prefix(publishes_late: bool) {
     }
 }
 
+/// I3.
 #[test]
 fn a_read_point_is_a_prefix_that_covers_what_is_acknowledged() {
     holds("read point", None, 100_000, || reads_a_prefix(false));
@@ -201,6 +202,7 @@ fn reads_through_a_flush(reading: Reading) {
     assert_eq!(view.versions(sequence).last(), Some(&Sequence(3)), "both writes are there");
 }
 
+/// I3.
 #[test]
 fn a_read_point_loses_nothing_to_a_flush() {
     holds("read and flush", Some(3), 9_000, || {
@@ -243,6 +245,7 @@ fn updates_are_kept(compares: bool) {
     assert_eq!(superseded.len(), 4, "each superseded view is handed to one updater");
 }
 
+/// I4.
 #[test]
 fn no_update_of_the_view_is_lost() {
     holds("update", None, 20_000, || updates_are_kept(true));

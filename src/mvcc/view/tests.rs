@@ -5,6 +5,7 @@ use crate::ids::Sequence;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Published};
 
+/// I3.
 #[test]
 fn the_view_is_loaded_before_visible() {
     let published = Published::new(Arc::new(1));
@@ -35,6 +36,7 @@ fn an_update_that_was_overtaken_derives_again() {
     assert!(Arc::ptr_eq(&new, &published.load_full()));
 }
 
+/// I4.
 #[test]
 fn concurrent_updates_are_all_kept_and_each_view_is_superseded_once() {
     const THREADS: usize = 4;

@@ -425,6 +425,7 @@ fn fail_one(fail: u64, after: bool) -> bool {
     reached
 }
 
+/// I13.
 #[test]
 fn a_failure_at_any_operation_is_survived() {
     for after in [false, true] {

@@ -92,6 +92,7 @@ fn runs(state: &ManifestState) -> Vec<u64> {
     state.runs.iter().map(|run| run.id.0).collect()
 }
 
+/// I14.
 #[test]
 fn keyspace_ids_are_burnt_for_good() {
     let add = |id, name: &str| Change::AddKeyspace(keyspace(id, name));
@@ -124,6 +125,7 @@ fn a_drop_is_of_a_known_keyspace_and_may_be_told_twice() {
     check(false, vec![Change::ForgetKeyspace { id: KeyspaceId(7) }]);
 }
 
+/// I15.
 #[test]
 fn floor_and_ceiling_do_not_sink() {
     check(true, vec![floor(4, false)]);
@@ -135,6 +137,7 @@ fn floor_and_ceiling_do_not_sink() {
     check(false, vec![Change::SequenceCeiling(Sequence(99))]);
 }
 
+/// I6.
 #[test]
 fn runs_are_added_in_front_and_replaced_in_place() {
     let new = || vec![segment(9, "a", "b")];
@@ -151,6 +154,7 @@ fn runs_are_added_in_front_and_replaced_in_place() {
     check(false, vec![replace(&[], vec![run(4, new())])]);
 }
 
+/// I14.
 #[test]
 fn run_ids_are_new_or_kept() {
     let new = |id| run(id, vec![segment(9, "a", "b")]);
@@ -162,6 +166,7 @@ fn run_ids_are_new_or_kept() {
     check(true, vec![replace(&[3], vec![new(3)])]);
 }
 
+/// I17.
 #[test]
 fn a_run_is_disjoint_and_ascending() {
     let add = |segments| vec![Change::AddRun(run(4, segments))];

@@ -112,6 +112,7 @@ fn a_file_cut_while_it_is_open_is_corruption() {
     assert!(error.is_corruption(), "{error}");
 }
 
+/// I20.
 #[test]
 fn blocks_that_changed_places_are_corruption() {
     let dir = tempfile::tempdir().unwrap();
