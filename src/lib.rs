@@ -1,8 +1,8 @@
 //! Alluvium: an embedded, multi-threaded, ordered key-value engine.
 //!
 //! A log-structured merge tree on a directory. Keys and values are bytes, keys in bytewise order.
-//! Readers find everything through one published, immutable view: no reader and no writer waits for
-//! the threads that move data. This version does not merge runs yet: flushes pile them up.
+//! Readers find everything through one published, immutable view: no reader and no writer waits
+//! for the threads that move data. This version does not merge runs yet: flushes pile them up.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -42,10 +42,11 @@
 //! | [`Durability::Sync`] | yes | yes |
 //! | written before [`Db::sync`], [`Db::flush`] or [`Db::close`] returned `Ok` | yes | yes |
 //!
-//! After a power loss the database is at a prefix of the commit order, across all keyspaces: what is
-//! missing is missing from the end, never out of the middle, and never part of a batch. The
-//! background sync ([`Builder::sync_every_ms`], one second by default) bounds how much that is. After a
-//! failed sync the writer stops ([`Error::WriterStopped`]), reads go on, and reopening recovers.
+//! After a power loss the database is at a prefix of the commit order, across all keyspaces: what
+//! is missing is missing from the end, never out of the middle, and never part of a batch. The
+//! background sync ([`Builder::sync_every_ms`], one second by default) bounds how much that is.
+//! After a failed sync the writer stops ([`Error::WriterStopped`]), reads go on, and reopening
+//! recovers.
 //!
 //! # What keeps what
 //!
@@ -58,12 +59,12 @@
 //!
 //! # Waiting
 //!
-//! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares one
-//! short section with other writers and makes one system call there; it waits for no flush, sync,
-//! reader or background thread, except: a [`Durability::Sync`] write waits for the device, the very
-//! first write for its log file, and a write that would pass [`Builder::memory_bytes`] for a flush, at
-//! most [`Builder::stall_ms_max`]. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new one) and
-//! [`Db::drop_keyspace`] wait for the work that they ask for.
+//! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares
+//! one short section with other writers, and waits for no flush, sync, reader or background thread,
+//! with these exceptions: a [`Durability::Sync`] write waits for the device; the first write after
+//! an open, for its log file; and a write that would pass [`Builder::memory_bytes`], for a flush,
+//! at most [`Builder::stall_ms_max`]. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
+//! one) and [`Db::drop_keyspace`] wait for the work that they ask for.
 //!
 //! # Reading the source
 //!
