@@ -1,0 +1,75 @@
+//! Figures of the engine on the machine at hand: run by people, never by a test.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml -- put n=1000000 threads=2`
+//!
+//! One file per subcommand; each prints a table and the seed that repeats it. Every figure is the
+//! median of its rounds, with the range beside it, because other processes run on most machines.
+//! Results are checked as they are read: a wrong answer ends the program.
+
+mod get;
+mod histogram;
+mod limits;
+mod open;
+mod probe_fs;
+mod put;
+mod runner;
+mod scan;
+mod settings;
+mod sync;
+mod workload;
+
+use std::process::ExitCode;
+
+use settings::Settings;
+
+/// What ends a benchmark early.
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Usage: alluvium-bench COMMAND [NAME=VALUE]...
+
+  put      24-byte random keys, 100-byte values, Buffered: time in the caller, and where it goes
+  get      hits and misses, from memtables and from segments, in and out of the block cache
+  scan     all keys forward and backward, and seek + 10
+  open     reopening after a kill with a log of 64 MiB to recover
+  sync     puts that wait for the device
+  limits   what the machine itself takes for the steps of the above
+
+  n=COUNT        keys (default 5,000,000; memory=COUNT is that of tables that stay in memory)
+  memory=COUNT   keys of the in-memory tables of get and scan (default 400,000)
+  threads=COUNT  callers of put (default 1; get and sync have their own series)
+  rounds=COUNT   how often each figure is taken (default 3)
+  seed=NUMBER    of keys and choices (default 1)
+  dir=PATH       where to make the databases (default: the system's temporary directory)
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_else(|| "help".to_owned());
+    let result = Settings::parse(args).and_then(|settings| dispatch(&command, &settings));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("alluvium-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, settings: &Settings) -> Outcome {
+    match command {
+        "put" => put::run(settings),
+        "get" => get::run(settings),
+        "scan" => scan::run(settings),
+        "open" => open::run(settings),
+        "sync" => sync::run(settings),
+        "limits" => limits::run(settings),
+        // Not for people: what `open` starts and kills.
+        "open-child" => open::run_child(settings),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no command `{other}`; try `help`").into()),
+    }
+}

@@ -1,0 +1,64 @@
+//! The arguments: `name=value`, with or without leading dashes.
+
+use std::path::PathBuf;
+
+/// What the commands may be told. Fields are documented in the help text.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) n: u64,
+    pub(crate) memory: u64,
+    pub(crate) threads: usize,
+    pub(crate) rounds: usize,
+    pub(crate) seed: u64,
+    pub(crate) dir: PathBuf,
+}
+
+impl Settings {
+    pub(crate) fn parse(
+        args: impl Iterator<Item = String>,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut settings = Self {
+            n: 5_000_000,
+            memory: 400_000,
+            threads: 1,
+            rounds: 3,
+            seed: 1,
+            dir: std::env::temp_dir(),
+        };
+        for arg in args {
+            let (name, value) = arg
+                .trim_start_matches('-')
+                .split_once('=')
+                .ok_or_else(|| format!("`{arg}` is not NAME=VALUE"))?;
+            let number = || {
+                let digits = value.replace('_', "");
+                digits.parse::<u64>().map_err(|error| format!("`{arg}`: {error}"))
+            };
+            match name {
+                "n" => settings.n = number()?.max(1),
+                "memory" => settings.memory = number()?.max(1),
+                "threads" => settings.threads = usize::try_from(number()?)?.max(1),
+                "rounds" => settings.rounds = usize::try_from(number()?)?.max(1),
+                "seed" => settings.seed = number()?,
+                "dir" => settings.dir = PathBuf::from(value),
+                _ => return Err(format!("there is no setting `{name}`").into()),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_mistakes_are_named() {
+        let parse = |args: &[&str]| Settings::parse(args.iter().map(|arg| (*arg).to_owned()));
+        let got = parse(&["n=1_000", "--threads=4", "dir=/x"]).unwrap();
+        assert_eq!((got.n, got.threads, got.dir.to_str()), (1_000, 4, Some("/x")));
+        for bad in ["n", "n=x", "nn=1", "n=-1"] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}
