@@ -165,7 +165,15 @@ impl Engine {
         }
         let line = core.snapshots.survivors(|| self.visible()).drop_line();
         let mut gone = core.keyspaces.dropped();
-        gone.retain(|_, at| *at <= line);
+        {
+            // What the manifest says, the log has durably. A drop that is only in memory so far may
+            // be lost with the power, and then the data has to be there.
+            let manifest = core.manifest();
+            let known = &manifest.state().keyspaces;
+            let said =
+                |id: &KeyspaceId| known.get(id).is_some_and(|meta| meta.dropped_at.is_some());
+            gone.retain(|id, at| *at <= line && said(id));
+        }
         if gone.is_empty() {
             return Ok(());
         }

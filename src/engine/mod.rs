@@ -227,3 +227,6 @@ fn log_capacity(options: &Options) -> u64 {
     let bytes = options.memtable_bytes as u64;
     crate::log::LOG_DATA_START + bytes + bytes / 2
 }
+
+#[cfg(test)]
+mod tests;
