@@ -143,7 +143,7 @@ impl Engine {
         // Everything up to it that is not here was discarded, so readers may see up to it.
         let reserved = if core.options.read_only { 0 } else { SEQUENCE_RESERVE };
         let last = Sequence(state.sequence_ceiling.0.saturating_sub(reserved));
-        let env = WriteEnv::new(Arc::clone(&core), end, next_log, writer);
+        let env = WriteEnv::new(Arc::clone(&core), end, next_log, writer, last);
         let commit = Commit::new(env, last);
         let directory = Slot::empty();
         directory.fill(Arc::new(DirectoryLock { _lock: lock }));

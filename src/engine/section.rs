@@ -32,6 +32,8 @@ pub(crate) struct WriteEnv {
     /// Number of the next log to be taken into use.
     next_log: LogNumber,
     memtable: MemtableWriter,
+    /// The last sequence that was taken.
+    last: Sequence,
     /// The keyspaces dropped since open: writes to them are refused here, in commit order.
     dropped: HashMap<KeyspaceId, Arc<super::KeyspaceState>>,
     /// Whether the last attempt to append or rotate failed for another reason than a full disk.
@@ -48,6 +50,12 @@ impl CommitEnv for WriteEnv {
             return Err(error.into());
         }
         self.check_dropped(write)?;
+        // Here, where no sequence is taken yet: records of one log leave none out.
+        if self.last.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
+            // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
+            let error = self.core.trouble().unwrap_or(Error::Overloaded { waited_ms: 0 });
+            return Err(error.into());
+        }
         if write.private.is_some() {
             return Ok(());
         }
@@ -79,11 +87,7 @@ impl CommitEnv for WriteEnv {
     }
 
     fn append(&mut self, first: Sequence, write: &mut Write) -> Result<LogPosition, Refused> {
-        if first.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
-            // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
-            let error = self.core.trouble().unwrap_or(Error::Overloaded { waited_ms: 0 });
-            return Err(error.into());
-        }
+        self.last = first.plus(u64::from(write.count) - 1);
         let synced = self.core.group_sync.synced();
         let header = write.header(first, synced);
         if write.private.is_some() {
@@ -133,9 +137,10 @@ impl WriteEnv {
         last_log: LogEnd,
         next_log: LogNumber,
         memtable: MemtableWriter,
+        last: Sequence,
     ) -> Self {
         let dropped = HashMap::new();
-        Self { core, log: None, last_log, next_log, memtable, dropped, failed_before: false }
+        Self { core, log: None, last_log, next_log, memtable, last, dropped, failed_before: false }
     }
 
     /// Where the next log takes its place in the chain.

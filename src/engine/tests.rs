@@ -72,3 +72,24 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     assert_eq!(found.as_deref(), Some(&b"v"[..]), "the drop was lost, so the data is there");
     close(&engine, &threads);
 }
+
+/// Symptom: a database could not be opened again ("expected sequence …") after its reservation of
+/// sequences had once run out. Mechanism: the write was refused after it had taken its sequences,
+/// and the log went on behind the gap. Fix: it is refused before it takes any.
+#[test]
+fn a_write_refused_for_want_of_sequences_leaves_no_gap_in_the_log() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    put(&engine, "a", "1").unwrap();
+    let ceiling = engine.core.ceiling.swap(engine.visible().0, Ordering::Relaxed);
+    put(&engine, "b", "2").unwrap_err();
+    engine.core.ceiling.store(ceiling, Ordering::Relaxed);
+    put(&engine, "c", "3").unwrap();
+    let after = fs.crash(CrashMode::Process, 0);
+    close(&engine, &threads);
+
+    let (engine, threads) = open(&after);
+    let found = ["a", "b", "c"].map(|key| get(&engine, key));
+    assert_eq!(found, [Some(b"1".to_vec()), None, Some(b"3".to_vec())]);
+    close(&engine, &threads);
+}
