@@ -4,7 +4,7 @@
 use super::background::{FlushJob, LogJob};
 use super::section::WriteEnv;
 use super::write::{Refused, Write};
-use super::{Core, Engine, View};
+use super::{Core, DirectoryLock, Engine, View};
 use crate::error::{Error, Result};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::ids::{LogPosition, Sequence};
@@ -21,12 +21,15 @@ pub(crate) struct Private {
     table: Memtable,
     chunk: Arc<Chunk>,
     body_len: usize,
+    /// The file is written outside every section, also while others close.
+    _directory: Arc<DirectoryLock>,
 }
 
 impl Engine {
     /// Does everything that needs no place in the order.
     pub(super) fn prepare_private(&self, write: &mut Write) -> Result<Private> {
         let core = &self.core;
+        let _directory = self.pin_directory().ok_or(Error::Closed)?;
         let slot = core.slot_next.fetch_add(1, Ordering::Relaxed);
         let log = SpareLog::create_empty(core.fs.as_ref(), &core.dir, slot)?;
         // The memtable keeps the encoded bytes themselves.
@@ -42,7 +45,7 @@ impl Engine {
         }
         let bodies = vec![Body { chunk: Arc::clone(&chunk), start, len, first: Sequence(0) }];
         let table = Memtable::sorted(bodies).expect("the batch was encoded by this process");
-        Ok(Private { log: Some(log), table, chunk, body_len: len })
+        Ok(Private { log: Some(log), table, chunk, body_len: len, _directory })
     }
 }
 
@@ -54,8 +57,11 @@ impl Private {
 
     /// Gives up a log that was never placed. One that was is the chain's.
     pub(super) fn remove(self, core: &Core) {
-        if let Some(log) = self.log {
-            core.send_log(LogJob::Remove(log.path().to_path_buf()));
+        // Not by the log thread, which may have ended.
+        if let Some(log) = self.log
+            && let Err(error) = core.fs.remove(log.path())
+        {
+            tracing::debug!(%error, path = %log.path().display(), "a dead log was left behind");
         }
     }
 }

@@ -93,3 +93,29 @@ fn a_write_refused_for_want_of_sequences_leaves_no_gap_in_the_log() {
     assert_eq!(found, [Some(b"1".to_vec()), None, Some(b"3".to_vec())]);
     close(&engine, &threads);
 }
+
+/// Symptom: a big batch that was being written during a close could overwrite a log of whoever
+/// opened the directory next. Mechanism: its private log was written outside every section, and
+/// the close gave the lock up meanwhile, so that the next opener took the file for a dead one.
+/// Fix: what is prepared holds the lock.
+#[test]
+fn a_private_log_keeps_the_directory_locked() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let batch = || {
+        let mut batch = super::Batch::new();
+        batch.put(KEYSPACE_DEFAULT, b"big", &[7; 3000]);
+        super::write::Write::new(batch, RecordKind::Data)
+    };
+    let private = engine.prepare_private(&mut batch()).unwrap();
+    close(&engine, &threads);
+    let refused = try_open(&fs).map(drop);
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    private.remove(&engine.core);
+    let late = engine.prepare_private(&mut batch()).map(drop);
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+
+    let (engine, threads) = open(&fs);
+    put(&engine, "a", "1").unwrap();
+    close(&engine, &threads);
+}

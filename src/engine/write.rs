@@ -145,7 +145,7 @@ impl Engine {
 }
 
 impl Write {
-    fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
+    pub(super) fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
         let (body_len, count) = (buffer.body_len(), buffer.len_ops());
         let body_hash = checksum(buffer.body());
         buffer.pad();
