@@ -113,10 +113,10 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until they have ended.
+    /// Waits until they have ended, whoever else waits too.
     pub(crate) fn join(&self) {
-        let threads = std::mem::take(&mut *lock(&self.0));
-        for thread in threads {
+        let mut threads = lock(&self.0);
+        for thread in threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a background thread panicked");
             }

@@ -119,3 +119,25 @@ fn a_private_log_keeps_the_directory_locked() {
     put(&engine, "a", "1").unwrap();
     close(&engine, &threads);
 }
+
+/// Symptom: of two threads that closed at the same time one could return, and give the lock up,
+/// while the background threads were still at work. Mechanism: each took the list of threads to
+/// join, and the second found it empty. Fix: the list is locked until all have ended.
+#[test]
+fn every_close_waits_for_the_threads() {
+    for _ in 0..50 {
+        let fs = SimFs::new();
+        let (engine, threads) = open(&fs);
+        put(&engine, "a", "1").unwrap();
+        // One count is this test's; the threads hold the others until they end.
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    engine.close().unwrap();
+                    threads.join();
+                    assert_eq!(Arc::strong_count(&engine), 1, "a thread is still there");
+                });
+            }
+        });
+    }
+}
