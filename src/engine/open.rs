@@ -1,7 +1,7 @@
 //! Opening: lock, manifest, logs, segments; then, once all of them agree, heal and start.
 //!
-//! Nothing on disk changes before the manifest, the log chain and the segments (uuid and length)
-//! have been found to agree. The steps after that, each of which a crash may end:
+//! Nothing on disk changes before the manifest, the log chain with what its records say, and the
+//! segments (uuid and length) have been found to agree. The steps after that, each of which a crash may end:
 //! 1. logs that the chain does not reach are removed, newest first, and the directory is synced;
 //! 2. an end record is written where the chain stops, durable with the first sync of the log:
 //!    until then the stop is found again, and the next log's header names it as well;
@@ -65,19 +65,19 @@ impl Engine {
             None => ManifestState::new(new_uuid(&dir)?),
         };
         let cache = BlockCache::new(options.cache_bytes);
-        let replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
+        let mut replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
         let set = open_segments(fs.as_ref(), &dir, &state, &cache)?;
+        let recovered = recover(&mut replayed, &state)?;
         let (manifest, state, dead) = if options.read_only {
             (None, state, Vec::new())
         } else {
-            heal(fs.as_ref(), &dir, &replayed)?;
+            heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let (manifest, state) = take_over_manifest(&fs, &dir, state)?;
             remove_orphans(fs.as_ref(), &dir, &state)?;
-            (Some(manifest), state, replayed.dead.clone())
+            (Some(manifest), state, replayed.dead)
         };
         let slots = AtomicU64::new(replayed.slot_max + 1);
         let synced = replayed.synced;
-        let recovered = recover(replayed, &state)?;
         let engine = Self::assemble(Parts {
             fs,
             dir,
@@ -100,7 +100,7 @@ impl Engine {
     fn assemble(parts: Parts) -> Result<Assembled> {
         let Parts { fs, dir, options, lock, state, cache, .. } = parts;
         let Parts { set, manifest, slots, synced, recovered, .. } = parts;
-        let Recovered { tables, live, drops, end, next_log } = recovered;
+        let Recovered { tables, live, drops, end, next_log, .. } = recovered;
         let (log_jobs, log_work) = unbounded();
         let (flush_jobs, flush_work) = unbounded();
         let (writer, active) = Memtable::active(options.memtable_bytes);
@@ -228,7 +228,7 @@ fn open_segments(
 }
 
 /// Steps 1 and 2.
-fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
+fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed, recovered: &Recovered) -> Result<()> {
     for &slot in &replayed.unreachable {
         let path = dir.join(FileName::LogSlot(slot).name());
         fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
@@ -236,10 +236,10 @@ fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
     if !replayed.unreachable.is_empty() {
         fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
     }
-    if let Some(last) = replayed.logs.last()
-        && !last.ended
+    if let Some(last) = recovered.live.back()
+        && !recovered.ended
     {
-        write_end_record(&last.file, &last.header, last.end, replayed.synced)?;
+        write_end_record(&last.file, &last.header, recovered.end.end, replayed.synced)?;
     }
     Ok(())
 }

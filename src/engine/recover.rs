@@ -21,11 +21,13 @@ pub(super) struct Recovered {
     pub(super) live: VecDeque<Arc<LogFile>>,
     pub(super) drops: Vec<(KeyspaceId, Sequence)>,
     pub(super) end: LogEnd,
+    /// Whether an end record stands there, or there is no log to write one into.
+    pub(super) ended: bool,
     pub(super) next_log: LogNumber,
 }
 
 /// Turns the chain's records into one immutable memtable.
-pub(super) fn recover(mut replayed: Replayed, state: &ManifestState) -> Result<Recovered> {
+pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<Recovered> {
     let number_max = replayed.number_max.max(LogNumber(state.log_floor.0.saturating_sub(1)));
     let next_log = LogNumber(number_max.0 + 1);
     let mut end = LogEnd {
@@ -36,6 +38,7 @@ pub(super) fn recover(mut replayed: Replayed, state: &ManifestState) -> Result<R
     };
     let (mut live, mut bodies, mut drops) = (VecDeque::new(), Vec::new(), Vec::new());
     let first_log = replayed.logs.first().map(|log| log.header.number);
+    let ended = replayed.logs.last().is_none_or(|log| log.ended);
     let synced = replayed.synced;
     for mut log in std::mem::take(&mut replayed.logs) {
         let path = Arc::clone(&log.file.path);
@@ -76,7 +79,7 @@ pub(super) fn recover(mut replayed: Replayed, state: &ManifestState) -> Result<R
         drops.iter().for_each(|&(id, at)| table.add_drop(id, at));
         tables.push(Arc::new(table));
     }
-    Ok(Recovered { tables, live, drops, end, next_log })
+    Ok(Recovered { tables, live, drops, end, ended, next_log })
 }
 
 fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {

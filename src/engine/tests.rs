@@ -141,3 +141,30 @@ fn every_close_waits_for_the_threads() {
         });
     }
 }
+
+/// Every file with its bytes, for comparing.
+fn files(fs: &SimFs) -> Vec<(String, Option<Vec<u8>>)> {
+    let names = fs.files(DIR).into_iter();
+    names.map(|name| (name.clone(), fs.read_file(Path::new(DIR).join(name)))).collect()
+}
+
+/// Symptom: an open that failed with `Corruption`, because the manifest was an old copy and did not
+/// know a keyspace in the log, had already healed the log and replaced the manifest. Mechanism: the
+/// records were looked into last. Fix: before anything changes.
+#[test]
+fn a_log_that_the_manifest_cannot_explain_is_refused_before_anything_changes() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let manifest = Path::new(DIR).join("MANIFEST-000001");
+    let old = fs.read_file(&manifest).unwrap();
+    let tmp = engine.open_keyspace("tmp").unwrap();
+    engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
+    let after = fs.crash(CrashMode::Process, 0);
+    close(&engine, &threads);
+
+    after.write_file(&manifest, &old);
+    let before = files(&after);
+    let refused = try_open(&after).map(drop);
+    assert!(matches!(refused, Err(Error::Corruption { .. })), "{refused:?}");
+    assert!(files(&after) == before, "the open changed something");
+}
