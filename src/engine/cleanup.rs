@@ -30,6 +30,8 @@ pub(super) struct Reclaim {
     /// Segments that the current set no longer has: their files go with them.
     segments: Retired<Segment>,
     blocks: Retired<CachedBlock>,
+    /// Segments of flushes whose edit failed: the manifest may name them.
+    pub(super) unsettled: Vec<FileNumber>,
     hand: ClockHand,
 }
 
@@ -42,6 +44,7 @@ impl Reclaim {
             runs: Retired::new(),
             segments: Retired::new(),
             blocks: Retired::new(),
+            unsettled: Vec::new(),
             hand: ClockHand::default(),
         }
     }

@@ -62,6 +62,7 @@ impl Engine {
         if view.sealed.is_empty() {
             return Ok(());
         }
+        core.settle_manifest(reclaim)?;
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let span = tracing::info_span!("flush", memtables = view.sealed.len(), bytes);
         let _entered = span.enter();
@@ -77,7 +78,14 @@ impl Engine {
         let segments = match self.install(&view, &finished) {
             Ok(segments) => segments,
             Err((error, edit_failed)) => {
-                core.discard(&finished, edit_failed);
+                let numbers = finished.iter().map(|segment| segment.number);
+                if edit_failed {
+                    reclaim.unsettled.extend(numbers);
+                    // Tried again before the next flush writes anything.
+                    let _ = core.settle_manifest(reclaim);
+                } else {
+                    numbers.for_each(|number| core.remove_segment(number));
+                }
                 return Err(error);
             }
         };
@@ -197,15 +205,19 @@ impl Core {
         })
     }
 
-    /// Removes the outputs of a flush that failed. If its edit may be on disk, only once `CURRENT`
-    /// durably names a manifest without it (rule 8); otherwise an open removes them.
-    fn discard(&self, finished: &[FinishedSegment], edit_failed: bool) {
-        if edit_failed && self.manifest().rotate().is_err() {
-            return;
+    /// Ends the doubt about what an edit that failed has left in the manifest, and only then removes
+    /// the segments that it named (rule 8). While this fails, an open would do it.
+    fn settle_manifest(&self, reclaim: &mut Reclaim) -> Result<()> {
+        {
+            let mut manifest = self.manifest();
+            if manifest.broken() {
+                manifest.rotate()?;
+            }
         }
-        for segment in finished {
-            self.remove_segment(segment.number);
+        for number in reclaim.unsettled.drain(..) {
+            self.remove_segment(number);
         }
+        Ok(())
     }
 
     /// Takes the logs below the manifest's floor out of the chain, for the log thread to use again.

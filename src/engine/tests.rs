@@ -168,3 +168,26 @@ fn a_log_that_the_manifest_cannot_explain_is_refused_before_anything_changes() {
     assert!(matches!(refused, Err(Error::Corruption { .. })), "{refused:?}");
     assert!(files(&after) == before, "the open changed something");
 }
+
+/// Symptom: while the manifest could not be written, each try of a flush left its segments behind,
+/// until the disk was full. Mechanism: they may be removed only once a manifest without their edit
+/// is durable, and nobody came back to them. Fix: the next flush starts such a manifest first, and
+/// removes them then; while that fails, it writes nothing.
+#[test]
+fn flushes_that_the_manifest_refuses_do_not_pile_up_segments() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let segments = || fs.files(DIR).iter().filter(|name| name.ends_with(".seg")).count();
+    put(&engine, "a", "1").unwrap();
+    fs.set_fault(Some(FaultPlan::new(OpKind::Sync).on("MANIFEST").sticky()));
+    for _ in 0..5 {
+        engine.flush().unwrap_err();
+    }
+    assert_eq!(segments(), 1, "one that the last manifest may name");
+    assert_eq!(get(&engine, "a"), Some(b"1".to_vec()));
+    fs.set_fault(None);
+    engine.flush().unwrap();
+    assert_eq!(segments(), 1, "the one that counts");
+    assert_eq!(get(&engine, "a"), Some(b"1".to_vec()));
+    close(&engine, &threads);
+}
