@@ -191,7 +191,7 @@ impl Db {
     /// [`Error::Corruption`] or [`Error::Io`] if a block cannot be read; [`Error::Closed`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.engine().check_open()?;
-        self.engine().get(KEYSPACE_DEFAULT, key.as_ref(), ReadAt::Now)
+        self.engine().get(None, key.as_ref(), ReadAt::Now)
     }
 
     /// Hands the value of a key to `read` where it lies, without a copy. Keep `read` short: it
@@ -213,7 +213,7 @@ impl Db {
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
         self.engine().check_open()?;
-        self.engine().get_with(KEYSPACE_DEFAULT, key.as_ref(), ReadAt::Now, read)
+        self.engine().get_with(None, key.as_ref(), ReadAt::Now, read)
     }
 
     /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.

@@ -98,8 +98,7 @@ impl Keyspace {
     /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.engine().check_open()?;
-        self.state.check_read(None)?;
-        self.engine().get(self.state.id, key.as_ref(), ReadAt::Now)
+        self.engine().get(Some(&self.state), key.as_ref(), ReadAt::Now)
     }
 
     /// Hands the value of a key to `read` where it lies. As [`Db::get_with`](crate::Db::get_with).
@@ -113,8 +112,7 @@ impl Keyspace {
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
         self.engine().check_open()?;
-        self.state.check_read(None)?;
-        self.engine().get_with(self.state.id, key.as_ref(), ReadAt::Now, read)
+        self.engine().get_with(Some(&self.state), key.as_ref(), ReadAt::Now, read)
     }
 
     /// The keys in a range with their values. As [`Db::range`](crate::Db::range).

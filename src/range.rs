@@ -5,7 +5,6 @@ use std::iter::FusedIterator;
 
 use crate::engine::{Engine, EngineIter, KeyspaceState, ReadAt};
 use crate::error::{Error, Result};
-use crate::ids::KEYSPACE_DEFAULT;
 use crate::iter::range::Bounds;
 use crate::sync::Arc;
 use crate::value::Value;
@@ -28,22 +27,15 @@ enum State {
 impl Range {
     pub(crate) fn open(
         engine: &Arc<Engine>,
-        keyspace: Option<&Arc<KeyspaceState>>,
+        keyspace: Option<&KeyspaceState>,
         bounds: Bounds,
         at: ReadAt,
     ) -> Self {
-        let sequence = match at {
-            ReadAt::Now => None,
-            ReadAt::Snapshot(at) => Some(at),
-        };
-        let open = if sequence.is_none() { engine.check_open() } else { Ok(()) };
-        let checked =
-            open.and_then(|()| keyspace.map_or(Ok(()), |state| state.check_read(sequence)));
-        if let Err(error) = checked {
-            return Self::failed(error);
+        let open = if at == ReadAt::Now { engine.check_open() } else { Ok(()) };
+        match open.and_then(|()| engine.iter(keyspace, bounds, at)) {
+            Ok(iter) => Self(State::Live(Box::new(iter))),
+            Err(error) => Self::failed(error),
         }
-        let id = keyspace.map_or(KEYSPACE_DEFAULT, |state| state.id);
-        Self(State::Live(Box::new(engine.iter(id, bounds, at))))
     }
 
     pub(crate) fn failed(error: Error) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt};
 use crate::error::{Error, Result};
-use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
+use crate::ids::Sequence;
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
 use crate::keyspace::Keyspace;
@@ -71,7 +71,7 @@ impl Snapshot {
     ///
     /// As [`Db::get`](crate::Db::get).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.engine().get(KEYSPACE_DEFAULT, key.as_ref(), self.at())
+        self.engine().get(None, key.as_ref(), self.at())
     }
 
     /// The value of a key in a keyspace, also in one that was dropped since.
@@ -81,8 +81,8 @@ impl Snapshot {
     /// As [`Db::get`](crate::Db::get); [`Error::KeyspaceDropped`] if it was dropped before the
     /// snapshot; [`Error::InvalidArgument`] if it is of another database.
     pub fn get_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        let id = self.enter(keyspace)?;
-        self.engine().get(id, key.as_ref(), self.at())
+        let state = self.enter(keyspace)?;
+        self.engine().get(Some(state), key.as_ref(), self.at())
     }
 
     /// The keys in a range of the default keyspace.
@@ -93,10 +93,7 @@ impl Snapshot {
     /// The keys in a range of a keyspace.
     pub fn range_in(&self, keyspace: &Keyspace, range: impl KeyRange) -> Range {
         match self.enter(keyspace) {
-            Ok(_) => {
-                let state: &Arc<KeyspaceState> = keyspace.state();
-                Range::open(self.engine(), Some(state), range.into_bounds(), self.at())
-            }
+            Ok(state) => Range::open(self.engine(), Some(state), range.into_bounds(), self.at()),
             Err(error) => Range::failed(error),
         }
     }
@@ -106,15 +103,14 @@ impl Snapshot {
         Range::open(self.engine(), None, prefix_bounds(prefix.as_ref()), self.at())
     }
 
-    fn enter(&self, keyspace: &Keyspace) -> Result<KeyspaceId> {
-        let (database, id) = keyspace.identity();
+    fn enter<'a>(&self, keyspace: &'a Keyspace) -> Result<&'a KeyspaceState> {
+        let (database, _) = keyspace.identity();
         if database != self.engine().core.database {
             return Err(Error::InvalidArgument {
                 what: String::from("the keyspace is of another database than the snapshot"),
             });
         }
-        keyspace.state().check_read(Some(self.registered.at))?;
-        Ok(id)
+        Ok(keyspace.state())
     }
 }
 

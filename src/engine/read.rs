@@ -5,11 +5,11 @@
 //! stops at the first version it may see. One hash serves every filter on the way.
 
 use super::background::FlushJob;
-use super::{Core, DirectoryLock, Engine, View};
+use super::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};
 use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Kind, Position};
-use crate::ids::{KeyspaceId, Sequence};
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
 use crate::iter::range::Bounds;
@@ -31,6 +31,26 @@ pub(crate) enum ReadAt {
     Snapshot(Sequence),
 }
 
+impl ReadAt {
+    /// The sequence to read at, or the error that the keyspace is gone by then.
+    ///
+    /// Called once the read has its view. The clean-up takes segments of a dropped keyspace out of
+    /// the view only after the drop is visible here: looked for earlier, the drop could be missed
+    /// and the read see what the clean-up has left, a part of the keyspace or an old version.
+    fn resolve(self, keyspace: Option<&KeyspaceState>, visible: Sequence) -> Result<Sequence> {
+        let (at, snapshot) = match self {
+            Self::Now => (visible, None),
+            Self::Snapshot(at) => (at, Some(at)),
+        };
+        keyspace.map_or(Ok(at), |state| state.check_read(snapshot).map(|()| at))
+    }
+}
+
+/// `None` is the default keyspace, which is never dropped.
+fn id_of(keyspace: Option<&KeyspaceState>) -> KeyspaceId {
+    keyspace.map_or(KEYSPACE_DEFAULT, |state| state.id)
+}
+
 /// Where a version was found.
 enum Hit<'a> {
     Memory { table: &'a Memtable, found: memtable::Found<'a> },
@@ -41,13 +61,14 @@ impl Engine {
     /// The value of a key, owned.
     pub(crate) fn get(
         &self,
-        keyspace: KeyspaceId,
+        keyspace: Option<&KeyspaceState>,
         key: &[u8],
         at: ReadAt,
     ) -> Result<Option<Value>> {
+        let id = id_of(keyspace);
         self.find(keyspace, key, at, |hit| {
             hit.map(|hit| match hit {
-                Hit::Memory { table, found } => table.keep_value(keyspace, key, &found),
+                Hit::Memory { table, found } => table.keep_value(id, key, &found),
                 Hit::Disk(hit) => hit.to_value(),
             })
         })
@@ -56,7 +77,7 @@ impl Engine {
     /// Hands the value of a key to `read` where it lies: no copy, no reference count.
     pub(crate) fn get_with<R>(
         &self,
-        keyspace: KeyspaceId,
+        keyspace: Option<&KeyspaceState>,
         key: &[u8],
         at: ReadAt,
         read: impl FnOnce(Option<&[u8]>) -> R,
@@ -70,16 +91,14 @@ impl Engine {
 
     fn find<R>(
         &self,
-        keyspace: KeyspaceId,
+        keyspace: Option<&KeyspaceState>,
         key: &[u8],
         at: ReadAt,
         use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
     ) -> Result<R> {
         let (view, visible) = read_point(&self.core.view, || self.visible());
-        let at = match at {
-            ReadAt::Now => visible,
-            ReadAt::Snapshot(at) => at,
-        };
+        let at = at.resolve(keyspace, visible)?;
+        let keyspace = id_of(keyspace);
         let hash = key_hash(keyspace, key);
         for table in std::iter::once(&view.active).chain(&view.sealed) {
             if let Some(found) = table.get(keyspace, key, hash, at) {
@@ -111,21 +130,18 @@ impl Engine {
     /// An iterator over the keys of a keyspace in `bounds`.
     pub(crate) fn iter(
         self: &Arc<Self>,
-        keyspace: KeyspaceId,
+        keyspace: Option<&KeyspaceState>,
         bounds: Bounds,
         at: ReadAt,
-    ) -> EngineIter {
+    ) -> Result<EngineIter> {
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let at = match at {
-            ReadAt::Now => visible,
-            ReadAt::Snapshot(at) => at,
-        };
+        let at = at.resolve(keyspace, visible)?;
         let make: MakeCursor = Box::new(move || layers(&view));
-        EngineIter {
-            inner: VisibleIter::new(make, keyspace, at, bounds),
+        Ok(EngineIter {
+            inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
             engine: Arc::clone(self),
             _directory: self.pin_directory(),
-        }
+        })
     }
 }
 

@@ -191,3 +191,21 @@ fn flushes_that_the_manifest_refuses_do_not_pile_up_segments() {
     assert_eq!(get(&engine, "a"), Some(b"1".to_vec()));
     close(&engine, &threads);
 }
+
+/// Symptom: a read that raced with `drop_keyspace` could see a part of the keyspace, or an old
+/// version. Mechanism: it looked whether the keyspace was there, and took a view, from which
+/// segments were gone, afterwards. Fix: it looks again once it has its view.
+#[test]
+fn a_read_looks_for_the_drop_after_it_has_its_view() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let tmp = engine.open_keyspace("tmp").unwrap();
+    engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
+    let look = || engine.get(Some(&tmp), b"k", ReadAt::Now);
+    assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
+    let at = ReadAt::Snapshot(engine.register_snapshot());
+    engine.drop_keyspace("tmp").unwrap();
+    assert!(matches!(look(), Err(Error::KeyspaceDropped { .. })));
+    assert_eq!(engine.get(Some(&tmp), b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
+    close(&engine, &threads);
+}
