@@ -70,8 +70,9 @@ impl CommitEnv for WriteEnv {
                 self.take_log(spare)?;
             }
             Some(log) if fits && log.fits(bytes) => {}
-            Some(_) => {
+            Some(log) => {
                 // Without a spare the log is extended and the memtable grows, up to the budget.
+                let may_grow = log.may_grow(bytes);
                 let spare = lock(&self.core.spare_logs).pop();
                 match spare {
                     Some(spare) => {
@@ -79,7 +80,8 @@ impl CommitEnv for WriteEnv {
                         self.swap_memtable();
                         self.take_log(spare)?;
                     }
-                    None => self.core.want_spare(),
+                    None if may_grow => self.core.want_spare(),
+                    None => return Err(Refused::NeedsLog),
                 }
             }
         }

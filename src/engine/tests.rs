@@ -18,16 +18,19 @@ use crate::sync::atomic::Ordering;
 
 const DIR: &str = "data";
 
-fn try_open(fs: &SimFs) -> Result<(Arc<Engine>, Threads)> {
-    let options = Options {
+fn options() -> Options {
+    Options {
         memtable_bytes: 4 << 10,
         flush_bytes: 8 << 10,
         memory_bytes: 32 << 10,
         // Nothing is synced but what a test syncs.
         sync_every_ms: 0,
         ..Options::default()
-    };
-    Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options)
+    }
+}
+
+fn try_open(fs: &SimFs) -> Result<(Arc<Engine>, Threads)> {
+    Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options())
 }
 
 fn open(fs: &SimFs) -> (Arc<Engine>, Threads) {
@@ -207,5 +210,32 @@ fn a_read_looks_for_the_drop_after_it_has_its_view() {
     engine.drop_keyspace("tmp").unwrap();
     assert!(matches!(look(), Err(Error::KeyspaceDropped { .. })));
     assert_eq!(engine.get(Some(&tmp), b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
+    close(&engine, &threads);
+}
+
+/// Symptom: a log over 4 GiB, grown while no other could be made, was refused as `Corruption` by
+/// the next open. Mechanism: recovery keeps 32-bit offsets into a log, and nothing stopped one from
+/// growing but the memory budget. Fix: a write that would make it longer asks for a log and waits.
+#[test]
+fn a_log_that_can_have_no_successor_grows_up_to_a_bound() {
+    let fs = SimFs::new();
+    let roomy = Options { memory_bytes: 1 << 30, flush_bytes: 1 << 29, ..options() };
+    let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), roomy);
+    let (engine, threads) = opened.unwrap();
+    put(&engine, "a", "1").unwrap();
+    fs.set_fault(Some(FaultPlan::new(OpKind::Create).on(".log").sticky()));
+    let value = "v".repeat(900);
+    let refused = (0..5_000).find_map(|_| put(&engine, "b", &value).err());
+    assert!(matches!(refused, Some(Error::Io { op: "create", .. })), "{refused:?}");
+    let longest = files(&fs).iter().filter_map(|(_, bytes)| Some(bytes.as_ref()?.len())).max();
+    assert!((1 << 19..=1 << 20).contains(&longest.unwrap()), "{longest:?}");
+    fs.set_fault(None);
+    put(&engine, "c", "3").unwrap();
+    let after = fs.crash(CrashMode::Process, 0);
+    close(&engine, &threads);
+
+    let (engine, threads) = open(&after);
+    let found = ["a", "b", "c"].map(|key| get(&engine, key).map(|value| value.len()));
+    assert_eq!(found, [Some(1), Some(900), Some(1)]);
     close(&engine, &threads);
 }

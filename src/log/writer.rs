@@ -20,6 +20,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// How much a spare is zero-filled, and a recovered tail rewritten, at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// The longest that a log of many records grows, in bytes: recovery keeps 32-bit offsets into one.
+const LOG_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 3 << 30 };
+
 /// A log that takes part in the chain.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -219,6 +222,11 @@ impl LogWriter {
     /// Whether `bytes` more fit without growing the file.
     pub(crate) fn fits(&self, bytes: u64) -> bool {
         self.tail.saturating_add(bytes) <= self.capacity
+    }
+
+    /// Whether `bytes` more leave the log short enough to be recovered, though it may have to grow.
+    pub(crate) fn may_grow(&self, bytes: u64) -> bool {
+        self.tail.saturating_add(bytes) <= LOG_BYTES_MAX.max(self.capacity)
     }
 
     /// The position after the last record.
