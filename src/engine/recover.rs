@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 
 use super::LogEnd;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::batch::Control;
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
+use crate::io::NamedFile;
 use crate::log::{LOG_DATA_START, LogFile, Replayed, ReplayedLog};
 use crate::memtable::{Body, Chunk, Memtable};
 use crate::runs::state::ManifestState;
@@ -37,6 +38,7 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
         position: LogPosition(0),
     };
     let (mut live, mut bodies, mut drops) = (VecDeque::new(), Vec::new(), Vec::new());
+    let mut count = 0;
     let first_log = replayed.logs.first().map(|log| log.header.number);
     let ended = replayed.logs.last().is_none_or(|log| log.ended);
     let synced = replayed.synced;
@@ -53,6 +55,7 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
                 continue;
             }
             let (start, len, first) = (record.start, record.len, record.first);
+            count += u64::from(record.count);
             bodies.push(Body { chunk: Arc::clone(&chunk), start, len, first });
         }
         let position = log.header.base.plus(log.end);
@@ -60,26 +63,39 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
         live.push_back(Arc::new(recovered_log(log, synced)));
     }
     let mut tables = Vec::new();
-    if let Some(first_log) = first_log
+    let front = live.front().map(|log: &Arc<LogFile>| log.file.clone());
+    if let Some((first_log, file)) = first_log.zip(front)
         && !(bodies.is_empty() && drops.is_empty())
     {
-        let path = live.front().map(|log: &Arc<LogFile>| log.file.path.to_path_buf());
-        let table = Memtable::sorted(bodies)
-            .map_err(|malformed| malformed.in_file(&path.unwrap_or_default(), 0))?;
-        if let Some(unknown) = table.keyspace_max().filter(|&max| max >= state.next_keyspace) {
-            return Err(Error::Corruption {
-                file: live.front().map(|log| log.file.path.to_path_buf()).unwrap_or_default(),
-                offset: 0,
-                what: "keyspace id in the log",
-                expected: format!("an id below {}", state.next_keyspace.0),
-                got: unknown.0.to_string(),
-            });
-        }
+        let table =
+            Memtable::sorted(bodies).map_err(|malformed| malformed.in_file(&file.path, 0))?;
+        check_table(&file, &table, count, state)?;
         table.set_log_first(first_log);
         drops.iter().for_each(|&(id, at)| table.add_drop(id, at));
         tables.push(Arc::new(table));
     }
     Ok(Recovered { tables, live, drops, end, ended, next_log })
+}
+
+/// Checks the table against what the manifest and the records' headers say. `file` is the first
+/// log.
+fn check_table(
+    file: &NamedFile,
+    table: &Memtable,
+    count: u64,
+    state: &ManifestState,
+) -> Result<()> {
+    if let Some(unknown) = table.keyspace_max().filter(|&max| max >= state.next_keyspace) {
+        let want = format!("an id below {}", state.next_keyspace.0);
+        let got = unknown.0.to_string();
+        return Err(file.corruption(0, "keyspace id in the log", want, got));
+    }
+    // A body with more operations than its header counts would use sequences of the next one.
+    if table.entries() as u64 != count {
+        let (want, got) = (format!("{count} operations"), table.entries().to_string());
+        return Err(file.corruption(0, "log records", want, got));
+    }
+    Ok(())
 }
 
 fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {

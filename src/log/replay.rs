@@ -50,6 +50,8 @@ pub(crate) struct ReplayedRecord {
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) first: Sequence,
+    /// Operations, as the header says.
+    pub(crate) count: u32,
     pub(crate) kind: RecordKind,
 }
 
@@ -219,6 +221,7 @@ fn read_log(
             start: at + RECORD_HEADER_BYTES,
             len: body.len(),
             first: Sequence(record.first),
+            count: record.count,
             kind: record.kind,
         });
         at = next;
