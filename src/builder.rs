@@ -39,7 +39,8 @@ impl Builder {
         self.options.memtable_bytes = bytes;
         // The larger bounds follow, so that setting one option alone is enough.
         self.options.flush_bytes = self.options.flush_bytes.max(bytes);
-        self.options.memory_bytes = self.options.memory_bytes.max(2 * self.options.flush_bytes);
+        self.options.memory_bytes =
+            self.options.memory_bytes.max(self.options.flush_bytes.saturating_mul(2));
         self
     }
 
@@ -47,7 +48,7 @@ impl Builder {
     /// memtable. Larger means fewer, larger runs, and a longer log to recover from.
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.options.flush_bytes = bytes;
-        self.options.memory_bytes = self.options.memory_bytes.max(2 * bytes);
+        self.options.memory_bytes = self.options.memory_bytes.max(bytes.saturating_mul(2));
         self
     }
 
@@ -123,5 +124,22 @@ impl Builder {
     /// what [`Db::open`](crate::Db::open) lists.
     pub fn open(self) -> Result<Db> {
         Db::open_with(self.fs, self.path, self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// Symptom: an absurd size panicked instead of being refused. Mechanism: the builder doubled it
+    /// to raise the larger bounds. Fix: it saturates.
+    #[test]
+    fn absurd_sizes_are_refused() {
+        let builder = || Builder::new(Path::new("x"));
+        for builder in [builder().memtable_bytes(usize::MAX), builder().flush_bytes(usize::MAX)] {
+            let refused = builder.open().map(drop);
+            assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+        }
     }
 }
