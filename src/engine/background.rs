@@ -166,13 +166,15 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
         match jobs.recv_deadline(next_sync) {
             Ok(LogJob::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Ok(job) => run_log_job(engine, job),
-            Err(RecvTimeoutError::Timeout) => {
-                if engine.core.options.sync_every_ms != 0 {
-                    periodic_sync(engine);
-                }
-                engine.renew_ceiling();
-                next_sync = Instant::now() + period;
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // Also when there is always another job: they must not put the sync off.
+        if Instant::now() >= next_sync {
+            if engine.core.options.sync_every_ms != 0 {
+                periodic_sync(engine);
             }
+            engine.renew_ceiling();
+            next_sync = Instant::now() + period;
         }
     }
 }
@@ -246,14 +248,16 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
                 }
             }
             Ok(FlushJob::Cleanup) => engine.clean_up(&mut reclaim),
-            Err(RecvTimeoutError::Timeout) => {
-                next_tick = Instant::now() + tick;
-                if retry || engine.core.flush_is_due() {
-                    retry = engine.flush_sealed(&mut reclaim).is_err();
-                }
-                engine.clean_up(&mut reclaim);
-                reclaim.collect(&engine.core, GRACE_MS);
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // Also when there is always another job: they must not keep memory from being freed.
+        if Instant::now() >= next_tick {
+            next_tick = Instant::now() + tick;
+            if retry && engine.core.stopped().is_none() || engine.core.flush_is_due() {
+                retry = engine.flush_sealed(&mut reclaim).is_err();
             }
+            engine.clean_up(&mut reclaim);
+            reclaim.collect(&engine.core, GRACE_MS);
         }
     }
 }

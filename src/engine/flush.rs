@@ -32,10 +32,13 @@ const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 const HOUSEKEEPING_ENTRIES: u64 = 4_096;
 
 impl Core {
-    /// Whether enough is sealed for a flush to be worth its syncs.
+    /// Whether enough is sealed for a flush to be worth its syncs. Never once the writer has
+    /// stopped: the log cannot be synced then, so every try would write a run in vain. A close
+    /// still tries, because after the last write it needs no log.
     pub(super) fn flush_is_due(&self) -> bool {
         let sealed = self.view.load().sealed.len();
-        self.gate.used() >= self.options.flush_bytes as u64 || sealed > SEALED_MAX
+        let enough = self.gate.used() >= self.options.flush_bytes as u64 || sealed > SEALED_MAX;
+        enough && self.stopped().is_none()
     }
 
     /// An edit made now.
@@ -205,8 +208,8 @@ impl Core {
         })
     }
 
-    /// Ends the doubt about what an edit that failed has left in the manifest, and only then removes
-    /// the segments that it named (rule 8). While this fails, an open would do it.
+    /// Ends the doubt about what an edit that failed has left in the manifest, and only then
+    /// removes the segments that it named (rule 8). While this fails, an open would do it.
     fn settle_manifest(&self, reclaim: &mut Reclaim) -> Result<()> {
         {
             let mut manifest = self.manifest();
