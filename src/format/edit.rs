@@ -148,7 +148,7 @@ pub(crate) enum Change {
         number: LogNumber,
         exists: bool,
     },
-    /// No sequence at or above has been given out, so an open continues there.
+    /// No sequence above has been given out, so an open continues behind it.
     SequenceCeiling(Sequence),
 }
 

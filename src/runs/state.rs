@@ -50,7 +50,7 @@ pub(crate) struct ManifestState {
     pub(crate) log_floor: LogNumber,
     /// Whether the log at the floor must be there.
     pub(crate) log_floor_exists: bool,
-    /// No sequence at or above has been given out.
+    /// No sequence above has been given out.
     pub(crate) sequence_ceiling: Sequence,
     /// How many edits led here: the number of the last one.
     pub(crate) edits: u64,
