@@ -3,7 +3,7 @@
 use crate::engine::{Batch, check_sizes};
 use crate::error::{Error, Result};
 use crate::format::record::BODY_BYTES_MAX;
-use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Uuid};
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
 use crate::keyspace::Keyspace;
 
 /// Operations that commit together: all of them or none, on disk and to every reader, across
@@ -34,8 +34,8 @@ pub struct WriteBatch {
     buffer: Batch,
     /// The first operation that was refused.
     refused: Option<Error>,
-    /// Which database the keyspaces are of, and those that were named.
-    database: Option<Uuid>,
+    /// Which open of a database the keyspaces are of.
+    instance: Option<u64>,
 }
 
 impl WriteBatch {
@@ -88,14 +88,16 @@ impl WriteBatch {
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.refused = None;
-        self.database = None;
+        self.instance = None;
     }
 
     fn enter(&mut self, keyspace: &Keyspace) -> KeyspaceId {
-        let (database, id) = keyspace.identity();
-        if *self.database.get_or_insert(database) != database {
+        let (instance, id) = keyspace.identity();
+        if *self.instance.get_or_insert(instance) != instance {
             self.refuse(Error::InvalidArgument {
-                what: String::from("a batch names keyspaces of two databases"),
+                what: String::from(
+                    "a batch names keyspaces of two databases, or of two opens of one",
+                ),
             });
         }
         id
@@ -121,16 +123,47 @@ impl WriteBatch {
         self.refused.get_or_insert(error);
     }
 
-    /// The encoded operations for a write to `database`.
-    pub(crate) fn into_operations(self, database: Uuid) -> Result<Batch> {
+    /// The encoded operations for a write to that open database.
+    pub(crate) fn into_operations(self, instance: u64) -> Result<Batch> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        if self.database.is_some_and(|named| named != database) {
+        if self.instance.is_some_and(|named| named != instance) {
             return Err(Error::InvalidArgument {
-                what: String::from("a batch names a keyspace of another database"),
+                what: String::from(
+                    "a batch names a keyspace of another database, or of another open",
+                ),
             });
         }
         Ok(self.buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Db;
+    use crate::io::SimFs;
+    use crate::sync::Arc;
+
+    /// Symptom: a batch that named a keyspace by a handle from an earlier open was acknowledged and
+    /// gone, if the keyspace had been dropped since. Mechanism: the handle was compared by the
+    /// database's uuid, and an id that was dropped before the open is in no list. Fix: each open
+    /// has an identity of its own.
+    #[test]
+    fn a_handle_of_an_earlier_open_is_refused() {
+        let fs = Arc::new(SimFs::new());
+        let open = || Db::builder("data").fs(fs.clone()).open().unwrap();
+        let db = open();
+        let stale = db.keyspace("tmp").unwrap();
+        db.close().unwrap();
+        let db = open();
+        db.drop_keyspace("tmp").unwrap();
+        db.close().unwrap();
+        let db = open();
+        let mut batch = WriteBatch::new();
+        batch.put_in(&stale, "k", "v");
+        assert!(matches!(db.write(batch), Err(Error::InvalidArgument { .. })));
+        assert!(matches!(db.snapshot().get_in(&stale, "k"), Err(Error::InvalidArgument { .. })));
     }
 }

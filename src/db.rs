@@ -178,7 +178,7 @@ impl Db {
     ///
     /// As [`Self::write`].
     pub fn write_with(&self, batch: WriteBatch, durability: Durability) -> Result<Sequence> {
-        let operations = batch.into_operations(self.engine().core.database)?;
+        let operations = batch.into_operations(self.engine().core.instance)?;
         self.engine().write_batch(operations, durability)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::db::Shared;
 use crate::engine::{Engine, KeyspaceState, ReadAt};
 use crate::error::Result;
-use crate::ids::{KeyspaceId, Uuid};
+use crate::ids::KeyspaceId;
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
 use crate::options::Durability;
@@ -32,9 +32,9 @@ impl Keyspace {
         &self.shared.engine
     }
 
-    /// Which database it is of, and its id there.
-    pub(crate) fn identity(&self) -> (Uuid, KeyspaceId) {
-        (self.engine().core.database, self.state.id)
+    /// Which open of a database it is of, and its id there.
+    pub(crate) fn identity(&self) -> (u64, KeyspaceId) {
+        (self.engine().core.instance, self.state.id)
     }
 
     pub(crate) fn state(&self) -> &Arc<KeyspaceState> {

@@ -104,10 +104,12 @@ impl Snapshot {
     }
 
     fn enter<'a>(&self, keyspace: &'a Keyspace) -> Result<&'a KeyspaceState> {
-        let (database, _) = keyspace.identity();
-        if database != self.engine().core.database {
+        let (instance, _) = keyspace.identity();
+        if instance != self.engine().core.instance {
             return Err(Error::InvalidArgument {
-                what: String::from("the keyspace is of another database than the snapshot"),
+                what: String::from(
+                    "the keyspace is of another database than the snapshot, or of another open",
+                ),
             });
         }
         Ok(keyspace.state())

@@ -72,6 +72,9 @@ pub(crate) struct Core {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) dir: PathBuf,
     pub(crate) database: Uuid,
+    /// Tells this open from every other in the process. Handles of another are refused: it may be
+    /// of a copy with the same uuid, or of a time before a keyspace was dropped.
+    pub(crate) instance: u64,
     pub(crate) cache: Arc<BlockCache>,
     log_jobs: Sender<LogJob>,
     flush_jobs: Sender<FlushJob>,

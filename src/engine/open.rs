@@ -1,7 +1,8 @@
 //! Opening: lock, manifest, logs, segments; then, once all of them agree, heal and start.
 //!
 //! Nothing on disk changes before the manifest, the log chain with what its records say, and the
-//! segments (uuid and length) have been found to agree. The steps after that, each of which a crash may end:
+//! segments (uuid and length) have been found to agree. The steps after that, each of which a crash
+//! may end:
 //! 1. logs that the chain does not reach are removed, newest first, and the directory is synced;
 //! 2. an end record is written where the chain stops, durable with the first sync of the log:
 //!    until then the stop is found again, and the next log's header names it as well;
@@ -37,8 +38,11 @@ use crate::runs::manifest::Manifest;
 use crate::runs::state::ManifestState;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
-use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot};
+
+/// How many opens there were in this process.
+static INSTANCES: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
     /// Opens the database in `dir`, or makes one.
@@ -116,6 +120,7 @@ impl Engine {
         let core = Arc::new(Core {
             cache,
             database: state.uuid,
+            instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             log_jobs,
             flush_jobs,
             view: Published::new(Arc::new(view)),
