@@ -60,6 +60,8 @@ impl Engine {
                 if info.read_only_compatible && !options.read_only {
                     return Err(unwritable(info.path));
                 }
+                let (manifest, cut_off) = (info.number.0, !info.clean_end);
+                tracing::debug!(manifest, cut_off, edits = state.edits, "read the manifest");
                 state
             }
             None if options.read_only || !options.create => {

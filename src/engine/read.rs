@@ -117,6 +117,7 @@ impl Engine {
                 continue;
             }
             let found = part.segment.get_with(keyspace, key, at, |hit| {
+                debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
                 finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
             });
             self.core.after_disk_read();

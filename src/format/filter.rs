@@ -86,7 +86,7 @@ impl Filter {
 
     #[inline]
     fn line(&self, hash: u64) -> &[AtomicU64] {
-        let line = ((hash >> 32) * u64::from(self.lines) >> 32) as usize;
+        let line = (((hash >> 32) * u64::from(self.lines)) >> 32) as usize;
         &self.words[line * LINE_WORDS..(line + 1) * LINE_WORDS]
     }
 

@@ -237,11 +237,6 @@ impl Index {
         let high = self.keyspaces.partition_point(|&k| k <= keyspace);
         (low, high)
     }
-
-    /// Memory of the arrays.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.len() * (8 + ENTRY_BYTES as usize) + self.separators.len()
-    }
 }
 
 fn read_array<'a, T>(

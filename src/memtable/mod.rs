@@ -93,7 +93,6 @@ struct Counters {
     entries: AtomicUsize,
     /// `u64::MAX` while there is none.
     smallest: AtomicU64,
-    largest: AtomicU64,
 }
 
 impl Counters {
@@ -102,18 +101,14 @@ impl Counters {
             bytes: AtomicUsize::new(bytes),
             entries: AtomicUsize::new(entries),
             smallest: AtomicU64::new(u64::MAX),
-            largest: AtomicU64::new(0),
         }
     }
 
-    /// Widens the span of sequences. One writer at a time.
+    /// Counts a sequence in. One writer at a time.
     #[inline]
     fn cover(&self, sequence: Sequence) {
         if sequence.0 < self.smallest.load(Ordering::Relaxed) {
             self.smallest.store(sequence.0, Ordering::Relaxed);
-        }
-        if sequence.0 > self.largest.load(Ordering::Relaxed) {
-            self.largest.store(sequence.0, Ordering::Relaxed);
         }
     }
 }
@@ -164,10 +159,8 @@ impl Memtable {
 
     fn count_sequences(&mut self) {
         let Index::Sorted(sorted) = &self.index else { return };
-        let (smallest, largest) =
-            sorted.sequences().map_or((u64::MAX, 0), |(smallest, largest)| (smallest.0, largest.0));
+        let smallest = sorted.smallest().map_or(u64::MAX, |smallest| smallest.0);
         self.counters.smallest = AtomicU64::new(smallest);
-        self.counters.largest = AtomicU64::new(largest);
         self.drops().iter().for_each(|&(_, at)| self.counters.cover(at));
     }
 
@@ -214,12 +207,6 @@ impl Memtable {
     pub(crate) fn smallest_sequence(&self) -> Option<Sequence> {
         let smallest = self.counters.smallest.load(Ordering::Relaxed);
         (smallest < u64::MAX).then_some(Sequence(smallest))
-    }
-
-    /// The largest sequence of a version or a drop here, if there is one.
-    pub(crate) fn largest_sequence(&self) -> Option<Sequence> {
-        self.smallest_sequence()?;
-        Some(Sequence(self.counters.largest.load(Ordering::Relaxed)))
     }
 
     /// The newest version of a key at or below `at`. `hash` is the

@@ -118,11 +118,10 @@ impl Sorted {
         self.rows.len() * (size_of::<Row>() + size_of::<Place>()) + chunks
     }
 
-    /// The smallest and the largest sequence, if there is a row.
-    pub(super) fn sequences(&self) -> Option<(Sequence, Sequence)> {
-        let sequences = || self.rows.iter().map(|row| row.sequence);
-        let (smallest, largest) = (sequences().min()?, sequences().max()?);
-        Some((Sequence(self.base).plus(smallest), Sequence(self.base).plus(largest)))
+    /// The smallest sequence, if there is a version.
+    pub(super) fn smallest(&self) -> Option<Sequence> {
+        let smallest = self.rows.iter().map(|row| row.sequence).min()?;
+        Some(Sequence(self.base).plus(smallest))
     }
 
     /// The index of the first version at or after `target`; the number of versions if there is

@@ -131,16 +131,12 @@ fn bodies_of(model: &Model, ops_each: usize, less: u64) -> Vec<Body> {
     bodies
 }
 
-fn logs() -> (LogNumber, LogNumber) {
-    (LogNumber(3), LogNumber(5))
-}
-
 fn check_gets(table: &Memtable, model: &Model, random: &mut Random) {
     let mut keys: Vec<_> = model.keys().map(|(ks, key, _)| (*ks, key.clone())).collect();
     for _ in 0..200 {
         keys.push(([0, 1, 2, 7][random.below(4)], random.key()));
     }
-    let largest = table.largest_sequence().unwrap().0;
+    let largest = model.keys().map(|(.., sequence)| sequence.0).max().unwrap();
     for (keyspace, key) in keys {
         let hash = key_hash(KeyspaceId(keyspace), &key);
         let ats = [0, random.below(largest as usize + 1) as u64, largest, u64::MAX];
@@ -237,7 +233,6 @@ fn check_shared(table: &Arc<Memtable>, model: &Model, random: &mut Random) {
     let sequences = || model.keys().map(|(.., sequence)| Sequence(sequence.0));
     assert_eq!(table.entries(), model.len());
     assert_eq!(table.smallest_sequence(), sequences().min());
-    assert_eq!(table.largest_sequence(), sequences().max());
     check_gets(table, model, random);
     check_cursor(table, model, random);
     check_whole(table, model);
@@ -270,7 +265,6 @@ fn a_batch_takes_its_sequences_and_logs_when_they_are_known() {
     let model = random_model(&mut random, 300, 70_000, b"k");
     let mut table = Memtable::sorted(bodies_of(&model, 300, 70_000)).unwrap();
     assert_eq!(table.smallest_sequence(), Some(Sequence(0)));
-    assert_eq!(table.largest_sequence(), Some(Sequence(299)));
     table.set_base(Sequence(70_000));
     table.set_log_first(LogNumber(8));
     assert_eq!(table.log_first(), LogNumber(8));
@@ -318,7 +312,6 @@ fn a_large_value_is_shared_from_a_sorted_table_and_outlives_it() {
 fn an_empty_table_holds_nothing_and_its_cursor_stands_nowhere() {
     let check = |table: Arc<Memtable>| {
         assert_eq!((table.entries(), table.smallest_sequence()), (0, None));
-        assert_eq!(table.largest_sequence(), None);
         let hash = key_hash(KeyspaceId(0), b"k");
         assert!(table.get(KeyspaceId(0), b"k", hash, SEQUENCE_MAX).is_none());
         let mut cursor = table.cursor();
@@ -340,7 +333,7 @@ fn drops_are_kept_in_order_and_count_as_sequences() {
     table.add_drop(KeyspaceId(2), Sequence(12));
     let want = [(KeyspaceId(4), Sequence(10)), (KeyspaceId(2), Sequence(12))];
     assert_eq!(table.drops(), want);
-    assert_eq!(table.largest_sequence(), Some(Sequence(12)));
+    assert_eq!(table.smallest_sequence(), Some(Sequence(10)));
     assert_eq!(table.entries(), 1);
 }
 
@@ -363,7 +356,7 @@ fn a_table_is_full_by_bytes_or_by_entries_and_an_empty_one_never() {
     assert_eq!(table.entries(), (1 << 16) / ENTRY_BYTES_TYPICAL);
     assert!(table.bytes() < 1 << 16);
     // Without a spare to go on with, the table grows past its bounds.
-    let mut next = table.largest_sequence().unwrap().0;
+    let mut next = table.entries() as u64;
     for _ in 0..5_000 {
         next += 1;
         insert(&mut writer, 0, b"k", &[2; 30], next);

@@ -55,11 +55,6 @@ impl Gate {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether more than `limit` bytes are in use.
-    pub(crate) fn over(&self, limit: u64) -> bool {
-        self.used() > limit
-    }
-
     /// Makes everyone who waits look again: after a close, or an error that ends the wait.
     pub(crate) fn wake(&self) {
         let mut generation = lock(&self.generation);

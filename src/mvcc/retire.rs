@@ -50,11 +50,6 @@ impl<T> Retired<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.values.iter().map(|entry| &entry.value)
     }
-
-    /// How many values are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
-    }
 }
 
 #[cfg(all(test, loom))]

@@ -41,8 +41,6 @@ use crate::io::{Fs, NamedFile, OpenMode};
 use crate::runs::state::ManifestState;
 use crate::sync::Arc;
 
-pub(crate) use read::ManifestInfo;
-
 /// A file larger than this and twice its snapshot is given up for a new one, in bytes.
 const ROTATE_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
 
@@ -87,39 +85,17 @@ impl Manifest {
         Ok(Self { fs, dir: dir.to_path_buf(), state: state.clone(), number, tail: Some(tail) })
     }
 
-    /// Goes on from what [`Self::read`] gave. Writes nothing yet: the manifest counts as broken, so
-    /// the next append, or [`Self::rotate`], starts a new file. Before that, delete nothing that
-    /// an older state refers to.
-    pub(crate) fn resume(
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-        state: ManifestState,
-        info: &ManifestInfo,
-    ) -> Self {
-        Self { fs, dir: dir.to_path_buf(), state, number: info.number, tail: None }
-    }
-
     /// The state after the last edit that is durable.
     pub(crate) fn state(&self) -> &ManifestState {
         &self.state
     }
 
-    /// Whether it is unknown what the newest file holds, so that the last edit, though it failed,
-    /// may show after a crash. A rotation or an append that succeeds ends that.
-    pub(crate) fn broken(&self) -> bool {
-        self.tail.is_none()
-    }
-
-    /// The newest file's number.
-    pub(crate) fn number(&self) -> FileNumber {
-        self.number
-    }
-
     /// Makes an edit durable and applies it. An edit that is not legal in this state is an
-    /// [`Error::InvalidArgument`] and changes nothing; after any other error see [`Self::broken`].
+    /// [`Error::InvalidArgument`] and changes nothing; after any other error it is unknown what the
+    /// newest file holds: the edit may show after a crash, until an append or a rotation succeeds.
     pub(crate) fn append(&mut self, edit: &Edit) -> Result<()> {
         let mut next = self.state.clone();
-        next.apply_or_spoil(edit).map_err(|malformed| {
+        next.apply(edit).map_err(|malformed| {
             let (expected, got) = (malformed.expected, malformed.got);
             let what = format!("the manifest refuses this edit: expected {expected}, got {got}");
             Error::InvalidArgument { what }

@@ -102,16 +102,8 @@ impl ManifestState {
         self.runs.iter().flat_map(|run| &run.segments)
     }
 
-    /// Makes an edit's changes, all of them, or none if one is not legal.
+    /// Makes an edit's changes. A refusal leaves some of them made: apply to a copy.
     pub(crate) fn apply(&mut self, edit: &Edit) -> Result<(), Malformed> {
-        let mut next = self.clone();
-        next.apply_or_spoil(edit)?;
-        *self = next;
-        Ok(())
-    }
-
-    /// [`Self::apply`] for a caller that gives the state up if it fails: saves the copy.
-    pub(crate) fn apply_or_spoil(&mut self, edit: &Edit) -> Result<(), Malformed> {
         for change in &edit.changes {
             match change {
                 Change::AddKeyspace(keyspace) => self.add_keyspace(keyspace)?,

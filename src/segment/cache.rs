@@ -124,7 +124,7 @@ pub(crate) struct CachedBlock {
     block: Block,
     /// Read since the clock hand last passed.
     used: AtomicBool,
-    charge: Option<Charge>,
+    charge: Charge,
 }
 
 #[derive(Debug)]
@@ -158,13 +158,8 @@ impl CachedBlock {
     pub(super) fn charged(block: Block, cache: &Arc<BlockCache>) -> Arc<Self> {
         let bytes = Self::memory_bytes_of(&block);
         cache.used.fetch_add(bytes, Ordering::Relaxed);
-        let charge = Some(Charge { cache: Arc::clone(cache), bytes });
+        let charge = Charge { cache: Arc::clone(cache), bytes };
         Arc::new(Self { block, used: AtomicBool::new(false), charge })
-    }
-
-    /// A block that passes by the cache.
-    pub(super) fn uncharged(block: Block) -> Arc<Self> {
-        Arc::new(Self { block, used: AtomicBool::new(false), charge: None })
     }
 
     /// What a block costs in memory.
@@ -174,7 +169,7 @@ impl CachedBlock {
 
     /// What it is charged with.
     pub(super) fn charged_bytes(&self) -> usize {
-        self.charge.as_ref().map_or(0, |charge| charge.bytes)
+        self.charge.bytes
     }
 
     /// Marks it as read. Stores only a change, so that a hot block's line stays shared between

@@ -15,8 +15,6 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct SegmentCursor {
     segment: Arc<Segment>,
-    /// Whether the blocks it reads may stay in the cache.
-    caching: bool,
     place: Option<Place>,
     /// The key of the entry here: the block's prefix, then the entry's suffix.
     key: Vec<u8>,
@@ -33,25 +31,14 @@ struct Place {
 impl SegmentCursor {
     /// A cursor for a user's reads.
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment, caching: true, place: None, key: Vec::new() }
-    }
-
-    /// A cursor for a pass over everything, which leaves the cache as it is.
-    pub(crate) fn for_merge(segment: Arc<Segment>) -> Self {
-        Self { caching: false, ..Self::new(segment) }
-    }
-
-    /// The segment.
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+        Self { segment, place: None, key: Vec::new() }
     }
 
     /// The block with this number; free if the cursor stands in it.
     fn block(&self, number: usize) -> Result<Arc<CachedBlock>> {
         match &self.place {
             Some(place) if place.block_number == number => Ok(Arc::clone(&place.block)),
-            _ if self.caching => self.segment.read_block(number),
-            _ => self.segment.read_block_uncached(number),
+            _ => self.segment.read_block(number),
         }
     }
 

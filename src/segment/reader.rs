@@ -41,26 +41,6 @@ impl Hit<'_> {
     }
 }
 
-/// A version of a key that a segment holds, owned.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) kind: Kind,
-    pub(crate) sequence: Sequence,
-    value: Value,
-}
-
-impl Found {
-    /// Empty for a tombstone.
-    pub(crate) fn value(&self) -> &[u8] {
-        &self.value
-    }
-
-    /// The value for the user to keep.
-    pub(crate) fn into_value(self) -> Value {
-        self.value
-    }
-}
-
 /// An open, immutable segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -76,7 +56,6 @@ pub(crate) struct Segment {
     uuid: Uuid,
     bytes: u64,
     properties: Properties,
-    rewritable: bool,
 }
 
 impl Segment {
@@ -119,20 +98,7 @@ impl Segment {
         }
         let slots = (0..index.len()).map(|_| Slot::empty()).collect();
         let resident = AtomicBool::new(false);
-        let rewritable = footer.read_only_compatible == 0;
-        Ok(Self {
-            index,
-            filter,
-            slots,
-            resident,
-            cache,
-            file,
-            number,
-            uuid,
-            bytes,
-            properties,
-            rewritable,
-        })
+        Ok(Self { index, filter, slots, resident, cache, file, number, uuid, bytes, properties })
     }
 
     /// Whether the segment may hold a key with this hash; `false` is certain.
@@ -141,23 +107,8 @@ impl Segment {
         self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
-    /// The newest version of a key with a sequence of at most `at`, if there is one. Does not ask
-    /// the filter.
-    pub(crate) fn get(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        at: Sequence,
-    ) -> Result<Option<Found>> {
-        self.get_with(keyspace, key, at, |hit| Found {
-            kind: hit.kind,
-            sequence: hit.sequence,
-            value: hit.to_value(),
-        })
-    }
-
-    /// [`Self::get`] for a closure that reads the version in place: no copy, and no reference count
-    /// if cached.
+    /// The newest version of a key with a sequence of at most `at`, if there is one, read in place:
+    /// no copy, and no reference count if cached. Does not ask the filter.
     pub(crate) fn get_with<R>(
         &self,
         keyspace: KeyspaceId,
@@ -220,12 +171,10 @@ impl Segment {
         Ok(block)
     }
 
-    /// Data block `i` for a pass over everything: neither kept, nor counted as a use.
-    pub(crate) fn read_block_uncached(&self, i: usize) -> Result<Arc<CachedBlock>> {
-        if let Some(block) = self.slots[i].load().as_ref() {
-            return Ok(Arc::clone(block));
-        }
-        Ok(CachedBlock::uncharged(self.read_from_file(i)?))
+    /// Whether data block `i` is in its slot.
+    #[cfg(test)]
+    pub(super) fn is_resident(&self, i: usize) -> bool {
+        self.slots[i].load().is_some()
     }
 
     fn read_from_file(&self, i: usize) -> Result<Block> {
@@ -285,11 +234,6 @@ impl Segment {
         self.number
     }
 
-    /// Its name for good.
-    pub(crate) fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
     /// Length of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
@@ -303,18 +247,6 @@ impl Segment {
     /// The index of its data blocks.
     pub(crate) fn index(&self) -> &Index {
         &self.index
-    }
-
-    /// Whether a merge may replace it: not if it has a feature that this version would lose.
-    pub(crate) fn rewritable(&self) -> bool {
-        self.rewritable
-    }
-
-    /// Memory of index and filter, which stay for as long as the segment is open.
-    pub(crate) fn pinned_bytes(&self) -> usize {
-        self.index.memory_bytes()
-            + self.filter.as_ref().map_or(0, Filter::bytes)
-            + self.slots.len() * size_of::<Slot<CachedBlock>>()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 use crate::io::DiskFs;
 use crate::sync::Arc;
+use crate::value::Value;
 
 const DATABASE: Uuid = Uuid([0xdb; 16]);
 
@@ -62,6 +63,23 @@ fn write(dir: &Path, number: u64, rows: &[Row], options: SegmentWriterOptions) -
 fn open(dir: &Path, finished: &FinishedSegment, cache: &Arc<BlockCache>) -> Result<Arc<Segment>> {
     let expect = Expect { database: DATABASE, uuid: finished.uuid, bytes: finished.bytes };
     Segment::open(&DiskFs, dir, finished.number, &expect, Arc::clone(cache)).map(Arc::new)
+}
+
+/// A version of a key, owned.
+#[derive(Debug)]
+struct Found {
+    kind: Kind,
+    sequence: Sequence,
+    value: Value,
+}
+
+/// The newest version of a key with a sequence of at most `at`.
+fn get(segment: &Segment, keyspace: KeyspaceId, key: &[u8], at: Sequence) -> Result<Option<Found>> {
+    segment.get_with(keyspace, key, at, |hit| Found {
+        kind: hit.kind,
+        sequence: hit.sequence,
+        value: hit.to_value(),
+    })
 }
 
 /// Rows of one keyspace whose blocks are all of one length: 16-byte keys, 100-byte values.

@@ -17,7 +17,7 @@ use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::hash::key_hash;
 use crate::format::index::{IndexBuilder, separator};
 use crate::format::key::{Entry, KEY_BYTES_MAX, Kind, Position, VALUE_BYTES_MAX};
-use crate::format::properties::{Input, OwnedKey, Properties};
+use crate::format::properties::{OwnedKey, Properties};
 use crate::format::segment_header::SegmentHeader;
 use crate::ids::{FileNumber, KeyspaceId, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
@@ -104,11 +104,6 @@ impl SegmentWriter {
             hashes: Vec::new(),
             properties: Properties { created_ms: options.created_ms, ..Properties::default() },
         })
-    }
-
-    /// Notes which segments, or ranges of them, this one replaces.
-    pub(crate) fn set_inputs(&mut self, inputs: Vec<Input>) {
-        self.properties.inputs = inputs;
     }
 
     /// Adds an entry, which follows the last one in the internal order.

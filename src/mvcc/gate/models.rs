@@ -9,7 +9,7 @@ use crate::sync::wait;
 fn wait_empty(gate: &Gate, looks_first: bool) {
     loop {
         let before = gate.generation();
-        if !gate.over(0) {
+        if gate.used() <= 0 {
             return;
         }
         // A fault: the generation is read after the look.

@@ -11,7 +11,7 @@ fn the_book_adds_up() {
     let gate = Gate::new();
     gate.add(10);
     gate.add(5);
-    assert!(gate.over(14) && !gate.over(15));
+    assert!(gate.used() > 14 && gate.used() <= 15);
     gate.sub(10);
     assert_eq!(gate.used(), 5);
 }
@@ -46,7 +46,7 @@ fn waiting_writers_miss_neither_free_memory_nor_a_close() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..ROUNDS {
-                wait_until(&|| !gate.over(3));
+                wait_until(&|| gate.used() <= 3);
                 gate.add(1);
             }
             wait_until(&|| closed.load(Ordering::Acquire));

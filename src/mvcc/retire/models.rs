@@ -31,7 +31,7 @@ fn collected_is_unshared(counts: bool) {
         reader.join().expect("no reader panics");
     }
     let rest = retired.collect(0, 0);
-    assert!(retired.len() == 0, "once the readers are gone, everything can be collected");
+    assert!(retired.iter().count() == 0, "once the readers are gone, everything can be collected");
     assert!(rest.into_iter().all(|value| Arc::try_unwrap(value).is_ok()));
 }
 

@@ -21,8 +21,6 @@ use crate::sync::Arc;
 pub(crate) struct ManifestInfo {
     pub(crate) number: FileNumber,
     pub(crate) path: PathBuf,
-    /// Where its last valid record ends.
-    pub(crate) end: u64,
     /// Whether the file ends there too; if not, an append was cut off.
     pub(crate) clean_end: bool,
     /// Whether a feature that this version does not know forbids opening for writing.
@@ -57,7 +55,6 @@ impl Manifest {
         let info = ManifestInfo {
             number: current.manifest,
             path,
-            end: end as u64,
             clean_end: end == bytes.len(),
             read_only_compatible: header.read_only_compatible,
         };
@@ -93,7 +90,7 @@ fn replay(
             return Err(file.corruption(at as u64, WHAT, expected, got));
         }
         let edit = Edit::decode(body).map_err(|error| error.in_file(&file.path, body_at(at)))?;
-        state.apply_or_spoil(&edit).map_err(|error| error.in_file(&file.path, body_at(at)))?;
+        state.apply(&edit).map_err(|error| error.in_file(&file.path, body_at(at)))?;
         at = next;
     }
     if let Some((later, synced)) = find_later(bytes, at, header.salt) {

@@ -1,5 +1,6 @@
 //! Torn, damaged and missing files, and failures at every operation.
 
+use super::read::ManifestInfo;
 use super::*;
 use crate::format::edit::Change;
 use crate::ids::{Sequence, Uuid};
@@ -204,7 +205,7 @@ fn edits_are_read_back_and_illegal_ones_leave_no_trace() {
     let before = fixture.get(MANIFEST);
     let error = manifest.append(&edit(0)).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
-    assert!(!manifest.broken());
+    assert!(manifest.tail.is_some());
     assert_eq!(fixture.get(MANIFEST), before);
     manifest.append(&edit(1)).unwrap();
     assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
@@ -365,26 +366,9 @@ fn an_outgrown_file_gives_way_to_a_new_one_with_the_same_state() {
         manifest.append(&edit(step)).unwrap();
         assert_eq!(fixture.names().len(), 2);
     }
-    assert!(manifest.number() > FileNumber(2), "{:?}", manifest.number());
+    assert!(manifest.number > FileNumber(2), "{:?}", manifest.number);
     assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
     assert_eq!(manifest.state().edits, 200);
-}
-
-#[test]
-fn a_resumed_manifest_starts_a_new_file_before_it_appends() {
-    let fixture = Fixture::new();
-    five_edits(&fixture);
-    let bytes = fixture.get(MANIFEST);
-    fixture.put(MANIFEST, &bytes[..bytes.len() - 1]);
-    let (state, info) = fixture.read().unwrap().unwrap();
-    let fs = Arc::new(fixture.fs.clone());
-    let mut manifest = Manifest::resume(fs, fixture.dir.path(), state, &info);
-    assert!(manifest.broken());
-    manifest.append(&edit(4)).unwrap();
-    assert!(!manifest.broken());
-    assert_eq!(manifest.number(), FileNumber(2));
-    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
-    assert_eq!(fixture.names(), ["CURRENT", "MANIFEST-000002"]);
 }
 
 /// Creates and appends with one failing operation. At the failure, a reopen finds the state before
@@ -407,7 +391,7 @@ fn fail_one(fail: u64, after: bool) -> bool {
         next.apply(&edit(step)).unwrap();
         while manifest.append(&edit(step)).is_err() {
             failures += 1;
-            assert!(manifest.broken());
+            assert!(manifest.tail.is_none());
             assert_eq!(*manifest.state(), before);
             let (state, _) = seen().expect("a database");
             assert!(state == before || state == next, "operation {fail}, step {step}");

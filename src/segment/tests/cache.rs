@@ -11,14 +11,9 @@ fn read(segment: &Segment, blocks: impl IntoIterator<Item = usize>) {
     blocks.into_iter().for_each(|i| drop(segment.read_block(i).unwrap()));
 }
 
-/// Whether a block is in its slot; asks without counting as a use.
-fn resident(segment: &Segment, i: usize) -> bool {
-    let block = segment.read_block_uncached(i).unwrap();
-    block.charged_bytes() > 0
-}
-
+/// The blocks in their slots.
 fn residents(segment: &Segment) -> Vec<usize> {
-    (0..segment.index().len()).filter(|&i| resident(segment, i)).collect()
+    (0..segment.index().len()).filter(|&i| segment.is_resident(i)).collect()
 }
 
 #[test]
@@ -115,8 +110,8 @@ fn readers_see_sound_blocks_while_the_clock_runs() {
             scope.spawn(move || {
                 for n in 0..2000 {
                     let row = &rows[(n * (7 + 2 * thread)) % rows.len()];
-                    let found = segment.get(KeyspaceId(0), &row.key, Sequence(9999)).unwrap();
-                    assert_eq!(Some(found.unwrap().value()), row.value.as_deref());
+                    let found = get(&segment, KeyspaceId(0), &row.key, Sequence(9999)).unwrap();
+                    assert_eq!(Some(&*found.unwrap().value), row.value.as_deref());
                 }
             });
         }

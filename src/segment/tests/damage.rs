@@ -14,10 +14,10 @@ fn read_all(segment: &Arc<Segment>, rows: &[Row]) -> bool {
     let mut failed = false;
     for row in rows {
         let want = row.entry();
-        match segment.get(want.keyspace, want.key, want.sequence) {
+        match get(segment, want.keyspace, want.key, want.sequence) {
             Ok(found) => {
                 let found = found.expect("the row is there, or its block is damaged");
-                let got = (found.kind, found.sequence, found.value());
+                let got = (found.kind, found.sequence, &*found.value);
                 assert_eq!(got, (want.kind, want.sequence, want.value));
             }
             Err(error) => {
@@ -108,7 +108,7 @@ fn a_file_cut_while_it_is_open_is_corruption() {
     let segment = open(dir.path(), &finished, &BlockCache::new(1 << 20)).unwrap();
     let path = segment_path(dir.path(), finished.number);
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
-    let error = segment.get(KeyspaceId(0), &rows[50].key, Sequence(9999)).unwrap_err();
+    let error = get(&segment, KeyspaceId(0), &rows[50].key, Sequence(9999)).unwrap_err();
     assert!(error.is_corruption(), "{error}");
 }
 

@@ -3,9 +3,7 @@
 
 use super::*;
 use crate::format::hash::key_hash;
-use crate::format::properties::Input;
 use crate::iter::Cursor;
-use crate::segment::reader::Found;
 
 /// splitmix64.
 struct Random(u64);
@@ -62,38 +60,35 @@ impl Random {
 }
 
 fn check_cursors(segment: &Arc<Segment>, rows: &[Row], targets: &[Position<'_>]) {
-    for mut cursor in
-        [SegmentCursor::new(Arc::clone(segment)), SegmentCursor::for_merge(Arc::clone(segment))]
-    {
-        assert!(cursor.entry().is_none());
-        cursor.seek(Position::first(KeyspaceId(0), b"")).unwrap();
-        for row in rows {
-            assert_eq!(cursor.entry(), Some(row.entry()));
-            assert_eq!(cursor.value(), row.entry().value);
+    let mut cursor = SegmentCursor::new(Arc::clone(segment));
+    assert!(cursor.entry().is_none());
+    cursor.seek(Position::first(KeyspaceId(0), b"")).unwrap();
+    for row in rows {
+        assert_eq!(cursor.entry(), Some(row.entry()));
+        assert_eq!(cursor.value(), row.entry().value);
+        cursor.next().unwrap();
+    }
+    assert!(cursor.entry().is_none() && cursor.value().is_empty());
+    cursor.seek_before(Position::last(KeyspaceId(u32::MAX), b"")).unwrap();
+    for row in rows.iter().rev() {
+        assert_eq!(cursor.entry(), Some(row.entry()));
+        cursor.prev().unwrap();
+    }
+    assert!(cursor.entry().is_none());
+    for target in targets {
+        let at = rows.partition_point(|row| row.position() < *target);
+        cursor.seek(*target).unwrap();
+        assert_eq!(cursor.entry(), rows.get(at).map(Row::entry), "seek {target:?}");
+        if at < rows.len() {
             cursor.next().unwrap();
+            assert_eq!(cursor.entry(), rows.get(at + 1).map(Row::entry));
         }
-        assert!(cursor.entry().is_none() && cursor.value().is_empty());
-        cursor.seek_before(Position::last(KeyspaceId(u32::MAX), b"")).unwrap();
-        for row in rows.iter().rev() {
-            assert_eq!(cursor.entry(), Some(row.entry()));
+        cursor.seek_before(*target).unwrap();
+        let before = |by: usize| at.checked_sub(by).map(|at| rows[at].entry());
+        assert_eq!(cursor.entry(), before(1), "seek_before {target:?}");
+        if at > 0 {
             cursor.prev().unwrap();
-        }
-        assert!(cursor.entry().is_none());
-        for target in targets {
-            let at = rows.partition_point(|row| row.position() < *target);
-            cursor.seek(*target).unwrap();
-            assert_eq!(cursor.entry(), rows.get(at).map(Row::entry), "seek {target:?}");
-            if at < rows.len() {
-                cursor.next().unwrap();
-                assert_eq!(cursor.entry(), rows.get(at + 1).map(Row::entry));
-            }
-            cursor.seek_before(*target).unwrap();
-            let before = |by: usize| at.checked_sub(by).map(|at| rows[at].entry());
-            assert_eq!(cursor.entry(), before(1), "seek_before {target:?}");
-            if at > 0 {
-                cursor.prev().unwrap();
-                assert_eq!(cursor.entry(), before(2));
-            }
+            assert_eq!(cursor.entry(), before(2));
         }
     }
 }
@@ -102,10 +97,10 @@ fn check_gets(segment: &Segment, rows: &[Row], targets: &[Position<'_>]) {
     for target in targets {
         let at = rows.partition_point(|row| row.position() < *target);
         let want = rows.get(at).filter(|row| row.position().same_key(target)).map(Row::entry);
-        let got = segment.get(target.keyspace, target.key, target.sequence).unwrap();
-        let facts = got.as_ref().map(|found| (found.kind, found.sequence, found.value()));
+        let got = get(segment, target.keyspace, target.key, target.sequence).unwrap();
+        let facts = got.as_ref().map(|found| (found.kind, found.sequence, &*found.value));
         assert_eq!(facts, want.map(|w| (w.kind, w.sequence, w.value)), "{target:?}");
-        assert_eq!(got.map(Found::into_value).as_deref(), want.map(|w| w.value));
+        assert_eq!(got.map(|found| found.value).as_deref(), want.map(|w| w.value));
     }
     for row in rows {
         assert!(segment.may_contain(key_hash(KeyspaceId(row.keyspace), &row.key)));
@@ -157,9 +152,8 @@ fn check_facts(segment: &Segment, finished: &FinishedSegment, rows: &[Row]) {
     assert_eq!(Some(finished.largest), sequences().max());
     assert_eq!((properties.smallest, properties.largest), (finished.smallest, finished.largest));
     assert_eq!(properties.created_ms, 1234);
-    assert_eq!((segment.number(), segment.uuid()), (finished.number, finished.uuid));
+    assert_eq!(segment.number(), finished.number);
     assert_eq!(segment.bytes(), finished.bytes);
-    assert!(segment.rewritable() && segment.pinned_bytes() > 0);
 }
 
 #[test]
@@ -213,8 +207,8 @@ fn a_value_far_larger_than_a_block_comes_back_and_keeps_only_its_block() {
     let finished = write(dir.path(), 1, &rows, options(4096, 10));
     let cache = BlockCache::new(8 << 20);
     let segment = open(dir.path(), &finished, &cache).unwrap();
-    let found = segment.get(KeyspaceId(0), b"b", Sequence(9)).unwrap().unwrap();
-    let value = found.into_value();
+    let found = get(&segment, KeyspaceId(0), b"b", Sequence(9)).unwrap().unwrap();
+    let value = found.value;
     drop(segment);
     assert_eq!(value, huge);
     assert!((1 << 20..(1 << 20) + 4096).contains(&cache.used()), "{}", cache.used());
@@ -234,7 +228,7 @@ fn small_values_are_copied_and_large_ones_shared() {
         cursor.seek(Position::first(KeyspaceId(0), key)).unwrap();
         let from_cursor = cursor.value();
         drop(cursor);
-        let from_get = segment.get(KeyspaceId(0), key, Sequence(9)).unwrap().unwrap().into_value();
+        let from_get = get(&segment, KeyspaceId(0), key, Sequence(9)).unwrap().unwrap().value;
         let in_place = segment.get_with(KeyspaceId(0), key, Sequence(9), |hit| hit.value.len());
         assert_eq!(in_place.unwrap(), Some(from_get.len()));
         drop(segment);
@@ -260,18 +254,4 @@ fn a_writer_refuses_an_existing_file_and_an_empty_segment_and_cleans_up() {
     assert!((before + 1000..before + 1100).contains(&writer.written_bytes()));
     writer.abandon(&DiskFs);
     assert!(!path.exists());
-}
-
-#[test]
-fn the_inputs_that_a_segment_replaces_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let number = FileNumber(1);
-    let mut writer = SegmentWriter::create(&DiskFs, dir.path(), number, options(4096, 10)).unwrap();
-    let key = |key: &[u8]| (KeyspaceId(0), key.to_vec());
-    let inputs = vec![Input { uuid: Uuid([1; 16]), first: key(b"a"), last: key(b"k") }];
-    writer.set_inputs(inputs.clone());
-    writer.add(&Row::new(0, b"k", 1, None).entry()).unwrap();
-    let finished = writer.finish().unwrap();
-    let segment = open(dir.path(), &finished, &BlockCache::new(0)).unwrap();
-    assert_eq!(segment.properties().inputs, inputs);
 }
