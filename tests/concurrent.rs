@@ -1,6 +1,8 @@
 //! Threads that read and write at once, with memtables so small that rotation, flush and merge
 //! never stop. Bounded by operations, never by time; every assertion holds in each interleaving.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;

@@ -3,6 +3,8 @@
 //! One thread drives; flushes, merges and syncs go on behind it as they please, and must not show.
 //! `ALLUVIUM_SEED` replays one seed, `ALLUVIUM_STEPS` sets how many operations a run has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Sequences over many openings, and writing under a budget that a flush fills.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::path::Path;
 use std::sync::Arc;
 

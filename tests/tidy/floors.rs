@@ -41,7 +41,7 @@ const IMPORTED_BY: &[(&str, &[&str])] = &[("compaction", &["engine"])];
 /// Modules that import nothing but these, floors apart.
 const IMPORTS_ONLY: &[(&str, &[&str])] = &[("mvcc", &["sync", "ids"])];
 
-pub const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "a module imports lower floors only",
         check: imports_go_down,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::source::Source;
 
 /// What is wrong between the document and the tree. Nothing, while the document defines none.
-pub fn check(design: &str, sources: &[Source]) -> Vec<String> {
+pub(crate) fn check(design: &str, sources: &[Source]) -> Vec<String> {
     let defined: BTreeSet<u32> = design.lines().filter_map(defined_by).collect();
     if defined.is_empty() {
         return Vec::new();

@@ -4,6 +4,8 @@
 //! Each rule carries snippets that it must reject and snippets that it must let pass, since a check
 //! that cannot fail is a defect. DESIGN.md has the reasons, in the chapters on floors and absences.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod floors;
 mod invariants;
 mod rules;
@@ -14,15 +16,15 @@ use std::path::Path;
 use source::Source;
 
 /// One rule and the proof that it works.
-pub struct Rule {
+pub(crate) struct Rule {
     /// What it asks for, as the failure report says it.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What is wrong in a file: lines, and words about them.
-    pub check: fn(&Source) -> Vec<(usize, String)>,
+    pub(crate) check: fn(&Source) -> Vec<(usize, String)>,
     /// Path and text of files that break it.
-    pub bad: &'static [(&'static str, &'static str)],
+    pub(crate) bad: &'static [(&'static str, &'static str)],
     /// Path and text of files that come close and keep it.
-    pub good: &'static [(&'static str, &'static str)],
+    pub(crate) good: &'static [(&'static str, &'static str)],
 }
 
 fn root() -> &'static Path {

@@ -25,7 +25,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 const WORDS_BANNED: &[&str] = &["TODO", "FIXME", "XXX"];
 const CODE_BANNED: &[&str] = &["dbg!", "todo!", "unimplemented!", "#[ignore"];
 
-pub const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "a file opens with what lives in it",
         check: opens_with_header,

@@ -5,18 +5,18 @@ use std::ops::Range;
 use std::path::Path;
 
 /// One file of the tree.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the repository, with `/` between the parts.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// The text with each character of a comment or literal made a blank: same lines, same columns.
-    pub code: Vec<char>,
+    pub(crate) code: Vec<char>,
     /// For each line, whether it is compiled for tests only.
-    pub test: Vec<bool>,
+    pub(crate) test: Vec<bool>,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = blank_comments_and_literals(text);
         let mut source =
             Self { path: path.to_owned(), text: text.to_owned(), code, test: Vec::new() };
@@ -25,7 +25,7 @@ impl Source {
     }
 
     /// Every Rust file under `directory` of the repository at `root`, in order of path.
-    pub fn read_all(root: &Path, directory: &str) -> Vec<Self> {
+    pub(crate) fn read_all(root: &Path, directory: &str) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir(root.join(directory)) else { return Vec::new() };
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().expect("names are UTF-8"))
@@ -45,28 +45,28 @@ impl Source {
     }
 
     /// Whether the file is part of the crate itself.
-    pub fn in_src(&self) -> bool {
+    pub(crate) fn in_src(&self) -> bool {
         self.path.starts_with("src/")
     }
 
     /// The code of each line, numbered from 1.
-    pub fn code_lines(&self) -> impl Iterator<Item = (usize, String)> {
+    pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, String)> {
         let lines: Vec<_> = self.code.split(|&c| c == '\n').map(String::from_iter).collect();
         (1..).zip(lines)
     }
 
     /// Whether the line with this number is test code.
-    pub fn is_test(&self, line: usize) -> bool {
+    pub(crate) fn is_test(&self, line: usize) -> bool {
         self.test.get(line - 1).copied().unwrap_or(false)
     }
 
     /// The number of the line that holds character `at`.
-    pub fn line_of(&self, at: usize) -> usize {
+    pub(crate) fn line_of(&self, at: usize) -> usize {
         1 + self.code[..at].iter().filter(|&&c| c == '\n').count()
     }
 
     /// Where a word stands in the code, as a whole word.
-    pub fn find_word(&self, word: &str) -> Vec<usize> {
+    pub(crate) fn find_word(&self, word: &str) -> Vec<usize> {
         let word: Vec<char> = word.chars().collect();
         let is_word = |at: usize| self.code.get(at).is_some_and(|&c| is_word_char(c));
         (0..self.code.len())
@@ -77,7 +77,7 @@ impl Source {
 
     /// What follows `prefix::` in paths and imports: with the line, the first word of each branch,
     /// `a` and `b` for `prefix::{a::x, b}`.
-    pub fn paths_under(&self, prefix: &str) -> Vec<(usize, String)> {
+    pub(crate) fn paths_under(&self, prefix: &str) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         for at in self.find_word(prefix) {
             let mut rest = at + prefix.len();
@@ -109,7 +109,7 @@ impl Source {
     }
 
     /// Every function that has a body: its name, and its lines from `fn` to the closing brace.
-    pub fn functions(&self) -> Vec<(String, Range<usize>)> {
+    pub(crate) fn functions(&self) -> Vec<(String, Range<usize>)> {
         let mut found = Vec::new();
         for at in self.find_word("fn") {
             if self.code.get(at + 2) == Some(&'(') {
@@ -124,7 +124,7 @@ impl Source {
     }
 
     /// The word that begins at `at`, perhaps empty.
-    pub fn word_at(&self, at: usize) -> String {
+    pub(crate) fn word_at(&self, at: usize) -> String {
         self.code.get(at..).into_iter().flatten().take_while(|&&c| is_word_char(c)).collect()
     }
 
@@ -172,7 +172,7 @@ impl Source {
             let begins = |attribute: &&str| {
                 attribute.chars().eq(self.code[at..].iter().copied().take(attribute.len()))
             };
-            if !attributes.iter().any(|attribute| begins(attribute)) {
+            if !attributes.iter().any(begins) {
                 continue;
             }
             let item = at + self.code[at..].iter().take_while(|&&c| c != ']').count() + 1;
