@@ -280,10 +280,6 @@ fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> R
         );
         last.file.corruption(last.end, "log record", "a valid record", got)
     };
-    // What was read before the stop may know more than the stop reaches, too.
-    if out.synced > stop {
-        return Err(lost(out.synced, &last.file.path, last.end));
-    }
     if !last.ended {
         let from = last.end as usize;
         if let Some((at, synced)) = search(&last.bytes, from, last.header.salt, stop) {
@@ -298,6 +294,10 @@ fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> R
         if let Some((at, synced)) = search(&bytes, LOG_DATA_START as usize, header.salt, stop) {
             return Err(lost(synced, &file.path, at as u64));
         }
+    }
+    // What was read before the stop knows no more than the stop reaches, if it is sound.
+    if out.synced > stop {
+        return Err(lost(out.synced, &last.file.path, last.end));
     }
     Ok(())
 }
