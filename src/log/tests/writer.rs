@@ -1,0 +1,90 @@
+//! Appends that fail, tails that are written again, and files that wait to become logs.
+
+use super::chain::{Chain, DIR, path};
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::io::{CrashMode, FaultPlan, Fs, NamedFile, OpKind, OpenMode};
+use crate::log::{LOG_DATA_START, LogFile, SpareLog};
+
+#[test]
+fn a_failed_append_leaves_no_record() {
+    for torn in [false, true] {
+        let mut chain = Chain::new();
+        chain.next_log();
+        chain.put("a1");
+        let plan = FaultPlan::new(OpKind::Write).on(".log");
+        chain.fs.set_fault(Some(if torn { plan.torn() } else { plan }));
+        let (mut record, header, hash) = chain.record(b"lost", RecordKind::Data);
+        let mut writer = chain.log.take().unwrap();
+        let before = writer.position();
+        assert!(writer.append(&mut record, &header, hash).is_err());
+        assert_eq!(writer.position(), before);
+        chain.last = writer.seal_failed();
+        assert_eq!(chain.last.2, before);
+        chain.sequence = chain.sequence.plus(1);
+        assert_eq!(chain.found(), ["a1"]);
+        chain.next_log();
+        chain.put("b1");
+        assert_eq!(chain.found(), ["a1", "b1"]);
+    }
+}
+
+#[test]
+fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
+    // Without the rewrite the sync succeeds and the record is lost all the same.
+    for rewrite in [true, false] {
+        let mut chain = Chain::new();
+        chain.next_log();
+        chain.put("synced");
+        chain.sync();
+        chain.put("in the page cache");
+        let plan = FaultPlan::new(OpKind::Sync).on(".log").sync_loss();
+        chain.fs.set_fault(Some(plan));
+        assert!(chain.log.as_ref().unwrap().log().sync().is_err());
+        chain.fs = chain.fs.crash(CrashMode::Process, 1);
+        let mut read = chain.read().unwrap();
+        assert_eq!(chain.found().len(), 2);
+        let log = read.logs.remove(0);
+        let from = if rewrite { chain.synced.0 } else { u64::MAX };
+        let file = LogFile::recovered(log.file, log.slot, log.header, from, log.end);
+        assert_eq!(file.needs_rewrite(), rewrite);
+        let rewritten = file.sync().unwrap();
+        assert_eq!(rewritten, if rewrite { log.end - from } else { 0 });
+        assert_eq!(file.sync().unwrap(), 0);
+        assert!(!file.needs_rewrite() && file.was_recovered());
+        chain.fs = chain.fs.crash(CrashMode::PowerLoseAll, 1);
+        assert_eq!(chain.found().len(), if rewrite { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn a_body_written_ahead_counts_once_its_headers_are_there() {
+    let mut chain = Chain::new();
+    chain.next_log();
+    chain.put("a1");
+    chain.seal();
+    let (record, header, hash) = chain.record(b"a big one", RecordKind::Data);
+    let spare = SpareLog::create_empty(&chain.fs, DIR.as_ref(), 2).unwrap();
+    spare.write_body_ahead(&record[RECORD_HEADER_BYTES..]).unwrap();
+    assert_eq!(chain.read().unwrap().dead, [2]);
+    let log = spare.activate_with_record(chain.place(), &header, hash).unwrap();
+    assert_eq!(chain.found(), ["a1", "a big one"]);
+    assert_eq!(log.end(), Some(LOG_DATA_START + record.len() as u64));
+}
+
+#[test]
+fn a_spare_that_cannot_be_filled_leaves_no_file() {
+    let chain = Chain::new();
+    for nth in 0..3 {
+        let plan = FaultPlan::new(OpKind::AnyMutating).nth(nth + 1);
+        chain.fs.set_fault(Some(plan));
+        assert!(SpareLog::create(&chain.fs, DIR.as_ref(), 1, 1 << 10).is_err());
+        assert!(chain.fs.files(DIR).is_empty(), "operation {nth}");
+    }
+    let spare = SpareLog::create(&chain.fs, DIR.as_ref(), 1, 1 << 10).unwrap();
+    assert_eq!(spare.capacity(), 1 << 10);
+    drop(spare);
+    assert_eq!(SpareLog::reopen(&chain.fs, DIR.as_ref(), 1).unwrap().capacity(), 1 << 10);
+    let opened = NamedFile::open(&chain.fs, path(1).into(), OpenMode::Read).unwrap();
+    assert_eq!(opened.len().unwrap(), 1 << 10);
+    assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.log"]);
+}
