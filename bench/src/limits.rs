@@ -16,6 +16,9 @@ pub(crate) const RECORD_BYTES: usize = 40 + crate::sync::BODY_BYTES;
 /// As large as the engine makes a log for memtables of 8 MiB.
 const FILE_BYTES: u64 = 12 << 20;
 
+/// What the engine writes at a time when it makes one.
+const CHUNK_BYTES: usize = 4 << 10;
+
 pub(crate) fn run(settings: &Settings) -> Outcome {
     Rounds::print_heading("limits of this machine");
     let rounds = settings.rounds;
@@ -31,12 +34,13 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     });
     memcpy(rounds);
     let dir = TempDir::new(&settings.dir)?;
-    let file = prepared(&dir)?;
-    simple("pwrite of 168 B to a prepared file", 1_000_000, &|i| {
-        file.write_all_at(&[1; RECORD_BYTES], record_at(i)).expect("a write to a healthy disk");
-    });
-    let mut block = vec![0; 4096];
-    file.read_exact_at(&mut block, 0)?;
+    for kib in [4, 256] {
+        let file = prepared(&dir, kib << 10)?;
+        simple(&format!("pwrite of 168 B, file made by {kib} KiB"), 500_000, &|i| {
+            file.write_all_at(&[1; RECORD_BYTES], record_at(i)).expect("a write to a healthy disk");
+        });
+    }
+    let file = prepared(&dir, CHUNK_BYTES)?;
     simple("pread of 4 KiB from the page cache", 300_000, &|i| {
         let mut block = [0; 4096];
         let at = crate::workload::mix(i) % (FILE_BYTES / 4096) * 4096;
@@ -92,7 +96,7 @@ pub(crate) fn checksum_ns(bytes: usize) -> f64 {
 /// An append as the engine makes it, with nothing around it.
 pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
     let dir = TempDir::new(&settings.dir)?;
-    let file = prepared(&dir)?;
+    let file = prepared(&dir, CHUNK_BYTES)?;
     let round = |_| {
         each(300_000, 1 << 40, |i| {
             file.write_all_at(&[1; RECORD_BYTES], record_at(i)).expect("a write to a healthy disk");
@@ -101,11 +105,16 @@ pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
     Ok(median((0..settings.rounds).map(round)))
 }
 
-/// A file that is written and synced to its full length, as the engine's spare logs are.
-fn prepared(dir: &TempDir) -> std::io::Result<File> {
-    let path = dir.path().join("prepared");
+/// A file that is written, `chunk` bytes at a time, and synced to its full length, as the engine's
+/// spare logs are. The system keeps what was written at once in one piece of its cache, as far as it
+/// can, and a later write into a large piece may cost more: hence the chunks.
+fn prepared(dir: &TempDir, chunk: usize) -> std::io::Result<File> {
+    let path = dir.path().join(format!("prepared-{chunk}"));
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
-    file.write_all_at(&vec![0; FILE_BYTES as usize], 0)?;
+    let zeros = vec![0; chunk];
+    for at in (0..FILE_BYTES).step_by(chunk) {
+        file.write_all_at(&zeros, at)?;
+    }
     file.sync_data()?;
     Ok(file)
 }

@@ -35,10 +35,11 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   sync     puts that wait for the device
   limits   what the machine itself takes for the steps of the above
 
-  n=COUNT        keys (default 5,000,000; memory=COUNT is that of tables that stay in memory)
+  n=COUNT        keys (default 5,000,000)
   memory=COUNT   keys of the in-memory tables of get and scan (default 400,000)
   threads=COUNT  callers of put (default 1; get and sync have their own series)
   rounds=COUNT   how often each figure is taken (default 3)
+  breakdown=0    leaves that of a single-threaded put out, for a profiler
   seed=NUMBER    of keys and choices (default 1)
   dir=PATH       where to make the databases (default: the system's temporary directory)
 ";

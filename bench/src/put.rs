@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     rounds.print("put");
     println!("\nafter each round:");
     after.iter().for_each(|facts| println!("  {facts}"));
-    if threads == 1 {
+    if threads == 1 && settings.breakdown {
         breakdown(settings, &workload)?;
     }
     Ok(())

@@ -9,6 +9,7 @@ pub(crate) struct Settings {
     pub(crate) memory: u64,
     pub(crate) threads: usize,
     pub(crate) rounds: usize,
+    pub(crate) breakdown: bool,
     pub(crate) seed: u64,
     pub(crate) dir: PathBuf,
 }
@@ -22,6 +23,7 @@ impl Settings {
             memory: 400_000,
             threads: 1,
             rounds: 3,
+            breakdown: true,
             seed: 1,
             dir: std::env::temp_dir(),
         };
@@ -39,6 +41,7 @@ impl Settings {
                 "memory" => settings.memory = number()?.max(1),
                 "threads" => settings.threads = usize::try_from(number()?)?.max(1),
                 "rounds" => settings.rounds = usize::try_from(number()?)?.max(1),
+                "breakdown" => settings.breakdown = number()? != 0,
                 "seed" => settings.seed = number()?,
                 "dir" => settings.dir = PathBuf::from(value),
                 _ => return Err(format!("there is no setting `{name}`").into()),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const KEY_BYTES: usize = 24;
 pub(crate) const VALUE_BYTES: usize = 100;
 
-/// Bytes that values are cut from.
-const POOL_BYTES: usize = 1 << 20;
+/// Bytes that values are cut from: few enough to stay in the processor's cache, as a value that was
+/// just made would. With 1 MiB, reading them was 6 % of a put.
+const POOL_BYTES: usize = 16 << 10;
 
 /// The numbers of keys that are never written start here.
 const ABSENT: u64 = 1 << 40;
