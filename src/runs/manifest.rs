@@ -90,6 +90,11 @@ impl Manifest {
         &self.state
     }
 
+    /// Whether it is unknown what the newest file holds, because an append or a rotation failed.
+    pub(crate) fn broken(&self) -> bool {
+        self.tail.is_none()
+    }
+
     /// Makes an edit durable and applies it. An edit that is not legal in this state is an
     /// [`Error::InvalidArgument`] and changes nothing; after any other error it is unknown what the
     /// newest file holds: the edit may show after a crash, until an append or a rotation succeeds.
