@@ -7,6 +7,8 @@
 //!
 //! `ALLUVIUM_KILLS` sets the number of kills (default 30), `ALLUVIUM_SEED` the seed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -183,7 +185,8 @@ fn spawn(dir: &Path, lie: bool) -> Child {
     command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap()
 }
 
-/// Runs a child until it has said `lines` lines after `from`, kills it, and notes what it acknowledged.
+/// Runs a child until it has said `lines` lines after `from`, kills it, and notes what it
+/// acknowledged.
 fn run_and_kill(
     dir: &Path,
     lie: bool,

@@ -106,8 +106,8 @@ pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
 }
 
 /// A file that is written, `chunk` bytes at a time, and synced to its full length, as the engine's
-/// spare logs are. The system keeps what was written at once in one piece of its cache, as far as it
-/// can, and a later write into a large piece may cost more: hence the chunks.
+/// spare logs are. The system keeps what was written at once in one piece of its cache, as far as
+/// it can, and a later write into a large piece may cost more: hence the chunks.
 fn prepared(dir: &TempDir, chunk: usize) -> std::io::Result<File> {
     let path = dir.path().join(format!("prepared-{chunk}"));
     let file = File::options().read(true).write(true).create_new(true).open(path)?;

@@ -1,8 +1,8 @@
 //! `open`: reopening after a kill, with 64 MiB of log to recover.
 //!
 //! A child process writes the log and is killed. Each round opens a copy of what it left, because
-//! recovery and the close after it change the directory. The copy is in the page cache, as after the
-//! death of a process; after a power loss the device's reading time comes on top.
+//! recovery and the close after it change the directory. The copy is in the page cache, as after
+//! the death of a process; after a power loss the device's reading time comes on top.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

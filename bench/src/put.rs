@@ -1,9 +1,9 @@
 //! `put`: what a buffered put takes in its caller, and where it goes.
 //!
-//! The breakdown runs three kinds of round in turns, so that what else the machine does falls on all
-//! of them alike: as shipped; with the appends timed from inside; with the appends left out. Encoding and
-//! hashing are timed alone. What remains is the commit section without its append: the lock, the
-//! memtable insert, and what the flush thread takes away from it.
+//! The breakdown runs three kinds of round in turns, so that what else the machine does falls on
+//! all of them alike: as shipped; with the appends timed from inside; with the appends left out.
+//! Encoding and hashing are timed alone. What remains is the commit section without its append: the
+//! lock, the memtable insert, and what the flush thread takes away from it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Keys, values and directories. A key is a function of the seed and its number, so nothing has to be
-//! kept to read it back.
+//! Keys, values and directories. A key is a function of the seed and its number, so nothing has to
+//! be kept to read it back.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

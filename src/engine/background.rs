@@ -193,6 +193,8 @@ fn run_log_job(engine: &Engine, job: LogJob) {
             }
         }
         LogJob::Sealed => {
+            // Spares first: a writer may be in need of one, and the sync may take long.
+            core.note(Work::Spares, &core.fill_spares());
             periodic_sync(engine);
             engine.renew_ceiling();
         }
@@ -272,8 +274,12 @@ impl Core {
         while lock(&self.spare_logs).len() < SPARES {
             let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
             let capacity = super::log_capacity(&self.options);
-            let spare = SpareLog::create(self.fs.as_ref(), &self.dir, slot, capacity)?;
-            lock(&self.spare_logs).push(spare);
+            match SpareLog::create(self.fs.as_ref(), &self.dir, slot, capacity) {
+                Ok(spare) => lock(&self.spare_logs).push(spare),
+                // One is enough to go on with.
+                Err(_) if !lock(&self.spare_logs).is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -109,6 +109,23 @@ impl Reclaim {
         for segment in self.segments.collect(now, 0) {
             core.remove_segment(segment.number());
         }
+        core.counters.retired_bytes.store(self.retired_bytes(&current), Ordering::Relaxed);
+    }
+
+    /// Bytes of memtables that the current view has no more and that are still in memory, because
+    /// their grace has not passed or an iterator holds them (rule 17).
+    fn retired_bytes(&self, current: &View) -> u64 {
+        let live = current.sealed.iter().chain([&current.active]);
+        let mut seen: Vec<_> = live.map(Arc::as_ptr).collect();
+        let views = self.views.iter().flat_map(|view| view.sealed.iter().chain([&view.active]));
+        let mut bytes = 0;
+        for table in views.chain(self.memtables.iter()) {
+            if !seen.contains(&Arc::as_ptr(table)) {
+                seen.push(Arc::as_ptr(table));
+                bytes += table.bytes() as u64;
+            }
+        }
+        bytes
     }
 }
 

@@ -105,6 +105,8 @@ impl CommitEnv for WriteEnv {
             Err(error) => {
                 let log = self.log.take().expect("the log was there to append to");
                 self.note_end(log.seal_failed());
+                // The zeroed header becomes durable before any later log counts as synced (rule 7).
+                self.core.send_log(LogJob::Sealed);
                 Err(self.failed(error).into())
             }
         }

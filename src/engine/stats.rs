@@ -15,6 +15,8 @@ pub(crate) struct Counters {
     pub(super) views_published: AtomicU64,
     pub(super) log_syncs: AtomicU64,
     pub(super) log_bytes_rewritten: AtomicU64,
+    /// As of the flush thread's last look.
+    pub(super) retired_bytes: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) stalled_us: AtomicU64,
     /// Whether the flush thread has been asked to evict and has not done so yet.
@@ -37,6 +39,9 @@ pub struct Stats {
     pub memtables_sealed: usize,
     /// Bytes in memtables, the active one included.
     pub memtable_bytes: u64,
+    /// Bytes in flushed memtables that are still in memory: for a second or so after the flush, and
+    /// for as long as an iterator holds them.
+    pub memtable_bytes_retired: u64,
     /// Runs on disk; a read looks at the filter of each that may hold its key.
     pub runs: usize,
     /// Segment files.
@@ -102,6 +107,7 @@ impl Engine {
             visible: self.visible().0,
             memtables_sealed: view.sealed.len(),
             memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
+            memtable_bytes_retired: count(&core.counters.retired_bytes),
             runs: view.segments.runs.len(),
             segments: view.segments.segments().count(),
             segment_bytes: view.segments.runs.iter().map(|run| run.bytes()).sum(),
@@ -138,7 +144,12 @@ impl fmt::Display for Stats {
         row("visible sequence", self.visible.to_string())?;
         row(
             "memtables",
-            format!("{} sealed, {} in all", self.memtables_sealed, bytes(self.memtable_bytes)),
+            format!(
+                "{} sealed, {} in all, {} more about to be freed",
+                self.memtables_sealed,
+                bytes(self.memtable_bytes),
+                bytes(self.memtable_bytes_retired)
+            ),
         )?;
         row(
             "runs",

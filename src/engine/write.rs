@@ -82,7 +82,11 @@ impl Engine {
     pub(crate) fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
         if batch.len_ops() == 0 {
             self.refuse_early()?;
-            return Ok(self.visible());
+            let visible = self.visible();
+            if durability == Durability::Sync {
+                self.sync_all()?;
+            }
+            return Ok(visible);
         }
         self.submit(&mut Write::new(batch, RecordKind::Data), durability)
     }

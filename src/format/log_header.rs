@@ -32,7 +32,8 @@ use crate::ids::{LogNumber, LogPosition, Uuid};
 /// Bytes of a log header; the first record follows it.
 pub(crate) const LOG_HEADER_BYTES: usize = 128;
 
-const MAGIC: [u8; 8] = *b"ALLUVLOG";
+/// The first bytes of every log header.
+pub(crate) const LOG_MAGIC: [u8; 8] = *b"ALLUVLOG";
 const VERSION: u32 = 1;
 const HASH_ID: u8 = 1;
 const CHECKSUM_AT: usize = 120;
@@ -59,7 +60,7 @@ pub(crate) struct LogHeader {
 impl LogHeader {
     pub(crate) fn encode(&self) -> [u8; LOG_HEADER_BYTES] {
         let mut bytes = [0; LOG_HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..8].copy_from_slice(&LOG_MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.uuid.0);
         bytes[32..40].copy_from_slice(&self.number.0.to_le_bytes());
@@ -80,7 +81,7 @@ impl LogHeader {
         let header = reader.array::<LOG_HEADER_BYTES>()?;
         let mut reader = Reader::new(&header, WHAT);
         let magic = reader.array::<8>()?;
-        if magic != MAGIC {
+        if magic != LOG_MAGIC {
             let got = format!("{:?}", magic.escape_ascii().to_string());
             return Err(Malformed::new(0, WHAT, "the magic bytes ALLUVLOG", got));
         }

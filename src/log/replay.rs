@@ -3,8 +3,8 @@
 //! # Steps
 //!
 //! 1. Read the header of every slot. Below the floor: dead. Undecodable: never used, or torn while
-//!    it was taken into use: dead too. Of another database: not ours, left alone. Of a newer
-//!    format: refused.
+//!    it was taken into use: dead too, if it is blank or begins like one of ours. Of another
+//!    database, or of something else: left alone. Of a newer format: refused.
 //! 2. The chain starts with the highest-numbered live log whose predecessor is dead; the log at the
 //!    floor must be it where the manifest says that the floor exists. It goes on by the rule of the
 //!    module above.
@@ -22,7 +22,7 @@ use std::path::Path;
 
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
-use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
+use crate::format::log_header::{LOG_HEADER_BYTES, LOG_MAGIC, LogHeader};
 use crate::format::names::FileName;
 use crate::format::record::{
     RECORD_HEADER_BYTES, RecordHeader, RecordKind, decode_header, read_record,
@@ -123,7 +123,9 @@ fn find_live(fs: &dyn Fs, dir: &Path, expected: &Expected, out: &mut Replayed) -
         out.slot_max = out.slot_max.max(slot);
         let file = NamedFile::open(fs, dir.join(&name), mode)?;
         let Some(header) = read_header(&file)? else {
-            out.dead.push(slot);
+            if may_be_ours(&file)? {
+                out.dead.push(slot);
+            }
             continue;
         };
         if header.uuid != expected.database {
@@ -161,6 +163,21 @@ fn read_header(file: &NamedFile) -> Result<Option<LogHeader>> {
         }
     }
     Ok(found)
+}
+
+/// Whether a file without a sound header may be one of ours, taken into use or made when a crash
+/// came. Anything else that happens to have such a name belongs to somebody else.
+fn may_be_ours(file: &NamedFile) -> Result<bool> {
+    let len = file.len()?;
+    for at in [0, LOG_SECOND_HEADER] {
+        let mut copy = [0; LOG_HEADER_BYTES];
+        let there = len.saturating_sub(at).min(LOG_HEADER_BYTES as u64) as usize;
+        file.read_exact_at(&mut copy[..there], at)?;
+        if !copy.starts_with(&LOG_MAGIC) && copy.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn chain_head(dir: &Path, live: &Live, expected: &Expected) -> Result<Option<LogNumber>> {

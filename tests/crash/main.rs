@@ -5,8 +5,8 @@
 //! `faults` fails every call, `damage` changes every byte. Background threads move operations
 //! between runs, so a failure prints the seed, the crash point and the trace of the file system.
 //!
-//! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED` which
-//! one is the first; the other variables are named where they are read.
+//! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED`
+//! which one is the first; the other variables are named where they are read.
 
 mod oracle;
 mod power;

@@ -1,6 +1,8 @@
-//! The enumerator: a small workload, crashed at every operation that changes the medium, in every mode.
+//! The enumerator: a small workload, crashed at every operation that changes the medium, in every
+//! mode.
 //!
-//! Each image is recovered, checked, written to, crashed again, recovered and checked a second time.
+//! Each image is recovered, checked, written to, crashed again, recovered and checked a second
+//! time.
 
 use alluvium::io::{CrashMode, SimFs};
 use alluvium::{Db, Durability};

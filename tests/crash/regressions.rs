@@ -11,8 +11,9 @@ fn open(fs: &SimFs) -> Db {
 
 /// Symptom: after a drop whose manifest edit did not come to pass, by a crash or a full disk, the
 /// name could not be used again ("expected a new keyspace's name, got … again") until the next
-/// flush. Mechanism: the log said dropped, the manifest still had the name, and only the flush of the control
-/// record's memtable told it. Fix: making a keyspace says an unsaid drop in the same edit.
+/// flush. Mechanism: the log said dropped, the manifest still had the name, and only the flush of
+/// the control record's memtable told it. Fix: making a keyspace says an unsaid drop in the same
+/// edit.
 #[test]
 fn a_name_is_free_after_a_drop_that_the_manifest_missed() {
     for crash in [false, true] {

@@ -107,9 +107,9 @@ fn a_synced_name_without_synced_bytes_is_an_empty_file() {
     assert!(garbage.len() == 3 && garbage != b"abc");
 }
 
-/// Symptom: rewriting recovered bytes in place, to make sure of them, lost them in a crash. Mechanism: the
-/// modes that fill pending writes filled bytes that were durable with the same values. Fix: a byte
-/// that a write repeats is the same whether the write comes to pass or not.
+/// Symptom: rewriting recovered bytes in place, to make sure of them, lost them in a crash.
+/// Mechanism: the modes that fill pending writes filled bytes that were durable with the same
+/// values. Fix: a byte that a write repeats is the same whether the write comes to pass or not.
 #[test]
 fn rewriting_durable_bytes_with_themselves_is_safe() {
     let fs = SimFs::new();
