@@ -41,3 +41,25 @@ fn a_name_is_free_after_a_drop_that_the_manifest_missed() {
         assert_eq!(tmp.get("k").unwrap().as_deref(), Some(&b"new"[..]));
     }
 }
+
+/// Symptom: an open that failed, because the log named a keyspace that the manifest did not know,
+/// had healed the log and begun a manifest. Mechanism: the records were looked into after the
+/// healing. Fix: what may find damage comes before anything that writes.
+#[test]
+fn a_failed_open_leaves_everything_as_it_was() {
+    let fs = SimFs::new();
+    let db = open(&fs);
+    let before = fs.read_file("data/MANIFEST-000001").unwrap();
+    db.keyspace("tmp").unwrap().put("k", "v").unwrap();
+    let fs = fs.crash(CrashMode::PowerKeepAll, 1);
+    // The edit that made the keyspace is cut off.
+    fs.write_file("data/MANIFEST-000001", &before);
+    let contents = || {
+        let names = fs.files("data").into_iter().filter(|name| name != "LOCK");
+        names.map(|name| (fs.read_file(format!("data/{name}")), name)).collect::<Vec<_>>()
+    };
+    let then = contents();
+    let error = Db::builder("data").fs(Arc::new(fs.clone())).open().unwrap_err();
+    assert!(error.is_corruption(), "{error}");
+    assert!(contents() == then, "something changed");
+}
