@@ -3,12 +3,13 @@
 //! Every method may be called from any thread. A read whose block is in its slot takes no lock,
 //! makes no system call and counts no reference.
 
+use std::io;
 use std::path::Path;
 
 use super::cache::{BlockCache, CachedBlock};
 use super::parts::{Expect, check_header, read_checked, read_footer, read_part};
 use super::segment_path;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::block::{BLOCK_HEADER_BYTES, BlockType};
 use crate::format::data_block::Block;
 use crate::format::filter::Filter;
@@ -72,7 +73,16 @@ impl Segment {
         expect: &Expect,
         cache: Arc<BlockCache>,
     ) -> Result<Self> {
-        let file = NamedFile::open(fs, segment_path(dir, number), OpenMode::Read)?;
+        let path = segment_path(dir, number);
+        let file = match NamedFile::open(fs, path.clone(), OpenMode::Read) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let (expected, got) = ("the segment that the manifest names", "no such file");
+                let (expected, got) = (expected.to_owned(), got.to_owned());
+                let what = "segment file";
+                return Err(Error::Corruption { file: path, offset: 0, what, expected, got });
+            }
+            file => file?,
+        };
         let bytes = file.len()?;
         if bytes != expect.bytes || bytes < (SEGMENT_HEADER_BYTES + FOOTER_BYTES) as u64 {
             let want = format!("{} bytes", expect.bytes);

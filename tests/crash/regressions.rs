@@ -42,6 +42,21 @@ fn a_name_is_free_after_a_drop_that_the_manifest_missed() {
     }
 }
 
+/// Symptom: a missing segment was reported as a failed system call, which `is_corruption()`
+/// denies, so that a caller would try again. Mechanism: the open's error was passed on. Fix: a
+/// file that the manifest names and that is not there is damage.
+#[test]
+fn a_missing_segment_is_damage() {
+    let fs = SimFs::new();
+    let db = open(&fs);
+    db.put("k", "v").unwrap();
+    db.close().unwrap();
+    drop(db);
+    assert!(fs.remove_file("data/000001.seg"));
+    let error = Db::builder("data").fs(Arc::new(fs)).open().unwrap_err();
+    assert!(error.is_corruption() && error.to_string().contains("000001.seg"), "{error}");
+}
+
 /// Symptom: an open that failed, because the log named a keyspace that the manifest did not know,
 /// had healed the log and begun a manifest. Mechanism: the records were looked into after the
 /// healing. Fix: what may find damage comes before anything that writes.
