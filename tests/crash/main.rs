@@ -8,8 +8,11 @@
 //! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED`
 //! which one is the first; the other variables are named where they are read.
 
+mod damage;
+mod faults;
 mod oracle;
 mod power;
+mod recovery;
 mod regressions;
 mod world;
 

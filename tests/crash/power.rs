@@ -212,7 +212,7 @@ fn every_crash_of_the_small_workload_leaves_a_prefix() {
 #[test]
 fn a_lying_disk_is_caught() {
     for lie in [Lie::LogSync, Lie::DirSync, Lie::SegmentSync] {
-        let caught = seeds().any(|seed| enumerate(seed, lie, || workload(seed)).is_err());
+        let caught = (0..4).any(|seed| enumerate(seed, lie, || workload(seed)).is_err());
         assert!(caught, "{lie:?} went unnoticed");
     }
 }

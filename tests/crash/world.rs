@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use alluvium::io::{Fs, FsFile, FsLock, OpenMode, SimFs};
+use alluvium::io::{CrashMode, Fs, FsFile, FsLock, OpenMode, SimFs};
 use alluvium::{Db, Durability, Error, Keyspace, WriteBatch};
 
 use crate::Check;
@@ -25,6 +25,10 @@ pub enum Lie {
     DirSync,
     /// Syncs of segments do nothing.
     SegmentSync,
+    /// Failed writes to logs say that they succeeded.
+    LogWriteErrors,
+    /// Failed syncs of logs say that they succeeded.
+    LogSyncErrors,
 }
 
 /// The simulated file system, less what `Lie` says.
@@ -32,17 +36,19 @@ pub enum Lie {
 struct LyingFs(SimFs, Lie);
 
 #[derive(Debug)]
-struct LyingFile(Arc<dyn FsFile>);
+struct LyingFile(Arc<dyn FsFile>, Lie);
 
 impl Fs for LyingFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = self.0.open(path, mode)?;
         let lied_about = match self.1 {
-            Lie::LogSync => path.extension().is_some_and(|extension| extension == "log"),
+            Lie::LogSync | Lie::LogWriteErrors | Lie::LogSyncErrors => {
+                path.extension().is_some_and(|extension| extension == "log")
+            }
             Lie::SegmentSync => path.extension().is_some_and(|extension| extension == "seg"),
             Lie::None | Lie::DirSync => false,
         };
-        Ok(if lied_about { Arc::new(LyingFile(file)) } else { file })
+        Ok(if lied_about { Arc::new(LyingFile(file, self.1)) } else { file })
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -76,11 +82,18 @@ impl FsFile for LyingFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
+        match self.0.write_at(buf, offset) {
+            Err(_) if self.1 == Lie::LogWriteErrors => Ok(buf.len()),
+            result => result,
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        Ok(())
+        match self.1 {
+            Lie::LogWriteErrors => self.0.sync_data(),
+            Lie::LogSyncErrors => self.0.sync_data().or(Ok(())),
+            _ => Ok(()),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -168,6 +181,15 @@ impl World {
         Ok(found)
     }
 
+    /// What a crash now leaves, on a disk that works.
+    pub fn cut_off(&mut self, mode: CrashMode, seed: u64) -> SimFs {
+        let image = self.fs.crash(mode, seed);
+        self.abandon();
+        image.set_fault(None);
+        image.set_capacity(None);
+        image
+    }
+
     pub fn db(&self) -> &Db {
         self.db.as_ref().expect("the database is open")
     }
@@ -200,6 +222,10 @@ impl World {
         let nothing = match &result {
             Err(Error::WriterStopped { .. }) => !self.errors.is_empty() && self.stopped_before(),
             Err(Error::Closed | Error::KeyspaceDropped { .. }) => true,
+            // A write that the simulated disk refuses leaves half a record at most.
+            Err(Error::StorageFull { .. } | Error::Io { .. }) => {
+                !self.fs.crashed() && matches!(effect, Effect::Write(..))
+            }
             _ => false,
         };
         let durable = match &effect {
