@@ -8,6 +8,7 @@
 //! `ALLUVIUM_KILLS` sets the number of kills (default 30), `ALLUVIUM_SEED` the seed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "the child acknowledges on its standard output")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -8,6 +8,10 @@
 //! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED`
 //! which one is the first; the other variables are named where they are read.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "seeds and counts are what a run is judged by")]
+#![allow(unreachable_pub, reason = "the files of one test know each other")]
+
 mod damage;
 mod faults;
 mod oracle;

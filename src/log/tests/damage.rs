@@ -89,7 +89,7 @@ fn sweep(synced: usize, read: Read<'_>) -> Result<(), String> {
         let bytes = chain.fs.read_file(&file).unwrap();
         let len = bytes.len() as u64;
         // Between the copies of the header there is nothing but zeros that nobody reads.
-        let gap = |at: u64| (HEADER..LOG_SECOND_HEADER).contains(&at) && at % 61 != 0;
+        let gap = |at: u64| (HEADER..LOG_SECOND_HEADER).contains(&at) && !at.is_multiple_of(61);
         for at in (0..len).filter(|&at| !gap(at)) {
             let what = format!("{synced} synced, byte {at} of {file}");
             for mask in [1, 0xff] {

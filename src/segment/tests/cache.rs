@@ -110,7 +110,7 @@ fn readers_see_sound_blocks_while_the_clock_runs() {
             scope.spawn(move || {
                 for n in 0..2000 {
                     let row = &rows[(n * (7 + 2 * thread)) % rows.len()];
-                    let found = get(&segment, KeyspaceId(0), &row.key, Sequence(9999)).unwrap();
+                    let found = get(segment, KeyspaceId(0), &row.key, Sequence(9999)).unwrap();
                     assert_eq!(Some(&*found.unwrap().value), row.value.as_deref());
                 }
             });
