@@ -17,11 +17,19 @@ use crate::io::{Fs, NamedFile, OpenMode};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// How much a spare is zero-filled, and a recovered tail rewritten, at a time.
+/// How much of a recovered tail is rewritten at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The longest that a log of many records grows, in bytes: recovery keeps 32-bit offsets into one.
 const LOG_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 3 << 30 };
+
+/// How much of a spare is zero-filled at a time: a page.
+///
+/// Linux keeps what one write brought in as one piece of the page cache, and ext4 walks all buffers
+/// of a piece at each write into it. In files of 12 MiB filled by 256 KiB, writing 168 bytes took
+/// 2.3 µs instead of 1.0 (by 1 MiB, 5.3). The fill itself takes 25 ms instead of 9, on the log
+/// thread, once for each file.
+const FILL_BYTES: usize = 4096;
 
 /// A log that takes part in the chain.
 #[derive(Debug)]
@@ -150,10 +158,10 @@ impl SpareLog {
     }
 
     fn fill(&self, capacity: u64) -> Result<()> {
-        let zeros = vec![0; CHUNK_BYTES];
+        let zeros = vec![0; FILL_BYTES];
         let mut at = 0;
         while at < capacity {
-            let len = usize::try_from(capacity - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let len = usize::try_from(capacity - at).unwrap_or(FILL_BYTES).min(FILL_BYTES);
             self.file.write_all_at(&zeros[..len], at)?;
             at += len as u64;
         }
