@@ -46,7 +46,8 @@ impl From<Error> for Refused {
 
 thread_local! {
     /// The encoding buffer of single puts, so that they allocate nothing.
-    static SINGLE: RefCell<BatchBuffer> = RefCell::new(BatchBuffer::new());
+    /// `None` while it is in use: an empty buffer in its place would be an allocation, for the gap.
+    static SINGLE: RefCell<Option<BatchBuffer>> = const { RefCell::new(None) };
 }
 
 /// Single operations above this size do not leave their buffer behind, in bytes.
@@ -62,7 +63,7 @@ impl Engine {
         durability: Durability,
     ) -> Result<Sequence> {
         check_sizes(key, value.unwrap_or_default())?;
-        let mut buffer = SINGLE.with(RefCell::take);
+        let mut buffer = SINGLE.take().unwrap_or_default();
         match value {
             Some(value) => buffer.put(keyspace, key, value),
             None => buffer.delete(keyspace, key),
@@ -72,7 +73,7 @@ impl Engine {
         let mut buffer = write.buffer;
         buffer.clear();
         if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
-            SINGLE.set(buffer);
+            SINGLE.set(Some(buffer));
         }
         result
     }
