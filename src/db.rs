@@ -105,7 +105,7 @@ impl Db {
         Ok(Self { shared: Arc::new(Shared { engine, threads }) })
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.shared.engine
     }
 

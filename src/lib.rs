@@ -72,7 +72,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 7 | `db`, `keyspace`, `snapshot`, `range`, `batch`, `builder`: the public face |
+//! | 7 | `db`, `keyspace`, `snapshot`, `range`, `batch`, `builder`, `maintenance`: the public face |
 //! | 6 | `engine`: where the parts meet, one file per verb |
 //! | 5 | `compaction`: which versions survive |
 //! | 4 | `runs`: segment sets, and the manifest that keeps them |
@@ -112,6 +112,8 @@ mod keyspace;
 #[cfg(not(all(test, loom)))]
 mod log;
 #[cfg(not(all(test, loom)))]
+mod maintenance;
+#[cfg(not(all(test, loom)))]
 mod memtable;
 #[cfg(not(all(test, loom)))]
 mod options;
@@ -131,6 +133,8 @@ pub use batch::WriteBatch;
 pub use builder::Builder;
 #[cfg(not(all(test, loom)))]
 pub use db::Db;
+#[cfg(not(all(test, loom)))]
+pub use engine::segments::SegmentInfo;
 #[cfg(not(all(test, loom)))]
 pub use engine::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]

@@ -74,7 +74,25 @@ impl Default for Options {
     }
 }
 
+const MEMTABLE_BYTES_MIN: usize = 4 << 10;
+const MEMTABLE_BYTES_MAX: usize = 1 << 30;
+
 impl Options {
+    /// Refuses a memtable size that does not go with the other options, which stay.
+    pub(crate) fn check_memtable_bytes(&self, bytes: usize) -> Result<()> {
+        let max = self.flush_bytes.min(self.memory_bytes / 2).min(MEMTABLE_BYTES_MAX);
+        if (MEMTABLE_BYTES_MIN..=max).contains(&bytes) {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            what: format!(
+                "memtable_bytes must be between {MEMTABLE_BYTES_MIN} and {max} bytes while the \
+                 database is open with flush_bytes {} and memory_bytes {}, and is {bytes}",
+                self.flush_bytes, self.memory_bytes
+            ),
+        })
+    }
+
     /// Refuses what cannot work, and says what would.
     pub(crate) fn validate(&self) -> Result<()> {
         let check = |name: &str, value: usize, min: usize, max: usize| {
@@ -85,7 +103,8 @@ impl Options {
                 what: format!("{name} must be between {min} and {max} bytes, and is {value}"),
             })
         };
-        check("memtable_bytes", self.memtable_bytes, 4 << 10, 1 << 30)?;
+        let (min, max) = (MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
+        check("memtable_bytes", self.memtable_bytes, min, max)?;
         check("flush_bytes", self.flush_bytes, self.memtable_bytes, 1 << 34)?;
         check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, 1 << 40)?;
         check("memory_bytes", self.memory_bytes, self.flush_bytes, 1 << 40)?;

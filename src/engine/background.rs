@@ -268,14 +268,20 @@ impl Core {
     /// Prepares logs and memtables up to the number kept ready.
     pub(super) fn fill_spares(&self) -> Result<()> {
         while lock(&self.spare_memtables).len() < SPARES {
-            let spare = Memtable::active(self.options.memtable_bytes);
-            lock(&self.spare_memtables).push(spare);
+            let bytes = self.memtable_bytes();
+            let spare = Memtable::active(bytes);
+            let mut spares = lock(&self.spare_memtables);
+            // The size may have changed meanwhile; `set_memtable_bytes` empties the list after it
+            // has stored the new one.
+            if bytes == self.memtable_bytes() {
+                spares.push(spare);
+            }
         }
         while lock(&self.spare_logs).len() < SPARES {
             let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
-            let capacity = super::log_capacity(&self.options);
+            let capacity = self.log_capacity();
             match SpareLog::create(self.fs.as_ref(), &self.dir, slot, capacity) {
-                Ok(spare) => lock(&self.spare_logs).push(spare),
+                Ok(spare) => self.recycle(spare),
                 // One is enough to go on with.
                 Err(_) if !lock(&self.spare_logs).is_empty() => break,
                 Err(error) => return Err(error),
@@ -284,13 +290,12 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps a dead log's file as a spare if it is of use as one, and removes it otherwise.
+    /// Keeps a log's file as a spare if it is of use as one, and removes it otherwise.
     fn recycle(&self, spare: SpareLog) {
-        let capacity = super::log_capacity(&self.options);
-        let useful = spare.capacity() >= capacity && spare.capacity() <= 2 * capacity;
         let mut spares = lock(&self.spare_logs);
-        if useful && spares.len() < SPARES + self.options.flush_bytes / self.options.memtable_bytes
-        {
+        let capacity = self.log_capacity();
+        let useful = spare.capacity() >= capacity && spare.capacity() <= 2 * capacity;
+        if useful && spares.len() < SPARES + self.options.flush_bytes / self.memtable_bytes() {
             spares.push(spare);
             return;
         }
@@ -308,6 +313,25 @@ impl Engine {
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::Flush { reply });
         answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Sets the size of the memtables made from now on, and replaces the spares.
+    pub(crate) fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {
+        self.refuse_early()?;
+        let core = &self.core;
+        core.options.check_memtable_bytes(bytes)?;
+        core.memtable_bytes.store(bytes, Ordering::Relaxed);
+        // A spare that is made at this moment is either in the lists by now, or compared with the
+        // new size under their locks.
+        let memtables = std::mem::take(&mut *lock(&core.spare_memtables));
+        let logs = std::mem::take(&mut *lock(&core.spare_logs));
+        drop(memtables);
+        logs.into_iter().for_each(|spare| core.send_log(LogJob::Recycle(spare)));
+        match self.wait_for_log() {
+            Err(Error::Closed) => Err(Error::Closed),
+            // What kept the log thread from making a spare is in `health()`, and tried again.
+            _ => Ok(()),
+        }
     }
 
     /// Makes room for a waiting writer: flushes what is sealed, and the active memtable too where

@@ -1,5 +1,5 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`;
+//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`;
 //! `recover`, `section` and `overload` are parts of `open` and `write`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
@@ -16,6 +16,7 @@ mod overload;
 mod read;
 mod recover;
 mod section;
+pub(crate) mod segments;
 pub(crate) mod stats;
 mod sync;
 mod write;
@@ -42,7 +43,7 @@ use crate::options::Options;
 use crate::runs::SegmentSet;
 use crate::runs::manifest::Manifest;
 use crate::segment::BlockCache;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
 pub(crate) use self::keyspaces::KeyspaceState;
@@ -88,6 +89,8 @@ pub(crate) struct Core {
     gate: Gate,
     /// Bytes in the active memtable; stored inside the commit section.
     active_bytes: AtomicU64,
+    /// Bytes of the memtables made from now on; begins as the option says.
+    memtable_bytes: AtomicUsize,
     /// The last sequence that the manifest has reserved.
     ceiling: AtomicU64,
     slot_next: AtomicU64,
@@ -176,6 +179,18 @@ impl Core {
         let _ = self.log_jobs.send(job);
     }
 
+    /// Bytes of a memtable that is made now.
+    fn memtable_bytes(&self) -> usize {
+        // Relaxed: a number of its own. Who makes a spare compares again under the spares' lock.
+        self.memtable_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a log file is prepared for now: a memtable's worth of records with their headers.
+    fn log_capacity(&self) -> u64 {
+        let bytes = self.memtable_bytes() as u64;
+        crate::log::LOG_DATA_START + bytes + bytes / 2
+    }
+
     /// Asks the log thread for spares, once until it looks.
     fn want_spare(&self) {
         if !self.spare_wanted.swap(true, Ordering::Relaxed) {
@@ -223,12 +238,6 @@ struct LogEnd {
     number: LogNumber,
     end: u64,
     position: LogPosition,
-}
-
-/// Bytes that one log file is prepared for: a memtable's worth of records with their headers.
-fn log_capacity(options: &Options) -> u64 {
-    let bytes = options.memtable_bytes as u64;
-    crate::log::LOG_DATA_START + bytes + bytes / 2
 }
 
 #[cfg(test)]

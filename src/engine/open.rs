@@ -38,7 +38,7 @@ use crate::runs::manifest::Manifest;
 use crate::runs::state::ManifestState;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot};
 
 /// How many opens there were in this process.
@@ -131,6 +131,7 @@ impl Engine {
             logs: Logs::new(live, end.position),
             gate,
             active_bytes: AtomicU64::new(0),
+            memtable_bytes: AtomicUsize::new(options.memtable_bytes),
             ceiling: AtomicU64::new(state.sequence_ceiling.0),
             slot_next: slots,
             segment_next: AtomicU64::new(segment_next),

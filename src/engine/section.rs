@@ -199,8 +199,7 @@ impl WriteEnv {
     /// Seals the active memtable and publishes an empty one in its place.
     pub(super) fn swap_memtable(&mut self) {
         let spare = lock(&self.core.spare_memtables).pop();
-        let (writer, table) =
-            spare.unwrap_or_else(|| Memtable::active(self.core.options.memtable_bytes));
+        let (writer, table) = spare.unwrap_or_else(|| Memtable::active(self.core.memtable_bytes()));
         let old = std::mem::replace(&mut self.memtable, writer);
         self.core.gate.add(old.table().bytes() as u64);
         self.core.active_bytes.store(0, Ordering::Relaxed);

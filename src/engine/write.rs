@@ -100,7 +100,7 @@ impl Engine {
 
     fn submit(&self, write: &mut Write, durability: Durability) -> Result<Sequence> {
         self.wait_for_memory()?;
-        if write.body_len > self.core.options.memtable_bytes / 4 {
+        if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(self.prepare_private(write)?);
         }
         let committed = self.commit_write(write, || self.wait_for_log());
@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// Waits, outside the section, until the log thread has made a spare or failed to.
-    fn wait_for_log(&self) -> Result<()> {
+    pub(super) fn wait_for_log(&self) -> Result<()> {
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.core.send_log(LogJob::Spare { reply: Some(reply) });
         answer.recv().unwrap_or(Err(Error::Closed))
