@@ -134,6 +134,8 @@ pub use builder::Builder;
 #[cfg(not(all(test, loom)))]
 pub use db::Db;
 #[cfg(not(all(test, loom)))]
+pub use engine::index::IndexReport;
+#[cfg(not(all(test, loom)))]
 pub use engine::segments::SegmentInfo;
 #[cfg(not(all(test, loom)))]
 pub use engine::stats::{Health, Stats};

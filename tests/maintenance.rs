@@ -1,6 +1,10 @@
 //! What those who run a database ask of it, through the public API.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alluvium::io::SimFs;
 use alluvium::{Builder, Db, Error};
@@ -44,6 +48,153 @@ fn segments_are_listed_by_age_with_what_they_hold() {
         let file = fs.read_file(format!("data/{:06}.seg", info.number)).unwrap();
         assert_eq!(file.len() as u64, info.bytes);
         assert!(info.blocks > 0 && info.pinned_bytes > 0 && info.created_ms > 0);
+    }
+}
+
+/// A database of several runs with several segments each, and what it holds.
+fn sample(db: &Db) -> BTreeMap<String, String> {
+    let mut want = BTreeMap::new();
+    for round in 0..4 {
+        for n in (0..400).filter(|n| n % (round + 1) == 0) {
+            let (key, value) = (format!("key-{n:04}"), format!("{round} {}", "v".repeat(n % 90)));
+            db.put(&key, &value).unwrap();
+            want.insert(key, value);
+        }
+        db.flush().unwrap();
+    }
+    want
+}
+
+fn check_all(db: &Db, want: &BTreeMap<String, String>) {
+    let pairs = db.range(..).map(|pair| pair.unwrap());
+    let pairs: Vec<_> = pairs.map(|(k, v)| (k.to_vec(), v.to_vec())).collect();
+    let bytes = |(key, value): (&String, &String)| (key.clone().into(), value.clone().into());
+    assert!(pairs == want.iter().map(bytes).collect::<Vec<_>>());
+    for (key, value) in want {
+        assert_eq!(db.get(key).unwrap().as_deref(), Some(value.as_bytes()), "{key}");
+        assert_eq!(db.get(format!("{key}+")).unwrap(), None);
+    }
+}
+
+/// Flips a byte at `part` of each segment's footer handle: 0 filter, 1 index, 2 properties.
+fn damage_part(fs: &SimFs, db: &Db, part: usize) -> Vec<String> {
+    let path = |info: alluvium::SegmentInfo| format!("data/{:06}.seg", info.number);
+    let paths: Vec<_> = db.segments().into_iter().map(path).collect();
+    for path in &paths {
+        let mut bytes = fs.read_file(path).unwrap();
+        let handle = bytes.len() - 256 + 72 + 16 * part;
+        let at = u64::from_le_bytes(bytes[handle..handle + 8].try_into().unwrap());
+        bytes[at as usize + 26] ^= 1;
+        fs.write_file(path, &bytes);
+    }
+    paths
+}
+
+#[test]
+fn a_rebuilt_index_answers_as_the_one_before() {
+    let fs = SimFs::new();
+    let db = builder(&fs).segment_bytes(4 << 10).open().unwrap();
+    let nothing = db.rebuild_index().unwrap();
+    assert_eq!((nothing.segments, nothing.blocks, nothing.keys), (0, 0, 0));
+    let want = sample(&db);
+    let mut held = db.range(..);
+    let first = held.next().unwrap().unwrap();
+    let before = db.segments();
+    let (ops, hits) = (fs.op_count(), db.stats().cache_hits);
+    let report = db.rebuild_index().unwrap();
+    assert_eq!((db.segments(), fs.op_count()), (before.clone(), ops), "nothing on disk changes");
+    assert_eq!(report.segments, before.len());
+    assert_eq!(report.blocks, before.iter().map(|info| info.blocks).sum::<u64>());
+    assert_eq!(report.entries, before.iter().map(|info| info.entries).sum::<u64>());
+    assert_eq!(report.keys, 400 + 200 + 134 + 100);
+    check_all(&db, &want);
+    assert!(db.stats().cache_hits > hits);
+    // An iterator from before goes on over the old tables.
+    assert_eq!((&*first.0, held.count()), (&b"key-0000"[..], want.len() - 1));
+    db.close().unwrap();
+    assert!(matches!(db.rebuild_index(), Err(Error::Closed)));
+}
+
+#[test]
+fn damaged_tables_are_derived_at_open_and_reported() {
+    for part in 0..3 {
+        let fs = SimFs::new();
+        let db = builder(&fs).segment_bytes(4 << 10).open().unwrap();
+        let want = sample(&db);
+        let before = db.segments();
+        assert!(db.health().is_healthy());
+        damage_part(&fs, &db, part);
+        db.close().unwrap();
+        drop(db);
+        for read_only in [true, false] {
+            let db = builder(&fs).read_only(read_only).open().unwrap();
+            assert_eq!(db.stats().indexes_rebuilt, before.len());
+            let health = db.health();
+            assert!(!health.is_healthy() && health.indexes_rebuilt == before.len());
+            assert!(health.to_string().contains("nothing is lost"), "{health}");
+            assert_eq!(db.segments(), before);
+            check_all(&db, &want);
+            db.rebuild_index().unwrap();
+            check_all(&db, &want);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_fails_a_rebuild_and_changes_nothing() {
+    let fs = SimFs::new();
+    let db = builder(&fs).open().unwrap();
+    let want = sample(&db);
+    check_all(&db, &want);
+    let path = format!("data/{:06}.seg", db.segments()[0].number);
+    let sound = fs.read_file(&path).unwrap();
+    for at in [64, 64 + 7, 64 + 20, 64 + 50] {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        fs.write_file(&path, &damaged);
+        let error = db.rebuild_index().unwrap_err();
+        assert!(error.is_corruption() && error.to_string().contains(".seg"), "{error}");
+        // From the cache, through the tables that are still there.
+        check_all(&db, &want);
+    }
+    fs.write_file(&path, &sound);
+    db.rebuild_index().unwrap();
+}
+
+#[test]
+fn an_index_is_rebuilt_while_others_read_and_write() {
+    let fs = SimFs::new();
+    let db = builder(&fs).memtable_bytes(4 << 10).flush_bytes(8 << 10).open().unwrap();
+    let want = sample(&db);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2_u64 {
+            let (db, want, stop) = (&db, &want, &stop);
+            scope.spawn(move || {
+                for round in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    db.put(format!("other-{thread}-{round}"), [1; 50]).unwrap();
+                    let (key, value) = want.iter().nth(round * 7 % want.len()).unwrap();
+                    assert_eq!(db.get(key).unwrap().as_deref(), Some(value.as_bytes()));
+                }
+            });
+        }
+        let doomed = db.keyspace("doomed").unwrap();
+        for _ in 0..4 {
+            db.rebuild_index().unwrap();
+            doomed.put("k", "v").unwrap();
+        }
+        db.flush().unwrap();
+        db.drop_keyspace("doomed").unwrap();
+        for _ in 0..4 {
+            db.rebuild_index().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    for (key, value) in &want {
+        assert_eq!(db.get(key).unwrap().as_deref(), Some(value.as_bytes()), "{key}");
     }
 }
 

@@ -21,6 +21,7 @@ use super::{Core, Engine, GRACE_MS, View, Work};
 use crate::error::{Error, Result};
 use crate::log::SpareLog;
 use crate::memtable::Memtable;
+use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -66,6 +67,11 @@ pub(super) enum FlushJob {
     Pressure,
     /// The block cache is over its bound.
     Evict,
+    /// Segments with new tables, to take the place of those over the same files.
+    Replace {
+        fresh: Vec<Arc<Segment>>,
+        reply: Sender<()>,
+    },
     /// A keyspace was dropped, or a snapshot that held one back released.
     Cleanup,
     Stop,
@@ -248,6 +254,11 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
                 if !retry && engine.core.over_budget() {
                     retry = engine.relieve(&mut reclaim).is_err();
                 }
+            }
+            Ok(FlushJob::Replace { fresh, reply }) => {
+                engine.core.publish_replaced(&fresh, &mut reclaim);
+                // As above.
+                let _ = reply.send(());
             }
             Ok(FlushJob::Cleanup) => engine.clean_up(&mut reclaim),
             Err(RecvTimeoutError::Timeout) => {}

@@ -16,7 +16,7 @@ use crate::mvcc::retire::Retired;
 use crate::options::KeyspaceOptions;
 use crate::runs::manifest::Manifest;
 use crate::runs::{Run, SegmentSet};
-use crate::segment::{CachedBlock, ClockHand, Segment};
+use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, lock};
 
@@ -27,8 +27,10 @@ pub(super) struct Reclaim {
     views: Retired<View>,
     memtables: Retired<Memtable>,
     runs: Retired<Run>,
-    /// Segments that the current set no longer has: their files go with them.
+    /// Segments that the current set no longer has.
     segments: Retired<Segment>,
+    /// Files that the current set no longer has: they are removed once no segment is over them.
+    files: Retired<SegmentFile>,
     blocks: Retired<CachedBlock>,
     /// Segments of flushes whose edit failed: the manifest may name them.
     pub(super) unsettled: Vec<FileNumber>,
@@ -43,6 +45,7 @@ impl Reclaim {
             memtables: Retired::new(),
             runs: Retired::new(),
             segments: Retired::new(),
+            files: Retired::new(),
             blocks: Retired::new(),
             unsettled: Vec::new(),
             hand: ClockHand::default(),
@@ -59,10 +62,22 @@ impl Reclaim {
         self.views.push(view, now);
     }
 
-    /// Takes over a segment that the current set has no more.
-    fn retire_segment(&mut self, segment: Arc<Segment>) {
+    /// Takes over a segment that the current set has no more. Its file stays.
+    pub(super) fn retire_segment(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
-        self.segments.push(segment, now);
+        // Two entries would wait for each other.
+        if !self.segments.iter().any(|other| Arc::ptr_eq(other, &segment)) {
+            self.segments.push(segment, now);
+        }
+    }
+
+    /// Takes over a segment whose file the current set has no more.
+    fn retire_file(&mut self, segment: Arc<Segment>) {
+        let now = self.now_ms();
+        if !self.files.iter().any(|other| Arc::ptr_eq(other, segment.file())) {
+            self.files.push(Arc::clone(segment.file()), now);
+        }
+        self.retire_segment(segment);
     }
 
     /// Brings the block cache back under its bound.
@@ -106,8 +121,9 @@ impl Reclaim {
         drop(self.memtables.collect(now, 0));
         drop(self.runs.collect(now, 0));
         drop(self.blocks.collect(now, 0));
-        for segment in self.segments.collect(now, 0) {
-            core.remove_segment(segment.number());
+        drop(self.segments.collect(now, 0));
+        for file in self.files.collect(now, 0) {
+            core.remove_segment(file.number());
         }
         core.counters.retired_bytes.store(self.retired_bytes(&current), Ordering::Relaxed);
     }
@@ -267,7 +283,7 @@ impl Engine {
             segments: Arc::new(replace_runs(&view.segments, &published)),
         });
         for segment in freed {
-            reclaim.retire_segment(segment);
+            reclaim.retire_file(segment);
         }
         Ok(())
     }

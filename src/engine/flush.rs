@@ -18,7 +18,7 @@ use crate::log::SpareLog;
 use crate::memtable::Memtable;
 use crate::options::KeyspaceOptions;
 use crate::runs::{Run, SegmentRef, SegmentSet};
-use crate::segment::{Expect, FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
+use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -197,9 +197,10 @@ impl Engine {
 
 impl Core {
     fn open_segment(&self, finished: &FinishedSegment) -> Result<SegmentRef> {
-        let expect = Expect { database: self.database, uuid: finished.uuid, bytes: finished.bytes };
+        let expect = finished.expect(self.database);
         let cache = Arc::clone(&self.cache);
-        let segment = Segment::open(self.fs.as_ref(), &self.dir, finished.number, &expect, cache)?;
+        let segment =
+            Segment::open(self.fs.as_ref(), &self.dir, finished.number, &expect, None, cache)?;
         Ok(SegmentRef {
             segment: Arc::new(segment),
             first: bound(&finished.first),
@@ -344,7 +345,7 @@ fn segment_ref_meta(finished: &FinishedSegment) -> SegmentRefMeta {
             last: bound(&finished.last),
             smallest: finished.smallest,
             largest: finished.largest,
-            created_ms: super::stats::now_ms(),
+            created_ms: finished.created_ms,
         },
         from: None,
         to: None,

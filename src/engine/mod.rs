@@ -1,6 +1,6 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`;
-//! `recover`, `section` and `overload` are parts of `open` and `write`.
+//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`,
+//! `index`; `recover`, `section` and `overload` are parts of `open` and `write`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -10,6 +10,7 @@ pub(crate) mod background;
 mod big;
 mod cleanup;
 mod flush;
+pub(crate) mod index;
 mod keyspaces;
 mod open;
 mod overload;

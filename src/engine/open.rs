@@ -23,6 +23,7 @@ use super::section::WriteEnv;
 use super::sync::Logs;
 use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
+use crate::format::meta::SegmentMeta;
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::{FileNumber, Sequence, Uuid};
@@ -221,8 +222,8 @@ fn open_segments(
         let mut segments = Vec::with_capacity(run.segments.len());
         for part in &run.segments {
             let meta = &part.segment;
-            let expect = Expect { database: state.uuid, uuid: meta.uuid, bytes: meta.bytes };
-            let segment = Segment::open(fs, dir, meta.number, &expect, Arc::clone(cache))?;
+            let expect = expect(state.uuid, meta);
+            let segment = Segment::open(fs, dir, meta.number, &expect, None, Arc::clone(cache))?;
             segments.push(SegmentRef {
                 segment: Arc::new(segment),
                 first: part.from.clone().unwrap_or_else(|| meta.first.clone()),
@@ -233,6 +234,11 @@ fn open_segments(
         set.runs.push(Arc::new(Run { id: run.id, segments }));
     }
     Ok(set)
+}
+
+fn expect(database: Uuid, meta: &SegmentMeta) -> Expect {
+    let SegmentMeta { uuid, bytes, entries, created_ms, .. } = *meta;
+    Expect { database, uuid, bytes, entries, created_ms }
 }
 
 /// Steps 1 and 2.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Engine;
+use super::{Core, Engine};
 use crate::error::Error;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -50,6 +50,9 @@ pub struct Stats {
     pub segment_bytes: u64,
     /// Versions in segments, superseded ones and tombstones included.
     pub segment_entries: u64,
+    /// Segments whose stored index, filter or properties were found damaged at open, and derived
+    /// from their data instead. Nothing is lost; the device deserves a look.
+    pub indexes_rebuilt: usize,
     /// Log files that a recovery would read.
     pub logs: usize,
     /// Bytes appended to the log that are not known to be durable yet.
@@ -86,13 +89,18 @@ pub struct Health {
     pub writer_stopped: Option<Error>,
     /// What background work ran into last; it is tried again, and this is cleared when it succeeds.
     pub background_error: Option<Error>,
+    /// Segments whose stored index, filter or properties were found damaged at open, and derived
+    /// from their data instead: nothing is lost, and each open reads them whole.
+    pub indexes_rebuilt: usize,
 }
 
 impl Health {
     /// Whether there is nothing to report.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.writer_stopped.is_none() && self.background_error.is_none()
+        self.writer_stopped.is_none()
+            && self.background_error.is_none()
+            && self.indexes_rebuilt == 0
     }
 }
 
@@ -116,6 +124,7 @@ impl Engine {
                 .segments()
                 .map(|segment| segment.properties().entries())
                 .sum(),
+            indexes_rebuilt: core.indexes_rebuilt(),
             logs: core.logs.list().len(),
             log_bytes_unsynced: unsynced,
             log_syncs: count(&core.counters.log_syncs),
@@ -134,7 +143,17 @@ impl Engine {
 
     pub(crate) fn health(&self) -> Health {
         let core = &self.core;
-        Health { writer_stopped: core.stopped(), background_error: core.trouble() }
+        Health {
+            writer_stopped: core.stopped(),
+            background_error: core.trouble(),
+            indexes_rebuilt: core.indexes_rebuilt(),
+        }
+    }
+}
+
+impl Core {
+    fn indexes_rebuilt(&self) -> usize {
+        self.view.load().segments.segments().filter(|segment| segment.was_damaged()).count()
     }
 }
 
@@ -161,6 +180,9 @@ impl fmt::Display for Stats {
                 self.segment_entries
             ),
         )?;
+        if self.indexes_rebuilt > 0 {
+            row("indexes rebuilt", self.indexes_rebuilt.to_string())?;
+        }
         row("log", format!("{} files, {} unsynced", self.logs, bytes(self.log_bytes_unsynced)))?;
         row(
             "log syncs",
@@ -185,6 +207,12 @@ impl fmt::Display for Stats {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.writer_stopped, &self.background_error) {
+            (None, None) if self.indexes_rebuilt > 0 => write!(
+                f,
+                "{} segments had a damaged index, filter or properties block at open, and were \
+                 read whole instead; nothing is lost: check the device, and copy the database",
+                self.indexes_rebuilt
+            ),
             (None, None) => f.write_str("healthy"),
             (Some(error), _) => write!(f, "{error}"),
             (None, Some(error)) => write!(f, "background work will be tried again: {error}"),

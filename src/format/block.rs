@@ -97,6 +97,31 @@ pub(crate) fn seal_block(block: &mut [u8], kind: BlockType, segment: Uuid, offse
     header[16..].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// Reads the header of a block at `offset` on its own, for a scan without the index: the type as it
+/// is on disk, and the block's place.
+pub(crate) fn open_header(
+    header: &[u8; BLOCK_HEADER_BYTES],
+    segment: Uuid,
+    offset: u64,
+) -> Result<(u8, BlockHandle), Malformed> {
+    let mut fields = Reader::new(header, WHAT);
+    let (head, stored) = (fields.array::<4>()?, fields.u32()?);
+    let (_raw, check) = (fields.u32()?, fields.u32()?);
+    let want = checksum_seeded(&header[..12], place(segment, offset)) as u32;
+    if check != want {
+        return Err(Malformed::new(12, WHAT, format!("check {want:08x}"), format!("{check:08x}")));
+    }
+    let len = stored.checked_add(BLOCK_HEADER_BYTES as u32).filter(|_| {
+        // What a writer never makes is damage, whatever its checksum.
+        stored <= BLOCK_PAYLOAD_BYTES_MAX
+    });
+    let len = len.ok_or_else(|| {
+        let want = format!("a payload of at most {BLOCK_PAYLOAD_BYTES_MAX} bytes");
+        Malformed::new(4, WHAT, want, stored.to_string())
+    })?;
+    Ok((head[0], BlockHandle { offset, len }))
+}
+
 /// Checks a whole block that was read at `offset`, and returns its payload.
 pub(crate) fn open_block(
     block: &[u8],
@@ -184,6 +209,20 @@ mod tests {
         assert!(open_block(&block, BlockType::Index, SEGMENT, 4096).is_err());
         assert!(open_block(&block, BlockType::Filter, Uuid([8; 16]), 4096).is_err());
         assert!(open_block(&block, BlockType::Filter, SEGMENT, 4097).is_err());
+    }
+
+    #[test]
+    fn a_header_alone_tells_type_and_place_and_no_flipped_byte_passes() {
+        let block = sealed(b"payload");
+        let header: [u8; BLOCK_HEADER_BYTES] = block[..BLOCK_HEADER_BYTES].try_into().unwrap();
+        let handle = BlockHandle { offset: 4096, len: block.len() as u32 };
+        assert_eq!(open_header(&header, SEGMENT, 4096), Ok((BlockType::Filter as u8, handle)));
+        assert!(open_header(&header, SEGMENT, 4097).is_err());
+        for at in 0..16 {
+            let mut damaged = header;
+            damaged[at] ^= 1;
+            assert!(open_header(&damaged, SEGMENT, 4096).is_err(), "byte {at}");
+        }
     }
 
     #[test]

@@ -54,6 +54,17 @@ impl Filter {
         Self { words, lines, probes: PROBES }
     }
 
+    /// An empty filter of the size that a stored form of `stored_bytes` bytes has, if any has.
+    pub(crate) fn of_stored_bytes(stored_bytes: usize) -> Option<Self> {
+        let line_bytes = stored_bytes.checked_sub(HEADER_BYTES)?;
+        let lines = u32::try_from(line_bytes / 64).ok().filter(|&lines| lines > 0)?;
+        if line_bytes % 64 != 0 {
+            return None;
+        }
+        let words = (0..lines as usize * LINE_WORDS).map(|_| AtomicU64::new(0)).collect();
+        Some(Self { words, lines, probes: PROBES })
+    }
+
     /// Adds a key by its hash. One writer at a time.
     #[inline]
     pub(crate) fn insert(&self, hash: u64) {
@@ -159,8 +170,14 @@ mod tests {
         assert_eq!(bytes.len(), 8 + 128);
         let decoded = Filter::decode(&bytes).unwrap();
         assert!((0..10_000).all(|n| decoded.may_contain(hash(n)) == filter.may_contain(hash(n))));
+        let again = Filter::of_stored_bytes(bytes.len()).unwrap();
+        (0..100).for_each(|n| again.insert(hash(n)));
+        let mut stored = Vec::new();
+        again.encode(&mut stored);
+        assert!(stored == bytes, "the same size and keys make the same filter");
         for len in 0..bytes.len() {
             assert!(Filter::decode(&bytes[..len]).is_err());
+            assert!(Filter::of_stored_bytes(len).is_none() || len == 72);
         }
         for at in 0..8 {
             let mut damaged = bytes.clone();

@@ -79,6 +79,23 @@ impl IndexBuilder {
         true
     }
 
+    /// Adds a block that ends with `last`, followed by one that begins with `next`, or by nothing.
+    /// Returns what [`Self::push`] does.
+    #[must_use]
+    pub(crate) fn push_before(
+        &mut self,
+        handle: BlockHandle,
+        (keyspace, last): (KeyspaceId, &[u8]),
+        next: Option<(KeyspaceId, &[u8])>,
+    ) -> bool {
+        match next {
+            Some((same, next)) if same == keyspace => {
+                self.push(handle, keyspace, &separator(last, next))
+            }
+            _ => self.push(handle, keyspace, last),
+        }
+    }
+
     /// How many blocks it holds.
     pub(crate) fn len(&self) -> usize {
         self.handles.len()
@@ -175,6 +192,29 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// Appends the payload, the same bytes as it was read from.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.len() as u32).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        self.offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+        self.lens.iter().for_each(|len| out.extend_from_slice(&len.to_le_bytes()));
+        self.keyspaces.iter().for_each(|id| out.extend_from_slice(&id.0.to_le_bytes()));
+        self.separator_ends.iter().for_each(|end| out.extend_from_slice(&end.to_le_bytes()));
+        out.extend_from_slice(&self.separators);
+    }
+
+    /// Whether it has the same data blocks as another.
+    pub(crate) fn same_blocks(&self, other: &Self) -> bool {
+        self.offsets == other.offsets
+            && self.lens == other.lens
+            && self.keyspaces == other.keyspaces
+    }
+
+    /// Memory of the arrays.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.len() * (8 + ENTRY_BYTES as usize) + self.separators.len()
     }
 
     /// How many data blocks there are: at least one.

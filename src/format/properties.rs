@@ -22,7 +22,7 @@
 
 use super::Malformed;
 use super::coding::{Reader, put_bytes, put_varint};
-use super::key::{KEY_BYTES_MAX, Kind};
+use super::key::{Entry, KEY_BYTES_MAX, Kind};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 
 const WHAT: &str = "properties";
@@ -60,6 +60,27 @@ impl Properties {
     /// Entries of all kinds.
     pub(crate) fn entries(&self) -> u64 {
         self.values.saturating_add(self.tombstones)
+    }
+
+    /// Counts an entry, the next one in the internal order. `last` is the caller's to set.
+    pub(crate) fn count(&mut self, entry: &Entry<'_>) {
+        if self.entries() == 0 {
+            self.first = (entry.keyspace, entry.key.to_vec());
+            self.smallest = entry.sequence;
+        }
+        match entry.kind {
+            Kind::Value => self.values += 1,
+            Kind::Tombstone => self.tombstones += 1,
+        }
+        self.smallest = self.smallest.min(entry.sequence);
+        self.largest = self.largest.max(entry.sequence);
+        self.raw_bytes += (entry.key.len() + entry.value.len()) as u64;
+    }
+
+    /// Whether another has counted the same entries and blocks; where they came from aside.
+    pub(crate) fn same_counts(&self, other: &Self) -> bool {
+        let (created_ms, inputs) = (self.created_ms, self.inputs.clone());
+        *self == Self { created_ms, inputs, ..other.clone() }
     }
 
     /// Appends the payload.

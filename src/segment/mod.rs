@@ -4,13 +4,18 @@
 //! threads write segments and evict their blocks; any thread reads them.
 //!
 //! A file is: header · data blocks · filter block · index block · properties block · footer. Each
-//! part has its byte table in `format/`.
+//! part has its byte table in `format/`. An open segment is its file, which owns the cached blocks,
+//! and the tables that find them: these are replaced as a whole, by another segment over the same
+//! file.
 
 mod cache;
 mod clock;
 mod cursor;
+mod file;
 mod parts;
 mod reader;
+mod scan;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,8 +27,10 @@ use crate::ids::FileNumber;
 pub(crate) use cache::{BlockCache, CachedBlock};
 pub(crate) use clock::ClockHand;
 pub(crate) use cursor::SegmentCursor;
+pub(crate) use file::SegmentFile;
 pub(crate) use parts::Expect;
 pub(crate) use reader::{Hit, Segment};
+pub(crate) use tables::Tables;
 pub(crate) use writer::{FinishedSegment, SegmentWriter, SegmentWriterOptions};
 
 /// The longest value that a read copies out; a longer one shares its block.

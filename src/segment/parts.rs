@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::FinishedSegment;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block};
@@ -17,6 +18,18 @@ pub(crate) struct Expect {
     pub(crate) uuid: Uuid,
     /// Length of the file.
     pub(crate) bytes: u64,
+    /// Versions in it.
+    pub(crate) entries: u64,
+    /// Creation time, milliseconds since 1970.
+    pub(crate) created_ms: u64,
+}
+
+impl FinishedSegment {
+    /// What an open of this segment has to find.
+    pub(crate) fn expect(&self, database: Uuid) -> Expect {
+        let Self { uuid, bytes, entries, created_ms, .. } = *self;
+        Expect { database, uuid, bytes, entries, created_ms }
+    }
 }
 
 /// Checks that a file is the segment that the manifest names.

@@ -7,20 +7,19 @@ use std::io;
 use std::path::Path;
 
 use super::cache::{BlockCache, CachedBlock};
-use super::parts::{Expect, check_header, read_checked, read_footer, read_part};
+use super::file::SegmentFile;
+use super::parts::{Expect, check_header, read_footer};
+use super::scan::scan;
 use super::segment_path;
+use super::tables::Tables;
 use crate::error::{Error, Result};
-use crate::format::block::{BLOCK_HEADER_BYTES, BlockType};
-use crate::format::data_block::Block;
-use crate::format::filter::Filter;
-use crate::format::footer::FOOTER_BYTES;
+use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::index::Index;
 use crate::format::key::Kind;
 use crate::format::properties::Properties;
 use crate::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::ids::{FileNumber, KeyspaceId, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
-use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Slot};
 use crate::value::Value;
 
@@ -42,25 +41,20 @@ impl Hit<'_> {
     }
 }
 
-/// An open, immutable segment.
+/// An open, immutable segment: its file, and the tables that find its blocks.
+///
+/// Tables are replaced by another segment over the same file; readers of the old one go on.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    index: Index,
-    filter: Option<Filter>,
-    /// One per data block.
-    slots: Box<[Slot<CachedBlock>]>,
-    /// Whether a slot may be filled; lets the clock hand pass by cold segments.
-    resident: AtomicBool,
-    cache: Arc<BlockCache>,
-    file: NamedFile,
-    number: FileNumber,
-    uuid: Uuid,
-    bytes: u64,
-    properties: Properties,
+    tables: Tables,
+    file: Arc<SegmentFile>,
 }
 
 impl Segment {
     /// Opens a segment and checks all but its data blocks, which are checked when they are read.
+    ///
+    /// With `saved` tables its own are not read. If its own are damaged, and nothing else is, they
+    /// are derived from the data blocks ([`Self::was_damaged`]).
     ///
     /// # Errors
     ///
@@ -71,6 +65,7 @@ impl Segment {
         dir: &Path,
         number: FileNumber,
         expect: &Expect,
+        saved: Option<Tables>,
         cache: Arc<BlockCache>,
     ) -> Result<Self> {
         let path = segment_path(dir, number);
@@ -89,32 +84,74 @@ impl Segment {
             return Err(file.corruption(0, "segment length", want, format!("{bytes} bytes")));
         }
         check_header(&file, expect)?;
-        let meta_end = bytes - FOOTER_BYTES as u64;
-        let footer = read_footer(&file, expect, meta_end)?;
-        let uuid = expect.uuid;
-        let index = read_part(&file, uuid, footer.index, BlockType::Index, |payload| {
-            Index::decode(payload, SEGMENT_HEADER_BYTES as u64, meta_end)
-        })?;
-        let filter = footer
-            .filter
-            .map(|handle| read_part(&file, uuid, handle, BlockType::Filter, Filter::decode));
-        let filter = filter.transpose()?;
-        let handle = footer.properties;
-        let properties = read_part(&file, uuid, handle, BlockType::Properties, Properties::decode)?;
-        if properties.data_blocks != index.len() as u64 {
-            let want = format!("{} data blocks", index.len());
-            let got = properties.data_blocks.to_string();
-            return Err(file.corruption(handle.offset, "properties", want, got));
+        let footer = read_footer(&file, expect, bytes - FOOTER_BYTES as u64)?;
+        let stored = saved.map_or_else(|| Tables::read(&file, expect.uuid, &footer), Ok);
+        let (tables, damaged) = match stored {
+            Ok(tables) => (tables, false),
+            Err(error) if error.is_corruption() => {
+                tracing::warn!(%error, "the tables of a segment are damaged: reading its data");
+                (rescue(&file, expect, &footer)?, true)
+            }
+            Err(error) => return Err(error),
+        };
+        let entries = tables.properties.entries();
+        if entries != expect.entries {
+            let (want, got) = (format!("{} entries", expect.entries), entries.to_string());
+            return Err(file.corruption(footer.properties.offset, "properties", want, got));
         }
-        let slots = (0..index.len()).map(|_| Slot::empty()).collect();
-        let resident = AtomicBool::new(false);
-        Ok(Self { index, filter, slots, resident, cache, file, number, uuid, bytes, properties })
+        let name = (number, expect.uuid, bytes);
+        let file = SegmentFile::new(name, file, footer, tables.index.len(), damaged, cache);
+        Ok(Self { tables, file: Arc::new(file) })
+    }
+
+    /// Derives its tables from its data blocks anew: a segment over the same file, and how many
+    /// user keys it has.
+    ///
+    /// # Errors
+    ///
+    /// `Corruption` if a data block is damaged, or they are not those that were there at open.
+    pub(crate) fn rebuild(&self, database: Uuid) -> Result<(Self, u64)> {
+        let SegmentFile { uuid, bytes, footer, file, .. } = self.file.as_ref();
+        let Properties { created_ms, .. } = self.tables.properties;
+        let entries = self.tables.properties.entries();
+        let expect = Expect { database, uuid: *uuid, bytes: *bytes, entries, created_ms };
+        let (mut tables, keys) = scan(file, &expect, footer)?;
+        let inputs = self.tables.properties.inputs.clone();
+        tables.properties.inputs = inputs;
+        let Some(segment) = self.with_tables(tables) else {
+            let (want, got) = ("the blocks that were there at open", "others");
+            return Err(file.corruption(0, "data blocks", want, got));
+        };
+        Ok((segment, keys))
+    }
+
+    /// A segment over the same file with other tables; `None` if they speak of other blocks.
+    pub(crate) fn with_tables(&self, tables: Tables) -> Option<Self> {
+        let same = tables.index.same_blocks(&self.tables.index)
+            && tables.filter.is_some() == self.file.footer.filter.is_some()
+            && tables.properties.same_counts(&self.tables.properties);
+        same.then(|| Self { tables, file: Arc::clone(&self.file) })
+    }
+
+    /// The file, which other segments may share.
+    pub(crate) fn file(&self) -> &Arc<SegmentFile> {
+        &self.file
+    }
+
+    /// What finds its blocks.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Whether its stored tables were damaged when it was opened; its data is whole.
+    pub(crate) fn was_damaged(&self) -> bool {
+        self.file.damaged
     }
 
     /// Whether the segment may hold a key with this hash; `false` is certain.
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
+        self.tables.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
     /// The newest version of a key with a sequence of at most `at`, if there is one, read in place:
@@ -127,8 +164,9 @@ impl Segment {
         read: impl FnOnce(&Hit<'_>) -> R,
     ) -> Result<Option<R>> {
         let mut read = Some(read);
-        let mut i = self.index.find(keyspace, key);
-        while i < self.index.len() && self.index.keyspace(i) == keyspace {
+        let index = &self.tables.index;
+        let mut i = index.find(keyspace, key);
+        while i < index.len() && index.keyspace(i) == keyspace {
             let lookup = self.with_block(i, |block| match look_up(block, keyspace, key, at) {
                 Lookup::At(hit) => {
                     let read = read.take().expect("a lookup ends at its first hit");
@@ -145,16 +183,9 @@ impl Segment {
         Ok(None)
     }
 
-    /// Lends data block `i`: from its slot, or from the file.
+    #[inline]
     fn with_block<R>(&self, i: usize, lend: impl FnOnce(&Arc<CachedBlock>) -> R) -> Result<R> {
-        let slot = self.slots[i].load();
-        if let Some(block) = slot.as_ref() {
-            block.touch();
-            self.cache.count_hit();
-            return Ok(lend(block));
-        }
-        drop(slot);
-        Ok(lend(&self.load_block(i)?))
+        self.file.with_block(&self.tables.index, i, lend)
     }
 
     /// Data block `i`, from its slot or from the file; kept in its slot if the cache has room.
@@ -166,98 +197,66 @@ impl Segment {
         self.with_block(i, Arc::clone)
     }
 
-    fn load_block(&self, i: usize) -> Result<Arc<CachedBlock>> {
-        self.cache.count_miss();
-        let block = self.read_from_file(i)?;
-        let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
-        let block = CachedBlock::charged(block, &self.cache);
-        if admitted {
-            self.slots[i].fill(Arc::clone(&block));
-            // Release, after the slot is filled: pairs with the swap in `evict`.
-            if !self.resident.load(Ordering::Relaxed) {
-                self.resident.store(true, Ordering::Release);
-            }
-        }
-        Ok(block)
-    }
-
     /// Whether data block `i` is in its slot.
     #[cfg(test)]
     pub(super) fn is_resident(&self, i: usize) -> bool {
-        self.slots[i].load().is_some()
+        self.file.slots[i].load().is_some()
     }
 
-    fn read_from_file(&self, i: usize) -> Result<Block> {
-        let handle = self.index.handle(i);
-        let bytes = read_checked(&self.file, self.uuid, handle, BlockType::Data)?;
-        let payload_at = handle.offset + BLOCK_HEADER_BYTES as u64;
-        let block = Block::decode(bytes, BLOCK_HEADER_BYTES)
-            .map_err(|error| error.in_file(&self.file.path, payload_at))?;
-        if block.keyspace() != self.index.keyspace(i) {
-            let want = format!("keyspace {}", self.index.keyspace(i).0);
-            let got = block.keyspace().0.to_string();
-            return Err(self.file.corruption(handle.offset, "data block", want, got));
-        }
-        Ok(block)
-    }
-
-    /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.
-    /// Returns the slot to go on with. Background threads only.
+    /// Takes blocks out of the slots: see [`SegmentFile`]. Background threads only.
     pub(super) fn evict(
         &self,
         from: usize,
         excess: &mut usize,
         out: &mut Vec<Arc<CachedBlock>>,
     ) -> usize {
-        // Acquire: a fill whose flag this swap clears is seen below; a later fill sets the flag
-        // again.
-        if !self.resident.swap(false, Ordering::AcqRel) {
-            return self.slots.len();
-        }
-        let mut left_some = from > 0;
-        for (i, slot) in self.slots.iter().enumerate().skip(from) {
-            if *excess == 0 {
-                self.resident.store(true, Ordering::Release);
-                return i;
-            }
-            match slot.load().as_ref() {
-                None => continue,
-                Some(block) if block.take_used() => {
-                    left_some = true;
-                    continue;
-                }
-                Some(_) => {}
-            }
-            if let Some(block) = slot.take() {
-                *excess = excess.saturating_sub(block.charged_bytes());
-                out.push(block);
-            }
-        }
-        if left_some {
-            self.resident.store(true, Ordering::Release);
-        }
-        self.slots.len()
+        self.file.evict(from, excess, out)
     }
 
     /// The number in the file's name.
     pub(crate) fn number(&self) -> FileNumber {
-        self.number
+        self.file.number
+    }
+
+    /// Its name for good.
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.file.uuid
     }
 
     /// Length of the file.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.file.bytes
     }
 
     /// What the segment knows about itself.
     pub(crate) fn properties(&self) -> &Properties {
-        &self.properties
+        &self.tables.properties
     }
 
     /// The index of its data blocks.
     pub(crate) fn index(&self) -> &Index {
-        &self.index
+        &self.tables.index
     }
+
+    /// Memory of index and filter, which stay for as long as the segment is open.
+    pub(crate) fn pinned_bytes(&self) -> usize {
+        let slots = self.file.slots.len() * size_of::<Slot<CachedBlock>>();
+        self.tables.memory_bytes() + slots
+    }
+}
+
+/// Tables for a file whose own are damaged. What the properties alone know is kept if they are
+/// sound, and must then agree with the data.
+fn rescue(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result<Tables> {
+    let (mut tables, _) = scan(file, expect, footer)?;
+    if let Ok(properties) = Tables::read_properties(file, expect.uuid, footer) {
+        if !properties.same_counts(&tables.properties) {
+            let (want, got) = (format!("{:?}", tables.properties), format!("{properties:?}"));
+            return Err(file.corruption(footer.properties.offset, "properties", want, got));
+        }
+        tables.properties = properties;
+    }
+    Ok(tables)
 }
 
 enum Lookup<'a> {

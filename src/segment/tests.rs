@@ -3,6 +3,7 @@
 mod cache;
 mod damage;
 mod model;
+mod tables;
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -61,8 +62,8 @@ fn write(dir: &Path, number: u64, rows: &[Row], options: SegmentWriterOptions) -
 }
 
 fn open(dir: &Path, finished: &FinishedSegment, cache: &Arc<BlockCache>) -> Result<Arc<Segment>> {
-    let expect = Expect { database: DATABASE, uuid: finished.uuid, bytes: finished.bytes };
-    Segment::open(&DiskFs, dir, finished.number, &expect, Arc::clone(cache)).map(Arc::new)
+    let expect = finished.expect(DATABASE);
+    Segment::open(&DiskFs, dir, finished.number, &expect, None, Arc::clone(cache)).map(Arc::new)
 }
 
 /// A version of a key, owned.

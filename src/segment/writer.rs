@@ -15,8 +15,8 @@ use crate::format::data_block::BlockBuilder;
 use crate::format::filter::Filter;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::hash::key_hash;
-use crate::format::index::{IndexBuilder, separator};
-use crate::format::key::{Entry, KEY_BYTES_MAX, Kind, Position, VALUE_BYTES_MAX};
+use crate::format::index::IndexBuilder;
+use crate::format::key::{Entry, KEY_BYTES_MAX, Position, VALUE_BYTES_MAX};
 use crate::format::properties::{OwnedKey, Properties};
 use crate::format::segment_header::SegmentHeader;
 use crate::ids::{FileNumber, KeyspaceId, Sequence, Uuid};
@@ -50,6 +50,7 @@ pub(crate) struct FinishedSegment {
     pub(crate) last: OwnedKey,
     pub(crate) smallest: Sequence,
     pub(crate) largest: Sequence,
+    pub(crate) created_ms: u64,
 }
 
 /// A segment being written.
@@ -123,7 +124,7 @@ impl SegmentWriter {
         if new_key && self.options.filter_bits > 0 {
             self.hashes.push(key_hash(entry.keyspace, entry.key));
         }
-        self.count(entry);
+        self.properties.count(entry);
         self.block.add(entry);
         Ok(())
     }
@@ -135,21 +136,6 @@ impl SegmentWriter {
         }
         let ClosedBlock { keyspace, last_key: key, last_sequence, .. } = self.closed.as_ref()?;
         Some(Position { keyspace: *keyspace, key, sequence: *last_sequence })
-    }
-
-    fn count(&mut self, entry: &Entry<'_>) {
-        let properties = &mut self.properties;
-        if properties.entries() == 0 {
-            properties.first = (entry.keyspace, entry.key.to_vec());
-            properties.smallest = entry.sequence;
-        }
-        match entry.kind {
-            Kind::Value => properties.values += 1,
-            Kind::Tombstone => properties.tombstones += 1,
-        }
-        properties.smallest = properties.smallest.min(entry.sequence);
-        properties.largest = properties.largest.max(entry.sequence);
-        properties.raw_bytes += (entry.key.len() + entry.value.len()) as u64;
     }
 
     /// Moves the current data block, which is not empty, into the buffer.
@@ -172,12 +158,8 @@ impl SegmentWriter {
     /// Indexes a closed block, now that the entry after it is known.
     fn index_block(&mut self, closed: ClosedBlock, next: Option<&Entry<'_>>) -> Result<()> {
         let ClosedBlock { handle, keyspace, last_key, .. } = closed;
-        let pushed = match next {
-            Some(next) if next.keyspace == keyspace => {
-                self.index.push(handle, keyspace, &separator(&last_key, next.key))
-            }
-            _ => self.index.push(handle, keyspace, &last_key),
-        };
+        let next = next.map(|next| (next.keyspace, next.key));
+        let pushed = self.index.push_before(handle, (keyspace, &last_key), next);
         if pushed { Ok(()) } else { Err(self.too_large("index")) }
     }
 
@@ -220,9 +202,19 @@ impl SegmentWriter {
         self.write_buffer()?;
         self.file.sync_data()?;
         let entries = self.properties.entries();
-        let Properties { first, last, smallest, largest, .. } = self.properties;
+        let Properties { first, last, smallest, largest, created_ms, .. } = self.properties;
         let (number, uuid) = (self.number, self.uuid);
-        Ok(FinishedSegment { number, uuid, bytes, entries, first, last, smallest, largest })
+        Ok(FinishedSegment {
+            number,
+            uuid,
+            bytes,
+            entries,
+            first,
+            last,
+            smallest,
+            largest,
+            created_ms,
+        })
     }
 
     /// The number in its file's name.

@@ -1,0 +1,114 @@
+//! The tables in memory, index and filter of every segment, made anew: from data blocks, or from a
+//! file that they were saved to.
+//!
+//! All reading is done on the caller's thread, which holds the view. The new tables come as
+//! segments over the same files; the flush thread puts them in the place of the old ones in one
+//! publication, so either all of them count or none. Readers and writers go on meanwhile.
+
+use crossbeam_channel::bounded;
+
+use super::background::FlushJob;
+use super::cleanup::Reclaim;
+use super::{Core, Engine, View};
+use crate::error::{Error, Result};
+use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::segment::Segment;
+use crate::sync::Arc;
+
+/// What was done with the index and the filters of a database, from
+/// [`Db::rebuild_index`](crate::Db::rebuild_index).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexReport {
+    /// Segments whose index and filter this was about.
+    pub segments: usize,
+    /// Data blocks in them.
+    pub blocks: u64,
+    /// Versions in them, tombstones included.
+    pub entries: u64,
+    /// User keys in them, a key once for each segment; 0 where the data blocks were not read.
+    pub keys: u64,
+    /// Memory of the indexes and filters, in bytes.
+    pub bytes: u64,
+}
+
+impl IndexReport {
+    fn add(&mut self, segment: &Segment) {
+        self.segments += 1;
+        self.blocks += segment.properties().data_blocks;
+        self.entries += segment.properties().entries();
+        self.bytes += segment.pinned_bytes() as u64;
+    }
+}
+
+impl Engine {
+    /// Derives the tables of all segments from their data blocks.
+    pub(crate) fn rebuild_index(&self) -> Result<IndexReport> {
+        let view = self.core.view.load_full();
+        let span = tracing::info_span!("rebuild_index");
+        let _entered = span.enter();
+        let mut report = IndexReport::default();
+        let mut fresh = Vec::new();
+        for segment in each_file(&view.segments) {
+            self.check_open()?;
+            let (rebuilt, keys) = segment.rebuild(self.core.database)?;
+            report.add(&rebuilt);
+            report.keys += keys;
+            fresh.push(Arc::new(rebuilt));
+        }
+        self.replace_segments(fresh)?;
+        Ok(report)
+    }
+
+    /// Has the flush thread publish segments in the place of others over the same files, and waits.
+    fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
+        let (reply, answer) = bounded(1);
+        self.core.send_flush(FlushJob::Replace { fresh, reply });
+        answer.recv().map_err(|_| Error::Closed)
+    }
+}
+
+impl Core {
+    /// Publishes `fresh` in the place of segments over the same files. Files that the set has no
+    /// more are passed over. On the flush thread.
+    pub(super) fn publish_replaced(&self, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
+        let view = self.view.load_full();
+        for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
+            // A cursor may hold it longer than its run.
+            reclaim.retire_segment(Arc::clone(old));
+        }
+        self.publish(|view| View {
+            active: Arc::clone(&view.active),
+            sealed: view.sealed.clone(),
+            segments: Arc::new(SegmentSet {
+                runs: view.segments.runs.iter().map(|run| replace_in(run, fresh)).collect(),
+            }),
+        });
+    }
+}
+
+/// Each file of a set once, though runs may refer to parts of one.
+fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
+    let mut segments: Vec<_> = set.segments().collect();
+    segments.sort_by_key(|segment| segment.number());
+    segments.dedup_by_key(|segment| segment.number());
+    segments
+}
+
+/// The one of `fresh`, which is sorted by number, that is over the same file.
+fn replacement<'a>(fresh: &'a [Arc<Segment>], old: &Segment) -> Option<&'a Arc<Segment>> {
+    let at = fresh.binary_search_by_key(&old.number(), |segment| segment.number()).ok()?;
+    Some(&fresh[at]).filter(|segment| Arc::ptr_eq(segment.file(), old.file()))
+}
+
+fn replace_in(run: &Arc<Run>, fresh: &[Arc<Segment>]) -> Arc<Run> {
+    let replaced = |part: &SegmentRef| replacement(fresh, &part.segment);
+    if run.segments.iter().all(|part| replaced(part).is_none()) {
+        return Arc::clone(run);
+    }
+    let segments = run.segments.iter().map(|part| {
+        let segment = Arc::clone(replaced(part).unwrap_or(&part.segment));
+        SegmentRef { segment, ..part.clone() }
+    });
+    Arc::new(Run { id: run.id, segments: segments.collect() })
+}

@@ -1,0 +1,141 @@
+//! The file of an open segment, and its blocks in memory: what all tables over it share.
+//!
+//! Cached blocks sit in slots here, not beside the index, so that replacing the tables neither
+//! loses a block nor charges one twice. Read by any thread; evicted from by one.
+
+use super::cache::{BlockCache, CachedBlock};
+use super::parts::read_checked;
+use crate::error::Result;
+use crate::format::block::{BLOCK_HEADER_BYTES, BlockType};
+use crate::format::data_block::Block;
+use crate::format::footer::Footer;
+use crate::format::index::Index;
+use crate::ids::{FileNumber, Uuid};
+use crate::io::NamedFile;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Slot};
+
+/// An open, immutable file and what of it is in memory.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    /// One per data block.
+    pub(super) slots: Box<[Slot<CachedBlock>]>,
+    /// Whether a slot may be filled; lets the clock hand pass by cold segments.
+    resident: AtomicBool,
+    cache: Arc<BlockCache>,
+    pub(super) file: NamedFile,
+    pub(super) number: FileNumber,
+    pub(super) uuid: Uuid,
+    /// Length of the file.
+    pub(super) bytes: u64,
+    pub(super) footer: Footer,
+    /// Whether its index, filter or properties were found damaged, and derived from its data.
+    pub(super) damaged: bool,
+}
+
+impl SegmentFile {
+    /// Takes over a file with this many data blocks. The file is sound if `damaged` is false.
+    pub(super) fn new(
+        (number, uuid, bytes): (FileNumber, Uuid, u64),
+        file: NamedFile,
+        footer: Footer,
+        blocks: usize,
+        damaged: bool,
+        cache: Arc<BlockCache>,
+    ) -> Self {
+        let slots = (0..blocks).map(|_| Slot::empty()).collect();
+        let resident = AtomicBool::new(false);
+        Self { slots, resident, cache, file, number, uuid, bytes, footer, damaged }
+    }
+
+    /// The number in the file's name.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.number
+    }
+
+    /// Lends data block `i`: from its slot, or from the file.
+    #[inline]
+    pub(super) fn with_block<R>(
+        &self,
+        index: &Index,
+        i: usize,
+        lend: impl FnOnce(&Arc<CachedBlock>) -> R,
+    ) -> Result<R> {
+        let slot = self.slots[i].load();
+        if let Some(block) = slot.as_ref() {
+            block.touch();
+            self.cache.count_hit();
+            return Ok(lend(block));
+        }
+        drop(slot);
+        Ok(lend(&self.load_block(index, i)?))
+    }
+
+    fn load_block(&self, index: &Index, i: usize) -> Result<Arc<CachedBlock>> {
+        self.cache.count_miss();
+        let block = self.read_from_file(index, i)?;
+        let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
+        let block = CachedBlock::charged(block, &self.cache);
+        if admitted {
+            self.slots[i].fill(Arc::clone(&block));
+            // Release, after the slot is filled: pairs with the swap in `evict`.
+            if !self.resident.load(Ordering::Relaxed) {
+                self.resident.store(true, Ordering::Release);
+            }
+        }
+        Ok(block)
+    }
+
+    /// Data block `i` from the file, past the cache.
+    pub(super) fn read_from_file(&self, index: &Index, i: usize) -> Result<Block> {
+        let handle = index.handle(i);
+        let bytes = read_checked(&self.file, self.uuid, handle, BlockType::Data)?;
+        let payload_at = handle.offset + BLOCK_HEADER_BYTES as u64;
+        let block = Block::decode(bytes, BLOCK_HEADER_BYTES)
+            .map_err(|error| error.in_file(&self.file.path, payload_at))?;
+        if block.keyspace() != index.keyspace(i) {
+            let want = format!("keyspace {}", index.keyspace(i).0);
+            let got = block.keyspace().0.to_string();
+            return Err(self.file.corruption(handle.offset, "data block", want, got));
+        }
+        Ok(block)
+    }
+
+    /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.
+    /// Returns the slot to go on with. Background threads only.
+    pub(super) fn evict(
+        &self,
+        from: usize,
+        excess: &mut usize,
+        out: &mut Vec<Arc<CachedBlock>>,
+    ) -> usize {
+        // Acquire: a fill whose flag this swap clears is seen below; a later fill sets the flag
+        // again.
+        if !self.resident.swap(false, Ordering::AcqRel) {
+            return self.slots.len();
+        }
+        let mut left_some = from > 0;
+        for (i, slot) in self.slots.iter().enumerate().skip(from) {
+            if *excess == 0 {
+                self.resident.store(true, Ordering::Release);
+                return i;
+            }
+            match slot.load().as_ref() {
+                None => continue,
+                Some(block) if block.take_used() => {
+                    left_some = true;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            if let Some(block) = slot.take() {
+                *excess = excess.saturating_sub(block.charged_bytes());
+                out.push(block);
+            }
+        }
+        if left_some {
+            self.resident.store(true, Ordering::Release);
+        }
+        self.slots.len()
+    }
+}
