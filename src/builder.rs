@@ -94,6 +94,18 @@ impl Builder {
         self
     }
 
+    /// A file that [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) wrote, to take index
+    /// and filters from; default none. Segments that it names are opened without reading their
+    /// own, the others as usual.
+    ///
+    /// The file has to be there and be sound: a damaged one, or one of another database, fails the
+    /// open with the errors of [`Db::load_index_snapshot`](crate::Db::load_index_snapshot), for to
+    /// pass it over would hide that the device or the name is wrong. Open without it then.
+    pub fn index_snapshot(mut self, path: impl AsRef<Path>) -> Self {
+        self.options.index_snapshot = Some(path.as_ref().to_path_buf());
+        self
+    }
+
     /// Opens for reading only: nothing on disk changes, and writes fail with
     /// [`Error::ReadOnly`](crate::Error::ReadOnly). What the logs hold is recovered into memory.
     /// Works on a read-only file system; other read-only openers may share the directory, a writer

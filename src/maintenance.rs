@@ -1,6 +1,8 @@
 //! What those who run a database ask of it: its segments, its index, and the memtable size while it
 //! is open. Contracts and delegation, as in `db`, of which this is a part.
 
+use std::path::Path;
+
 use crate::db::Db;
 use crate::engine::index::IndexReport;
 use crate::engine::segments::SegmentInfo;
@@ -48,6 +50,58 @@ impl Db {
     pub fn rebuild_index(&self) -> Result<IndexReport> {
         self.engine().check_open()?;
         self.engine().rebuild_index()
+    }
+
+    /// Writes the index and the filter of every segment to one file, checksummed and durable when the
+    /// call returns, for a warm open with [`Builder::index_snapshot`](crate::Builder::index_snapshot)
+    /// or for [`Self::load_index_snapshot`]. A file of this name is replaced, in one step.
+    ///
+    /// Takes as much memory again as the indexes and filters do; waits for nothing but the device.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.flush()?;
+    /// db.save_index_snapshot("warm.index")?;
+    /// let report = db.load_index_snapshot("warm.index")?;
+    /// assert_eq!((report.segments, report.missing, report.ignored), (1, 0, 0));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a name that databases use for
+    /// their own files; [`Error::StorageFull`](crate::Error::StorageFull),
+    /// [`Error::Io`](crate::Error::Io); [`Error::Closed`](crate::Error::Closed). What the name had
+    /// before is then still there, unless only the last sync of the directory failed.
+    pub fn save_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
+        self.engine().check_open()?;
+        self.engine().save_index_snapshot(path.as_ref())
+    }
+
+    /// Puts the index and the filters that [`Self::save_index_snapshot`] wrote to a file in the
+    /// place of those in memory. Entries of segments that are gone are ignored; segments that the
+    /// file does not name keep what they have read from their own files.
+    ///
+    /// # Errors
+    ///
+    /// Each changes nothing:
+    ///
+    /// - [`Error::Corruption`](crate::Error::Corruption) if the file is damaged;
+    /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) if it was saved from another
+    ///   database;
+    /// - [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat) if a newer version wrote it;
+    /// - [`Error::Io`](crate::Error::Io) if it cannot be read;
+    /// - [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.load_index_snapshot("no such file").is_err());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn load_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
+        self.engine().check_open()?;
+        self.engine().load_index_snapshot(path.as_ref())
     }
 
     /// Sets the size of memtables from the next rotation on, until the database is closed; see

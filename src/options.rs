@@ -1,5 +1,7 @@
 //! What a user may set, each with its unit, default and reason.
 
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 
 /// When a write is acknowledged.
@@ -36,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) segment_bytes: usize,
     /// Target size of a data block before compression.
     pub(crate) block_bytes: usize,
+    /// A file of saved tables to open segments with.
+    pub(crate) index_snapshot: Option<PathBuf>,
     /// Whether to leave the directory as it is.
     pub(crate) read_only: bool,
     /// Whether to make a database where there is none.
@@ -68,6 +72,7 @@ impl Default for Options {
             stall_ms_max: 10_000,
             segment_bytes: 16 << 20,
             block_bytes: 4096,
+            index_snapshot: None,
             read_only: false,
             create: true,
         }

@@ -107,6 +107,8 @@ struct World {
     /// Handles of dropped keyspaces.
     stale: Vec<Keyspace>,
     last_sequence: Sequence,
+    /// Whether there is an index snapshot, of now or of earlier.
+    index_saved: bool,
 }
 
 impl World {
@@ -122,6 +124,7 @@ impl World {
             iterators: Vec::new(),
             stale: Vec::new(),
             last_sequence: Sequence(0),
+            index_saved: false,
         };
         world.open();
         world
@@ -140,6 +143,9 @@ impl World {
             .flush_bytes(memtable_bytes * (1 + random.below(4)))
             .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
             .sync_every_ms(*random.pick(&[0, 1, 1_000]));
+        if self.index_saved && random.one_in(2) {
+            builder = builder.index_snapshot(self.path.with_extension("index"));
+        }
         if let Some(fs) = &self.fs {
             let fs: Arc<dyn Fs> = Arc::new(fs.clone());
             builder = builder.fs(fs);
@@ -168,7 +174,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(200) {
+        match self.random.below(208) {
             0..=59 => self.put(),
             60..=79 => self.delete(),
             80..=99 => self.batch(),
@@ -184,6 +190,7 @@ impl World {
             190..=192 => self.create_keyspace(),
             193..=194 => self.drop_keyspace(),
             195..=196 => self.use_stale_handle(),
+            197..=204 => self.maintain(),
             _ => self.reopen(),
         }
     }
@@ -372,6 +379,32 @@ impl World {
         batch.put(&key, "half of a batch that must not happen");
         batch.put_in(stale, &key, "x");
         assert!(dropped(self.db().write(batch).map(drop)));
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.path.with_extension("index")
+    }
+
+    /// What must not show in any answer.
+    fn maintain(&mut self) {
+        let (path, db) = (self.index_path(), self.db().clone());
+        match self.random.below(4) {
+            0 => {
+                db.rebuild_index().unwrap();
+            }
+            1 => {
+                db.save_index_snapshot(&path).unwrap();
+                self.index_saved = true;
+            }
+            2 if self.index_saved => {
+                db.load_index_snapshot(&path).unwrap();
+            }
+            _ => {
+                let bytes = *self.random.pick(&[4 << 10, 8 << 10, 16 << 10]);
+                let set = db.set_memtable_bytes(bytes);
+                assert!(matches!(set, Ok(()) | Err(Error::InvalidArgument { .. })), "{set:?}");
+            }
+        }
     }
 
     fn check_names(&self) {

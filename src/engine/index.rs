@@ -1,5 +1,5 @@
-//! The tables in memory, index and filter of every segment, made anew: from data blocks, or from a
-//! file that they were saved to.
+//! The tables in memory, index and filter of every segment, made anew from data blocks, and how
+//! other tables are published (`index_snapshot` has some from a file).
 //!
 //! All reading is done on the caller's thread, which holds the view. The new tables come as
 //! segments over the same files; the flush thread puts them in the place of the old ones in one
@@ -16,7 +16,9 @@ use crate::segment::Segment;
 use crate::sync::Arc;
 
 /// What was done with the index and the filters of a database, from
-/// [`Db::rebuild_index`](crate::Db::rebuild_index).
+/// [`Db::rebuild_index`](crate::Db::rebuild_index),
+/// [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) and
+/// [`Db::load_index_snapshot`](crate::Db::load_index_snapshot).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexReport {
@@ -28,12 +30,16 @@ pub struct IndexReport {
     pub entries: u64,
     /// User keys in them, a key once for each segment; 0 where the data blocks were not read.
     pub keys: u64,
-    /// Memory of the indexes and filters, in bytes.
+    /// Bytes of their indexes and filters: of the file for a save, of memory otherwise.
     pub bytes: u64,
+    /// Of a load: segments that the file has no entry for, whose tables stay as they are.
+    pub missing: usize,
+    /// Of a load: entries of the file whose segments are gone.
+    pub ignored: usize,
 }
 
 impl IndexReport {
-    fn add(&mut self, segment: &Segment) {
+    pub(super) fn add(&mut self, segment: &Segment) {
         self.segments += 1;
         self.blocks += segment.properties().data_blocks;
         self.entries += segment.properties().entries();
@@ -61,7 +67,7 @@ impl Engine {
     }
 
     /// Has the flush thread publish segments in the place of others over the same files, and waits.
-    fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
+    pub(super) fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::Replace { fresh, reply });
         answer.recv().map_err(|_| Error::Closed)
@@ -88,7 +94,7 @@ impl Core {
 }
 
 /// Each file of a set once, though runs may refer to parts of one.
-fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
+pub(super) fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
     let mut segments: Vec<_> = set.segments().collect();
     segments.sort_by_key(|segment| segment.number());
     segments.dedup_by_key(|segment| segment.number());

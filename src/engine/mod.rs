@@ -1,6 +1,6 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
 //! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`,
-//! `index`; `recover`, `section` and `overload` are parts of `open` and `write`.
+//! `index`, `index_snapshot`; `recover`, `section` and `overload` are parts of `open` and `write`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -11,6 +11,7 @@ mod big;
 mod cleanup;
 mod flush;
 pub(crate) mod index;
+mod index_snapshot;
 mod keyspaces;
 mod open;
 mod overload;

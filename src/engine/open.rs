@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::unbounded;
 
 use super::background::{LogJob, Threads};
+use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
 use super::recover::{Recovered, recover};
 use super::section::WriteEnv;
@@ -73,7 +74,11 @@ impl Engine {
         };
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
-        let set = open_segments(fs.as_ref(), &dir, &state, &cache)?;
+        let saved = match &options.index_snapshot {
+            Some(path) => SavedTables::read(fs.as_ref(), path, state.uuid)?,
+            None => SavedTables::none(),
+        };
+        let set = open_segments(fs.as_ref(), &dir, &state, saved, &cache)?;
         let recovered = recover(&mut replayed, &state)?;
         let (manifest, state, dead) = if options.read_only {
             (None, state, Vec::new())
@@ -215,6 +220,7 @@ fn open_segments(
     fs: &dyn Fs,
     dir: &Path,
     state: &ManifestState,
+    mut saved: SavedTables,
     cache: &Arc<BlockCache>,
 ) -> Result<SegmentSet> {
     let mut set = SegmentSet::default();
@@ -223,7 +229,9 @@ fn open_segments(
         for part in &run.segments {
             let meta = &part.segment;
             let expect = expect(state.uuid, meta);
-            let segment = Segment::open(fs, dir, meta.number, &expect, None, Arc::clone(cache))?;
+            let saved = saved.take(meta.number, meta.uuid, meta.bytes);
+            let cache = Arc::clone(cache);
+            let segment = Segment::open(fs, dir, meta.number, &expect, saved, cache)?;
             segments.push(SegmentRef {
                 segment: Arc::new(segment),
                 first: part.from.clone().unwrap_or_else(|| meta.first.clone()),

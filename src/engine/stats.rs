@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     pub(super) log_bytes_rewritten: AtomicU64,
     /// As of the flush thread's last look.
     pub(super) retired_bytes: AtomicU64,
+    pub(super) snapshots_saved: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) stalled_us: AtomicU64,
     /// Whether the flush thread has been asked to evict and has not done so yet.

@@ -13,6 +13,7 @@ pub(crate) mod filter;
 pub(crate) mod footer;
 pub(crate) mod hash;
 pub(crate) mod index;
+pub(crate) mod index_snapshot;
 pub(crate) mod key;
 pub(crate) mod log_header;
 pub(crate) mod meta;
