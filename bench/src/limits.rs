@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     memcpy(rounds);
     let dir = TempDir::new(&settings.dir)?;
     for kib in [4, 256] {
-        let file = prepared(&dir, kib << 10)?;
+        let file = prepared(&TempDir::new(&settings.dir)?, kib << 10)?;
         simple(&format!("pwrite of 168 B, file made by {kib} KiB"), 500_000, &|i| {
             file.write_all_at(&[1; RECORD_BYTES], record_at(i)).expect("a write to a healthy disk");
         });
@@ -109,7 +109,7 @@ pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
 /// spare logs are. The system keeps what was written at once in one piece of its cache, as far as
 /// it can, and a later write into a large piece may cost more: hence the chunks.
 fn prepared(dir: &TempDir, chunk: usize) -> std::io::Result<File> {
-    let path = dir.path().join(format!("prepared-{chunk}"));
+    let path = dir.path().join("prepared");
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     let zeros = vec![0; chunk];
     for at in (0..FILE_BYTES).step_by(chunk) {
