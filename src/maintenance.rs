@@ -52,9 +52,10 @@ impl Db {
         self.engine().rebuild_index()
     }
 
-    /// Writes the index and the filter of every segment to one file, checksummed and durable when the
-    /// call returns, for a warm open with [`Builder::index_snapshot`](crate::Builder::index_snapshot)
-    /// or for [`Self::load_index_snapshot`]. A file of this name is replaced, in one step.
+    /// Writes the index and the filter of every segment to one file, checksummed, and durable when
+    /// the call returns: for [`Self::load_index_snapshot`], or a warm open with
+    /// [`Builder::index_snapshot`](crate::Builder::index_snapshot). A file of this name is
+    /// replaced, in one step.
     ///
     /// Takes as much memory again as the indexes and filters do; waits for nothing but the device.
     ///
