@@ -140,6 +140,8 @@ pub use engine::segments::SegmentInfo;
 #[cfg(not(all(test, loom)))]
 pub use engine::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]
+pub use engine::verify::VerifyReport;
+#[cfg(not(all(test, loom)))]
 pub use error::{Error, Result};
 #[cfg(not(all(test, loom)))]
 pub use ids::Sequence;

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::db::Db;
 use crate::engine::index::IndexReport;
 use crate::engine::segments::SegmentInfo;
+use crate::engine::verify::VerifyReport;
 use crate::error::Result;
 
 impl Db {
@@ -103,6 +104,31 @@ impl Db {
     pub fn load_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
         self.engine().check_open()?;
         self.engine().load_index_snapshot(path.as_ref())
+    }
+
+    /// Reads the manifest and every segment back from the device, and reports all damage it meets:
+    /// checksums, the order of keys, counts, and whether index and filter find every key.
+    ///
+    /// Damage is in the report, not an error of the call. Reads on the calling thread, past the
+    /// cache, while readers and writers go on. The logs are not read: their tail is being written,
+    /// and an open checks them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.flush()?;
+    /// let report = db.verify()?;
+    /// assert!(report.is_sound(), "{report}");
+    /// assert_eq!((report.segments, report.keys), (1, 1));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn verify(&self) -> Result<VerifyReport> {
+        self.engine().check_open()?;
+        self.engine().verify()
     }
 
     /// Sets the size of memtables from the next rotation on, until the database is closed; see

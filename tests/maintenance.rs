@@ -198,6 +198,79 @@ fn an_index_is_rebuilt_while_others_read_and_write() {
     }
 }
 
+#[test]
+fn a_sound_database_verifies_with_what_it_holds() {
+    let fs = SimFs::new();
+    let db = builder(&fs).segment_bytes(4 << 10).open().unwrap();
+    assert!(db.verify().unwrap().is_sound());
+    let want = sample(&db);
+    let report = db.verify().unwrap();
+    assert!(report.is_sound() && report.errors.is_empty(), "{report}");
+    assert!(report.to_string().contains("nothing is damaged"), "{report}");
+    let segments = db.segments();
+    assert_eq!((report.segments, report.keys), (segments.len(), 400 + 200 + 134 + 100));
+    assert_eq!(report.blocks, segments.iter().map(|info| info.blocks).sum::<u64>());
+    assert_eq!(report.entries, segments.iter().map(|info| info.entries).sum::<u64>());
+    assert_eq!(report.bytes, segments.iter().map(|info| info.bytes).sum::<u64>());
+    db.rebuild_index().unwrap();
+    assert!(db.verify().unwrap().is_sound());
+    db.close().unwrap();
+    assert!(matches!(db.verify(), Err(Error::Closed)));
+    let db = builder(&fs).read_only(true).open().unwrap();
+    assert!(db.verify().unwrap().is_sound());
+    check_all(&db, &want);
+}
+
+#[test]
+fn every_damage_is_reported_and_no_more_than_a_hundred_listed() {
+    let fs = SimFs::new();
+    let db = builder(&fs).segment_bytes(4 << 10).block_bytes(256).open().unwrap();
+    let users = db.keyspace("small blocks").unwrap();
+    for n in 0..2_000 {
+        users.put(format!("{n:06}"), [9; 40]).unwrap();
+    }
+    sample(&db);
+    let segments = db.segments();
+    let damaged = damage_part(&fs, &db, 1);
+    let report = db.verify().unwrap();
+    assert_eq!(report.damages, segments.len() as u64);
+    let told = |error: &Error| {
+        error.is_corruption() && damaged.iter().any(|path| error.to_string().contains(path))
+    };
+    assert!(report.errors.iter().all(told), "{report}");
+    assert_eq!(report.entries, segments.iter().map(|info| info.entries).sum::<u64>());
+
+    for path in &damaged {
+        let bytes = fs.read_file(path).unwrap();
+        let blocks_end = bytes.len() * 2 / 3;
+        for at in (64..blocks_end).step_by(100) {
+            fs.flip(path, at as u64, 1);
+        }
+    }
+    let report = db.verify().unwrap();
+    assert!(report.damages > 100 && report.errors.len() == 100, "{}", report.damages);
+}
+
+#[test]
+fn a_damaged_manifest_is_reported() {
+    let fs = SimFs::new();
+    let db = builder(&fs).open().unwrap();
+    sample(&db);
+    let is_manifest = |name: &String| name.starts_with("MANIFEST-");
+    let name = fs.files("data").into_iter().find(is_manifest).unwrap();
+    for file in [format!("data/{name}"), "data/CURRENT".to_owned()] {
+        let sound = fs.read_file(&file).unwrap();
+        for at in 0..sound.len() as u64 {
+            fs.flip(&file, at, 4);
+            let report = db.verify().unwrap();
+            assert!(report.damages == 1, "{file}, byte {at}: {report}");
+            assert!(report.errors[0].is_corruption(), "{report}");
+            fs.flip(&file, at, 4);
+        }
+    }
+    assert!(db.verify().unwrap().is_sound());
+}
+
 /// How many memtables are sealed by the same writes, after `prepare`.
 fn sealed_by_writes(prepare: impl Fn(&Db)) -> usize {
     let fs = SimFs::new();

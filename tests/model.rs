@@ -388,7 +388,8 @@ impl World {
     /// What must not show in any answer.
     fn maintain(&mut self) {
         let (path, db) = (self.index_path(), self.db().clone());
-        match self.random.below(4) {
+        match self.random.below(5) {
+            4 => assert!(db.verify().unwrap().is_sound()),
             0 => {
                 db.rebuild_index().unwrap();
             }

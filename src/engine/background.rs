@@ -72,6 +72,10 @@ pub(super) enum FlushJob {
         fresh: Vec<Arc<Segment>>,
         reply: Sender<()>,
     },
+    /// Read the manifest back.
+    CheckManifest {
+        reply: Sender<Result<()>>,
+    },
     /// A keyspace was dropped, or a snapshot that held one back released.
     Cleanup,
     Stop,
@@ -259,6 +263,10 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
                 engine.core.publish_replaced(&fresh, &mut reclaim);
                 // As above.
                 let _ = reply.send(());
+            }
+            Ok(FlushJob::CheckManifest { reply }) => {
+                // As above.
+                let _ = reply.send(engine.core.check_manifest());
             }
             Ok(FlushJob::Cleanup) => engine.clean_up(&mut reclaim),
             Err(RecvTimeoutError::Timeout) => {}

@@ -1,6 +1,7 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
 //! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`,
-//! `index`, `index_snapshot`; `recover`, `section` and `overload` are parts of `open` and `write`.
+//! `index`, `index_snapshot`,
+//! `verify`; `recover`, `section` and `overload` are parts of `open` and `write`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -21,6 +22,7 @@ mod section;
 pub(crate) mod segments;
 pub(crate) mod stats;
 mod sync;
+pub(crate) mod verify;
 mod write;
 
 use std::path::PathBuf;

@@ -53,6 +53,16 @@ impl SegmentFile {
         self.number
     }
 
+    /// A [`crate::Error::Corruption`] of the file as a whole.
+    pub(crate) fn corruption(
+        &self,
+        what: &'static str,
+        expected: String,
+        got: String,
+    ) -> crate::Error {
+        self.file.corruption(0, what, expected, got)
+    }
+
     /// Lends data block `i`: from its slot, or from the file.
     #[inline]
     pub(super) fn with_block<R>(

@@ -18,6 +18,7 @@ mod scan;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};

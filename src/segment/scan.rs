@@ -49,7 +49,7 @@ pub(super) fn scan(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result
                 return Err(too_large(closed.offset));
             }
         }
-        let insert = |hash| filter.iter().for_each(|filter| filter.insert(hash));
+        let insert = |hash, _: &[u8]| filter.iter().for_each(|filter| filter.insert(hash));
         entries.add(&block, handle, insert).map_err(|entry| {
             let got = format!("entry {entry} at or before the one before it");
             file.corruption(handle.offset, "data block", "keys in order", got)
@@ -142,7 +142,8 @@ pub(super) struct Entries {
     counted: Properties,
     /// User keys so far.
     pub(super) keys: u64,
-    /// The last entry.
+    /// Whether there is a last entry, to be followed.
+    started: bool,
     keyspace: KeyspaceId,
     key: Vec<u8>,
     sequence: Sequence,
@@ -155,13 +156,13 @@ impl Entries {
         Self::default()
     }
 
-    /// Takes the next block in, and hands out the hash of each new user key. An error is the number
-    /// of an entry that does not follow the one before.
+    /// Takes the next block in, and hands out each new user key, with its hash. An error is the
+    /// number of an entry that does not follow the one before.
     pub(super) fn add(
         &mut self,
         block: &Block,
         handle: BlockHandle,
-        mut new_key: impl FnMut(u64),
+        mut new_key: impl FnMut(u64, &[u8]),
     ) -> Result<(), usize> {
         let keyspace = block.keyspace();
         for i in 0..block.len() {
@@ -175,7 +176,7 @@ impl Entries {
                 kind: block.kind(i),
                 value: block.value(i),
             };
-            let (at, started) = (entry.position(), self.counted.entries() > 0);
+            let (at, started) = (entry.position(), self.started);
             let last =
                 Position { keyspace: self.keyspace, key: &self.key, sequence: self.sequence };
             if started && last >= at {
@@ -183,15 +184,21 @@ impl Entries {
             }
             if !started || !last.same_key(&at) {
                 self.keys += 1;
-                new_key(key_hash(keyspace, entry.key));
+                new_key(key_hash(keyspace, entry.key), entry.key);
             }
             self.counted.count(&entry);
+            self.started = true;
             (self.keyspace, self.sequence) = (keyspace, entry.sequence);
             std::mem::swap(&mut self.key, &mut self.next);
         }
         self.counted.stored_bytes += u64::from(handle.len);
         self.counted.data_blocks += 1;
         Ok(())
+    }
+
+    /// Lets any entry follow: after a block that could not be read.
+    pub(super) fn forget_order(&mut self) {
+        self.started = false;
     }
 
     /// The key of the last entry.

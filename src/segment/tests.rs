@@ -4,6 +4,7 @@ mod cache;
 mod damage;
 mod model;
 mod tables;
+mod verify;
 
 use std::cmp::Reverse;
 use std::path::Path;

@@ -62,6 +62,25 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Reads the file back, and compares it with the state in memory unless an append has failed.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let found = Self::read(self.fs.as_ref(), &self.dir)?;
+        let path = self.dir.join(FileName::Manifest(self.number).name());
+        let corrupt = |expected: String, got: String| {
+            Err(Error::Corruption { file: path, offset: 0, what: WHAT, expected, got })
+        };
+        match found {
+            None => corrupt("a manifest that counts".to_owned(), "none".to_owned()),
+            Some((state, _)) if self.tail.is_some() && state != self.state => {
+                let (want, got) = (self.state.edits, state.edits);
+                corrupt(format!("the state after edit {want}"), format!("another, of edit {got}"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// The state that the records of a manifest lead to, and where the last valid one ends.
 fn replay(
     file: &NamedFile,

@@ -1,0 +1,126 @@
+//! Reads the manifest and every segment back, and says what is damaged.
+//!
+//! Segments are read on the caller's thread, which holds the view; the manifest on the flush
+//! thread, under its mutex, so that no edit is half written at that moment. The logs are left out:
+//! their tail is being written, and an open reads them whole.
+
+use std::fmt;
+
+use crossbeam_channel::bounded;
+
+use super::background::FlushJob;
+use super::index::each_file;
+use super::{Core, Engine};
+use crate::error::{Error, Result};
+use crate::runs::SegmentSet;
+use crate::runs::manifest::Manifest;
+use crate::segment::Segment;
+use crate::sync::lock;
+
+/// How many errors a report lists; the others are counted.
+const ERRORS_MAX: usize = 100;
+
+/// What [`Db::verify`](crate::Db::verify) found. `Display` says it in a few lines.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Segments that were read.
+    pub segments: usize,
+    /// Data blocks that are sound.
+    pub blocks: u64,
+    /// Versions in them, tombstones included.
+    pub entries: u64,
+    /// User keys in them, a key once for each segment.
+    pub keys: u64,
+    /// Bytes of the segment files.
+    pub bytes: u64,
+    /// How much is damaged, or could not be read: blocks, files, tables.
+    pub damages: u64,
+    /// Each damage with its file and offset, the first hundred of them.
+    pub errors: Vec<Error>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damages == 0
+    }
+
+    fn add(&mut self, error: Error) {
+        tracing::error!(%error, "damage found");
+        self.damages += 1;
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(error);
+        }
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segments, blocks, entries, bytes, damages, .. } = self;
+        write!(
+            f,
+            "read {segments} segments: {blocks} blocks, {entries} versions, {bytes} bytes; "
+        )?;
+        if self.is_sound() {
+            return f.write_str("nothing is damaged");
+        }
+        write!(f, "{damages} damages")?;
+        for error in &self.errors {
+            write!(f, "\n{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Reads everything but the logs back.
+    pub(crate) fn verify(&self) -> Result<VerifyReport> {
+        let span = tracing::info_span!("verify");
+        let _entered = span.enter();
+        let mut report = VerifyReport::default();
+        let (reply, answer) = bounded(1);
+        self.core.send_flush(FlushJob::CheckManifest { reply });
+        if let Err(error) = answer.recv().map_err(|_| Error::Closed)? {
+            report.add(error);
+        }
+        let view = self.core.view.load_full();
+        for segment in each_file(&view.segments) {
+            self.check_open()?;
+            let verified = segment.verify(self.core.database, &mut |error| report.add(error));
+            report.segments += 1;
+            report.bytes += segment.bytes();
+            report.blocks += verified.blocks;
+            report.entries += verified.entries;
+            report.keys += verified.keys;
+            if let Some(error) = misplaced(&view.segments, segment) {
+                report.add(error);
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Whether a segment ends elsewhere than where the set says.
+fn misplaced(set: &SegmentSet, segment: &Segment) -> Option<Error> {
+    let parts = set.runs.iter().flat_map(|run| &run.segments);
+    let last = &segment.properties().last;
+    let (keyspace, key) = (last.0, &last.1);
+    let wrong = parts
+        .filter(|part| part.segment.number() == segment.number())
+        .find(|part| part.last.keyspace != keyspace || part.last.key != *key)?;
+    let show = |key: &[u8]| format!("{} as its last key", key.escape_ascii());
+    let (want, got) = (show(&wrong.last.key), show(key));
+    Some(segment.file().corruption("segment", want, got))
+}
+
+impl Core {
+    /// Reads the manifest back. On the flush thread.
+    pub(super) fn check_manifest(&self) -> Result<()> {
+        match lock(&self.manifest).as_ref() {
+            Some(manifest) => manifest.verify(),
+            None => Manifest::read(self.fs.as_ref(), &self.dir).map(drop),
+        }
+    }
+}
