@@ -187,10 +187,15 @@ fn either_copy_of_a_header_is_enough() {
     assert_corruption(&chain.read().unwrap_err(), &path(1), "a valid record");
     // Nothing knows the last log to be synced, so it may as well be a torn creation.
     let mut chain = three_logs();
+    chain.fs.flip(path(3), 40, 1);
+    chain.fs.flip(path(3), LOG_SECOND_HEADER + 40, 1);
+    assert_eq!(chain.found(), ["a1", "a2", "b1", "b2"]);
+    assert_eq!(chain.read().unwrap().dead, [3]);
+    // Without our magic it may be somebody else's, and is left alone.
     chain.fs.flip(path(3), 0, 1);
     chain.fs.flip(path(3), LOG_SECOND_HEADER, 1);
     assert_eq!(chain.found(), ["a1", "a2", "b1", "b2"]);
-    assert_eq!(chain.read().unwrap().dead, [3]);
+    assert!(chain.read().unwrap().dead.is_empty());
     chain.expected.floor = LogNumber(3);
     assert!(chain.found().is_empty());
 }
