@@ -12,7 +12,7 @@
 //! | 0 | 8 | hash |
 //! | 8 | 4 | check |
 //! | 12 | 4 | body length *n*, at most 3 GiB |
-//! | 16 | 8 | first sequence; in a manifest the edit's number |
+//! | 16 | 8 | first sequence; in a manifest the number of the last edit up to here |
 //! | 24 | 8 | position known synced when the record was written; in a manifest a file offset |
 //! | 32 | 4 | count of operations; in a manifest 1 |
 //! | 36 | 1 | kind |
@@ -60,6 +60,8 @@ pub(crate) enum RecordKind {
     Edit = 6,
     /// The whole state of a manifest.
     Snapshot = 7,
+    /// Nothing but the header, in a manifest: everything before is synced.
+    Synced = 8,
 }
 
 impl RecordKind {
@@ -70,6 +72,7 @@ impl RecordKind {
             3 => Some(Self::End),
             6 => Some(Self::Edit),
             7 => Some(Self::Snapshot),
+            8 => Some(Self::Synced),
             _ => None,
         }
     }
@@ -80,7 +83,7 @@ impl RecordKind {
 pub(crate) struct RecordHeader {
     /// Bytes of the body, without padding.
     pub(crate) body_len: u32,
-    /// The first operation's sequence, or the edit's number.
+    /// The first operation's sequence, or the last edit's number.
     pub(crate) first: u64,
     /// Everything below was known synced when the record was written.
     pub(crate) synced: u64,
@@ -296,7 +299,7 @@ mod tests {
     #[test]
     fn zeros_and_unknown_kinds_are_no_records() {
         assert_eq!(read_record(&[0; 4096], 0, SALT), None);
-        for kind in [0, 4, 5, 8, 255] {
+        for kind in [0, 4, 5, 9, 255] {
             let mut bytes = file(0, b"body");
             bytes[36] = kind;
             let bytes = *bytes.first_chunk::<RECORD_HEADER_BYTES>().unwrap();

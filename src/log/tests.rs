@@ -304,7 +304,7 @@ fn sequences_ascend_without_a_gap_within_a_log() {
 
 #[test]
 fn a_log_holds_operations_only() {
-    for kind in [RecordKind::Edit, RecordKind::Snapshot] {
+    for kind in [RecordKind::Edit, RecordKind::Snapshot, RecordKind::Synced] {
         let mut chain = Chain::new();
         chain.next_log();
         chain.append(b"x", kind);

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 0 | header, 96 bytes ([`crate::format::edit`]) |
 //! | 96 | snapshot record: the state that the file starts from |
-//! | … | edit records, numbered without a gap ([`crate::format::record`]) |
+//! | … | edit records, numbered without a gap, each with its mark ([`crate::format::record`]) |
 //!
 //! # Protocol
 //!
@@ -17,12 +17,18 @@
 //!    rename it over `CURRENT`, sync the directory. Only then remove older manifests.
 //! 2. Append: write one record whose *synced* is its own offset, because everything before has been
 //!    synced; sync. The edit counts once that returns.
-//! 3. After any failure the file's state is unknown, so nothing is ever appended to it again: the
+//! 3. Mark: write a record without a body behind it, again with its own offset as *synced*; sync.
+//!    It says of the last edit what the next one would: that it was synced. Without it, damage to
+//!    the last edit would read as the tail of an append, and the edit be lost without a word. It
+//!    stays where it is: to write the next edit over it would take that back until the next mark.
+//! 4. After any failure the file's state is unknown, so nothing is ever appended to it again: the
 //!    next append starts the next file from the last good state. Until that has succeeded, the
-//!    failed edit may turn out to be there, so what it refers to must stay.
-//! 4. Read: stop at the first record that is not valid. A valid record behind it knows that place
-//!    synced, so this is damage; without one it is the tail of an append that a crash cut off.
-//! 5. A manifest that was read is not appended to either (what was read may never have reached the
+//!    failed edit may turn out to be there, so what it refers to must stay. An edit whose mark
+//!    fails counts: the next file, which needs no mark, is tried at once.
+//! 5. Read: stop at the first record that is not valid. A valid record behind it knows that place
+//!    synced, so this is damage; without one it is the tail of an append that a crash cut off. The
+//!    snapshot has to be valid: `CURRENT` names no file before it is synced.
+//! 6. A manifest that was read is not appended to either (what was read may never have reached the
 //!    device), so recovery ends in step 1, before anything is deleted.
 
 use std::io;
@@ -72,6 +78,18 @@ struct Tail {
     rotate_at: u64,
 }
 
+impl Tail {
+    /// Writes a record at the end and makes it durable. After an error the file is not to be
+    /// appended to again.
+    fn append(&mut self, kind: RecordKind, edits: u64, body: &[u8]) -> Result<()> {
+        let record = seal(body, self.salt, self.end, (kind, edits, self.end))?;
+        self.file.write_all_at(&record, self.end)?;
+        self.file.sync_data()?;
+        self.end += record.len() as u64;
+        Ok(())
+    }
+}
+
 impl Manifest {
     /// Starts a manifest file from `state` and makes it the one that counts. Its number is `number`
     /// or above, past any manifest that an earlier crash left.
@@ -110,12 +128,12 @@ impl Manifest {
             Some(tail) if tail.end <= tail.rotate_at => tail,
             _ => self.start_next()?,
         };
-        let header = (RecordKind::Edit, next.edits, tail.end);
-        let record = seal(&edit.encode(), tail.salt, tail.end, header)?;
-        tail.file.write_all_at(&record, tail.end)?;
-        tail.file.sync_data()?;
-        tail.end += record.len() as u64;
-        (self.state, self.tail) = (next, Some(tail));
+        tail.append(RecordKind::Edit, next.edits, &edit.encode())?;
+        self.state = next;
+        let marked = tail.append(RecordKind::Synced, self.state.edits, &[]);
+        // The edit counts either way. If the next file cannot be started now, the next append or
+        // rotation says why.
+        self.tail = marked.map(|()| tail).or_else(|_| self.start_next()).ok();
         Ok(())
     }
 

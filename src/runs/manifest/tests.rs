@@ -3,8 +3,9 @@
 use super::read::ManifestInfo;
 use super::*;
 use crate::format::edit::Change;
+use crate::format::record::read_record;
 use crate::ids::{Sequence, Uuid};
-use crate::io::{DiskFs, FsFile, FsLock};
+use crate::io::{CrashMode, DiskFs, FaultPlan, FsFile, FsLock, OpKind, SimFs};
 use crate::runs::state::tests::{keyspace, run, segment};
 use crate::sync::{Mutex, lock};
 
@@ -133,10 +134,25 @@ impl Fixture {
         Manifest::read(&self.fs, self.dir.path())
     }
 
-    /// The state that a reopen finds, and whether the file ended where it should.
-    fn reopen(&self) -> (ManifestState, bool) {
+    /// Reads, and expects a state, and that the file ends with it or does not.
+    #[track_caller]
+    fn expect(&self, want: &ManifestState, clean_end: bool, context: &str) {
         let (state, info) = self.read().unwrap().expect("there is a database");
-        (state, info.clean_end)
+        let (found, edits) = (state.edits, want.edits);
+        assert!(state == *want, "{context}: found edit {found} where {edits} was expected");
+        assert_eq!(info.clean_end, clean_end, "{context}: whether the file ends there");
+    }
+
+    /// Whether what the manifest ends with is known synced: the snapshot, or a marked edit.
+    fn last_is_certain(&self) -> bool {
+        let (_, info) = self.read().unwrap().expect("there is a database");
+        let bytes = self.get(FileName::Manifest(info.number));
+        let salt = ManifestHeader::decode(&bytes).unwrap().salt;
+        let (mut at, mut last) = (MANIFEST_HEADER_BYTES, None);
+        while let Some((record, _, next)) = read_record(&bytes, at, salt) {
+            (at, last) = (next, Some(record.kind));
+        }
+        matches!(last, Some(RecordKind::Snapshot | RecordKind::Synced))
     }
 
     fn is_corrupt(&self) -> bool {
@@ -184,15 +200,26 @@ fn edit(step: u64) -> Edit {
 
 const MANIFEST: FileName = FileName::Manifest(FileNumber(1));
 
-/// A manifest with five edits: its states in order, with the offset where each one's record ends.
-fn five_edits(fixture: &Fixture) -> Vec<(ManifestState, usize)> {
+/// A state of a manifest in the making.
+struct Stage {
+    state: ManifestState,
+    /// Where the record ends that led to it.
+    edit_end: usize,
+    /// Where its mark ends; the snapshot has none.
+    end: usize,
+}
+
+/// A manifest with five edits, and what led there.
+fn five_edits(fixture: &Fixture) -> Vec<Stage> {
     let mut manifest = fixture.create(&empty()).unwrap();
-    let mut states = vec![(empty(), fixture.get(MANIFEST).len())];
+    let len = fixture.get(MANIFEST).len();
+    let mut stages = vec![Stage { state: empty(), edit_end: len, end: len }];
     for step in 0..5 {
         manifest.append(&edit(step)).unwrap();
-        states.push((manifest.state().clone(), fixture.get(MANIFEST).len()));
+        let (state, end) = (manifest.state().clone(), fixture.get(MANIFEST).len());
+        stages.push(Stage { state, edit_end: end - RECORD_HEADER_BYTES, end });
     }
-    states
+    stages
 }
 
 #[test]
@@ -200,94 +227,136 @@ fn edits_are_read_back_and_illegal_ones_leave_no_trace() {
     let fixture = Fixture::new();
     assert!(fixture.read().unwrap().is_none());
     let mut manifest = fixture.create(&empty()).unwrap();
-    assert_eq!(fixture.reopen(), (empty(), true));
+    fixture.expect(&empty(), true, "new");
     manifest.append(&edit(0)).unwrap();
     let before = fixture.get(MANIFEST);
     let error = manifest.append(&edit(0)).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
-    assert!(manifest.tail.is_some());
-    assert_eq!(fixture.get(MANIFEST), before);
+    assert!(!manifest.broken());
+    assert!(fixture.get(MANIFEST) == before, "a refused edit was written");
     manifest.append(&edit(1)).unwrap();
-    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+    fixture.expect(manifest.state(), true, "two edits");
     assert_eq!(manifest.state().edits, 2);
     assert_eq!(fixture.names(), ["CURRENT", "MANIFEST-000001"]);
 }
 
 #[test]
-fn the_first_record_has_golden_bytes_but_for_its_hashes() {
+fn the_records_have_golden_bytes_but_for_their_hashes() {
     let fixture = Fixture::new();
-    let states = five_edits(&fixture);
+    let stages = five_edits(&fixture);
     let bytes = fixture.get(MANIFEST);
-    let snapshot = empty().to_snapshot();
-    let mut want = (snapshot.len() as u32).to_le_bytes().to_vec();
-    want.extend_from_slice(&[0; 16]);
-    want.extend_from_slice(&[1, 0, 0, 0, 7, 0, 0, 0]);
-    assert_eq!(bytes[96 + 12..96 + 40], want);
-    assert_eq!(bytes[96 + 40..][..snapshot.len()], snapshot);
-    let (at, body) = (states[1].1, edit(1).encode());
-    let mut want = (body.len() as u32).to_le_bytes().to_vec();
-    want.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
-    want.extend_from_slice(&(at as u64).to_le_bytes());
-    want.extend_from_slice(&[1, 0, 0, 0, 6, 0, 0, 0]);
-    assert_eq!(bytes[at + 12..at + 40], want);
-    assert_eq!(bytes[at + 40..][..body.len()], body);
+    let check = |at: usize, body: &[u8], first: u8, synced: usize, kind: u8| {
+        let mut want = (body.len() as u32).to_le_bytes().to_vec();
+        want.extend_from_slice(&[first, 0, 0, 0, 0, 0, 0, 0]);
+        want.extend_from_slice(&(synced as u64).to_le_bytes());
+        want.extend_from_slice(&[1, 0, 0, 0, kind, 0, 0, 0]);
+        assert_eq!(bytes[at + 12..at + 40], want);
+        assert!(bytes[at + 40..].starts_with(body));
+    };
+    check(96, &empty().to_snapshot(), 0, 0, 7);
+    let (edit_at, mark_at) = (stages[1].end, stages[2].edit_end);
+    check(edit_at, &edit(1).encode(), 2, edit_at, 6);
+    check(mark_at, &[], 2, mark_at, 8);
+    assert_eq!(stages[2].end, mark_at + 40);
 }
 
 #[test]
 fn a_manifest_cut_anywhere_holds_a_prefix_of_the_edits() {
     let fixture = Fixture::new();
-    let states = five_edits(&fixture);
+    let stages = five_edits(&fixture);
     let bytes = fixture.get(MANIFEST);
     for len in 0..bytes.len() {
         fixture.put(MANIFEST, &bytes[..len]);
-        let Some((state, end)) = states.iter().rfind(|(_, end)| *end <= len) else {
+        let Some(Stage { state, edit_end, end }) =
+            stages.iter().rfind(|stage| stage.edit_end <= len)
+        else {
             assert!(fixture.is_corrupt(), "cut to {len}: the snapshot was synced");
             continue;
         };
-        assert_eq!(fixture.reopen(), (state.clone(), *end == len), "cut to {len}");
+        fixture.expect(state, len == *edit_end || len == *end, &format!("cut to {len}"));
     }
     fixture.put(MANIFEST, &[&bytes[..], &[0; 100]].concat());
-    assert_eq!(fixture.reopen(), (states[5].0.clone(), false));
+    fixture.expect(&stages[5].state, false, "zeros behind the end");
 }
 
-#[test]
-fn damage_below_the_last_record_is_corruption_and_in_it_a_torn_tail() {
-    let fixture = Fixture::new();
-    let states = five_edits(&fixture);
-    let bytes = fixture.get(MANIFEST);
+/// Flips bits of every byte: below `corrupt` that is `Corruption`, from there on `state`.
+fn check_flips(fixture: &Fixture, bytes: &[u8], corrupt: usize, state: &ManifestState) {
     for at in 0..bytes.len() {
         for mask in [0x01, 0x80, 0xff] {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[at] ^= mask;
             fixture.put(MANIFEST, &damaged);
-            if at < states[4].1 {
-                assert!(fixture.is_corrupt(), "byte {at} ^ {mask:#x}");
+            if at < corrupt {
+                assert!(fixture.is_corrupt(), "byte {at} ^ {mask:#x} of {}", bytes.len());
             } else {
-                assert_eq!(fixture.reopen(), (states[4].0.clone(), false), "byte {at}");
+                fixture.expect(state, false, &format!("byte {at} ^ {mask:#x}"));
             }
         }
     }
+}
+
+/// I13: an edit that counts is never taken for the tail of an append.
+#[test]
+fn damage_to_any_edit_that_counts_is_corruption() {
+    let fixture = Fixture::new();
+    let stages = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    // All but the last mark itself.
+    check_flips(&fixture, &bytes, stages[5].edit_end, &stages[5].state);
+    // A crash before the last mark, in it, and in the edit before that: all below stays certain.
+    check_flips(&fixture, &bytes[..stages[5].edit_end], stages[4].end, &stages[4].state);
+    for cut in [stages[5].edit_end + 13, stages[4].end + 13] {
+        let (whole, below) = if cut > stages[5].edit_end { (5, 4) } else { (4, 3) };
+        let mut damaged = bytes[..cut].to_vec();
+        damaged[stages[below].end + 3] ^= 1;
+        fixture.put(MANIFEST, &damaged);
+        if whole == 4 {
+            assert!(fixture.is_corrupt(), "an edit with a mark, below a torn one");
+        } else {
+            fixture.expect(&stages[4].state, false, "an edit whose mark is torn");
+        }
+    }
     let mut hole = bytes.clone();
-    hole[states[0].1..states[3].1].fill(0);
+    hole[stages[0].end..stages[3].end].fill(0);
     fixture.put(MANIFEST, &hole);
     let error = fixture.read().unwrap_err();
-    let want = states[0].1 as u64;
+    let want = stages[0].end as u64;
     assert!(matches!(error, Error::Corruption { offset, .. } if offset == want), "{error}");
 }
 
 #[test]
 fn a_record_of_another_place_or_file_is_no_edit() {
     let fixture = Fixture::new();
-    let states = five_edits(&fixture);
+    let stages = five_edits(&fixture);
     let bytes = fixture.get(MANIFEST);
-    let again = [&bytes[..], &bytes[states[4].1..]].concat();
+    let again = [&bytes[..], &bytes[stages[4].end..]].concat();
     fixture.put(MANIFEST, &again);
-    assert_eq!(fixture.reopen(), (states[5].0.clone(), false));
+    fixture.expect(&stages[5].state, false, "the last records twice");
     let other = Fixture::new();
     five_edits(&other);
-    let mixed = [&bytes[..states[4].1], &other.get(MANIFEST)[states[4].1..]].concat();
+    let mixed = [&bytes[..stages[4].end], &other.get(MANIFEST)[stages[4].end..]].concat();
     fixture.put(MANIFEST, &mixed);
-    assert_eq!(fixture.reopen(), (states[4].0.clone(), false));
+    fixture.expect(&stages[4].state, false, "another file's records");
+}
+
+/// A sound record that does not belong where it is: of another edit, kind or length.
+#[test]
+fn a_mark_of_something_else_is_corruption() {
+    let fixture = Fixture::new();
+    let stages = five_edits(&fixture);
+    let bytes = fixture.get(MANIFEST);
+    let header = ManifestHeader::decode(&bytes).unwrap();
+    let at = stages[5].edit_end;
+    let check = |kind, edits, body: &[u8]| {
+        let record = seal(body, header.salt, at as u64, (kind, edits, at as u64)).unwrap();
+        fixture.put(MANIFEST, &[&bytes[..at], &record].concat());
+        fixture.is_corrupt()
+    };
+    assert!(!check(RecordKind::Synced, 5, b""));
+    assert!(check(RecordKind::Synced, 4, b""));
+    assert!(check(RecordKind::Synced, 6, b""));
+    assert!(check(RecordKind::Synced, 5, b"x"));
+    assert!(check(RecordKind::End, 5, b""));
 }
 
 #[test]
@@ -326,7 +395,7 @@ fn a_missing_current_is_corruption_unless_nothing_was_ever_there() {
         if !database {
             assert!(fixture.read().unwrap().is_none());
             let manifest = fixture.create(&empty()).unwrap();
-            assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+            fixture.expect(manifest.state(), true, "made anew");
             assert_eq!(fixture.names().iter().filter(|name| name.starts_with('M')).count(), 1);
         }
     };
@@ -367,7 +436,7 @@ fn an_outgrown_file_gives_way_to_a_new_one_with_the_same_state() {
         assert_eq!(fixture.names().len(), 2);
     }
     assert!(manifest.number > FileNumber(2), "{:?}", manifest.number);
-    assert_eq!(fixture.reopen(), (manifest.state().clone(), true));
+    fixture.expect(manifest.state(), true, "after 200 edits");
     assert_eq!(manifest.state().edits, 200);
 }
 
@@ -391,13 +460,16 @@ fn fail_one(fail: u64, after: bool) -> bool {
         next.apply(&edit(step)).unwrap();
         while manifest.append(&edit(step)).is_err() {
             failures += 1;
-            assert!(manifest.tail.is_none());
-            assert_eq!(*manifest.state(), before);
+            assert!(manifest.broken());
+            assert!(*manifest.state() == before, "operation {fail}: a failed edit counts");
             let (state, _) = seen().expect("a database");
             assert!(state == before || state == next, "operation {fail}, step {step}");
         }
-        assert_eq!(*manifest.state(), next);
-        assert_eq!(seen().expect("a database").0, next, "operation {fail}, step {step}");
+        assert!(*manifest.state() == next, "operation {fail}, step {step}");
+        let (state, _) = seen().expect("a database");
+        assert!(state == next, "operation {fail}, step {step}: read as edit {}", state.edits);
+        assert!(!manifest.broken(), "operation {fail}: one failure, and no way on");
+        assert!(fixture.last_is_certain(), "operation {fail}, step {step}");
     }
     failures += u32::from(manifest.rotate().is_err());
     let reached = fixture.fs.counted().0 >= fail;
@@ -419,6 +491,37 @@ fn a_failure_at_any_operation_is_survived() {
 }
 
 #[test]
+fn an_edit_counts_though_neither_its_mark_nor_the_next_file_can_be_written() {
+    let dir = Path::new("data");
+    for crash in [false, true] {
+        let fs = SimFs::new();
+        fs.create_dir_all(dir).unwrap();
+        let shared = Arc::new(fs.clone());
+        let mut manifest = Manifest::create(shared, dir, FileNumber(1), &empty()).unwrap();
+        // The first write is the edit's.
+        fs.set_fault(Some(FaultPlan::new(OpKind::Write).on("MANIFEST").nth(1).sticky()));
+        manifest.append(&edit(0)).unwrap();
+        assert!(fs.fault_fired() > 1 && manifest.broken());
+        let check = |fs: &SimFs, manifest: &Manifest| {
+            let (found, info) = Manifest::read(fs, dir).unwrap().unwrap();
+            assert!(found == *manifest.state(), "crash {crash}: found edit {}", found.edits);
+            info.number
+        };
+        if crash {
+            check(&fs.crash(CrashMode::PowerLoseAll, 1), &manifest);
+            continue;
+        }
+        assert_eq!(check(&fs, &manifest), FileNumber(1));
+        manifest.append(&edit(1)).unwrap_err();
+        fs.set_fault(None);
+        manifest.append(&edit(1)).unwrap();
+        assert!(!manifest.broken());
+        assert_eq!(manifest.state().edits, 2);
+        assert!(check(&fs, &manifest) > FileNumber(1));
+    }
+}
+
+#[test]
 fn a_failed_read_is_an_error_and_never_the_end() {
     let fixture = Fixture::new();
     let check = |want: Option<ManifestState>| {
@@ -428,7 +531,7 @@ fn a_failed_read_is_an_error_and_never_the_end() {
                 Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
                 Ok(found) => {
                     assert!(fixture.fs.counted().1 < fail, "read {fail} failed unnoticed");
-                    assert_eq!(found.map(|(state, _)| state), want);
+                    assert!(found.map(|(state, _)| state) == want, "read {fail}");
                     return fail;
                 }
             }
@@ -437,8 +540,8 @@ fn a_failed_read_is_an_error_and_never_the_end() {
     };
     assert!(check(None) > 2);
     fixture.fs.set(None, None, false);
-    let states = five_edits(&fixture);
-    assert!(check(Some(states[5].0.clone())) > 6);
+    let stages = five_edits(&fixture);
+    assert!(check(Some(stages[5].state.clone())) > 6);
     DiskFs.remove(&fixture.dir.path().join(FileName::Current.name())).unwrap();
     fixture.fs.set(None, Some(2), false);
     assert!(matches!(fixture.read(), Err(Error::Io { .. })));
