@@ -31,6 +31,10 @@ const SPARES: usize = 2;
 /// How often the flush thread looks after what nobody tells it about, in milliseconds.
 const TICK_MS: u64 = 500;
 
+/// How long after a failure the log thread tries again to make spares that nobody asks for, in
+/// milliseconds.
+const SPARES_RETRY_MS: u64 = if cfg!(test) { 1 } else { 500 };
+
 /// Work for the log thread.
 #[derive(Debug)]
 pub(super) enum LogJob {
@@ -171,9 +175,14 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
         0 => Duration::from_secs(3600),
         period_ms => Duration::from_millis(period_ms),
     };
+    let pause = Duration::from_millis(SPARES_RETRY_MS);
     let mut next_sync = Instant::now() + period;
+    let mut next_try = Instant::now();
     loop {
-        match jobs.recv_deadline(next_sync) {
+        // Nobody may ask for a spare until the next write, and the trouble may be over by then.
+        let troubled = engine.core.is_troubled(Work::Spares);
+        let deadline = if troubled { next_sync.min(next_try) } else { next_sync };
+        match jobs.recv_deadline(deadline) {
             Ok(LogJob::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Ok(job) => run_log_job(engine, job),
             Err(RecvTimeoutError::Timeout) => {}
@@ -185,6 +194,12 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
             }
             engine.renew_ceiling();
             next_sync = Instant::now() + period;
+        }
+        if !troubled {
+            next_try = Instant::now() + pause;
+        } else if Instant::now() >= next_try {
+            engine.core.note(Work::Spares, &engine.core.fill_spares());
+            next_try = Instant::now() + pause;
         }
     }
 }

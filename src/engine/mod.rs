@@ -219,6 +219,11 @@ impl Core {
         lock(&self.troubles)[work as usize] = error.cloned();
     }
 
+    /// Whether the last try at a piece of background work failed.
+    fn is_troubled(&self, work: Work) -> bool {
+        lock(&self.troubles)[work as usize].is_some()
+    }
+
     /// The first trouble that background work is in.
     fn trouble(&self) -> Option<Error> {
         lock(&self.troubles).iter().flatten().next().cloned()

@@ -258,3 +258,23 @@ fn a_record_that_miscounts_its_operations_is_corruption() {
     let refused = try_open(&after).map(drop);
     assert!(matches!(refused, Err(Error::Corruption { .. })), "{refused:?}");
 }
+
+/// Symptom: `health()` went on reporting a full disk, of which the spare logs had had no room, when
+/// there was space again and nothing was written. Mechanism: spares were only made when a log was
+/// taken into use. Fix: the log thread tries again on its own while it is in trouble.
+#[test]
+fn a_trouble_with_spares_ends_when_the_disk_has_space() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    fs.set_capacity(Some(fs.used()));
+    assert!(matches!(put(&engine, "k", "v"), Err(Error::StorageFull { .. })));
+    assert!(!engine.health().is_healthy());
+    fs.set_capacity(None);
+    let healed = (0..100_000_000).any(|_| {
+        std::thread::yield_now();
+        engine.health().is_healthy()
+    });
+    assert!(healed, "{}", engine.health());
+    put(&engine, "k", "v").unwrap();
+    close(&engine, &threads);
+}

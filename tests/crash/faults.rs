@@ -131,8 +131,8 @@ fn check_live(world: &mut World, plan: &FaultPlan) -> Check<()> {
     world.barrier(Db::flush).map_err(context)?;
     let found = observe(world.db())?;
     world.history.explain(&found, Demand::Live).map_err(|what| format!("resumed: {what}"))?;
-    // A trouble with spares is over once the log thread has made some: when logs fill up. It does
-    // its work in order, so that making a keyspace comes after.
+    // A trouble with spares is over once the log thread has made some: when logs fill up, or half a
+    // second later. It does its work in order, so that making a keyspace comes after.
     for key in 60..72 {
         world.step(put(DEFAULT, key, 700, Durability::Buffered)).map_err(context)?;
     }
