@@ -50,6 +50,7 @@ impl Histogram {
         self.max_ns
     }
 
+    #[cfg(test)]
     pub(crate) fn mean(&self) -> f64 {
         self.sum_ns as f64 / self.total.max(1) as f64
     }
