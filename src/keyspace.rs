@@ -28,7 +28,7 @@ impl Keyspace {
         Self { shared: Arc::clone(shared), state }
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.shared.engine
     }
 
@@ -39,6 +39,12 @@ impl Keyspace {
 
     pub(crate) fn state(&self) -> &Arc<KeyspaceState> {
         &self.state
+    }
+
+    /// What reads of now go by, while the database is open.
+    pub(crate) fn enter_read(&self) -> Result<&KeyspaceState> {
+        self.engine().check_open()?;
+        Ok(&self.state)
     }
 
     /// Its name.

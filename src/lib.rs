@@ -72,7 +72,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 7 | `db`, `keyspace`, `snapshot`, `range`, `batch`, `builder`, `maintenance`: the public face |
+//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `range`, `batch`, … |
 //! | 6 | `engine`: where the parts meet, one file per verb |
 //! | 5 | `compaction`: which versions survive |
 //! | 4 | `runs`: segment sets, and the manifest that keeps them |
@@ -111,6 +111,8 @@ mod iter;
 mod keyspace;
 #[cfg(not(all(test, loom)))]
 mod log;
+#[cfg(not(all(test, loom)))]
+mod lookup;
 #[cfg(not(all(test, loom)))]
 mod maintenance;
 #[cfg(not(all(test, loom)))]
@@ -152,7 +154,7 @@ pub use keyspace::Keyspace;
 #[cfg(not(all(test, loom)))]
 pub use options::Durability;
 #[cfg(not(all(test, loom)))]
-pub use range::Range;
+pub use range::{Keys, Range, Values};
 #[cfg(not(all(test, loom)))]
 pub use snapshot::Snapshot;
 #[cfg(not(all(test, loom)))]

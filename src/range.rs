@@ -1,10 +1,11 @@
-//! [`Range`]: the iterator over keys and values.
+//! [`Range`]: the iterator over keys and values; [`Keys`] and [`Values`]: over one half of them.
 
 use std::fmt;
 use std::iter::FusedIterator;
 
-use crate::engine::{Engine, EngineIter, KeyspaceState, ReadAt};
+use crate::engine::{Engine, EngineIter, KeyspaceState, LayersCursor, ReadAt};
 use crate::error::{Error, Result};
+use crate::iter::Cursor;
 use crate::iter::range::Bounds;
 use crate::sync::Arc;
 use crate::value::Value;
@@ -15,6 +16,16 @@ use crate::value::Value;
 /// except in the active memtable, where each step back is a search. After an error it keeps
 /// returning that error. While it lives it keeps the memtables and segment files that it may still
 /// read.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// for day in ["2024-01-01", "2024-01-02", "2024-02-01"] {
+///     db.put(day, "")?;
+/// }
+/// let newest = db.range("2024".."2025").next_back().transpose()?;
+/// assert_eq!(newest.map(|(day, _)| day).as_deref(), Some(&b"2024-02-01"[..]));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[must_use = "an iterator does nothing until it is advanced"]
 pub struct Range(State);
 
@@ -41,37 +52,210 @@ impl Range {
     pub(crate) fn failed(error: Error) -> Self {
         Self(State::Failed(error))
     }
+
+    /// Moves the front to the first key at or after `key`: what lies before it is passed over
+    /// without being read, however much that is.
+    ///
+    /// Only ever ahead: a key before the front changes nothing, and no key comes twice. Costs
+    /// nothing by itself; the next [`next`](Iterator::next) makes the move, and reports the error
+    /// if it fails.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// for key in ["a", "b", "c", "d"] {
+    ///     db.put(key, "")?;
+    /// }
+    /// let mut range = db.range(..);
+    /// range.seek("bb");
+    /// assert_eq!(range.next().transpose()?.map(|(key, _)| key).as_deref(), Some(&b"c"[..]));
+    /// range.seek("a");
+    /// assert_eq!(range.next().transpose()?.map(|(key, _)| key).as_deref(), Some(&b"d"[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn seek(&mut self, key: impl AsRef<[u8]>) {
+        if let State::Live(iter) = &mut self.0 {
+            iter.seek(key.as_ref());
+        }
+    }
+
+    /// Moves the back to the last key at or before `key`, as [`Self::seek`] moves the front.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// for key in ["a", "b", "c", "d"] {
+    ///     db.put(key, "")?;
+    /// }
+    /// let mut range = db.range(..);
+    /// range.seek_back("bb");
+    /// assert_eq!(range.next_back().transpose()?.map(|(key, _)| key).as_deref(), Some(&b"b"[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
+        if let State::Live(iter) = &mut self.0 {
+            iter.seek_back(key.as_ref());
+        }
+    }
+
+    /// The keys alone: no value is copied, or read where it lies apart from its key.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("a", "1")?;
+    /// db.put("b", "2")?;
+    /// let keys: Vec<_> = db.range(..).keys().collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, ["a", "b"]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn keys(self) -> Keys {
+        Keys(self)
+    }
+
+    /// The values alone, in the order of their keys: no key is copied out.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("a", "1")?;
+    /// db.put("b", "2")?;
+    /// let values: Vec<_> = db.range(..).values().rev().collect::<Result<_, _>>()?;
+    /// assert_eq!(values, ["2", "1"]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn values(self) -> Values {
+        Values(self)
+    }
+
+    fn front<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        match &mut self.0 {
+            State::Live(iter) => iter.next_front(key, value),
+            State::Failed(error) => Some(Err(error.clone())),
+        }
+    }
+
+    fn back<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        match &mut self.0 {
+            State::Live(iter) => iter.next_back(key, value),
+            State::Failed(error) => Some(Err(error.clone())),
+        }
+    }
 }
+
+fn nothing<T: ?Sized>(_: &T) {}
 
 impl Iterator for Range {
     type Item = Result<(Value, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            State::Live(iter) => iter.next_front(),
-            State::Failed(error) => Some(Err(error.clone())),
-        }
+        self.front(Value::copy, LayersCursor::value)
     }
 }
 
 impl DoubleEndedIterator for Range {
     fn next_back(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            State::Live(iter) => iter.next_back(),
-            State::Failed(error) => Some(Err(error.clone())),
+        self.back(Value::copy, LayersCursor::value)
+    }
+}
+
+/// The keys of a [`Range`], in order; from [`Range::keys`]. Everything that holds for a [`Range`]
+/// holds for this.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("ann", "a long value")?;
+/// for key in db.prefix("a").keys() {
+///     println!("{:?}", key?);
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is advanced"]
+pub struct Keys(Range);
+
+/// The values of a [`Range`], in the order of their keys; from [`Range::values`]. Everything that
+/// holds for a [`Range`] holds for this.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("2024-01-01", "12")?;
+/// let bytes = db.prefix("2024").values().map(|value| value.map(|value| value.len()));
+/// assert_eq!(bytes.sum::<Result<usize, _>>()?, 2);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is advanced"]
+pub struct Values(Range);
+
+macro_rules! half {
+    ($half:ident, $key:expr, $value:expr, $pick:expr) => {
+        impl $half {
+            /// As [`Range::seek`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// keys.seek("m");
+            /// values.seek("m");
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            pub fn seek(&mut self, key: impl AsRef<[u8]>) {
+                self.0.seek(key);
+            }
+
+            /// As [`Range::seek_back`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// keys.seek_back("m");
+            /// values.seek_back("m");
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
+                self.0.seek_back(key);
+            }
         }
-    }
+
+        impl Iterator for $half {
+            type Item = Result<Value>;
+
+            fn next(&mut self) -> Option<Self::Item> {
+                self.0.front($key, $value).map(|pair| pair.map($pick))
+            }
+        }
+
+        impl DoubleEndedIterator for $half {
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.0.back($key, $value).map(|pair| pair.map($pick))
+            }
+        }
+    };
 }
 
-impl FusedIterator for Range {}
+half!(Keys, Value::copy, nothing, |(key, ())| key);
+half!(Values, nothing, LayersCursor::value, |((), value)| value);
 
-impl fmt::Debug for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range").finish_non_exhaustive()
-    }
+macro_rules! iterator_promises {
+    ($($name:ident),*) => {
+        $(
+            impl FusedIterator for $name {}
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name)).finish_non_exhaustive()
+                }
+            }
+
+            const _: fn() = || {
+                fn owned_and_send<T: Send + 'static>() {}
+                owned_and_send::<$name>();
+            };
+        )*
+    };
 }
 
-const _: fn() = || {
-    fn owned_and_send<T: Send + 'static>() {}
-    owned_and_send::<Range>();
-};
+iterator_promises!(Range, Keys, Values);

@@ -57,11 +57,11 @@ impl Snapshot {
         self.registered.at
     }
 
-    fn at(&self) -> ReadAt {
+    pub(crate) fn at(&self) -> ReadAt {
         ReadAt::Snapshot(self.registered.at)
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.registered.engine
     }
 
@@ -103,7 +103,8 @@ impl Snapshot {
         Range::open(self.engine(), None, prefix_bounds(prefix.as_ref()), self.at())
     }
 
-    fn enter<'a>(&self, keyspace: &'a Keyspace) -> Result<&'a KeyspaceState> {
+    /// A keyspace of the same database. Whether it was dropped by then, the read itself finds out.
+    pub(crate) fn enter<'a>(&self, keyspace: &'a Keyspace) -> Result<&'a KeyspaceState> {
         let (instance, _) = keyspace.identity();
         if instance != self.engine().core.instance {
             return Err(Error::InvalidArgument {

@@ -178,8 +178,10 @@ impl World {
             0..=59 => self.put(),
             60..=79 => self.delete(),
             80..=99 => self.batch(),
-            100..=124 => self.get(),
-            125..=149 => self.range(),
+            100..=119 => self.get(),
+            120..=124 => self.look_up(),
+            125..=144 => self.range(),
+            145..=149 => self.seek(),
             150..=159 => self.prefix(),
             160..=165 => self.take_snapshot(),
             166..=177 => self.read_snapshot(),
@@ -260,6 +262,64 @@ impl World {
         };
         let want = self.table(&name).get(&key);
         assert_eq!(got.as_deref(), want.map(Vec::as_slice), "{name}: {}", key.escape_ascii());
+    }
+
+    /// Many keys at once, whether they are there, and the ends.
+    fn look_up(&mut self) {
+        let name = self.name();
+        let keys: Vec<_> = (0..self.random.below(12)).map(|_| self.random.key()).collect();
+        let (db, table) = (self.db(), &self.tables[&name]);
+        let (got, first, last) = match self.handles.get(&name) {
+            Some(k) => (k.multi_get(&keys), k.first(), k.last()),
+            None => (db.multi_get(&keys), db.first(), db.last()),
+        };
+        let owned = |pair: (Value, Value)| (pair.0.to_vec(), pair.1.to_vec());
+        let cloned = |pair: (&Vec<u8>, &Vec<u8>)| (pair.0.clone(), pair.1.clone());
+        assert!(first.unwrap().map(owned) == table.first_key_value().map(cloned), "{name}: first");
+        assert!(last.unwrap().map(owned) == table.last_key_value().map(cloned), "{name}: last");
+        let got: Vec<_> = got.unwrap().into_iter().map(|v| v.map(|v| v.to_vec())).collect();
+        assert!(got.iter().map(Option::as_ref).eq(keys.iter().map(|key| table.get(key))));
+        for key in &keys {
+            let there = match self.handles.get(&name) {
+                Some(keyspace) => keyspace.contains_key(key),
+                None => db.contains_key(key),
+            };
+            assert_eq!(there.unwrap(), table.contains_key(key), "{}", key.escape_ascii());
+        }
+    }
+
+    /// Seeks and draws in turns from both ends of the pairs, of the keys and of the values.
+    fn seek(&mut self) {
+        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let range = || match self.handles.get(&name) {
+            Some(keyspace) => keyspace.range(bounds.clone()),
+            None => self.db().range(bounds.clone()),
+        };
+        let (mut pairs, mut keys, mut values) = (range(), range().keys(), range().values());
+        let mut want = within(&self.tables[&name], &bounds);
+        for _ in 0..8 {
+            let key = self.random.key();
+            let front = self.random.one_in(2);
+            if self.random.one_in(2) && front {
+                (pairs.seek(&key), keys.seek(&key), values.seek(&key));
+                want.retain(|pair| pair.0 >= key);
+            } else if self.random.one_in(2) {
+                (pairs.seek_back(&key), keys.seek_back(&key), values.seek_back(&key));
+                want.retain(|pair| pair.0 <= key);
+            }
+            let got = match front {
+                true => (pairs.next(), keys.next(), values.next(), want.pop_front()),
+                false => (pairs.next_back(), keys.next_back(), values.next_back(), want.pop_back()),
+            };
+            let (pair, key, value, want) = got;
+            let pair = pair.transpose().unwrap().map(|pair| (pair.0.to_vec(), pair.1.to_vec()));
+            let half = |half: Option<alluvium::Result<Value>>| {
+                half.transpose().unwrap().map(|half| half.to_vec())
+            };
+            assert!(pair == want, "a pair after a seek");
+            assert!(half(key) == want.clone().map(|want| want.0), "a key after a seek");
+            assert!(half(value) == want.map(|want| want.1), "a value after a seek");
+        }
     }
 
     fn range_over(&self, name: &str, bounds: Bounds) -> Iter {

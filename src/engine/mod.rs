@@ -51,7 +51,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
 pub(crate) use self::keyspaces::KeyspaceState;
-pub(crate) use self::read::{EngineIter, ReadAt};
+pub(crate) use self::read::{EngineIter, LayersCursor, ReadAt};
 pub(crate) use self::write::{Batch, check_sizes};
 
 /// Sequences are reserved this far ahead, and the reservation is renewed at half of it.

@@ -57,6 +57,16 @@ enum Hit<'a> {
     Disk(&'a segment::Hit<'a>),
 }
 
+impl Hit<'_> {
+    /// The value for the user to keep. The key is the one it was found for.
+    fn keep(self, keyspace: KeyspaceId, key: &[u8]) -> Value {
+        match self {
+            Self::Memory { table, found } => table.keep_value(keyspace, key, &found),
+            Self::Disk(hit) => hit.to_value(),
+        }
+    }
+}
+
 impl Engine {
     /// The value of a key, owned.
     pub(crate) fn get(
@@ -66,12 +76,24 @@ impl Engine {
         at: ReadAt,
     ) -> Result<Option<Value>> {
         let id = id_of(keyspace);
-        self.find(keyspace, key, at, |hit| {
-            hit.map(|hit| match hit {
-                Hit::Memory { table, found } => table.keep_value(id, key, &found),
-                Hit::Disk(hit) => hit.to_value(),
-            })
-        })
+        self.find(keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
+    }
+
+    /// The values of many keys, all at one point of the commit order.
+    pub(crate) fn multi_get(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        at: ReadAt,
+    ) -> Result<Vec<Option<Value>>> {
+        // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
+        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
+        let (at, id) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let get = |key: &[u8]| {
+            let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+            self.core.find_in(&view, id, key, at, keep)
+        };
+        keys.into_iter().map(|key| get(key.as_ref())).collect()
     }
 
     /// Hands the value of a key to `read` where it lies: no copy, no reference count.
@@ -98,34 +120,7 @@ impl Engine {
     ) -> Result<R> {
         let (view, visible) = read_point(&self.core.view, || self.visible());
         let at = at.resolve(keyspace, visible)?;
-        let keyspace = id_of(keyspace);
-        let hash = key_hash(keyspace, key);
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            if let Some(found) = table.get(keyspace, key, hash, at) {
-                let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
-                return Ok(use_hit(hit));
-            }
-        }
-        let mut use_hit = Some(use_hit);
-        let mut finish = |hit: Option<Hit<'_>>| {
-            let use_hit = use_hit.take().expect("a read ends at its first hit");
-            use_hit(hit)
-        };
-        for run in &view.segments.runs {
-            let Some(part) = run.segment_for(keyspace, key) else { continue };
-            if !part.segment.may_contain(hash) {
-                continue;
-            }
-            let found = part.segment.get_with(keyspace, key, at, |hit| {
-                debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
-                finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
-            });
-            self.core.after_disk_read();
-            if let Some(result) = found? {
-                return Ok(result);
-            }
-        }
-        Ok(finish(None))
+        self.core.find_in(&view, id_of(keyspace), key, at, use_hit)
     }
 
     /// An iterator over the keys of a keyspace in `bounds`.
@@ -147,6 +142,44 @@ impl Engine {
 }
 
 impl Core {
+    /// Hands `use_hit` the newest version of a key at or below `at`, unless that is a tombstone.
+    fn find_in<R>(
+        &self,
+        view: &View,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: Sequence,
+        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+    ) -> Result<R> {
+        let hash = key_hash(keyspace, key);
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            if let Some(found) = table.get(keyspace, key, hash, at) {
+                let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
+                return Ok(use_hit(hit));
+            }
+        }
+        let mut use_hit = Some(use_hit);
+        let mut finish = |hit: Option<Hit<'_>>| {
+            let use_hit = use_hit.take().expect("a read ends at its first hit");
+            use_hit(hit)
+        };
+        for run in &view.segments.runs {
+            let Some(part) = run.segment_for(keyspace, key) else { continue };
+            if !part.segment.may_contain(hash) {
+                continue;
+            }
+            let found = part.segment.get_with(keyspace, key, at, |hit| {
+                debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
+                finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
+            });
+            self.after_disk_read();
+            if let Some(result) = found? {
+                return Ok(result);
+            }
+        }
+        Ok(finish(None))
+    }
+
     /// Tells the flush thread when the block cache needs it. One load where it does not.
     fn after_disk_read(&self) {
         if self.cache.over() && !self.counters.evicting.swap(true, Ordering::Relaxed) {
@@ -155,32 +188,56 @@ impl Core {
     }
 }
 
-type MakeCursor = Box<dyn Fn() -> MergeCursor<LayerCursor> + Send>;
+type MakeCursor = Box<dyn Fn() -> LayersCursor + Send>;
 
 /// Walks a keyspace in either direction. Owns the view, and keeps the engine open.
 pub(crate) struct EngineIter {
     // Dropped before the engine, whose memory and files it reads.
-    inner: VisibleIter<MergeCursor<LayerCursor>, MakeCursor>,
+    inner: VisibleIter<LayersCursor, MakeCursor>,
     engine: Arc<Engine>,
     _directory: Option<Arc<DirectoryLock>>,
 }
 
 impl EngineIter {
-    pub(crate) fn next_front(&mut self) -> Option<Result<(Value, Value)>> {
-        let next = self.inner.next_front();
+    /// The next key in ascending order, what `key` makes of it, and what `value` makes of its
+    /// value.
+    pub(crate) fn next_front<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        let next = self.inner.next_front(key, value);
         self.engine.core.after_disk_read();
         next
     }
 
-    pub(crate) fn next_back(&mut self) -> Option<Result<(Value, Value)>> {
-        let next = self.inner.next_back();
+    /// As [`Self::next_front`], in descending order.
+    pub(crate) fn next_back<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        let next = self.inner.next_back(key, value);
         self.engine.core.after_disk_read();
         next
+    }
+
+    /// Passes over the keys before `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) {
+        self.inner.seek(key);
+    }
+
+    /// Passes over the keys after `key`, from the back.
+    pub(crate) fn seek_back(&mut self, key: &[u8]) {
+        self.inner.seek_back(key);
     }
 }
 
+/// All layers of a view in order.
+pub(crate) type LayersCursor = MergeCursor<LayerCursor>;
+
 /// A cursor over each layer of a view, newest first.
-fn layers(view: &View) -> MergeCursor<LayerCursor> {
+fn layers(view: &View) -> LayersCursor {
     let tables = std::iter::once(&view.active).chain(&view.sealed);
     let memory = tables.map(|table| LayerCursor::Memory(table.cursor()));
     let runs = view.segments.runs.iter();

@@ -11,7 +11,6 @@ use std::ops::Bound;
 use crate::error::{Error, Result};
 use crate::format::key::{KEY_BYTES_MAX, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
-use crate::value::Value;
 
 use super::Cursor;
 use super::range::Bounds;
@@ -57,37 +56,66 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         Self { make, keyspace, at, start, end, front: None, back: None, failure: None, done: false }
     }
 
-    /// The next key in ascending order and its value.
-    pub(crate) fn next_front(&mut self) -> Option<Result<(Value, Value)>> {
+    /// The next key in ascending order: what `key` makes of it, and what `value` makes of the
+    /// cursor that stands on its version. Nothing else is copied.
+    pub(crate) fn next_front<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&C) -> V,
+    ) -> Option<Result<(K, V)>> {
         if self.done {
             return None;
         }
-        let found = self.unless_failed(Self::advance_front);
+        let found = self.unless_failed(|iter| iter.advance_front(key, value));
         self.conclude(found)
     }
 
-    /// The next key in descending order and its value.
-    pub(crate) fn next_back(&mut self) -> Option<Result<(Value, Value)>> {
+    /// As [`Self::next_front`], in descending order. `value` may be asked about versions that turn
+    /// out to be too old.
+    pub(crate) fn next_back<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&C) -> V,
+    ) -> Option<Result<(K, V)>> {
         if self.done {
             return None;
         }
-        let found = self.unless_failed(Self::advance_back);
+        let found = self.unless_failed(|iter| iter.advance_back(key, value));
         self.conclude(found)
     }
 
-    fn unless_failed<T>(&mut self, advance: impl Fn(&mut Self) -> Result<T>) -> Result<T> {
+    /// Passes over the keys before `key`, from the front. Never back: no key comes twice.
+    pub(crate) fn seek(&mut self, key: &[u8]) {
+        let ahead = match &self.start {
+            Bound::Included(start) | Bound::Excluded(start) => key > start.as_slice(),
+            Bound::Unbounded => true,
+        };
+        if ahead {
+            self.start = Bound::Included(copy_into(&mut self.start, key));
+        }
+    }
+
+    /// Passes over the keys after `key`, from the back.
+    pub(crate) fn seek_back(&mut self, key: &[u8]) {
+        let ahead = match &self.end {
+            Bound::Included(end) | Bound::Excluded(end) => key < end.as_slice(),
+            Bound::Unbounded => true,
+        };
+        if ahead {
+            self.end = Bound::Included(copy_into(&mut self.end, key));
+        }
+    }
+
+    fn unless_failed<T>(&mut self, advance: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match &self.failure {
             Some(error) => Err(error.clone()),
             None => advance(self),
         }
     }
 
-    fn conclude(
-        &mut self,
-        found: Result<Option<(Value, Value)>>,
-    ) -> Option<Result<(Value, Value)>> {
+    fn conclude<T>(&mut self, found: Result<Option<T>>) -> Option<Result<T>> {
         match found {
-            Ok(Some(pair)) => return Some(Ok(pair)),
+            Ok(Some(found)) => return Some(Ok(found)),
             // Nothing is left between the bounds, for either end.
             Ok(None) => self.done = true,
             Err(ref error) => self.failure = Some(error.clone()),
@@ -97,7 +125,11 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         found.transpose()
     }
 
-    fn advance_front(&mut self) -> Result<Option<(Value, Value)>> {
+    fn advance_front<K, V>(
+        &mut self,
+        take_key: impl Fn(&[u8]) -> K,
+        take_value: impl Fn(&C) -> V,
+    ) -> Result<Option<(K, V)>> {
         let (keyspace, at) = (self.keyspace, self.at);
         if self.front.is_none() {
             let mut cursor = (self.make)();
@@ -107,8 +139,12 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 Bound::Unbounded => Position::first(keyspace, &[]),
             })?;
             self.front = Some(cursor);
-        } else if let (Some(cursor), Bound::Excluded(key)) = (&mut self.front, &self.start) {
-            skip(cursor, Position::last(keyspace, key))?;
+        } else if let Some(cursor) = &mut self.front {
+            match &self.start {
+                Bound::Excluded(key) => skip(cursor, Position::last(keyspace, key))?,
+                Bound::Included(key) => skip(cursor, Position::first(keyspace, key))?,
+                Bound::Unbounded => {}
+            }
         }
         let cursor = self.front.as_mut().expect("the cursor was made above");
         loop {
@@ -130,13 +166,17 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 }
             }
             if let Some(Kind::Value) = cursor.entry().map(|entry| entry.kind) {
-                return Ok(Some((Value::copy(key), cursor.value())));
+                return Ok(Some((take_key(key), take_value(cursor))));
             }
             skip(cursor, Position::last(keyspace, key))?;
         }
     }
 
-    fn advance_back(&mut self) -> Result<Option<(Value, Value)>> {
+    fn advance_back<K, V>(
+        &mut self,
+        take_key: impl Fn(&[u8]) -> K,
+        take_value: impl Fn(&C) -> V,
+    ) -> Result<Option<(K, V)>> {
         let (keyspace, at) = (self.keyspace, self.at);
         if self.back.is_none() {
             let mut cursor = (self.make)();
@@ -146,6 +186,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 Bound::Unbounded => Position::last(keyspace, &KEY_LAST),
             })?;
             self.back = Some(cursor);
+        } else if let (Some(cursor), Bound::Included(key)) = (&mut self.back, &self.end) {
+            // A seek has been here; otherwise the cursor stands below the end already.
+            skip_back(cursor, Position::last(keyspace, key))?;
         }
         let cursor = self.back.as_mut().expect("the cursor was made above");
         loop {
@@ -159,8 +202,8 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 return Ok(None);
             }
             let key = exclude(&mut self.end, entry.key);
-            if let Some(value) = take_key_backward(cursor, keyspace, key, at)? {
-                return Ok(Some((Value::copy(key), value)));
+            if let Some(value) = take_key_backward(cursor, keyspace, key, at, &take_value)? {
+                return Ok(Some((take_key(key), value)));
             }
         }
     }
@@ -168,19 +211,20 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
 
 /// Moves a backward cursor from the oldest version of `key` to before all of them, and returns what
 /// the newest one at or below `at` holds, if it holds a value.
-fn take_key_backward<C: Cursor>(
+fn take_key_backward<C: Cursor, V>(
     cursor: &mut C,
     keyspace: KeyspaceId,
     key: &[u8],
     at: Sequence,
-) -> Result<Option<Value>> {
+    take_value: impl Fn(&C) -> V,
+) -> Result<Option<V>> {
     let kind_here = |cursor: &C| match cursor.entry() {
         Some(entry) if entry.keyspace == keyspace && entry.key == key && entry.sequence <= at => {
             Some(entry.kind)
         }
         _ => None,
     };
-    let value_here = |cursor: &C, kind: Kind| (kind == Kind::Value).then(|| cursor.value());
+    let value_here = |cursor: &C, kind: Kind| (kind == Kind::Value).then(|| take_value(cursor));
     let mut newest = None;
     let mut steps = 0;
     while let Some(kind) = kind_here(cursor) {
@@ -230,17 +274,22 @@ fn skip_back<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Result<()> {
 
 /// Makes `bound` exclude `key`, in the memory that it has, and returns its copy of the key.
 fn exclude<'a>(bound: &'a mut Bound<Vec<u8>>, key: &[u8]) -> &'a [u8] {
+    *bound = Bound::Excluded(copy_into(bound, key));
+    match bound {
+        Bound::Excluded(buffer) => buffer,
+        _ => unreachable!("the line above made it Excluded"),
+    }
+}
+
+/// A copy of `key` in the memory of `bound`, which is left unbounded.
+fn copy_into(bound: &mut Bound<Vec<u8>>, key: &[u8]) -> Vec<u8> {
     let mut buffer = match mem::replace(bound, Bound::Unbounded) {
         Bound::Included(buffer) | Bound::Excluded(buffer) => buffer,
         Bound::Unbounded => Vec::new(),
     };
     buffer.clear();
     buffer.extend_from_slice(key);
-    *bound = Bound::Excluded(buffer);
-    match bound {
-        Bound::Excluded(buffer) => buffer,
-        _ => unreachable!("the line above made it Excluded"),
-    }
+    buffer
 }
 
 #[cfg(test)]

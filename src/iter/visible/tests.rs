@@ -6,8 +6,22 @@ use super::super::merge::MergeCursor;
 use super::super::range::{KeyRange, prefix_bounds};
 use super::super::testing::{ListCursor, OwnedEntry, Random, entry};
 use super::*;
+use crate::value::Value;
 
 type Pair = (Vec<u8>, Vec<u8>);
+
+/// The next pair from the front, copied.
+fn draw_front<C: Cursor, F: Fn() -> C>(
+    iter: &mut VisibleIter<C, F>,
+) -> Option<Result<(Value, Value)>> {
+    iter.next_front(Value::copy, C::value)
+}
+
+fn draw_back<C: Cursor, F: Fn() -> C>(
+    iter: &mut VisibleIter<C, F>,
+) -> Option<Result<(Value, Value)>> {
+    iter.next_back(Value::copy, C::value)
+}
 
 /// Which end each draw is from.
 #[derive(Clone, Copy, Debug)]
@@ -30,14 +44,14 @@ fn drain<C: Cursor, F: Fn() -> C>(
             Draw::Back => false,
             Draw::Mixed => random.below(2) == 0,
         };
-        let found = if from_front { iter.next_front() } else { iter.next_back() };
+        let found = if from_front { draw_front(iter) } else { draw_back(iter) };
         let Some(pair) = found else { break };
         let (key, value) = pair.unwrap();
         if from_front { &mut front } else { &mut back }.push((key.to_vec(), value.to_vec()));
     }
     for _ in 0..2 {
-        assert!(iter.next_front().is_none());
-        assert!(iter.next_back().is_none());
+        assert!(draw_front(iter).is_none());
+        assert!(draw_back(iter).is_none());
     }
     back.reverse();
     front.extend(back);
@@ -117,6 +131,51 @@ fn random_versions_read_as_the_map_does_from_both_ends() {
     }
 }
 
+/// Seeks between draws, from both ends, against a double-ended row of what is left.
+#[test]
+fn seeks_pass_over_keys_and_never_bring_one_back() {
+    let mut random = Random::from_env(0x7365_656b);
+    for _ in 0..500 {
+        let mut sources = vec![Vec::new(); 2];
+        for sequence in 1..=random.below(60) as u64 {
+            let value = sequence.to_string();
+            let value = (random.below(4) > 0).then_some(value.as_str());
+            let mut entry = entry(1, "", sequence, value);
+            // Two bytes, so that a seek has farther to go than it steps.
+            entry.key = vec![b'a' + random.below(4) as u8; 1 + random.below(3)];
+            sources[random.below(2)].push(entry);
+        }
+        let bounds = (random_bound(&mut random), random_bound(&mut random));
+        let mut left = want(&sources.concat(), Sequence(50), &bounds);
+        let make = || MergeCursor::new(sources.iter().cloned().map(ListCursor::new).collect());
+        let mut iter = VisibleIter::new(make, KeyspaceId(1), Sequence(50), bounds);
+        for _ in 0..12 {
+            let key = vec![b'a' + random.below(4) as u8; random.below(4)];
+            let owned = |(key, value): (Value, Value)| (key.to_vec(), value.to_vec());
+            let seed = random.seed;
+            match random.below(4) {
+                0 => {
+                    iter.seek(&key);
+                    left.retain(|pair| pair.0 >= key);
+                }
+                1 => {
+                    iter.seek_back(&key);
+                    left.retain(|pair| pair.0 <= key);
+                }
+                2 => {
+                    let want = (!left.is_empty()).then(|| left.remove(0));
+                    let got = draw_front(&mut iter).transpose().unwrap().map(owned);
+                    assert_eq!(got, want, "seed {seed}");
+                }
+                _ => {
+                    let got = draw_back(&mut iter).transpose().unwrap().map(owned);
+                    assert_eq!(got, left.pop(), "seed {seed}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn inverted_and_empty_bounds_hold_nothing() {
     let entries = vec![entry(1, "a", 1, Some("1")), entry(1, "b", 2, Some("2"))];
@@ -146,9 +205,9 @@ fn the_last_possible_key_of_the_last_possible_keyspace_is_reached_from_behind() 
     let keyspace = last.keyspace;
     let make = || ListCursor::new(vec![last.clone()]);
     let mut iter = VisibleIter::new(make, keyspace, Sequence(1), (..).into_bounds());
-    let (key, _) = iter.next_back().unwrap().unwrap();
+    let (key, _) = draw_back(&mut iter).unwrap().unwrap();
     assert_eq!(key, KEY_LAST);
-    assert!(iter.next_front().is_none());
+    assert!(draw_front(&mut iter).is_none());
 }
 
 #[test]
@@ -164,16 +223,16 @@ fn a_key_with_many_versions_costs_a_few_seeks_and_not_a_walk() {
     };
 
     let mut forward = iter();
-    assert_eq!(forward.next_front().unwrap().unwrap().0, "b");
+    assert_eq!(draw_front(&mut forward).unwrap().unwrap().0, "b");
     let (seeks, steps) = moves(&forward.front);
     assert!(seeks <= 2 && steps <= 10, "{seeks} seeks, {steps} steps");
 
     let mut backward = VisibleIter { at: Sequence(2000), ..iter() };
-    assert_eq!(backward.next_back().unwrap().unwrap().0, "c");
-    assert_eq!(backward.next_back().unwrap().unwrap().0, "b");
+    assert_eq!(draw_back(&mut backward).unwrap().unwrap().0, "c");
+    assert_eq!(draw_back(&mut backward).unwrap().unwrap().0, "b");
     let (seeks, steps) = moves(&backward.back);
     assert!(seeks <= 3 && steps <= 9, "{seeks} seeks, {steps} steps");
-    assert_eq!(backward.next_back().unwrap().unwrap().0, "a");
+    assert_eq!(draw_back(&mut backward).unwrap().unwrap().0, "a");
 }
 
 #[test]
@@ -188,7 +247,7 @@ fn an_error_comes_again_from_either_end() {
         let make = || ListCursor::new(entries.clone()).failing_after(calls_before_failure);
         for front_first in [true, false] {
             let mut iter = VisibleIter::new(make, KeyspaceId(1), Sequence(9), (..).into_bounds());
-            let mut next = |front| if front { iter.next_front() } else { iter.next_back() };
+            let mut next = |front| if front { draw_front(&mut iter) } else { draw_back(&mut iter) };
             let mut good = 0;
             let error = loop {
                 match next(front_first) {

@@ -1,0 +1,142 @@
+//! Many keys at once, whether a key is there, the ends, and iterators over one half.
+
+use alluvium::{Db, Error, Keys, Range, Value, Values, WriteBatch};
+
+use crate::{small, text};
+
+#[test]
+fn many_keys_are_read_at_one_point_even_while_the_keys_are_being_drawn() {
+    let (db, _) = small();
+    db.put("a", "1").unwrap();
+    db.put("b", "1").unwrap();
+    // The iterator of keys writes between two keys, and moves what it wrote to disk.
+    let keys = ["a", "b", "a"].into_iter().inspect(|_| {
+        let mut batch = WriteBatch::new();
+        batch.put("a", "2");
+        batch.put("b", "2");
+        db.write(batch).unwrap();
+        db.flush().unwrap();
+    });
+    let got: Vec<_> = db.multi_get(keys).unwrap().iter().map(|v| text(v.as_ref())).collect();
+    assert_eq!(got, [Some("1".into()), Some("1".into()), Some("1".into())]);
+    assert_eq!(text(db.get("b").unwrap().as_ref()), Some("2".into()));
+    assert_eq!(db.multi_get(Vec::<String>::new()).unwrap(), []);
+}
+
+#[test]
+fn first_and_last_see_through_tombstones_and_layers() {
+    let (db, _) = small();
+    let keyspace = db.keyspace("k").unwrap();
+    for key in ["a", "b", "c"] {
+        db.put(key, "old").unwrap();
+        keyspace.put(key, "other").unwrap();
+    }
+    let before = db.snapshot();
+    db.flush().unwrap();
+    db.delete("a").unwrap();
+    db.delete("c").unwrap();
+    let only = |pair: Option<(Value, Value)>| pair.map(|(key, _)| text(Some(&key)).unwrap());
+    assert_eq!(only(db.first().unwrap()), Some("b".into()));
+    assert_eq!(only(db.last().unwrap()), Some("b".into()));
+    assert_eq!(only(keyspace.first().unwrap()), Some("a".into()));
+    assert_eq!(only(keyspace.last().unwrap()), Some("c".into()));
+    assert_eq!(only(before.first().unwrap()), Some("a".into()));
+    assert_eq!(only(before.last().unwrap()), Some("c".into()));
+    assert_eq!(only(before.first_in(&keyspace).unwrap()), Some("a".into()));
+    assert_eq!(only(before.last_in(&keyspace).unwrap()), Some("c".into()));
+    db.delete("b").unwrap();
+    assert_eq!(db.first().unwrap(), None);
+    assert_eq!(db.last().unwrap(), None);
+    assert!(!db.contains_key("b").unwrap() && before.contains_key("b").unwrap());
+    assert!(keyspace.contains_key("b").unwrap());
+    assert!(before.contains_key_in(&keyspace, "b").unwrap());
+}
+
+/// Keys and values that differ in length, in memory and on disk.
+fn filled() -> Db {
+    let (db, _) = small();
+    for i in 0..200 {
+        db.put(format!("key{i:04}"), vec![b'v'; i * 7]).unwrap();
+        if i % 50 == 49 {
+            db.flush().unwrap();
+        }
+    }
+    db
+}
+
+#[test]
+fn keys_and_values_are_the_halves_of_a_range_from_both_ends() {
+    let db = filled();
+    let pairs: Vec<_> = db.range(..).map(Result::unwrap).collect();
+    let mut keys: Vec<_> = db.range(..).keys().map(Result::unwrap).collect();
+    let mut values: Vec<_> = db.range(..).values().map(Result::unwrap).collect();
+    assert_eq!(pairs.len(), 200);
+    assert!(pairs.iter().map(|pair| &pair.0).eq(&keys));
+    assert!(pairs.iter().map(|pair| &pair.1).eq(&values));
+    keys.reverse();
+    values.reverse();
+    assert!(db.range(..).keys().rev().map(Result::unwrap).eq(keys));
+    assert!(db.range(..).values().rev().map(Result::unwrap).eq(values));
+}
+
+#[test]
+fn a_seek_passes_over_blocks_without_reading_them() {
+    let (db, sim) = small();
+    for i in 0..1_000 {
+        db.put(format!("key{i:04}"), vec![b'v'; 100]).unwrap();
+    }
+    db.flush().unwrap();
+    // Flushed blocks are not in the cache: each that is looked at is read once.
+    let before = sim.read_count();
+    let mut range = db.range(..);
+    range.next().unwrap().unwrap();
+    range.seek("key0900");
+    let (key, _) = range.next().unwrap().unwrap();
+    assert_eq!(key, "key0900");
+    range.seek_back("key0950");
+    assert_eq!(range.next_back().unwrap().unwrap().0, "key0950");
+    assert!(sim.read_count() - before <= 6, "{} reads", sim.read_count() - before);
+    assert_eq!(range.count(), 49);
+}
+
+#[test]
+fn halves_that_fail_keep_failing_and_a_seek_does_not_hide_it() {
+    let db = filled();
+    db.close().unwrap();
+    let closed = |error: Option<Result<Value, Error>>| matches!(error, Some(Err(Error::Closed)));
+    let (mut keys, mut values): (Keys, Values) = (db.range(..).keys(), db.range(..).values());
+    for _ in 0..2 {
+        assert!(closed(keys.next()) && closed(keys.next_back()));
+        assert!(closed(values.next()) && closed(values.next_back()));
+        keys.seek("a");
+        values.seek_back("z");
+    }
+    let mut range: Range = db.range(..);
+    range.seek("a");
+    range.seek_back("z");
+    assert!(matches!(range.next(), Some(Err(Error::Closed))));
+}
+
+#[test]
+fn reads_of_a_dropped_keyspace_are_refused_but_not_through_an_older_snapshot() {
+    let (db, _) = small();
+    let keyspace = db.keyspace("k").unwrap();
+    keyspace.put("a", "1").unwrap();
+    let before = db.snapshot();
+    db.drop_keyspace("k").unwrap();
+    let dropped = |error: Error| matches!(error, Error::KeyspaceDropped { .. });
+    assert!(dropped(keyspace.multi_get(["a"]).unwrap_err()));
+    assert!(dropped(keyspace.contains_key("a").unwrap_err()));
+    assert!(dropped(keyspace.first().unwrap_err()));
+    assert!(dropped(keyspace.last().unwrap_err()));
+    assert!(dropped(db.snapshot().multi_get_in(&keyspace, ["a"]).unwrap_err()));
+    assert_eq!(before.multi_get_in(&keyspace, ["a"]).unwrap(), [Some("1")].map(|v| v.map(value)));
+    assert_eq!(before.prefix_in(&keyspace, "a").count(), 1);
+    assert_eq!(before.get_with_in(&keyspace, "a", |v| v.map(<[u8]>::len)).unwrap(), Some(1));
+}
+
+fn value(text: &str) -> Value {
+    let db = Db::in_memory().unwrap();
+    db.put("k", text).unwrap();
+    db.get("k").unwrap().unwrap()
+}
