@@ -72,7 +72,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `range`, `batch`, … |
+//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `conditional`, `range`, `batch`, … |
 //! | 6 | `engine`: where the parts meet, one file per verb |
 //! | 5 | `compaction`: which versions survive |
 //! | 4 | `runs`: segment sets, and the manifest that keeps them |
@@ -95,6 +95,8 @@ mod batch;
 mod builder;
 #[cfg(not(all(test, loom)))]
 mod compaction;
+#[cfg(not(all(test, loom)))]
+mod conditional;
 #[cfg(not(all(test, loom)))]
 mod db;
 #[cfg(not(all(test, loom)))]
@@ -133,6 +135,8 @@ mod value;
 pub use batch::WriteBatch;
 #[cfg(not(all(test, loom)))]
 pub use builder::Builder;
+#[cfg(not(all(test, loom)))]
+pub use conditional::CompareAndSwap;
 #[cfg(not(all(test, loom)))]
 pub use db::Db;
 #[cfg(not(all(test, loom)))]

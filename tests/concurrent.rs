@@ -287,3 +287,60 @@ fn the_checks_of_this_file_can_fail() {
     assert_all_equal(&[None, None], "a test");
     assert_prefix(pairs(&[0, 1]).into_iter(), 2);
 }
+
+/// Counts with `increment` from several threads while memtables rotate and leave; every count must
+/// be there in the end.
+fn count_together(increment: impl Fn(&Db, &str) + Sync) {
+    const COUNTERS: u64 = 3;
+    const ROUNDS: u64 = 300;
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let done = AtomicU64::new(0);
+    let count = || {
+        for round in 0..ROUNDS {
+            increment(&db, &format!("counter{}", round % COUNTERS));
+            db.put(format!("filler{round}"), padded(round)).unwrap();
+        }
+        done.fetch_add(ROUNDS, Ordering::SeqCst);
+    };
+    let flush = || db.flush().unwrap();
+    race(&[&count, &count, &count, &count], &[&flush]);
+    let counters = (0..COUNTERS).map(|i| db.get(format!("counter{i}")).unwrap().unwrap());
+    let total: u64 = counters.map(|value| number(&value)).sum();
+    assert_eq!(total, done.load(Ordering::SeqCst), "increments were lost");
+}
+
+/// (I27)
+#[test]
+fn increments_by_update_are_all_counted() {
+    count_together(|db, key| {
+        db.update(key, |now| Some(padded(now.map_or(0, number) + 1))).unwrap();
+    });
+}
+
+#[test]
+fn increments_by_compare_and_swap_are_all_counted() {
+    count_together(|db, key| {
+        loop {
+            let now = db.get(key).unwrap();
+            let next = padded(now.as_deref().map_or(0, number) + 1);
+            if db.compare_and_swap(key, now.as_deref(), Some(&next)).unwrap().swapped() {
+                break;
+            }
+        }
+    });
+}
+
+/// The planted fault: what the counters are for.
+#[test]
+#[should_panic(expected = "increments were lost")]
+fn increments_by_get_and_put_are_noticed() {
+    // One after the other read, before either writes: no luck is needed.
+    let turn = std::sync::Barrier::new(4);
+    count_together(|db, key| {
+        let now = db.get(key).unwrap();
+        turn.wait();
+        db.put(key, padded(now.as_deref().map_or(0, number) + 1)).unwrap();
+        turn.wait();
+    });
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use alluvium::ids::Sequence;
 use alluvium::io::{Fs, SimFs};
-use alluvium::{Db, Durability, Error, Keyspace, Snapshot, Value, WriteBatch};
+use alluvium::{CompareAndSwap, Db, Durability, Error, Keyspace, Snapshot, Value, WriteBatch};
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -177,7 +177,8 @@ impl World {
         match self.random.below(208) {
             0..=59 => self.put(),
             60..=79 => self.delete(),
-            80..=99 => self.batch(),
+            80..=94 => self.batch(),
+            95..=99 => self.conditional(),
             100..=119 => self.get(),
             120..=124 => self.look_up(),
             125..=144 => self.range(),
@@ -252,6 +253,58 @@ impl World {
             assert!(sequence > self.last_sequence, "a sequence was issued twice");
             self.last_sequence = sequence;
         }
+    }
+
+    /// A write that depends on what is there; half the time on what is there in fact.
+    fn conditional(&mut self) {
+        let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+        let now = self.table(&name).get(&key).cloned();
+        let expected = if self.random.one_in(2) { now.clone() } else { Some(self.random.value()) };
+        let new = (!self.random.one_in(4)).then(|| value.clone());
+        let (db, handle) = (self.db(), self.handles.get(&name));
+        match value.len() % 3 {
+            0 => {
+                let (expected, new) = (expected.as_deref(), new.as_deref());
+                let got = match handle {
+                    Some(keyspace) => keyspace.compare_and_swap(&key, expected, new),
+                    None => db.compare_and_swap(&key, expected, new),
+                };
+                let want = now.as_deref() == expected;
+                match got.unwrap() {
+                    CompareAndSwap::Swapped => assert!(want),
+                    CompareAndSwap::Mismatch(got) => {
+                        assert!(!want && got.as_deref() == now.as_deref())
+                    }
+                }
+                if !want {
+                    return;
+                }
+            }
+            1 => {
+                let got = match handle {
+                    Some(keyspace) => keyspace.insert_if_absent(&key, &value),
+                    None => db.insert_if_absent(&key, &value),
+                };
+                assert_eq!(got.unwrap(), now.is_none());
+                self.table(&name).entry(key).or_insert(value);
+                return;
+            }
+            _ => {
+                let change = |got: Option<&[u8]>| {
+                    assert_eq!(got, now.as_deref(), "{name}: {}", key.escape_ascii());
+                    new.clone()
+                };
+                let got = match handle {
+                    Some(keyspace) => keyspace.update(&key, change),
+                    None => db.update(&key, change),
+                };
+                assert_eq!(got.unwrap().as_deref(), new.as_deref());
+            }
+        }
+        match new {
+            Some(new) => self.table(&name).insert(key, new),
+            None => self.table(&name).remove(&key),
+        };
     }
 
     fn get(&mut self) {

@@ -101,6 +101,7 @@ impl WriteEnv {
             active: Arc::clone(&view.active),
             sealed: std::iter::once(&table).chain(&view.sealed).cloned().collect(),
             segments: Arc::clone(&view.segments),
+            flushed: view.flushed,
         });
         self.core.send_flush(FlushJob::Sealed);
     }

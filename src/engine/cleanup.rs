@@ -102,7 +102,7 @@ impl Reclaim {
         let now = self.now_ms();
         let current = core.view.load_full();
         for view in self.views.collect(now, grace_ms) {
-            let Ok(View { active, sealed, segments }) = Arc::try_unwrap(view) else { continue };
+            let Ok(View { active, sealed, segments, .. }) = Arc::try_unwrap(view) else { continue };
             for table in sealed.into_iter().chain([active]) {
                 let live = Arc::ptr_eq(&table, &current.active)
                     || current.sealed.iter().any(|other| Arc::ptr_eq(other, &table));
@@ -281,6 +281,7 @@ impl Engine {
             active: Arc::clone(&view.active),
             sealed: view.sealed.clone(),
             segments: Arc::new(replace_runs(&view.segments, &published)),
+            flushed: view.flushed,
         });
         for segment in freed {
             reclaim.retire_file(segment);

@@ -11,7 +11,7 @@ use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
 use crate::format::edit::{BoundKey, Change, Edit, RunMeta, SegmentMeta, SegmentRefMeta};
-use crate::ids::{FileNumber, LogNumber};
+use crate::ids::{FileNumber, LogNumber, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
 use crate::log::SpareLog;
@@ -71,7 +71,8 @@ impl Engine {
         let _entered = span.enter();
         let mut outputs = Outputs::new(core, reclaim);
         let written = self.write_run(&view, &mut outputs);
-        let finished = match written.and_then(|()| outputs.finish_all()) {
+        let finished = written.and_then(|newest| Ok((outputs.finish_all()?, newest)));
+        let (finished, newest) = match finished {
             Ok(finished) => finished,
             Err(error) => {
                 outputs.abandon();
@@ -92,7 +93,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        self.publish_run(&view, segments);
+        self.publish_run(&view, segments, newest);
         core.gate.sub(bytes);
         core.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let stored: u64 = finished.iter().map(|segment| segment.bytes).sum();
@@ -101,8 +102,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Merges the memtables, leaves out what nobody can see, and writes the rest.
-    fn write_run(&self, view: &View, outputs: &mut Outputs<'_>) -> Result<()> {
+    /// Merges the memtables, leaves out what nobody can see, and writes the rest. Returns the
+    /// largest sequence of any version in them.
+    fn write_run(&self, view: &View, outputs: &mut Outputs<'_>) -> Result<Sequence> {
         let core = &self.core;
         let survivors = core.snapshots.survivors(|| self.visible());
         let bottom = view.segments.runs.is_empty();
@@ -111,13 +113,15 @@ impl Engine {
         let sources = view.sealed.iter().map(Memtable::cursor).collect();
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;
+        let mut newest = Sequence(0);
         while let Some(entry) = merged.entry() {
+            newest = newest.max(entry.sequence);
             if survival.keep(&entry) == Verdict::Keep {
                 outputs.add(&entry)?;
             }
             merged.next()?;
         }
-        Ok(())
+        Ok(newest)
     }
 
     /// Makes the run durable and known to the manifest. The flag of an error says whether the edit
@@ -177,8 +181,9 @@ impl Engine {
         Ok((floor, exists))
     }
 
-    /// Publishes the view without the flushed memtables and with their run.
-    fn publish_run(&self, flushed: &View, run: Option<Run>) {
+    /// Publishes the view without the flushed memtables, of which `newest` was the last version,
+    /// and with their run.
+    fn publish_run(&self, flushed: &View, run: Option<Run>, newest: Sequence) {
         let run = run.map(Arc::new);
         let gone = |table: &Arc<Memtable>| flushed.sealed.iter().any(|old| Arc::ptr_eq(old, table));
         self.core.publish(|view| View {
@@ -190,6 +195,7 @@ impl Engine {
                 }),
                 None => Arc::clone(&view.segments),
             },
+            flushed: view.flushed.max(newest),
         });
         self.core.counters.views_published.fetch_add(1, Ordering::Relaxed);
     }

@@ -89,6 +89,7 @@ impl Core {
             segments: Arc::new(SegmentSet {
                 runs: view.segments.runs.iter().map(|run| replace_in(run, fresh)).collect(),
             }),
+            flushed: view.flushed,
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `read`, `flush`, `sync`, `keyspaces`, `cleanup`, `background`, `stats`, `segments`,
-//! `index`, `index_snapshot`,
-//! `verify`; `recover`, `section` and `overload` are parts of `open` and `write`.
+//! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`, `sync`,
+//! `keyspaces`, `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`;
+//! `recover`, `section` and `overload` are parts of `open` and `write`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -10,6 +10,7 @@
 pub(crate) mod background;
 mod big;
 mod cleanup;
+mod conditional;
 mod flush;
 pub(crate) mod index;
 mod index_snapshot;
@@ -50,6 +51,7 @@ use crate::segment::BlockCache;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
+pub(crate) use self::conditional::Decision;
 pub(crate) use self::keyspaces::KeyspaceState;
 pub(crate) use self::read::{EngineIter, LayersCursor, ReadAt};
 pub(crate) use self::write::{Batch, check_sizes};
@@ -67,6 +69,9 @@ pub(crate) struct View {
     /// Newest first.
     pub(crate) sealed: Vec<Arc<Memtable>>,
     pub(crate) segments: Arc<SegmentSet>,
+    /// Nothing above it has left the memtables: a version that is newer and not found there does
+    /// not exist. The largest sequence of any memtable flushed since open.
+    pub(crate) flushed: Sequence,
 }
 
 /// What the commit section, readers and background threads share.

@@ -118,7 +118,8 @@ impl Engine {
         let (writer, active) = Memtable::active(options.memtable_bytes);
         let gate = Gate::new();
         tables.iter().for_each(|table| gate.add(table.bytes() as u64));
-        let view = View { active, sealed: tables, segments: Arc::new(set) };
+        let segments = Arc::new(set);
+        let view = View { active, sealed: tables, segments, flushed: Sequence(0) };
         let segment_next = next_segment(fs.as_ref(), &dir)?;
         let keyspaces = Keyspaces::new(state.keyspaces.values().map(KeyspaceState::new));
         for (id, at) in drops {

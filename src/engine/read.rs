@@ -47,7 +47,7 @@ impl ReadAt {
 }
 
 /// `None` is the default keyspace, which is never dropped.
-fn id_of(keyspace: Option<&KeyspaceState>) -> KeyspaceId {
+pub(super) fn id_of(keyspace: Option<&KeyspaceState>) -> KeyspaceId {
     keyspace.map_or(KEYSPACE_DEFAULT, |state| state.id)
 }
 
@@ -94,6 +94,23 @@ impl Engine {
             self.core.find_in(&view, id, key, at, keep)
         };
         keys.into_iter().map(|key| get(key.as_ref())).collect()
+    }
+
+    /// The value of a key, and a sequence such that the value is that of now unless the key has a
+    /// version above it.
+    ///
+    /// That is not the sequence of the read: the view is loaded before it, and may lack a memtable
+    /// that a version at or below it went into.
+    pub(super) fn get_seen(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+    ) -> Result<(Sequence, Option<Value>)> {
+        let seen = self.visible();
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, id_of(keyspace));
+        let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+        Ok((seen, self.core.find_in(&view, id, key, at, keep)?))
     }
 
     /// Hands the value of a key to `read` where it lies: no copy, no reference count.

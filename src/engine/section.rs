@@ -14,7 +14,7 @@ use crate::format::batch::{Control, ops};
 use crate::format::hash::key_hash;
 use crate::format::log_header::LogHeader;
 use crate::format::record::{RecordKind, record_bytes};
-use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
+use crate::ids::{KeyspaceId, LogNumber, LogPosition, SEQUENCE_MAX, Sequence};
 use crate::log::{LogWriter, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::mvcc::commit::CommitEnv;
@@ -56,6 +56,7 @@ impl CommitEnv for WriteEnv {
             let error = self.core.trouble().unwrap_or(Error::Overloaded { waited_ms: 0 });
             return Err(error.into());
         }
+        self.check_unchanged(write)?;
         if write.private.is_some() {
             return Ok(());
         }
@@ -207,6 +208,7 @@ impl WriteEnv {
             active: Arc::clone(&table),
             sealed: std::iter::once(&view.active).chain(&view.sealed).cloned().collect(),
             segments: Arc::clone(&view.segments),
+            flushed: view.flushed,
         });
         self.core.send_flush(FlushJob::Sealed);
     }
@@ -272,6 +274,32 @@ impl WriteEnv {
             let op = op.expect("the batch was encoded by this process");
             if let Some(state) = self.dropped.get(&op.keyspace) {
                 return Err(state.dropped_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a conditional write if one of its keys may have a version that its writer has not
+    /// seen (I27). The memtables have every version above `flushed`, and none is added while
+    /// this thread is in the section.
+    fn check_unchanged(&self, write: &Write) -> Result<(), Refused> {
+        let Some(seen) = write.unchanged_since else { return Ok(()) };
+        let view = self.core.view.load();
+        if view.flushed > seen {
+            return Err(Refused::Changed);
+        }
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            for op in ops(write.body()) {
+                let op = op.expect("the batch was encoded by this process");
+                let hash = key_hash(op.keyspace, op.key);
+                let newest = table.get(op.keyspace, op.key, hash, SEQUENCE_MAX);
+                if newest.is_some_and(|newest| newest.sequence > seen) {
+                    return Err(Refused::Changed);
+                }
+            }
+            // Newest first: what is in older ones comes before all that is in this one (I6).
+            if table.smallest_sequence().is_some_and(|smallest| smallest <= seen) {
+                break;
             }
         }
         Ok(())

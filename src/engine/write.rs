@@ -25,6 +25,8 @@ pub(crate) struct Write {
     pub(super) body_hash: u64,
     pub(super) count: u32,
     pub(super) kind: RecordKind,
+    /// If set, it commits only if none of its keys has a version above this sequence.
+    pub(super) unchanged_since: Option<Sequence>,
     /// A complete memtable and log of its own, for what is too big to share one.
     pub(super) private: Option<super::big::Private>,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Write {
 pub(crate) enum Refused {
     /// There is no log to append to; the log thread has to make one first.
     NeedsLog,
+    /// One of its keys may have changed since its writer looked.
+    Changed,
     /// For good.
     Failed(Error),
 }
@@ -53,6 +57,9 @@ thread_local! {
 /// Single operations above this size do not leave their buffer behind, in bytes.
 const SINGLE_BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// Why a write without a condition has a sequence.
+const UNCONDITIONAL: &str = "only a condition refuses without an error";
+
 impl Engine {
     /// Writes one operation. `None` deletes.
     pub(crate) fn write_one(
@@ -62,6 +69,20 @@ impl Engine {
         value: Option<&[u8]>,
         durability: Durability,
     ) -> Result<Sequence> {
+        let written = self.write_one_if(keyspace, key, value, durability, None)?;
+        Ok(written.expect(UNCONDITIONAL))
+    }
+
+    /// [`Self::write_one`], if the key has no version above `unchanged_since`. `None` if it may
+    /// have one; then nothing was written.
+    pub(super) fn write_one_if(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: Option<&[u8]>,
+        durability: Durability,
+        unchanged_since: Option<Sequence>,
+    ) -> Result<Option<Sequence>> {
         check_sizes(key, value.unwrap_or_default())?;
         let mut buffer = SINGLE.take().unwrap_or_default();
         match value {
@@ -69,6 +90,7 @@ impl Engine {
             None => buffer.delete(keyspace, key),
         }
         let mut write = Write::new(buffer, RecordKind::Data);
+        write.unchanged_since = unchanged_since;
         let result = self.submit(&mut write, durability);
         let mut buffer = write.buffer;
         buffer.clear();
@@ -89,16 +111,20 @@ impl Engine {
             }
             return Ok(visible);
         }
-        self.submit(&mut Write::new(batch, RecordKind::Data), durability)
+        let written = self.submit(&mut Write::new(batch, RecordKind::Data), durability)?;
+        Ok(written.expect(UNCONDITIONAL))
     }
 
     /// Writes a control record. Called by the log thread.
     pub(super) fn write_control(&self, control: Control) -> Result<(Sequence, LogPosition)> {
         let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
-        self.commit_write(&mut write, || self.core.fill_spares())
+        let written = self.commit_write(&mut write, || self.core.fill_spares())?;
+        Ok(written.expect(UNCONDITIONAL))
     }
 
-    fn submit(&self, write: &mut Write, durability: Durability) -> Result<Sequence> {
+    /// Commits a write, and waits for its sync if that is wanted. `None` if its condition does not
+    /// hold.
+    fn submit(&self, write: &mut Write, durability: Durability) -> Result<Option<Sequence>> {
         self.wait_for_memory()?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(self.prepare_private(write)?);
@@ -107,22 +133,23 @@ impl Engine {
         if let Some(unused) = write.private.take() {
             unused.remove(&self.core);
         }
-        let (last, position) = committed?;
+        let Some((last, position)) = committed? else { return Ok(None) };
         if durability == Durability::Sync {
             self.wait_synced(position)?;
         }
-        Ok(last)
+        Ok(Some(last))
     }
 
     fn commit_write(
         &self,
         write: &mut Write,
         make_log: impl Fn() -> Result<()>,
-    ) -> Result<(Sequence, LogPosition)> {
+    ) -> Result<Option<(Sequence, LogPosition)>> {
         let count = u64::from(write.count);
         loop {
             match self.commit.commit(write, count) {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => return Ok(Some(committed)),
+                Err(Refused::Changed) => return Ok(None),
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(Refused::NeedsLog) => make_log()?,
             }
@@ -154,7 +181,8 @@ impl Write {
         let (body_len, count) = (buffer.body_len(), buffer.len_ops());
         let body_hash = checksum(buffer.body());
         buffer.pad();
-        Self { buffer, body_len, body_hash, count, kind, private: None }
+        let (unchanged_since, private) = (None, None);
+        Self { buffer, body_len, body_hash, count, kind, unchanged_since, private }
     }
 
     /// The encoded operations, wherever they are by now.

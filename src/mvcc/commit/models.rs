@@ -1,5 +1,5 @@
-//! Models of the commit section: what `visible` promises, spent sequences, the close, and a control
-//! operation that forbids later writes.
+//! Models of the commit section: what `visible` promises, spent sequences, the close, a control
+//! operation that forbids later writes, and writes that depend on what their writer has read.
 //!
 //! The memtable is a row of relaxed flags: it orders nothing, so that every edge a reader needs
 //! must come from the section itself.
@@ -7,9 +7,10 @@
 use super::{Commit, CommitEnv};
 use crate::ids::Sequence;
 use crate::mvcc::models::{holds, refuted};
+use crate::mvcc::view::{read_point, update};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::model::thread;
-use crate::sync::{Arc, lock};
+use crate::sync::{Arc, Published, lock};
 
 /// The order of steps under test: the shipped one, or one with a fault planted.
 #[derive(Clone, Copy)]
@@ -305,4 +306,135 @@ fn no_write_follows_the_drop_of_its_keyspace() {
     refuted("drop checked outside", Some(3), "ordered after the drop", || {
         drop_refuses_later_writes(false);
     });
+}
+
+/// One key as a view shows it: `found[s]` of a memtable says that version `s` is in it.
+struct KeyView {
+    active: Memtable,
+    sealed: Option<Memtable>,
+    /// The newest version on disk.
+    run: Sequence,
+    /// Nothing above it has left the memtables.
+    flushed: Sequence,
+}
+
+/// What a conditional write looks at inside the section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    Shipped,
+    AtNothing,
+    AtMemtablesOnly,
+    AtActiveOnly,
+    /// As shipped, for versions above the sequence that was loaded after the view. A version in a
+    /// memtable that this view has not yet is missed by the read, and may be at or below it.
+    AboveTheReadsSequence,
+}
+
+struct KeyEnv {
+    view: Arc<Published<KeyView>>,
+    looks: Looks,
+}
+
+#[derive(Debug)]
+struct Changed;
+
+/// The newest version in a memtable, up to `at`.
+fn newest(memtable: &Memtable, at: Sequence) -> Sequence {
+    let is_there = |s: &u64| memtable[*s as usize].load(Ordering::Relaxed);
+    let up_to = at.0.min(memtable.len() as u64 - 1);
+    Sequence((1..=up_to).rev().find(is_there).unwrap_or(0))
+}
+
+impl CommitEnv for KeyEnv {
+    /// The sequence that its writer has read at.
+    type Write = Sequence;
+    type Receipt = ();
+    type Error = Changed;
+
+    fn prepare(&mut self, seen: &mut Sequence) -> Result<(), Changed> {
+        let (view, last) = (self.view.load(), Sequence(u64::MAX));
+        let sealed = view.sealed.iter().filter(|_| self.looks != Looks::AtActiveOnly);
+        let in_memory = sealed.chain([&view.active]).any(|table| newest(table, last) > *seen);
+        let flushed = view.flushed > *seen;
+        let changed = match self.looks {
+            Looks::Shipped => flushed || in_memory,
+            Looks::AtNothing => false,
+            Looks::AtMemtablesOnly => in_memory,
+            Looks::AtActiveOnly | Looks::AboveTheReadsSequence => flushed || in_memory,
+        };
+        if changed { Err(Changed) } else { Ok(()) }
+    }
+
+    fn append(&mut self, _: Sequence, _: &mut Sequence) -> Result<(), Changed> {
+        Ok(())
+    }
+
+    fn insert(&mut self, first: Sequence, _: &mut Sequence) {
+        self.view.load().active[first.0 as usize].store(true, Ordering::Relaxed);
+    }
+
+    fn closed() -> Changed {
+        Changed
+    }
+}
+
+/// Two writers that each replace the version they read by the next one, a rotation, a flush.
+fn conditional_writes_form_a_chain(looks: Looks) {
+    let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
+    let (run, flushed) = (Sequence(0), Sequence(0));
+    let first = KeyView { active: memtable(), sealed: None, run, flushed };
+    let view = Arc::new(Published::new(Arc::new(first)));
+    let env = KeyEnv { view: Arc::clone(&view), looks };
+    let section = Arc::new(Commit::new(env, Sequence(0)));
+    let writers = [(), ()].map(|()| {
+        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        thread::spawn(move || {
+            loop {
+                let mut seen = section.visible();
+                let (view, at) = read_point(&view, || section.visible());
+                let memory = view.sealed.iter().chain([&view.active]);
+                let base = memory.map(|table| newest(table, at)).max().max(Some(view.run));
+                if looks == Looks::AboveTheReadsSequence {
+                    seen = at;
+                }
+                let base = base.expect("there is an active memtable");
+                if let Ok((version, ())) = section.commit(&mut seen, 1) {
+                    return (base, version);
+                }
+            }
+        })
+    });
+    let next = memtable();
+    section.with(|_, _| {
+        update(&view, |view| {
+            let (active, sealed) = (Arc::clone(&next), Some(Arc::clone(&view.active)));
+            KeyView { active, sealed, run: view.run, flushed: view.flushed }
+        });
+    });
+    update(&view, |view| {
+        let sealed = view.sealed.as_ref().expect("sealed above");
+        let newest = newest(sealed, Sequence(u64::MAX));
+        let active = Arc::clone(&view.active);
+        KeyView { active, sealed: None, run: newest, flushed: newest }
+    });
+    let mut steps = writers.map(|writer| writer.join().expect("no writer panics"));
+    steps.sort_by_key(|(_, version)| *version);
+    let chain = [(Sequence(0), Sequence(1)), (Sequence(1), Sequence(2))];
+    assert_eq!(steps, chain, "an update was lost");
+}
+
+/// (I27)
+#[test]
+fn a_conditional_write_replaces_the_version_that_it_has_read() {
+    holds("conditional", Some(2), 500, || conditional_writes_form_a_chain(Looks::Shipped));
+    for (name, looks) in [
+        ("nothing looked at", Looks::AtNothing),
+        ("flushes not looked at", Looks::AtMemtablesOnly),
+        ("sealed memtables not looked at", Looks::AtActiveOnly),
+        ("the read's own sequence trusted", Looks::AboveTheReadsSequence),
+    ] {
+        refuted(name, Some(3), "an update was lost", move || {
+            conditional_writes_form_a_chain(looks)
+        });
+    }
 }
