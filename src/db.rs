@@ -297,6 +297,31 @@ impl Db {
         if self.engine().core.options.read_only { Ok(()) } else { self.engine().sync_all() }
     }
 
+    /// Waits until everything up to a sequence is durable, as [`Self::write`] returned it, and so
+    /// everything committed before it. Returns at once if a sync has covered it already.
+    ///
+    /// A writer that hands its work on, and one that acknowledges it later, need not wait for the
+    /// device in between.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// let sequence = db.write(batch)?;
+    /// // ... and when somebody has to know:
+    /// db.wait_durable(sequence)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a sequence above everything committed; otherwise as
+    /// [`Self::sync`].
+    pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
+        self.engine().check_open()?;
+        self.engine().wait_durable(sequence)
+    }
+
     /// Moves everything in memtables to segments on disk, durably, and waits for it.
     ///
     /// # Errors

@@ -140,6 +140,8 @@ pub use conditional::CompareAndSwap;
 #[cfg(not(all(test, loom)))]
 pub use db::Db;
 #[cfg(not(all(test, loom)))]
+pub use engine::TryGet;
+#[cfg(not(all(test, loom)))]
 pub use engine::index::IndexReport;
 #[cfg(not(all(test, loom)))]
 pub use engine::segments::SegmentInfo;

@@ -2,7 +2,7 @@
 //! and the last. Contracts and delegation, nothing else.
 
 use crate::db::Db;
-use crate::engine::ReadAt;
+use crate::engine::{ReadAt, TryGet};
 use crate::error::Result;
 
 use crate::iter::KeyRange;
@@ -13,6 +13,29 @@ use crate::snapshot::Snapshot;
 use crate::value::Value;
 
 impl Db {
+    /// The value of a key, if memory holds the answer: memtables, filters, indexes and cached blocks.
+    /// Never touches the disk.
+    ///
+    /// For a thread that must not wait, such as that of an async executor: on
+    /// [`TryGet::WouldBlock`] call [`Self::get`] where waiting is fine. It brings no block into the
+    /// cache.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::TryGet;
+    ///
+    /// assert_eq!(db.try_get("k")?, TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        self.engine().check_open()?;
+        self.engine().try_get(None, key.as_ref(), ReadAt::Now)
+    }
+
     /// Whether a key is there. Costs what [`Self::get`] does, without the copy of the value.
     ///
     /// ```
@@ -93,6 +116,23 @@ impl Db {
 }
 
 impl Keyspace {
+    /// The value of a key, if memory holds the answer. As [`Db::try_get`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(users.try_get("ann")?, alluvium::TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::try_get`], and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        let state = self.enter_read()?;
+        self.engine().try_get(Some(state), key.as_ref(), ReadAt::Now)
+    }
+
     /// Whether a key is there. As [`Db::contains_key`].
     ///
     /// ```
@@ -161,6 +201,38 @@ impl Keyspace {
 }
 
 impl Snapshot {
+    /// The value of a key in the default keyspace, if memory holds the answer. As [`Db::try_get`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().try_get("k")?, alluvium::TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// None so far; for symmetry with [`Self::try_get_in`].
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        self.engine().try_get(None, key.as_ref(), self.at())
+    }
+
+    /// [`Self::try_get`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().try_get_in(&users, "ann")?, alluvium::TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`], the disk's apart.
+    pub fn try_get_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        let state = self.enter(keyspace)?;
+        self.engine().try_get(Some(state), key.as_ref(), self.at())
+    }
+
     /// Hands the value of a key in the default keyspace to `read` where it lies. As
     /// [`Db::get_with`].
     ///

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use alluvium::ids::Sequence;
 use alluvium::io::{Fs, SimFs};
-use alluvium::{CompareAndSwap, Db, Durability, Error, Keyspace, Snapshot, Value, WriteBatch};
+use alluvium::{
+    CompareAndSwap, Db, Durability, Error, Keyspace, Snapshot, TryGet, Value, WriteBatch,
+};
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -252,6 +254,9 @@ impl World {
         if count > 0 {
             assert!(sequence > self.last_sequence, "a sequence was issued twice");
             self.last_sequence = sequence;
+            if self.random.one_in(10) {
+                self.db().wait_durable(sequence).unwrap();
+            }
         }
     }
 
@@ -333,6 +338,15 @@ impl World {
         let got: Vec<_> = got.unwrap().into_iter().map(|v| v.map(|v| v.to_vec())).collect();
         assert!(got.iter().map(Option::as_ref).eq(keys.iter().map(|key| table.get(key))));
         for key in &keys {
+            let tried = match self.handles.get(&name) {
+                Some(keyspace) => keyspace.try_get(key),
+                None => db.try_get(key),
+            };
+            match tried.unwrap() {
+                TryGet::Hit(value) => assert!(Some(&*value) == table.get(key).map(Vec::as_slice)),
+                TryGet::Miss => assert!(!table.contains_key(key), "{}", key.escape_ascii()),
+                TryGet::WouldBlock => {}
+            }
             let there = match self.handles.get(&name) {
                 Some(keyspace) => keyspace.contains_key(key),
                 None => db.contains_key(key),

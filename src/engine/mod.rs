@@ -53,6 +53,7 @@ use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
 pub(crate) use self::conditional::Decision;
 pub(crate) use self::keyspaces::KeyspaceState;
+pub use self::read::TryGet;
 pub(crate) use self::read::{EngineIter, LayersCursor, ReadAt};
 pub(crate) use self::write::{Batch, check_sizes};
 
@@ -100,6 +101,8 @@ pub(crate) struct Core {
     active_bytes: AtomicU64,
     /// Bytes of the memtables made from now on; begins as the option says.
     memtable_bytes: AtomicUsize,
+    /// Everything up to this sequence is known to be durable. Only ever raised.
+    durable: AtomicU64,
     /// The last sequence that the manifest has reserved.
     ceiling: AtomicU64,
     slot_next: AtomicU64,

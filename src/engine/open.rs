@@ -139,6 +139,7 @@ impl Engine {
             gate,
             active_bytes: AtomicU64::new(0),
             memtable_bytes: AtomicUsize::new(options.memtable_bytes),
+            durable: AtomicU64::new(0),
             ceiling: AtomicU64::new(state.sequence_ceiling.0),
             slot_next: slots,
             segment_next: AtomicU64::new(segment_next),

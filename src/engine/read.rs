@@ -31,6 +31,32 @@ pub(crate) enum ReadAt {
     Snapshot(Sequence),
 }
 
+/// What a [`Db::try_get`](crate::Db::try_get) could say without touching the disk.
+///
+/// ```
+/// use alluvium::TryGet;
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// let value = match db.try_get("k")? {
+///     TryGet::Hit(value) => Some(value),
+///     TryGet::Miss => None,
+///     TryGet::WouldBlock => db.get("k")?, // on a thread that may wait
+/// };
+/// assert_eq!(value.as_deref(), Some(&b"v"[..]));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "`WouldBlock` means that nothing was found out"]
+pub enum TryGet {
+    /// The key has this value.
+    Hit(Value),
+    /// The key is not there: memtables, filters or blocks in memory say so.
+    Miss,
+    /// A block would have to be read to know.
+    WouldBlock,
+}
+
 impl ReadAt {
     /// The sequence to read at, or the error that the keyspace is gone by then.
     ///
@@ -111,6 +137,39 @@ impl Engine {
         let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, id_of(keyspace));
         let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
         Ok((seen, self.core.find_in(&view, id, key, at, keep)?))
+    }
+
+    /// The value of a key, if that can be said without the disk.
+    pub(crate) fn try_get(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+        at: ReadAt,
+    ) -> Result<TryGet> {
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let (at, keyspace) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let hash = key_hash(keyspace, key);
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            let Some(found) = table.get(keyspace, key, hash, at) else { continue };
+            if found.kind != Kind::Value {
+                return Ok(TryGet::Miss);
+            }
+            return Ok(TryGet::Hit(table.keep_value(keyspace, key, &found)));
+        }
+        for run in &view.segments.runs {
+            let Some(part) = run.segment_for(keyspace, key) else { continue };
+            if !part.segment.may_contain(hash) {
+                continue;
+            }
+            let keep = |hit: &segment::Hit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
+            match part.segment.try_get_with(keyspace, key, at, keep) {
+                None => return Ok(TryGet::WouldBlock),
+                Some(None) => {}
+                Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
+                Some(Some(None)) => return Ok(TryGet::Miss),
+            }
+        }
+        Ok(TryGet::Miss)
     }
 
     /// Hands the value of a key to `read` where it lies: no copy, no reference count.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::Engine;
 use crate::error::{Error, Result};
-use crate::ids::LogPosition;
+use crate::ids::{LogPosition, Sequence};
 use crate::log::LogFile;
 use crate::mvcc::group_sync::SyncEnv;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +58,9 @@ impl SyncEnv for Engine {
 
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.core;
-        // The position first: the list then holds every log that it reaches into.
+        // `visible` before the position: what is visible has been appended. The position before the
+        // list: that then holds every log that the position reaches into.
+        let visible = self.visible();
         let covered = core.logs.appended();
         let synced = core.group_sync.synced();
         for log in core.logs.list() {
@@ -70,6 +72,8 @@ impl SyncEnv for Engine {
             core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        // Release; pairs with the Acquire in `wait_durable`.
+        core.durable.fetch_max(visible.0, Ordering::Release);
         Ok(covered)
     }
 }
@@ -81,6 +85,25 @@ impl Engine {
             Error::WriterStopped { .. } => cause,
             cause => Error::WriterStopped { cause: Arc::new(cause) },
         })
+    }
+
+    /// Returns once everything up to `sequence` is durable. One load if it is known to be.
+    pub(crate) fn wait_durable(&self, sequence: Sequence) -> Result<()> {
+        // Acquire; pairs with the Release in `sync`.
+        if sequence.0 <= self.core.durable.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let visible = self.visible();
+        if sequence > visible {
+            return Err(Error::InvalidArgument {
+                what: format!("sequence {sequence} was not issued yet; the last one is {visible}"),
+            });
+        }
+        if self.core.options.read_only {
+            return Ok(());
+        }
+        // What is visible has been appended.
+        self.sync_all()
     }
 
     /// Makes every write that was acknowledged before the call durable.

@@ -81,6 +81,19 @@ impl SegmentFile {
         Ok(lend(&self.load_block(index, i)?))
     }
 
+    /// Lends data block `i` if it is in its slot.
+    pub(super) fn with_resident<R>(
+        &self,
+        i: usize,
+        lend: impl FnOnce(&Arc<CachedBlock>) -> R,
+    ) -> Option<R> {
+        let slot = self.slots[i].load();
+        let block = slot.as_ref()?;
+        block.touch();
+        self.cache.count_hit();
+        Some(lend(block))
+    }
+
     fn load_block(&self, index: &Index, i: usize) -> Result<Arc<CachedBlock>> {
         self.cache.count_miss();
         let block = self.read_from_file(index, i)?;

@@ -183,6 +183,32 @@ impl Segment {
         Ok(None)
     }
 
+    /// [`Self::get_with`] from blocks in memory only: `None` if one is needed that is not.
+    pub(crate) fn try_get_with<R>(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: Sequence,
+        read: impl FnOnce(&Hit<'_>) -> R,
+    ) -> Option<Option<R>> {
+        let mut read = Some(read);
+        let index = &self.tables.index;
+        let mut i = index.find(keyspace, key);
+        while i < index.len() && index.keyspace(i) == keyspace {
+            let lookup =
+                self.file.with_resident(i, |block| match look_up(block, keyspace, key, at) {
+                    Lookup::At(hit) => Some(read.take().map(|read| read(&hit))),
+                    Lookup::Absent => Some(None),
+                    Lookup::MayGoOn => None,
+                })?;
+            match lookup {
+                Some(result) => return Some(result),
+                None => i += 1,
+            }
+        }
+        Some(None)
+    }
+
     #[inline]
     fn with_block<R>(&self, i: usize, lend: impl FnOnce(&Arc<CachedBlock>) -> R) -> Result<R> {
         self.file.with_block(&self.tables.index, i, lend)

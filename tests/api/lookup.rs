@@ -1,6 +1,6 @@
 //! Many keys at once, whether a key is there, the ends, and iterators over one half.
 
-use alluvium::{Db, Error, Keys, Range, Value, Values, WriteBatch};
+use alluvium::{Db, Error, Keys, Range, TryGet, Value, Values, WriteBatch};
 
 use crate::{small, text};
 
@@ -139,4 +139,42 @@ fn value(text: &str) -> Value {
     let db = Db::in_memory().unwrap();
     db.put("k", text).unwrap();
     db.get("k").unwrap().unwrap()
+}
+
+#[test]
+fn a_get_that_must_not_wait_never_touches_the_disk() {
+    let (db, sim) = small();
+    let keyspace = db.keyspace("k").unwrap();
+    for i in 0..100 {
+        db.put(format!("key{i:04}"), format!("{i}")).unwrap();
+        keyspace.put(format!("key{i:04}"), "other").unwrap();
+    }
+    db.flush().unwrap();
+    db.delete("key0050").unwrap();
+    db.put("key0051", "new").unwrap();
+    let snapshot = db.snapshot();
+    let reads = sim.read_count();
+    assert_eq!(db.try_get("key0050").unwrap(), TryGet::Miss, "a tombstone in memory");
+    assert_eq!(db.try_get("key0051").unwrap(), TryGet::Hit(value("new")));
+    assert_eq!(db.try_get("key0010").unwrap(), TryGet::WouldBlock);
+    assert_eq!(keyspace.try_get("key0050").unwrap(), TryGet::WouldBlock);
+    assert_eq!(snapshot.try_get("key0010").unwrap(), TryGet::WouldBlock);
+    assert_eq!(db.try_get("before all").unwrap(), TryGet::Miss, "outside every segment");
+    // A filter lets one absent key in a hundred through, and is asked for a thousand.
+    let absent = |i: u32| db.try_get(format!("key0010.{i}")).unwrap();
+    let misses = (0..1_000).filter(|&i| absent(i) == TryGet::Miss).count();
+    assert!(misses > 900, "{misses}");
+    assert_eq!(sim.read_count(), reads);
+    // A get brings the block in, and then it is there for everyone.
+    db.get("key0010").unwrap();
+    keyspace.get("key0050").unwrap();
+    let reads = sim.read_count();
+    assert_eq!(db.try_get("key0010").unwrap(), TryGet::Hit(value("10")));
+    assert_eq!(snapshot.try_get("key0010").unwrap(), TryGet::Hit(value("10")));
+    assert_eq!(snapshot.try_get_in(&keyspace, "key0050").unwrap(), TryGet::Hit(value("other")));
+    assert_eq!(sim.read_count(), reads);
+    db.drop_keyspace("k").unwrap();
+    assert!(matches!(keyspace.try_get("a"), Err(Error::KeyspaceDropped { .. })));
+    db.close().unwrap();
+    assert!(matches!(db.try_get("a"), Err(Error::Closed)));
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 
 mod conditional;
+mod durable;
 mod lookup;
 
 use std::path::Path;
