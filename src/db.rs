@@ -15,7 +15,7 @@ use crate::io::{Fs, SimFs};
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
 use crate::keyspace::Keyspace;
-use crate::options::{Durability, Options};
+use crate::options::{Durability, KeyspaceOptions, Options};
 use crate::range::Range;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
@@ -261,7 +261,28 @@ impl Db {
     /// [`Error::Io`], [`Error::StorageFull`].
     pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
         self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name)?;
+        let state = self.engine().open_keyspace(name, None)?;
+        Ok(Keyspace::new(&self.shared, state))
+    }
+
+    /// [`Self::keyspace`] with options of its own. They are kept with the keyspace when it is made;
+    /// one that exists keeps those it has: [`Keyspace::options`] tells them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let options = alluvium::KeyspaceOptions::new().block_bytes(16 << 10);
+    /// let logs = db.keyspace_with("logs", options)?;
+    /// assert_eq!(logs.options(), options);
+    /// assert_eq!(db.keyspace("logs")?.options(), options);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keyspace`], and [`Error::InvalidArgument`] for options that cannot work.
+    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        self.engine().check_open()?;
+        let state = self.engine().open_keyspace(name, Some(options))?;
         Ok(Keyspace::new(&self.shared, state))
     }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ids::KeyspaceId;
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
-use crate::options::Durability;
+use crate::options::{Durability, KeyspaceOptions};
 use crate::range::Range;
 use crate::sync::Arc;
 use crate::value::Value;
@@ -51,6 +51,18 @@ impl Keyspace {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.state.name
+    }
+
+    /// The options that it was made with.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.keyspace("users")?.options().block_bytes, 4096);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn options(&self) -> KeyspaceOptions {
+        self.state.options
     }
 
     /// Sets a key to a value. As [`Db::put`](crate::Db::put).

@@ -158,7 +158,7 @@ pub use iter::KeyRange;
 #[cfg(not(all(test, loom)))]
 pub use keyspace::Keyspace;
 #[cfg(not(all(test, loom)))]
-pub use options::Durability;
+pub use options::{Durability, KeyspaceOptions};
 #[cfg(not(all(test, loom)))]
 pub use range::{Keys, Range, Values};
 #[cfg(not(all(test, loom)))]

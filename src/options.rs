@@ -4,6 +4,13 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
+/// Bounds of the target size of a data block.
+const BLOCK_BYTES_MIN: usize = 256;
+const BLOCK_BYTES_MAX: usize = 1 << 20;
+
+/// With more bits a filter gets no better: it probes six times.
+const FILTER_BITS_MAX: u8 = 32;
+
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
@@ -46,18 +53,69 @@ pub(crate) struct Options {
     pub(crate) create: bool,
 }
 
-/// What belongs to one keyspace, kept in the manifest with it.
+/// What belongs to one keyspace, kept with it on disk; for
+/// [`Db::keyspace_with`](crate::Db::keyspace_with).
+///
+/// ```
+/// use alluvium::KeyspaceOptions;
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// // Small values, read by key and often absent.
+/// let options = KeyspaceOptions::new().filter_bits(14).block_bytes(1 << 10);
+/// let sessions = db.keyspace_with("sessions", options)?;
+/// assert_eq!(sessions.options().filter_bits, 14);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyspaceOptions {
-    /// Filter bits per key in segments; 10 lets about 1 in 100 absent keys through.
-    pub(crate) filter_bits: u8,
-    /// Target size of a data block before compression, in bytes.
-    pub(crate) block_bytes: u32,
+#[non_exhaustive]
+pub struct KeyspaceOptions {
+    /// Filter bits per key in segments; default 10, which lets about 1 in 100 absent keys through
+    /// to a read of the disk. 0 makes no filter: for keys that are only ever iterated over. At most
+    /// 32.
+    pub filter_bits: u8,
+    /// Target size of a data block in bytes; default 4096: what a read of one small value takes
+    /// from the disk. From 256 bytes to 1 MiB.
+    pub block_bytes: u32,
+}
+
+impl KeyspaceOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { filter_bits: 10, block_bytes: 4096 }
+    }
+
+    /// Sets [`Self::filter_bits`](#structfield.filter_bits).
+    #[must_use]
+    pub fn filter_bits(mut self, bits: u8) -> Self {
+        self.filter_bits = bits;
+        self
+    }
+
+    /// Sets [`Self::block_bytes`](#structfield.block_bytes).
+    #[must_use]
+    pub fn block_bytes(mut self, bytes: u32) -> Self {
+        self.block_bytes = bytes;
+        self
+    }
+
+    /// Refuses what cannot work, and says what would.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.filter_bits > FILTER_BITS_MAX {
+            return Err(Error::InvalidArgument {
+                what: format!(
+                    "filter_bits must be at most {FILTER_BITS_MAX}, and is {}",
+                    self.filter_bits
+                ),
+            });
+        }
+        check_bytes("block_bytes", self.block_bytes as usize, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)
+    }
 }
 
 impl Default for KeyspaceOptions {
     fn default() -> Self {
-        Self { filter_bits: 10, block_bytes: 4096 }
+        Self::new()
     }
 }
 
@@ -100,20 +158,22 @@ impl Options {
 
     /// Refuses what cannot work, and says what would.
     pub(crate) fn validate(&self) -> Result<()> {
-        let check = |name: &str, value: usize, min: usize, max: usize| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::InvalidArgument {
-                what: format!("{name} must be between {min} and {max} bytes, and is {value}"),
-            })
-        };
+        let check = check_bytes;
         let (min, max) = (MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
         check("memtable_bytes", self.memtable_bytes, min, max)?;
         check("flush_bytes", self.flush_bytes, self.memtable_bytes, 1 << 34)?;
         check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, 1 << 40)?;
         check("memory_bytes", self.memory_bytes, self.flush_bytes, 1 << 40)?;
         check("segment_bytes", self.segment_bytes, 4 << 10, 1 << 30)?;
-        check("block_bytes", self.block_bytes, 256, 1 << 20)
+        check("block_bytes", self.block_bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)
     }
+}
+
+fn check_bytes(name: &str, value: usize, min: usize, max: usize) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        what: format!("{name} must be between {min} and {max} bytes, and is {value}"),
+    })
 }

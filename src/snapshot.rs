@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt};
+use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::iter::KeyRange;
@@ -101,6 +101,229 @@ impl Snapshot {
     /// The keys of the default keyspace that begin with `prefix`.
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
         Range::open(self.engine(), None, prefix_bounds(prefix.as_ref()), self.at())
+    }
+
+    /// The value of a key in the default keyspace, if memory holds the answer. As
+    /// [`Db::try_get`](crate::Db::try_get).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().try_get("k")?, alluvium::TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// None so far; for symmetry with [`Self::try_get_in`].
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        self.engine().try_get(None, key.as_ref(), self.at())
+    }
+
+    /// [`Self::try_get`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().try_get_in(&users, "ann")?, alluvium::TryGet::Miss);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`], the disk's apart.
+    pub fn try_get_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        let state = self.enter(keyspace)?;
+        self.engine().try_get(Some(state), key.as_ref(), self.at())
+    }
+
+    /// Hands the value of a key in the default keyspace to `read` where it lies. As
+    /// [`Db::get_with`](crate::Db::get_with).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "value")?;
+    /// assert_eq!(db.snapshot().get_with("k", |value| value.map(<[u8]>::len))?, Some(5));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn get_with<R>(
+        &self,
+        key: impl AsRef<[u8]>,
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R> {
+        self.engine().get_with(None, key.as_ref(), self.at(), read)
+    }
+
+    /// [`Self::get_with`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert!(db.snapshot().get_with_in(&users, "ann", |value| value.is_none())?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn get_with_in<R>(
+        &self,
+        keyspace: &Keyspace,
+        key: impl AsRef<[u8]>,
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R> {
+        let state = self.enter(keyspace)?;
+        self.engine().get_with(Some(state), key.as_ref(), self.at(), read)
+    }
+
+    /// Whether a key was there in the default keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let before = db.snapshot();
+    /// db.put("k", "")?;
+    /// assert!(!before.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.get_with(key, |value| value.is_some())
+    }
+
+    /// [`Self::contains_key`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert!(!db.snapshot().contains_key_in(&users, "ann")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn contains_key_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.get_with_in(keyspace, key, |value| value.is_some())
+    }
+
+    /// The values of many keys of the default keyspace, in the order of the keys.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().multi_get(["a", "b"])?, [None, None]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`]; the first one ends the call.
+    pub fn multi_get(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Vec<Option<Value>>> {
+        self.engine().multi_get(None, keys, self.at())
+    }
+
+    /// [`Self::multi_get`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().multi_get_in(&users, ["ann", "bob"])?, [None, None]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`]; the first one ends the call.
+    pub fn multi_get_in(
+        &self,
+        keyspace: &Keyspace,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Vec<Option<Value>>> {
+        let state = self.enter(keyspace)?;
+        self.engine().multi_get(Some(state), keys, self.at())
+    }
+
+    /// The first key of the default keyspace and its value.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().first()?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn first(&self) -> Result<Option<(Value, Value)>> {
+        self.range(..).next().transpose()
+    }
+
+    /// [`Self::first`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().first_in(&users)?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn first_in(&self, keyspace: &Keyspace) -> Result<Option<(Value, Value)>> {
+        self.range_in(keyspace, ..).next().transpose()
+    }
+
+    /// The last key of the default keyspace and its value.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().last()?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn last(&self) -> Result<Option<(Value, Value)>> {
+        self.range(..).next_back().transpose()
+    }
+
+    /// [`Self::last`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().last_in(&users)?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn last_in(&self, keyspace: &Keyspace) -> Result<Option<(Value, Value)>> {
+        self.range_in(keyspace, ..).next_back().transpose()
+    }
+
+    /// The keys of a keyspace that begin with `prefix`.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(db.snapshot().prefix_in(&users, "a").count(), 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn prefix_in(&self, keyspace: &Keyspace, prefix: impl AsRef<[u8]>) -> Range {
+        self.range_in(keyspace, prefix_bounds(prefix.as_ref()).into_bounds())
     }
 
     /// A keyspace of the same database. Whether it was dropped by then, the read itself finds out.

@@ -133,9 +133,14 @@ pub(super) enum KeyspaceRequest {
 }
 
 impl Engine {
-    /// Finds a keyspace, or makes it.
-    pub(crate) fn open_keyspace(&self, name: &str) -> Result<Arc<KeyspaceState>> {
+    /// Finds a keyspace, or makes it with these options, or with the database's own.
+    pub(crate) fn open_keyspace(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Result<Arc<KeyspaceState>> {
         check_name(name)?;
+        options.map_or(Ok(()), |options| options.validate())?;
         let core = &self.core;
         if let Some(state) = core.keyspaces.find(name) {
             return Ok(state);
@@ -143,8 +148,8 @@ impl Engine {
         if core.options.read_only {
             return Err(Error::ReadOnly { path: core.dir.clone() });
         }
-        let options =
-            KeyspaceOptions { block_bytes: core.options.block_bytes as u32, ..Default::default() };
+        let ours = KeyspaceOptions::new().block_bytes(core.options.block_bytes as u32);
+        let options = options.unwrap_or(ours);
         let name_owned = name.to_owned();
         self.request_keyspace(KeyspaceRequest::Create { name: name_owned, options })?;
         // Another thread may have dropped it in between.

@@ -4,6 +4,7 @@
 
 mod conditional;
 mod durable;
+mod keyspaces;
 mod lookup;
 
 use std::path::Path;
