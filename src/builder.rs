@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::db::Db;
-use crate::error::Result;
-use crate::io::{DiskFs, Fs};
+use crate::error::{Error, Result};
+use crate::io::{DiskFs, Fs, SimFs, TemporaryDir};
 use crate::options::Options;
 use crate::sync::Arc;
 
@@ -20,15 +20,28 @@ use crate::sync::Arc;
 #[derive(Clone, Debug)]
 #[must_use = "a builder opens nothing until `open` is called"]
 pub struct Builder {
-    path: PathBuf,
-    fs: Arc<dyn Fs>,
+    /// A fresh, temporary directory if `None`.
+    path: Option<PathBuf>,
+    /// The disk if `None`.
+    fs: Option<Arc<dyn Fs>>,
     options: Options,
 }
 
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
-        let options = Options::default();
-        Self { path: path.to_path_buf(), fs: Arc::new(DiskFs), options }
+        Self { path: Some(path.to_path_buf()), fs: None, options: Options::default() }
+    }
+
+    /// Sets options of a database in a fresh directory below the system's temporary one, which is
+    /// removed with it. As [`Db::temporary`](crate::Db::temporary).
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().memtable_bytes(16 << 10).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn temporary() -> Self {
+        Self { path: None, fs: None, options: Options::default() }
     }
 
     /// Size of one memtable in bytes, index included; default 8 MiB, at least 4 KiB.
@@ -124,7 +137,7 @@ impl Builder {
     /// The file system to use; default [`DiskFs`]. A [`SimFs`](crate::io::SimFs) keeps everything
     /// in memory and can crash.
     pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
-        self.fs = fs;
+        self.fs = Some(fs);
         self
     }
 
@@ -135,7 +148,61 @@ impl Builder {
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for options that cannot work, and
     /// what [`Db::open`](crate::Db::open) lists.
     pub fn open(self) -> Result<Db> {
-        Db::open_with(self.fs, self.path, self.options)
+        let Some(path) = self.path else {
+            if self.fs.is_some() {
+                return Err(Error::InvalidArgument {
+                    what: String::from("a temporary database is on the disk, and takes no fs"),
+                });
+            }
+            let temporary = TemporaryDir::create().map_err(|error| {
+                Error::io("create a directory in", &std::env::temp_dir(), error)
+            })?;
+            let path = temporary.path().to_path_buf();
+            return Db::open_with(Arc::new(DiskFs), path, self.options, Some(temporary));
+        };
+        let fs = self.fs.unwrap_or_else(|| Arc::new(DiskFs));
+        Db::open_with(fs, path, self.options, None)
+    }
+}
+
+impl Db {
+    /// A database without a directory, for tests and caches: gone when its last handle is.
+    ///
+    /// ```
+    /// let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses to start a thread.
+    pub fn in_memory() -> Result<Self> {
+        Self::builder("memory").fs(Arc::new(SimFs::new())).open()
+    }
+
+    /// A database in a fresh directory below the system's temporary one, for tests that want a real
+    /// disk. Each is its own, so that tests may run at once. The directory is removed when the last
+    /// handle, snapshot and iterator is dropped, also by a panic; a process that is killed leaves
+    /// it behind.
+    ///
+    /// [`Builder::temporary`] does the same with options.
+    ///
+    /// ```
+    /// let db = alluvium::Db::temporary()?;
+    /// db.put("k", "v")?;
+    /// let path = db.path().to_path_buf();
+    /// assert!(path.exists());
+    /// drop(db);
+    /// assert!(!path.exists());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses the directory, a file or a thread.
+    pub fn temporary() -> Result<Self> {
+        Builder::temporary().open()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::stats::{Health, Stats};
 use crate::engine::{Engine, ReadAt};
 use crate::error::{Error, Result};
 use crate::ids::{KEYSPACE_DEFAULT, Sequence};
-use crate::io::{Fs, SimFs};
+use crate::io::{Fs, TemporaryDir};
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
 use crate::keyspace::Keyspace;
@@ -91,17 +91,14 @@ impl Db {
         Builder::new(path.as_ref())
     }
 
-    /// A database without a directory, for tests and caches: gone when its last handle is.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the system refuses to start a thread.
-    pub fn in_memory() -> Result<Self> {
-        Self::builder("memory").fs(Arc::new(SimFs::new())).open()
-    }
-
-    pub(crate) fn open_with(fs: Arc<dyn Fs>, path: PathBuf, options: Options) -> Result<Self> {
-        let (engine, threads) = Engine::open(fs, path, options)?;
+    /// A `temporary` directory goes with the last handle, snapshot or iterator.
+    pub(crate) fn open_with(
+        fs: Arc<dyn Fs>,
+        path: PathBuf,
+        options: Options,
+        temporary: Option<TemporaryDir>,
+    ) -> Result<Self> {
+        let (engine, threads) = Engine::open(fs, path, options, temporary)?;
         Ok(Self { shared: Arc::new(Shared { engine, threads }) })
     }
 

@@ -37,7 +37,7 @@ use self::stats::Counters;
 use self::sync::Logs;
 use crate::error::{Error, Result};
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
-use crate::io::{Fs, FsLock};
+use crate::io::{Fs, FsLock, TemporaryDir};
 use crate::log::SpareLog;
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::mvcc::commit::Commit;
@@ -130,6 +130,9 @@ pub(crate) struct Engine {
     /// Taken out by the close; snapshots and iterators hold it too, and the last one releases it
     /// (rule 18).
     directory: Slot<DirectoryLock>,
+    /// Removed with the engine, after everything that has files open: handles, snapshots, iterators
+    /// and threads all hold the engine.
+    _temporary: Option<TemporaryDir>,
 }
 
 /// The lock on the directory, or nothing where a read-only open found no lock file.

@@ -28,7 +28,7 @@ use crate::format::meta::SegmentMeta;
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::{FileNumber, Sequence, Uuid};
-use crate::io::{Fs, FsLock, NamedFile, OpenMode};
+use crate::io::{Fs, FsLock, NamedFile, OpenMode, TemporaryDir};
 use crate::log::{Expected, Replayed, SpareLog, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
@@ -52,6 +52,7 @@ impl Engine {
         fs: Arc<dyn Fs>,
         dir: PathBuf,
         options: Options,
+        temporary: Option<TemporaryDir>,
     ) -> Result<(Arc<Self>, Threads)> {
         options.validate()?;
         let span = tracing::info_span!("open", path = %dir.display());
@@ -93,6 +94,7 @@ impl Engine {
         let engine = Self::assemble(Parts {
             fs,
             dir,
+            temporary,
             options,
             lock,
             state,
@@ -110,7 +112,7 @@ impl Engine {
     }
 
     fn assemble(parts: Parts) -> Result<Assembled> {
-        let Parts { fs, dir, options, lock, state, cache, .. } = parts;
+        let Parts { fs, dir, temporary, options, lock, state, cache, .. } = parts;
         let Parts { set, manifest, slots, synced, recovered, .. } = parts;
         let Recovered { tables, live, drops, end, next_log, .. } = recovered;
         let (log_jobs, log_work) = unbounded();
@@ -163,7 +165,7 @@ impl Engine {
         let commit = Commit::new(env, last);
         let directory = Slot::empty();
         directory.fill(Arc::new(DirectoryLock { _lock: lock }));
-        let engine = Arc::new(Self { core, commit, directory });
+        let engine = Arc::new(Self { core, commit, directory, _temporary: temporary });
         Ok((engine, log_work, flush_work))
     }
 }
@@ -178,6 +180,7 @@ type Assembled = (
 struct Parts {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
+    temporary: Option<TemporaryDir>,
     options: Options,
     lock: Option<Box<dyn FsLock>>,
     state: ManifestState,

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Fs, FsFile, FsLock, OpenMode};
 use crate::sync::Arc;
@@ -10,6 +10,41 @@ use crate::sync::Arc;
 /// The operating system's file system. What `Db::open` uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFs;
+
+/// A fresh directory below the system's temporary one, removed with everything in it when dropped.
+#[derive(Debug)]
+pub(crate) struct TemporaryDir(PathBuf);
+
+impl TemporaryDir {
+    /// Makes one that nobody else has, and that nobody else may enter.
+    pub(crate) fn create() -> io::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        loop {
+            let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+            let path = std::env::temp_dir().join(format!("alluvium-{number:016x}"));
+            match builder.create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            let path = self.0.display();
+            tracing::warn!(%error, %path, "a temporary directory was left behind");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct DiskFile(File);

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::sync::Arc;
 
 pub use disk::DiskFs;
+pub(crate) use disk::TemporaryDir;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file.

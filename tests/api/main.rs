@@ -6,6 +6,7 @@ mod conditional;
 mod durable;
 mod keyspaces;
 mod lookup;
+mod temporary;
 
 use std::path::Path;
 use std::sync::Arc;
