@@ -1,9 +1,11 @@
 //! Reads beyond `get`, on both handles of now: without the disk, whether a key is there, many keys
-//! at once, the first and the last. Contracts and delegation, nothing else.
+//! at once, the first and the last, and about how much there is. Contracts and delegation, nothing
+//! else.
 
 use crate::db::Db;
 use crate::engine::{ReadAt, TryGet};
 use crate::error::Result;
+use crate::iter::KeyRange;
 use crate::keyspace::Keyspace;
 use crate::value::Value;
 
@@ -110,7 +112,91 @@ impl Db {
     }
 }
 
+impl Db {
+    /// About how many bytes a range of keys takes, on disk and in memtables, all versions together.
+    ///
+    /// From indexes, without the disk. Never less than the range takes, and more by at most one
+    /// data block at either end of it in each run, and by what else is in memtables (at most
+    /// [`Builder::memory_bytes`](crate::Builder::memory_bytes)) where the range has thousands of
+    /// versions there.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("user:1", [0; 1000])?;
+    /// assert!(db.approximate_size("user:".."user;")? >= 1000);
+    /// assert_eq!(db.approximate_size("x"..)?, 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn approximate_size(&self, range: impl KeyRange) -> Result<u64> {
+        self.engine().check_open()?;
+        Ok(self.engine().estimate(None, &range.into_bounds())?.bytes)
+    }
+
+    /// About how many keys there are.
+    ///
+    /// Counts versions from the segments' properties and the memtables' counters, without the disk:
+    /// an overwritten key counts once for each version that is still kept, and a tombstone counts
+    /// too, so this says too much rather than too little. It is exact while each key was written
+    /// once and every keyspace is large, or alone: in a segment that several share, each is given
+    /// its part by size. `range(..).keys().count()` is exact, and reads everything.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("a", "")?;
+    /// db.put("b", "")?;
+    /// assert_eq!(db.approximate_len()?, 2);
+    /// db.delete("b")?;
+    /// assert_eq!(db.approximate_len()?, 3);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn approximate_len(&self) -> Result<u64> {
+        self.engine().check_open()?;
+        Ok(self.engine().estimate(None, &(..).into_bounds())?.versions)
+    }
+}
+
 impl Keyspace {
+    /// About how many bytes a range of keys takes. As [`Db::approximate_size`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.keyspace("users")?.approximate_size(..)?, 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::approximate_size`], and
+    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
+    pub fn approximate_size(&self, range: impl KeyRange) -> Result<u64> {
+        let state = self.enter_read()?;
+        Ok(self.engine().estimate(Some(state), &range.into_bounds())?.bytes)
+    }
+
+    /// About how many keys there are. As [`Db::approximate_len`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.keyspace("users")?.approximate_len()?, 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::approximate_size`].
+    pub fn approximate_len(&self) -> Result<u64> {
+        let state = self.enter_read()?;
+        Ok(self.engine().estimate(Some(state), &(..).into_bounds())?.versions)
+    }
+
     /// The value of a key, if memory holds the answer. As [`Db::try_get`].
     ///
     /// ```

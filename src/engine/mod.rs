@@ -11,6 +11,7 @@ pub(crate) mod background;
 mod big;
 mod cleanup;
 mod conditional;
+mod estimate;
 mod flush;
 pub(crate) mod index;
 mod index_snapshot;

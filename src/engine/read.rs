@@ -63,7 +63,11 @@ impl ReadAt {
     /// Called once the read has its view. The clean-up takes segments of a dropped keyspace out of
     /// the view only after the drop is visible here: looked for earlier, the drop could be missed
     /// and the read see what the clean-up has left, a part of the keyspace or an old version.
-    fn resolve(self, keyspace: Option<&KeyspaceState>, visible: Sequence) -> Result<Sequence> {
+    pub(super) fn resolve(
+        self,
+        keyspace: Option<&KeyspaceState>,
+        visible: Sequence,
+    ) -> Result<Sequence> {
         let (at, snapshot) = match self {
             Self::Now => (visible, None),
             Self::Snapshot(at) => (at, Some(at)),

@@ -4,6 +4,7 @@
 
 mod conditional;
 mod durable;
+mod estimate;
 mod keyspaces;
 mod lookup;
 mod temporary;
