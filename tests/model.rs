@@ -368,10 +368,14 @@ impl World {
             let key = self.random.key();
             let front = self.random.one_in(2);
             if self.random.one_in(2) && front {
-                (pairs.seek(&key), keys.seek(&key), values.seek(&key));
+                pairs.seek(&key);
+                keys.seek(&key);
+                values.seek(&key);
                 want.retain(|pair| pair.0 >= key);
             } else if self.random.one_in(2) {
-                (pairs.seek_back(&key), keys.seek_back(&key), values.seek_back(&key));
+                pairs.seek_back(&key);
+                keys.seek_back(&key);
+                values.seek_back(&key);
                 want.retain(|pair| pair.0 <= key);
             }
             let got = match front {
