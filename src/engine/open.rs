@@ -58,21 +58,7 @@ impl Engine {
         let span = tracing::info_span!("open", path = %dir.display());
         let _entered = span.enter();
         let lock = take_lock(fs.as_ref(), &dir, &options)?;
-        let state = match Manifest::read(fs.as_ref(), &dir)? {
-            Some((state, info)) => {
-                if info.read_only_compatible && !options.read_only {
-                    return Err(unwritable(info.path));
-                }
-                let (manifest, cut_off) = (info.number.0, !info.clean_end);
-                tracing::debug!(manifest, cut_off, edits = state.edits, "read the manifest");
-                state
-            }
-            None if options.read_only || !options.create => {
-                let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-                return Err(Error::io("find a database in", &dir, missing));
-            }
-            None => ManifestState::new(new_uuid(&dir)?),
-        };
+        let state = read_state(fs.as_ref(), &dir, &options)?;
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
         let saved = match &options.index_snapshot {
@@ -204,6 +190,25 @@ fn take_lock(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Box<dy
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked { path }),
         Err(error) if options.read_only && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("lock", &path, error)),
+    }
+}
+
+/// What the manifest says, or the state of a new database where there is none and one may be made.
+fn read_state(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<ManifestState> {
+    match Manifest::read(fs, dir)? {
+        Some((_, info)) if info.read_only_compatible && !options.read_only => {
+            Err(unwritable(info.path))
+        }
+        Some((state, info)) => {
+            let (manifest, cut_off) = (info.number.0, !info.clean_end);
+            tracing::debug!(manifest, cut_off, edits = state.edits, "read the manifest");
+            Ok(state)
+        }
+        None if options.read_only || !options.create => {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            Err(Error::io("find a database in", dir, missing))
+        }
+        None => Ok(ManifestState::new(new_uuid(dir)?)),
     }
 }
 

@@ -30,7 +30,7 @@ fn options() -> Options {
 }
 
 fn try_open(fs: &SimFs) -> Result<(Arc<Engine>, Threads)> {
-    Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options())
+    Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options(), None)
 }
 
 fn open(fs: &SimFs) -> (Arc<Engine>, Threads) {
@@ -61,7 +61,7 @@ fn get(engine: &Engine, key: &str) -> Option<Vec<u8>> {
 fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
-    let tmp = engine.open_keyspace("tmp").unwrap();
+    let tmp = engine.open_keyspace("tmp", None).unwrap();
     engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     engine.flush().unwrap();
     engine.write_control(Control::DropKeyspace(tmp.id)).unwrap();
@@ -70,7 +70,7 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     close(&engine, &threads);
 
     let (engine, threads) = open(&after);
-    let tmp = engine.open_keyspace("tmp").unwrap();
+    let tmp = engine.open_keyspace("tmp", None).unwrap();
     let found = engine.get(Some(&tmp), b"k", ReadAt::Now).unwrap();
     assert_eq!(found.as_deref(), Some(&b"v"[..]), "the drop was lost, so the data is there");
     close(&engine, &threads);
@@ -160,7 +160,7 @@ fn a_log_that_the_manifest_cannot_explain_is_refused_before_anything_changes() {
     let (engine, threads) = open(&fs);
     let manifest = Path::new(DIR).join("MANIFEST-000001");
     let old = fs.read_file(&manifest).unwrap();
-    let tmp = engine.open_keyspace("tmp").unwrap();
+    let tmp = engine.open_keyspace("tmp", None).unwrap();
     engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     let after = fs.crash(CrashMode::Process, 0);
     close(&engine, &threads);
@@ -202,7 +202,7 @@ fn flushes_that_the_manifest_refuses_do_not_pile_up_segments() {
 fn a_read_looks_for_the_drop_after_it_has_its_view() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
-    let tmp = engine.open_keyspace("tmp").unwrap();
+    let tmp = engine.open_keyspace("tmp", None).unwrap();
     engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let look = || engine.get(Some(&tmp), b"k", ReadAt::Now);
     assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
@@ -220,7 +220,7 @@ fn a_read_looks_for_the_drop_after_it_has_its_view() {
 fn a_log_that_can_have_no_successor_grows_up_to_a_bound() {
     let fs = SimFs::new();
     let roomy = Options { memory_bytes: 1 << 30, flush_bytes: 1 << 29, ..options() };
-    let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), roomy);
+    let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), roomy, None);
     let (engine, threads) = opened.unwrap();
     put(&engine, "a", "1").unwrap();
     fs.set_fault(Some(FaultPlan::new(OpKind::Create).on(".log").sticky()));

@@ -22,7 +22,10 @@ fn appended(now: Option<&[u8]>, more: &str) -> Option<Vec<u8>> {
 /// faulty one.
 type Update = fn(&Db, &str, &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>);
 
-fn real(db: &Db, key: &str, change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>) {
+/// What an update makes of a value.
+type Change = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>;
+
+fn real(db: &Db, key: &str, change: &mut Change) {
     db.update(key, change).unwrap();
 }
 
