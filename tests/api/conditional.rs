@@ -20,12 +20,12 @@ fn appended(now: Option<&[u8]>, more: &str) -> Option<Vec<u8>> {
 
 /// Changes a key, with `between` after the first read; `how` is the database's own `update`, or a
 /// faulty one.
-type Update = fn(&Db, &str, &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>);
+type Update = fn(&Db, &str, &mut Change<'_>);
 
 /// What an update makes of a value.
-type Change = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>;
+type Change<'a> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'a;
 
-fn real(db: &Db, key: &str, change: &mut Change) {
+fn real(db: &Db, key: &str, change: &mut Change<'_>) {
     db.update(key, change).unwrap();
 }
 
