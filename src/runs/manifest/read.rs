@@ -76,6 +76,11 @@ impl Manifest {
                 let (want, got) = (self.state.edits, state.edits);
                 corrupt(format!("the state after edit {want}"), format!("another, of edit {got}"))
             }
+            // A file that is being appended to ends with its last mark.
+            Some((_, info)) if self.tail.is_some() && !info.clean_end => {
+                let (want, got) = ("the end of the file", "bytes that are no record");
+                corrupt(format!("{want} at {}", info.end), got.to_owned())
+            }
             Some(_) => Ok(()),
         }
     }
