@@ -79,7 +79,7 @@ impl Manifest {
             // A file that is being appended to ends with its last mark.
             Some((_, info)) if self.tail.is_some() && !info.clean_end => {
                 let (want, got) = ("the end of the file", "bytes that are no record");
-                corrupt(format!("{want} at {}", info.end), got.to_owned())
+                corrupt(want.to_owned(), got.to_owned())
             }
             Some(_) => Ok(()),
         }
