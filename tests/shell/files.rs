@@ -1,0 +1,158 @@
+//! Whole files in and out.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+
+use crate::Place;
+
+/// Imports a file into a new database and checks what a scan then prints.
+#[track_caller]
+fn import(file: &str, options: &str, bytes: &str, rows: usize, want: &str) {
+    let place = Place::new();
+    place.write(file, bytes);
+    let out = place.e(&format!("import '{file}' {options}")).ok();
+    let head = format!("imported {rows} rows, {} bytes in ", bytes.len());
+    assert!(out.starts_with(&head) && out.ends_with(" rows/s\n"), "{out}");
+    assert_eq!(place.e("scan").ok(), want);
+}
+
+#[test]
+fn import_reads_each_format() {
+    import("a.tsv", "", "k\tv 1\nk2\ta\\tb\\n\n", 2, "k\tv 1\nk2\ta\\tb\\n\n");
+    import("my words.txt", "", "beta\r\nalpha\r\n\r\nit's", 3, "alpha\t\nbeta\t\nit's\t\n");
+    import(
+        "a.csv",
+        "",
+        "key,value\n\"a,b\",\"say \"\"hi\"\"\"\r\nc,\"two\nlines\"\nd,\\x41\n",
+        4,
+        "a,b\tsay \"hi\"\nc\ttwo\\nlines\nd\t\\\\x41\nkey\tvalue\n",
+    );
+    import("a.CSV", "--header", "key,value\na,1\n", 1, "a\t1\n");
+    import("a.tsv", "--header", "key\tvalue\na\t1\n", 1, "a\t1\n");
+    let json = "{\"key\": \"k\", \"value\": \"v\\n\\u00e9\"}\n[\"k2\", \"v2\"]\n";
+    import("a.jsonl", "", json, 2, "k\tv\\né\nk2\tv2\n");
+    import("a.ndjson", "", json, 2, "k\tv\\né\nk2\tv2\n");
+    import("data", "--format jsonl", json, 2, "k\tv\\né\nk2\tv2\n");
+    import("a.txt", "--format csv", "a,1\n", 1, "a\t1\n");
+    import("none.csv", "", "", 0, "");
+    // The last of two rows with one key wins.
+    import("twice.csv", "", "k,1\nk,2\n", 2, "k\t2\n");
+}
+
+#[test]
+fn import_names_a_malformed_row_and_keeps_those_before_it() {
+    let place = Place::new();
+    for (file, bytes, line, want) in [
+        ("a.tsv", "good\t1\nbad\t2\t3\nlate\t4\n", 2, "expected one tab"),
+        ("b.tsv", "good\t1\nbad\t\\q\nlate\t4\n", 2, r"expected escapes as in the shell: \q"),
+        ("a.csv", "good,\"1\"\n\nbad\nlate,4\n", 3, "expected 2 columns"),
+        ("b.csv", "good,1\nbad,2,3\nlate,4\n", 2, "expected 2 columns"),
+        ("c.csv", "good,1\nbad,\"2\nlate,4\n", 2, "expected a closing quote"),
+        ("a.jsonl", "[\"good\",\"1\"]\n{\"key\":\"bad\"}\n", 2, "expected an object"),
+    ] {
+        let command = format!("import {file}");
+        place.write(file, bytes);
+        let ran = place.run(&["--path", &format!("{file}.db"), "-e", &command], "");
+        assert_eq!(ran.out, "");
+        let err = ran.failed(1);
+        assert!(err.contains(&format!("{file}, line {line}: {want}")), "{err}");
+        assert!(err.ends_with("; 1 rows before it are stored\n"), "{err}");
+        let scan = place.run(&["--path", &format!("{file}.db"), "-e", "scan"], "");
+        assert_eq!(scan.ok(), "good\t1\n");
+    }
+    place.write("long.txt", format!("good\n{}\n", "k".repeat(65_536)));
+    let err = place.e("import long.txt").failed(1);
+    assert!(err.contains("long.txt, line 2: expected a key of at most 65535 bytes"), "{err}");
+    assert_eq!(place.e("scan").ok(), "good\t\n");
+    place.write("head.jsonl", "[\"a\",\"b\"]\n");
+    assert!(place.e("import head.jsonl --header").failed(1).contains("--header goes with"));
+}
+
+#[test]
+fn import_acknowledges_batches() {
+    let place = Place::new();
+    place.write("n.txt", (0..2_500).map(|i| format!("{i}\n")).collect::<String>());
+    let out = place.e("import n.txt --ack").ok();
+    assert!(out.starts_with("acked 1000\nacked 2000\nacked 2500\nimported 2500 rows"), "{out}");
+    // A row over the size of a batch is a batch.
+    place.write("big.txt", format!("a\t{0}\nb\t{0}\nc\t1\n", "v".repeat((1 << 20) + 5)));
+    let out = place.e("import big.txt --ack").ok();
+    assert!(out.starts_with("acked 1\nacked 2\nacked 3\nimported 3 rows"), "{out}");
+    assert_eq!(place.e("get b").ok().len(), (1 << 20) + 5 + 1);
+    assert_eq!(place.e("scan").ok().lines().count(), 2_503);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_import_keeps_what_it_acknowledged() {
+    let place = Place::new();
+    let mut child = place.start(&["-e", "import /dev/stdin --format tsv --ack"]);
+    let mut stdin = child.stdin.take().unwrap();
+    // The input stays open, so that the import is under way when it is killed.
+    for i in 0..3_500 {
+        writeln!(stdin, "{i:04}\tvalue {i}").unwrap();
+    }
+    let acked = BufReader::new(child.stdout.take().unwrap()).lines().nth(2).unwrap().unwrap();
+    assert_eq!(acked, "acked 3000");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let want: String = (0..3_000).map(|i| format!("{i:04}\tvalue {i}\n")).collect();
+    assert_eq!(place.e("scan").ok(), want);
+}
+
+/// One random byte string after the other, from a seed.
+struct Random(u64);
+
+impl Random {
+    /// splitmix64.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Up to 11 bytes, most of them those that the formats treat as special.
+    fn bytes(&mut self) -> Vec<u8> {
+        const SPECIAL: &[u8] = b"\n\r\t,\"'\\ \0ab\xc3\xa9\xef\xbb\xbf";
+        let count = self.next() % 12;
+        (0..count)
+            .map(|_| match self.next() {
+                n if n % 4 == 0 => (n >> 8) as u8,
+                n => SPECIAL[(n >> 8) as usize % SPECIAL.len()],
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn random_bytes_survive_each_format() {
+    let seed = std::env::var("ALLUVIUM_SEED").map_or(7, |seed| seed.parse().expect("a number"));
+    eprintln!("ALLUVIUM_SEED={seed}");
+    let mut random = Random(seed);
+    let pairs: BTreeMap<_, _> = (0..500).map(|_| (random.bytes(), random.bytes())).collect();
+    let (mut csv, mut script) = (Vec::new(), Vec::new());
+    for (key, value) in &pairs {
+        let quoted = |bytes: &[u8]| {
+            let inside: Vec<u8> =
+                bytes.iter().flat_map(|&b| vec![b; 1 + usize::from(b == b'"')]).collect();
+            [b"\"", &*inside, b"\""].concat()
+        };
+        csv.extend_from_slice(&[&*quoted(key), b",", &*quoted(value), b"\r\n"].concat());
+        let escaped =
+            |bytes: &[u8]| bytes.iter().map(|b| format!("\\x{b:02x}")).collect::<String>();
+        writeln!(script, "store \"{}\" \"{}\"", escaped(key), escaped(value)).unwrap();
+    }
+    let place = Place::new();
+    place.input(script).ok();
+    let dump = place.e("scan").ok();
+    assert_eq!(dump.lines().count(), pairs.len());
+    place.write("pairs.csv", csv);
+    place.write("pairs.tsv", &dump);
+    for file in ["pairs.csv", "pairs.tsv"] {
+        let path = format!("--path={file}.db");
+        place.run(&[&path, "-e", &format!("import {file}")], "").ok();
+        assert_eq!(place.run(&[&path, "-e", "scan"], "").ok(), dump, "{file}");
+    }
+}
