@@ -13,20 +13,27 @@ pub(crate) enum Request {
         path: PathBuf,
         /// Texts of `-e`, to run in this order; if there are none, standard input is read.
         scripts: Vec<OsString>,
+        /// Whether answers and complaints are lines of JSON.
+        json: bool,
+        /// Whether commands typed at a terminal are kept for the next session.
+        history: bool,
     },
 }
 
 pub(crate) const HELP: &str = "\
 A shell for an Alluvium database.
 
-usage: repl [--path DIR] [-e COMMANDS]...
+usage: repl [--path DIR] [--json] [--no-history] [-e COMMANDS]...
 
     --path DIR     the database; made if there is none (default: ./alluvium-data)
     -e COMMANDS    run these and leave; may be repeated; one command on each line
+    --json         answer in JSON: one object in a line, bytes that are not text as base64
+    --no-history   keep no file of the commands typed at a terminal
     --help         print this text
     --version      print the version
 
 Without -e, commands are read from standard input; type help there for a list of them.
+Colours appear only at a terminal, and not if NO_COLOR is set.
 Exit status: 0 if all is well, 1 if a command failed, 2 if this command line is wrong.
 ";
 
@@ -36,11 +43,13 @@ const PATH: &str = "./alluvium-data";
 /// Reads the arguments after the name of the program; the error is a sentence for the user.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let mut args = args.into_iter();
-    let (mut path, mut scripts) = (None, Vec::new());
+    let (mut path, mut scripts, mut json, mut history) = (None, Vec::new(), false, true);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--help" | "-h") => return Ok(Request::Help),
             Some("--version" | "-V") => return Ok(Request::Version),
+            Some("--json") => json = true,
+            Some("--no-history") => history = false,
             Some("-e") => scripts.push(args.next().ok_or("-e takes commands")?),
             Some("--path") => directory(&mut path, &args.next().unwrap_or_default())?,
             Some(arg) if arg.starts_with("--path=") => {
@@ -49,7 +58,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
             _ => return Err(format!("{arg:?} is not an argument of this program")),
         }
     }
-    Ok(Request::Run { path: path.unwrap_or_else(|| PATH.into()), scripts })
+    let path = path.unwrap_or_else(|| PATH.into());
+    Ok(Request::Run { path, scripts, json, history })
 }
 
 fn directory(path: &mut Option<PathBuf>, name: &OsStr) -> Result<(), String> {
@@ -75,11 +85,14 @@ mod tests {
         }
         let run = |path: &str, scripts: &[&str]| {
             let scripts = scripts.iter().map(OsString::from).collect();
-            Ok(Request::Run { path: path.into(), scripts })
+            Ok(Request::Run { path: path.into(), scripts, json: false, history: true })
         };
         check("", run(PATH, &[]));
         check("--path d", run("d", &[]));
         check("-e flush --path=d -e --help", run("d", &["flush", "--help"]));
+        check("--no-history --json --path d", {
+            Ok(Request::Run { path: "d".into(), scripts: vec![], json: true, history: false })
+        });
         check("--path d --help", Ok(Request::Help));
         check("--version", Ok(Request::Version));
         check("--path", Err("--path takes a directory"));

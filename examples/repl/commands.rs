@@ -1,23 +1,25 @@
-//! What each command does to the database and prints.
+//! What each command does, and what it prints.
 //!
 //! | printed by | value |
 //! |---|---|
 //! | `get` | as it is, if it is text; otherwise escaped |
-//! | `scan` | `key<TAB>value`, both escaped, a line for each key |
+//! | `scan`, `prefix` | `key<TAB>value`, both escaped, a line for each key |
+//! | all, with `--json` | one JSON object in a line; see [`crate::output`] |
 //!
 //! Text is UTF-8 without control characters other than newline and tab. What `scan` prints can be
 //! read back with `import --format tsv`. A missing key is an answer, `(not found)`, and no error.
-//!
-//! Escapes are those of [`crate::escape`].
 
-use std::io::{self, Write};
-use std::ops::Bound;
+mod data;
+mod engine;
+mod help;
+mod session;
 
-use alluvium::Db;
+use std::io;
 
-use crate::escape::{escape, is_text};
-use crate::import;
-use crate::parse::{Command, USAGE};
+use crate::output::Output;
+use crate::parse::Command;
+use crate::shell::Shell;
+use crate::{export, import};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -53,82 +55,39 @@ impl From<&str> for Failure {
 }
 
 /// Runs one command; true if the session is to end.
-pub(crate) fn run(db: &Db, command: Command, out: &mut impl Write) -> Result<bool, Failure> {
+pub(crate) fn run(
+    shell: &mut Shell,
+    command: Command,
+    out: &mut Output<'_>,
+) -> Result<bool, Failure> {
     match command {
-        Command::Store { key, value } => {
-            db.put(key, value)?;
-            writeln!(out, "ok")?;
+        Command::Store { key, value } => data::write(shell, key, Some(value), out)?,
+        Command::Delete { key } => data::write(shell, key, None, out)?,
+        Command::Get { key, at } => data::get(shell, &key, at.as_deref(), out)?,
+        Command::Scan(request) => data::scan(shell, &request, out)?,
+        Command::Keyspaces => session::keyspaces(shell, out)?,
+        Command::Use { name } => session::enter(shell, &name, out)?,
+        Command::Drop { name } => session::drop_keyspace(shell, &name, out)?,
+        Command::Snapshot { name } => session::snapshot(shell, name, out)?,
+        Command::Snapshots => session::snapshots(shell, out)?,
+        Command::Release { name } => session::release(shell, &name, out)?,
+        Command::Batch => session::batch(shell, out)?,
+        Command::Commit => session::commit(shell, out)?,
+        Command::Abort => session::abort(shell, out)?,
+        Command::Import(request) => import::run(shell, &request, out)?,
+        Command::Export(request) => export::run(shell, &request, out)?,
+        Command::Sync => {
+            shell.db.sync()?;
+            out.ok()?;
         }
-        Command::Delete { key } => {
-            db.delete(key)?;
-            writeln!(out, "ok")?;
-        }
-        Command::Get { key } => get(db, &key, out)?,
-        Command::Scan { from, to } => scan(db, from, to, out)?,
-        Command::Import(request) => import::run(db, &request, out)?,
         Command::Flush => {
-            db.flush()?;
-            writeln!(out, "ok")?;
+            shell.db.flush()?;
+            out.ok()?;
         }
-        Command::Stats => writeln!(out, "{}\n{}", db.stats(), db.health())?,
-        Command::Help => help(out)?,
+        Command::Stats => engine::stats(shell, out)?,
+        Command::Help { command: None } => help::all(out)?,
+        Command::Help { command: Some(spec) } => help::one(spec, out)?,
         Command::Exit => return Ok(true),
     }
     Ok(false)
 }
-
-fn get(db: &Db, key: &[u8], out: &mut impl Write) -> Result<(), Failure> {
-    match db.get(key)? {
-        None => out.write_all(b"(not found)")?,
-        Some(value) if is_text(&value) => out.write_all(&value)?,
-        Some(value) => {
-            let mut text = Vec::new();
-            escape(&value, &mut text);
-            out.write_all(&text)?;
-        }
-    }
-    out.write_all(b"\n")?;
-    Ok(())
-}
-
-fn scan(
-    db: &Db,
-    from: Option<Vec<u8>>,
-    to: Option<Vec<u8>>,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
-    let from = from.map_or(Bound::Unbounded, Bound::Included);
-    let to = to.map_or(Bound::Unbounded, Bound::Excluded);
-    if let (Bound::Included(from), Bound::Excluded(to)) = (&from, &to)
-        && from >= to
-    {
-        return Ok(());
-    }
-    let mut line = Vec::new();
-    for pair in db.range((from, to)) {
-        let (key, value) = pair?;
-        line.clear();
-        escape(&key, &mut line);
-        line.push(b'\t');
-        escape(&value, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    Ok(())
-}
-
-fn help(out: &mut impl Write) -> io::Result<()> {
-    for (command, meaning) in USAGE {
-        writeln!(out, "{command}\n    {meaning}")?;
-    }
-    out.write_all(QUOTING.as_bytes())
-}
-
-/// How to enter any bytes, for `help`.
-const QUOTING: &str = r#"
-Quote what holds blanks or begins with a quote: 'taken as it is', or "with escapes". A quoted text
-may go on over several lines. Escapes, also without quotes: \n \t \r \0 \\ \" \' \xNN \u{...}.
-get prints text as it is and other bytes with escapes; scan always prints escapes, which
-import --format tsv reads back. import goes by the extension: .tsv .txt (key, tab, value; or one
-key on each line), .csv (key,value) and .jsonl .ndjson ({"key": "k", "value": "v"} or ["k", "v"]).
-"#;

@@ -4,28 +4,39 @@
 //! names its file and line. Memory holds one batch, whatever the size of the file.
 
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{BufReader, Write};
 use std::mem;
 
-use alluvium::{Db, WriteBatch};
+use alluvium::{Db, Keyspace, WriteBatch};
+use serde_json::json;
 
 use crate::commands::Failure;
+use crate::output::{Look, Output};
 use crate::parse::ImportRequest;
 use crate::progress::{Progress, Style, rate};
 use crate::rows::{Format, Row, RowError, Rows};
+use crate::shell::{KEY_BYTES_MAX, Shell};
 
 /// A batch is written once it holds this many rows or bytes.
 const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Longest key that the engine takes. Checked here too, where the line of the row is known.
-const KEY_BYTES_MAX: usize = 65_535;
-
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 256 << 10;
 
 /// Imports a file and prints what was done.
-pub(crate) fn run(db: &Db, request: &ImportRequest, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn run(
+    shell: &Shell,
+    request: &ImportRequest,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if let Some(batch) = &shell.batch {
+        let count = batch.len();
+        return Err(format!(
+            "import stores at once, and a batch of {count} is open: commit or abort it first"
+        )
+        .into());
+    }
     let name = request.file.display().to_string();
     let format = request.format.or_else(|| Format::of(&request.file)).ok_or_else(|| {
         format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
@@ -36,25 +47,35 @@ pub(crate) fn run(db: &Db, request: &ImportRequest, out: &mut impl Write) -> Res
     let file = File::open(&request.file).map_err(|error| format!("cannot open {name}: {error}"))?;
     let total = file.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
     let rows = Rows::new(BufReader::with_capacity(READ_BYTES, file), format);
-    let progress = Progress::new(style(request), total);
-    let batch = WriteBatch::new();
-    Import { db, out, name, ack: request.ack, rows, batch, first_line: 0, stored: 0, progress }
-        .all(request.header)
+    Import {
+        db: &shell.db,
+        keyspace: &shell.keyspace,
+        progress: Progress::new(style(request, out.look), total),
+        out,
+        name,
+        ack: request.ack,
+        rows,
+        batch: WriteBatch::new(),
+        first_line: 0,
+        stored: 0,
+    }
+    .all(request.header)
 }
 
 /// A bar would write over the lines that acknowledge batches, so the two exclude each other.
-fn style(request: &ImportRequest) -> Style {
-    match (request.progress, request.ack || !io::stderr().is_terminal()) {
-        (_, false) => Style::Bar,
-        (true, true) => Style::Lines,
-        (false, true) => Style::Silent,
+fn style(request: &ImportRequest, look: Look) -> Style {
+    match Style::at_terminal(look) {
+        Style::Bar if !request.ack => Style::Bar,
+        _ if request.progress => Style::Lines,
+        _ => Style::Silent,
     }
 }
 
 /// An import under way.
-struct Import<'a, W> {
+struct Import<'a, 'o> {
     db: &'a Db,
-    out: &'a mut W,
+    keyspace: &'a Keyspace,
+    out: &'a mut Output<'o>,
     /// The file, for messages.
     name: String,
     ack: bool,
@@ -67,7 +88,7 @@ struct Import<'a, W> {
     progress: Progress,
 }
 
-impl<W: Write> Import<'_, W> {
+impl Import<'_, '_> {
     fn all(mut self, header: bool) -> Result<(), Failure> {
         let mut row = Row::default();
         let mut skip = header;
@@ -101,7 +122,7 @@ impl<W: Write> Import<'_, W> {
         if self.batch.is_empty() {
             self.first_line = row.line;
         }
-        self.batch.put(&row.key, &row.value);
+        self.batch.put_in(self.keyspace, &row.key, &row.value);
         if self.batch.len() < BATCH_ROWS && self.batch.bytes() < BATCH_BYTES {
             return Ok(());
         }
@@ -123,7 +144,8 @@ impl<W: Write> Import<'_, W> {
         })?;
         self.stored += count;
         if self.ack {
-            writeln!(self.out, "acked {}", self.stored)?;
+            let stored = self.stored;
+            self.out.say(&format!("acked {stored}"), || json!({"acked": stored}))?;
             self.out.flush()?;
         }
         self.progress.show(self.stored, self.rows.bytes());
@@ -144,10 +166,9 @@ impl<W: Write> Import<'_, W> {
     fn report(self) -> Result<(), Failure> {
         let (stored, bytes, elapsed) = (self.stored, self.rows.bytes(), self.progress.elapsed());
         let (seconds, rate) = (elapsed.as_secs_f64(), rate(stored, elapsed));
-        writeln!(
-            self.out,
-            "imported {stored} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s"
-        )?;
+        let text =
+            format!("imported {stored} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s");
+        self.out.say(&text, || json!({"imported": stored, "bytes": bytes, "seconds": seconds}))?;
         Ok(())
     }
 }

@@ -3,40 +3,63 @@
 //! | file | gives |
 //! |---|---|
 //! | `args` | the command line |
-//! | `session` | the loop from input to commands, prompts, errors |
-//! | `parse` | one command from what was typed |
+//! | `session` | the loop from input to commands, errors |
+//! | `source`, `terminal` | where lines come from: a file, or a person with an editor of lines |
+//! | `complete`, `pager` | what a terminal adds: completion and hints, a screenful at a time |
+//! | `spec` | the table of commands: help, usage, what each word stands for |
+//! | `words`, `parse` | one command from what was typed |
+//! | `shell` | what is remembered between commands: keyspace, snapshots, batch |
 //! | `commands` | what a command does and prints |
-//! | `import`, `progress` | `import`, and how far it is |
-//! | `rows` | the formats that `import` reads |
-//! | `escape` | how any bytes are written as text |
+//! | `output` | how answers look: plain, in colours, as JSON |
+//! | `import`, `export`, `progress` | whole files, and how far they are |
+//! | `rows` | the formats of these files |
+//! | `escape`, `size` | how any bytes are written as text, and numbers |
 
 mod args;
 mod commands;
+mod complete;
 mod escape;
+mod export;
 mod import;
+mod output;
+mod pager;
 mod parse;
 mod progress;
 mod rows;
 mod session;
+mod shell;
+mod size;
+mod source;
+mod spec;
+mod terminal;
+mod words;
 
+use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use alluvium::Db;
 
 use crate::args::Request;
+use crate::output::Look;
 use crate::session::{Ended, Mode, Session};
+use crate::shell::Shell;
+use crate::source::{Lines, Source};
+use crate::terminal::{Terminal, history_file};
 
 fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = match args::parse(std::env::args_os().skip(1)) {
+    let done = match args::parse(env::args_os().skip(1)) {
         Ok(Request::Help) => print(&mut out, args::HELP),
         Ok(Request::Version) => {
             print(&mut out, concat!("alluvium ", env!("CARGO_PKG_VERSION"), "\n"))
         }
-        Ok(Request::Run { path, scripts }) => run(&path, &scripts, &mut out),
+        Ok(Request::Run { path, scripts, json, history }) => {
+            let look = Look { json, colour: !json && colours() };
+            run(&path, &scripts, look, history, &mut out)
+        }
         Err(message) => {
             complain(&format!("{message}; --help lists the arguments"));
             return ExitCode::from(2);
@@ -54,32 +77,68 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether a terminal is there to show colours, and its owner wants them.
+fn colours() -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !set("NO_COLOR") && env::var_os("TERM") != Some("dumb".into())
+}
+
+/// The same, for what goes to standard error.
+fn on_stderr(look: Look) -> Look {
+    Look { colour: look.colour && io::stderr().is_terminal(), ..look }
+}
+
 /// Runs the commands on the database at `path`; false if one failed.
-fn run(path: &Path, scripts: &[OsString], out: &mut impl Write) -> io::Result<bool> {
-    let db = match Db::open(path) {
-        Ok(db) => db,
+fn run(
+    path: &Path,
+    scripts: &[OsString],
+    look: Look,
+    history: bool,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let opened = Db::open(path).and_then(|db| Ok((db.clone(), Shell::new(db)?)));
+    let (db, mut shell) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             complain(&error.to_string());
             return Ok(false);
         }
     };
-    let ended =
-        if scripts.is_empty() { read_input(&db, out) } else { run_scripts(&db, scripts, out) };
-    // Also when the output is gone: what was acknowledged is to be flushed all the same.
-    let closed = db.close();
-    if let Err(error) = &closed {
-        complain(&format!("cannot close the database: {error}"));
+    let ended = if scripts.is_empty() {
+        read_input(&mut shell, look, history, out)
+    } else {
+        run_scripts(&mut shell, scripts, look, out)
+    };
+    let mut well = true;
+    if let Some(batch) = shell.batch.take().filter(|batch| !batch.is_empty()) {
+        let count = batch.len();
+        complain(&format!("the batch of {count} was not committed: nothing of it is stored"));
+        well = false;
     }
-    Ok(ended? && closed.is_ok())
+    // Also when the output is gone: what was acknowledged is to be flushed all the same. Snapshots
+    // would keep the lock.
+    drop(shell);
+    if let Err(error) = db.close() {
+        complain(&format!("cannot close the database: {error}"));
+        well = false;
+    }
+    Ok(ended? && well)
 }
 
-fn run_scripts(db: &Db, scripts: &[OsString], out: &mut impl Write) -> io::Result<bool> {
+fn run_scripts(
+    shell: &mut Shell,
+    scripts: &[OsString],
+    look: Look,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
     for (number, script) in (1..).zip(scripts) {
         let session = Session {
-            db,
+            shell,
             mode: Mode::Script,
             name: format!("-e {number}"),
-            input: BufReader::new(script.as_encoded_bytes()),
+            source: &mut Lines::new(script.as_encoded_bytes()),
+            look,
+            err_look: on_stderr(look),
             out,
             err: &mut io::stderr(),
         };
@@ -92,25 +151,43 @@ fn run_scripts(db: &Db, scripts: &[OsString], out: &mut impl Write) -> io::Resul
     Ok(true)
 }
 
-fn read_input(db: &Db, out: &mut impl Write) -> io::Result<bool> {
-    let mode = if io::stdin().is_terminal() { Mode::Terminal } else { Mode::Script };
-    if mode == Mode::Terminal {
+fn read_input(
+    shell: &mut Shell,
+    look: Look,
+    history: bool,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let typed = io::stdin().is_terminal();
+    let mut source: Option<Box<dyn Source>> = None;
+    if typed && io::stdout().is_terminal() {
         let version = env!("CARGO_PKG_VERSION");
-        let path = db.path().display();
-        writeln!(out, "Alluvium {version}, {path}; help lists the commands, exit leaves")?;
+        let path = shell.db.path().display();
+        if !look.json {
+            writeln!(out, "Alluvium {version}, {path}; help lists the commands, exit leaves")?;
+        }
+        let file = if history { history_file(|name| env::var_os(name)) } else { None };
+        // Without an editor there are still lines.
+        match Terminal::new(look, file) {
+            Ok(terminal) => source = Some(Box::new(terminal)),
+            Err(error) => complain(&format!("lines cannot be edited here: {error}")),
+        }
     }
+    // Not before: the editor may lock standard input for itself.
+    let mut source = source.unwrap_or_else(|| Box::new(Lines::new(io::stdin().lock())));
     let session = Session {
-        db,
-        mode,
+        shell,
+        mode: if typed { Mode::Terminal } else { Mode::Script },
         name: "standard input".into(),
-        input: BufReader::new(io::stdin().lock()),
+        source: &mut *source,
+        look,
+        err_look: on_stderr(look),
         out,
         err: &mut io::stderr(),
     };
     Ok(session.run()? != Ended::Failed)
 }
 
-fn print(out: &mut impl Write, text: &str) -> io::Result<bool> {
+fn print(out: &mut dyn Write, text: &str) -> io::Result<bool> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(true)

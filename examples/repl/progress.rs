@@ -3,8 +3,10 @@
 //! Called after each batch; draws at most ten times a second, and lines once a second. What cannot
 //! be written is dropped: progress is no reason for an import to fail.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+use crate::output::Look;
 
 /// Cells of the bar.
 const CELLS: u64 = 24;
@@ -18,6 +20,13 @@ pub(crate) enum Style {
     Lines,
     /// Nowhere.
     Silent,
+}
+
+impl Style {
+    /// A bar where a person sees it, and otherwise nothing.
+    pub(crate) fn at_terminal(look: Look) -> Self {
+        if io::stderr().is_terminal() && !look.json { Self::Bar } else { Self::Silent }
+    }
 }
 
 pub(crate) struct Progress {

@@ -3,17 +3,22 @@
 //! A script ends at its first error, which names its line; at a terminal an error is printed and
 //! the next command read. A command whose quote is open goes on with the next line.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 
-use alluvium::Db;
+use serde_json::json;
 
 use crate::commands::{self, Failure};
-use crate::parse::{Command, ParseError, parse};
+use crate::output::{Ink, Look, Output};
+use crate::pager::{Paged, is_stop};
+use crate::parse::{Command, parse};
+use crate::shell::Shell;
+use crate::source::{Got, Source};
+use crate::words::WordError;
 
 /// Who types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// A person, who sees prompts and may try again after an error.
+    /// A person, who may try again after an error.
     Terminal,
     /// A file or a program.
     Script,
@@ -31,14 +36,17 @@ pub(crate) enum Ended {
 }
 
 /// A session under way: where commands come from and where answers and complaints go.
-pub(crate) struct Session<'a, R, O, E> {
-    pub(crate) db: &'a Db,
+pub(crate) struct Session<'a> {
+    pub(crate) shell: &'a mut Shell,
     pub(crate) mode: Mode,
     /// The input, for messages.
     pub(crate) name: String,
-    pub(crate) input: BufReader<R>,
-    pub(crate) out: &'a mut O,
-    pub(crate) err: &'a mut E,
+    pub(crate) source: &'a mut dyn Source,
+    pub(crate) look: Look,
+    /// How complaints look, which may go elsewhere.
+    pub(crate) err_look: Look,
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) err: &'a mut dyn Write,
 }
 
 /// What the input holds next.
@@ -50,16 +58,14 @@ enum Next {
     End,
 }
 
-impl<R: Read, O: Write, E: Write> Session<'_, R, O, E> {
+impl Session<'_> {
     /// Runs every command. An error is one of the output: nobody is left to talk to.
     pub(crate) fn run(mut self) -> io::Result<Ended> {
         let mut line = 0;
         loop {
-            self.prompt("alluvium> ")?;
             let first_line = line + 1;
             let message = match self.next(&mut line)? {
                 Next::End => {
-                    self.prompt("\n")?;
                     self.out.flush()?;
                     return Ok(Ended::Input);
                 }
@@ -70,94 +76,131 @@ impl<R: Read, O: Write, E: Write> Session<'_, R, O, E> {
                     return Ok(Ended::Failed);
                 }
                 Next::Wrong(message) => message,
-                Next::Command(command) => match commands::run(self.db, command, self.out) {
+                Next::Command(command) => match self.execute(command) {
                     Ok(true) => {
                         self.out.flush()?;
                         return Ok(Ended::Exit);
                     }
                     Ok(false) => continue,
+                    Err(Failure::Output(error)) if is_stop(&error) => continue,
                     Err(Failure::Output(error)) => return Err(error),
                     Err(Failure::Message(message)) => message,
                 },
             };
             self.out.flush()?;
-            if self.complain(first_line, &message) == Mode::Script {
+            self.complain(first_line, &message);
+            if self.mode == Mode::Script {
                 return Ok(Ended::Failed);
             }
         }
     }
 
+    fn execute(&mut self, command: Command) -> Result<bool, Failure> {
+        let look = self.look;
+        let Some(page) = self.source.page().filter(|_| !look.json) else {
+            return commands::run(self.shell, command, &mut Output { to: self.out, look });
+        };
+        let source = &mut *self.source;
+        let mut ask = |out: &mut dyn Write| source.more(out);
+        let mut paged = Paged::new(self.out, page, &mut ask);
+        commands::run(self.shell, command, &mut Output { to: &mut paged, look })
+    }
+
     /// Reads one command, which may take several lines, and counts these in `line`.
     fn next(&mut self, line: &mut u64) -> io::Result<Next> {
         let mut text = Vec::new();
-        let mut open = None;
+        let mut open: Option<u8> = None;
         loop {
-            // Whoever waits for an answer gets it before this waits for the next line; a script
-            // that is already here need not pay a system call for each answer.
-            if !self.input.buffer().contains(&b'\n') {
-                self.out.flush()?;
-            }
             let start = text.len();
-            match self.input.read_until(b'\n', &mut text) {
-                Ok(0) => match open {
-                    None => return Ok(Next::End),
-                    Some(quote) => {
-                        let quote = char::from(quote);
-                        return Ok(Next::Wrong(format!(
-                            "the input ends before the closing quote {quote}"
-                        )));
-                    }
-                },
-                Ok(_) => *line += 1,
-                Err(error) => return Ok(Next::Unreadable(error)),
+            let shell = Some(&*self.shell).filter(|_| open.is_none());
+            match self.source.line(shell, self.out, &mut text)? {
+                Got::Line => *line += 1,
+                Got::Interrupted => return Ok(Next::Blank),
+                Got::Unreadable(error) => return Ok(Next::Unreadable(error)),
+                Got::End => {
+                    let Some(quote) = open.map(char::from) else { return Ok(Next::End) };
+                    let message = format!("the input ends before the closing quote {quote}");
+                    return Ok(Next::Wrong(message));
+                }
             }
             // Only a line with that quote can close it. To parse after each line would take
             // quadratic time over a long value.
-            let closes = open.is_none_or(|quote| text[start..].contains(&quote));
-            if closes {
-                match parse(&text) {
-                    Ok(Some(command)) => return Ok(Next::Command(command)),
-                    Ok(None) => return Ok(Next::Blank),
-                    Err(ParseError::Wrong(message)) => return Ok(Next::Wrong(message)),
-                    Err(ParseError::Unfinished { quote }) => open = Some(quote),
-                }
+            if open.is_some_and(|quote| !text[start..].contains(&quote)) {
+                continue;
             }
-            self.prompt("     ...> ")?;
+            let next = match parse(&text) {
+                Ok(Some(command)) => Next::Command(command),
+                Ok(None) => return Ok(Next::Blank),
+                Err(WordError::Wrong(message)) => Next::Wrong(message),
+                Err(WordError::Unfinished { quote }) => {
+                    open = Some(quote);
+                    continue;
+                }
+            };
+            self.source.remember(&text);
+            return Ok(next);
         }
-    }
-
-    fn prompt(&mut self, text: &str) -> io::Result<()> {
-        if self.mode == Mode::Script {
-            return Ok(());
-        }
-        self.out.write_all(text.as_bytes())?;
-        self.out.flush()
     }
 
     /// Prints what went wrong. If it cannot be printed, the exit status still tells.
-    fn complain(&mut self, line: u64, message: &str) -> Mode {
-        let _ = match self.mode {
-            Mode::Terminal => writeln!(self.err, "error: {message}"),
-            Mode::Script => writeln!(self.err, "error: {}, line {line}: {message}", self.name),
+    fn complain(&mut self, line: u64, message: &str) {
+        let name = &self.name;
+        let _ = if self.err_look.json {
+            writeln!(self.err, "{}", json!({"error": message, "input": name, "line": line}))
+        } else {
+            let error = self.err_look.paint(Ink::Error, "error:");
+            match self.mode {
+                Mode::Terminal => writeln!(self.err, "{error} {message}"),
+                Mode::Script => writeln!(self.err, "{error} {name}, line {line}: {message}"),
+            }
         };
-        self.mode
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pager::Page;
+    use crate::source::Lines;
 
-    /// What a session of `mode` prints to its output and error streams, and how it ends.
+    /// Lines with a prompt and with pages of 2 lines, as a terminal has them.
+    struct Typed<'a>(Lines<&'a [u8]>);
+
+    impl Source for Typed<'_> {
+        fn line(
+            &mut self,
+            shell: Option<&Shell>,
+            out: &mut dyn Write,
+            text: &mut Vec<u8>,
+        ) -> io::Result<Got> {
+            let prompt = shell.map_or("...> ".into(), Shell::prompt);
+            write!(out, "{prompt}")?;
+            self.0.line(shell, out, text)
+        }
+
+        fn page(&mut self) -> Option<Page> {
+            Some(Page { columns: 80, rows: 3 })
+        }
+
+        fn more(&mut self, out: &mut dyn Write) -> io::Result<bool> {
+            write!(out, "(enough)")?;
+            Ok(false)
+        }
+    }
+
+    /// What a session prints to its output and error streams, and how it ends.
     fn session(mode: Mode, input: &str) -> (String, String, Ended) {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(dir.path().join("db")).unwrap();
+        let mut shell = Shell::new(alluvium::Db::in_memory().unwrap()).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut lines = Lines::new(input.as_bytes());
+        let mut typed = Typed(Lines::new(input.as_bytes()));
         let ended = Session {
-            db: &db,
+            shell: &mut shell,
             mode,
             name: "input".into(),
-            input: BufReader::new(input.as_bytes()),
+            source: if mode == Mode::Script { &mut lines } else { &mut typed },
+            look: Look::default(),
+            err_look: Look::default(),
             out: &mut out,
             err: &mut err,
         }
@@ -172,15 +215,34 @@ mod tests {
             session(Mode::Terminal, "store k 'a\nb'\n\nget\nfrob\nget k\nexit\nget k\n");
         assert_eq!(
             out,
-            "alluvium>      ...> ok\nalluvium> alluvium> alluvium> alluvium> a\nb\nalluvium> "
+            "alluvium> ...> ok\nalluvium> alluvium> alluvium> alluvium> a\nb\nalluvium> "
         );
         assert!(err.starts_with("error: the key is missing"), "{err}");
         assert!(err.contains("\nerror: there is no command frob"), "{err}");
         assert_eq!(ended, Ended::Exit);
         let (out, err, ended) = session(Mode::Terminal, "get 'a");
-        assert_eq!(out, "alluvium>      ...> alluvium> \n");
+        assert_eq!(out, "alluvium> ...> alluvium> ");
         assert_eq!(err, "error: the input ends before the closing quote '\n");
         assert_eq!(ended, Ended::Input);
+    }
+
+    #[test]
+    fn a_prompt_tells_the_keyspace_and_the_batch() {
+        let (out, err, _) =
+            session(Mode::Terminal, "use users\nbatch\nstore a 1\nabort\nuse default\n");
+        assert_eq!(err, "");
+        for prompt in ["> alluvium", "\nalluvium/users> ", "/users +0> ", "/users +1> "] {
+            assert!(out.contains(prompt.trim_start_matches("> ")), "{prompt}: {out}");
+        }
+        assert!(out.ends_with("now in default\nalluvium> "), "{out}");
+    }
+
+    #[test]
+    fn a_reader_who_has_seen_enough_goes_on_with_the_next_command() {
+        let (out, err, ended) =
+            session(Mode::Terminal, "store a 1\nstore b 2\nstore c 3\nscan\nget a\n");
+        assert!(out.ends_with("alluvium> a\t1\nb\t2\n(enough)alluvium> 1\nalluvium> "), "{out}");
+        assert_eq!((err.as_str(), ended), ("", Ended::Input));
     }
 
     #[test]

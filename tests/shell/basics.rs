@@ -43,8 +43,12 @@ fn a_session_stores_gets_and_leaves() {
 #[test]
 fn help_lists_every_command() {
     let out = Place::new().input("help\n").ok();
-    for name in ["store", "get", "delete", "scan", "import", "flush", "stats", "help", "exit"] {
-        assert!(out.lines().any(|line| line.split(' ').next() == Some(name)), "{name}: {out}");
+    let groups = ["data", "keyspaces", "snapshots", "batches", "files", "engine", "shell"];
+    let headings = out.lines().filter(|line| !line.contains(' ') && !line.is_empty());
+    assert_eq!(headings.collect::<Vec<_>>(), groups, "{out}");
+    for name in ["store", "get", "scan", "use", "snapshot", "commit", "export", "help", "exit"] {
+        let named = |line: &str| line.starts_with("  ") && line.split(' ').nth(2) == Some(name);
+        assert!(out.lines().any(named), "{name}: {out}");
     }
 }
 

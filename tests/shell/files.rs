@@ -150,9 +150,48 @@ fn random_bytes_survive_each_format() {
     assert_eq!(dump.lines().count(), pairs.len());
     place.write("pairs.csv", csv);
     place.write("pairs.tsv", &dump);
-    for file in ["pairs.csv", "pairs.tsv"] {
+    let export = "export out.tsv\nexport out.csv\nexport out.jsonl\nexport out --format csv";
+    assert_eq!(place.e(export).ok().lines().count(), 4);
+    assert_eq!(place.read("out.tsv"), dump.as_bytes());
+    assert_eq!(place.read("out"), place.read("out.csv"));
+    for file in ["pairs.csv", "pairs.tsv", "out.tsv", "out.csv", "out.jsonl"] {
         let path = format!("--path={file}.db");
         place.run(&[&path, "-e", &format!("import {file}")], "").ok();
         assert_eq!(place.run(&[&path, "-e", "scan"], "").ok(), dump, "{file}");
     }
+}
+
+#[test]
+fn an_export_is_whole_or_not_there() {
+    let place = Place::new();
+    place.input("store a 1\nuse users\nstore u 'x,\ny'\n").ok();
+    let out = place.e("export all.csv").ok();
+    assert!(out.starts_with("exported 1 rows, 4 bytes in ") && out.ends_with(" rows/s\n"), "{out}");
+    assert_eq!(place.read("all.csv"), b"a,1\n");
+    // The keyspace in use, at a snapshot, in the place of the old file.
+    let script = "use users\nsnapshot\nstore u 2\nexport all.csv --at s1\nexport u.jsonl";
+    place.e(script).ok();
+    assert_eq!(place.read("all.csv"), b"u,\"x,\ny\"\n");
+    assert_eq!(place.read("u.jsonl"), b"{\"key\":\"u\",\"value\":\"2\"}\n");
+    for (command, want) in [
+        ("export all.xyz", "cannot tell the format of all.xyz by its extension"),
+        ("export absent/all.csv", "cannot make absent/all.csv: "),
+        ("export . --format csv", "cannot make .: "),
+        ("export all.csv --at s9", "there is no snapshot s9"),
+        ("export", "the file is missing: write export FILE"),
+        ("export a.csv --header", "no option --header: write export FILE"),
+    ] {
+        let err = place.e(command).failed(1);
+        assert!(err.contains(want), "{command}: {err}");
+    }
+    assert_eq!(place.read("all.csv"), b"u,\"x,\ny\"\n");
+    assert!(!place.path().join("all.csv.part").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_goes_where_no_file_can_be() {
+    let place = Place::new();
+    let out = place.e("store a 1\nexport /dev/stdout --format tsv").ok();
+    assert!(out.contains("a\t1\n") && out.contains("exported 1 rows"), "{out}");
 }

@@ -4,6 +4,11 @@
 
 mod basics;
 mod files;
+mod json;
+mod seed;
+mod sessions;
+#[cfg(unix)]
+mod terminal;
 
 use std::fs;
 use std::io::Write;
@@ -95,6 +100,10 @@ impl Place {
     /// Runs one command with `-e`.
     fn e(&self, command: &str) -> Ran {
         self.run(&["-e", command], "")
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.path().join(file)).unwrap()
     }
 
     fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {

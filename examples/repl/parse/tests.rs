@@ -7,7 +7,17 @@ fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Command {
 }
 
 fn get(key: impl AsRef<[u8]>) -> Command {
-    Command::Get { key: key.as_ref().to_vec() }
+    Command::Get { key: key.as_ref().to_vec(), at: None }
+}
+
+fn between(from: Option<&str>, to: Option<&str>) -> Extent {
+    let bytes = |word: &str| word.as_bytes().to_vec();
+    Extent::Between { from: from.map(bytes), to: to.map(bytes) }
+}
+
+/// All of it, forward, as it is now.
+fn scan(extent: Extent) -> ScanRequest {
+    ScanRequest { extent, reverse: false, limit: None, at: None }
 }
 
 #[track_caller]
@@ -18,7 +28,7 @@ fn check(text: impl AsRef<[u8]>, want: Command) {
 #[track_caller]
 fn wrong(text: impl AsRef<[u8]>, want: &str) {
     match parse(text.as_ref()) {
-        Err(ParseError::Wrong(got)) if got.contains(want) => {}
+        Err(WordError::Wrong(got)) if got.contains(want) => {}
         got => panic!("{} gave {got:?}", text.as_ref().escape_ascii()),
     }
 }
@@ -65,7 +75,7 @@ fn an_open_quote_waits_for_the_next_line() {
         ("get \"", b'"'),
         ("get 'a' 'b", b'\''),
     ] {
-        assert_eq!(parse(text.as_bytes()), Err(ParseError::Unfinished { quote }), "{text:?}");
+        assert_eq!(parse(text.as_bytes()), Err(WordError::Unfinished { quote }), "{text:?}");
     }
     wrong("get \"a\\", "backslash at the end");
 }
@@ -107,12 +117,14 @@ fn commands_take_their_words() {
     assert_eq!(parse(b" \t\r\n"), Ok(None));
     check("get Key", get("Key"));
     check("DELETE Key", Command::Delete { key: b"Key".to_vec() });
-    check("scan", Command::Scan { from: None, to: None });
-    check("scan a", Command::Scan { from: Some(b"a".to_vec()), to: None });
-    check("scan '' \"m m\"", Command::Scan { from: Some(vec![]), to: Some(b"m m".to_vec()) });
+    check("scan", Command::Scan(scan(between(None, None))));
+    check("scan a", Command::Scan(scan(between(Some("a"), None))));
+    check("scan '' \"m m\"", Command::Scan(scan(between(Some(""), Some("m m")))));
+    check("prefix 'a b'", Command::Scan(scan(Extent::Prefix(b"a b".into()))));
     check("flush", Command::Flush);
     check("stats", Command::Stats);
-    check("help\n", Command::Help);
+    check("help\n", Command::Help { command: None });
+    check("help SCAN", Command::Help { command: Spec::named(b"scan") });
     check("eXit\r\n", Command::Exit);
     wrong("get", "the key is missing: write get KEY");
     wrong("get a b", "b is one word too many: write get KEY");
@@ -120,7 +132,9 @@ fn commands_take_their_words() {
     wrong("scan a b c", "c is one word too many");
     wrong("flush now", "now is one word too many");
     wrong("exit 1", "one word too many");
-    wrong("put a b", "no command put; help lists the commands");
+    wrong("frob a b", "no command frob; help lists the commands");
+    wrong("stroe a b", "no command stroe; did you mean store?");
+    wrong("help stroe", "no command stroe; did you mean store?");
     wrong(b"\xff\x1b", r"no command \xff\x1b");
 }
 
@@ -140,10 +154,65 @@ fn import_takes_options_on_both_sides() {
             ..request("data")
         }),
     );
+    wrong("import a --format", "--format needs a word behind it");
+    wrong("import a --ack --ack", "--ack is given twice");
     wrong("import", "the file is missing");
     wrong("import --ack", "the file is missing");
     wrong("import a b", "b is one word too many");
     wrong("import a --fast", "no option --fast");
     wrong("import a --format xml", "takes tsv, csv or jsonl, and got \"xml\"");
-    wrong("import a --format", "takes tsv, csv or jsonl, and got \"\"");
+    wrong("import a --format ''", "takes tsv, csv or jsonl, and got \"\"");
+}
+
+#[test]
+fn options_stand_anywhere_behind_the_name() {
+    let at = |name: &str| Some(String::from(name));
+    check("get --at s1 k", Command::Get { key: b"k".to_vec(), at: at("s1") });
+    check("get k --at 's 1'", Command::Get { key: b"k".to_vec(), at: at("s 1") });
+    check("get '--at'", get("--at"));
+    check(
+        "scan --limit 3 a --at s --reverse b",
+        Command::Scan(ScanRequest {
+            reverse: true,
+            limit: Some(3),
+            at: at("s"),
+            ..scan(between(Some("a"), Some("b")))
+        }),
+    );
+    // What has no options takes the word as it is.
+    check("store --at --limit 3", store("--at", "--limit 3"));
+    check("delete --at", Command::Delete { key: b"--at".to_vec() });
+    wrong("get --limit 3 k", "no option --limit: write get KEY [--at SNAPSHOT]");
+    wrong("scan --limit many", "--limit takes a number, and got \"many\"");
+    wrong("scan --limit -1", "--limit takes a number, and got \"-1\"");
+    wrong("scan --limit", "--limit needs a word behind it");
+    wrong("scan --limit 1 --limit 2", "--limit is given twice");
+    wrong(b"get k --at \xff", r"\xff is no name: it is not UTF-8");
+    wrong("prefix", "the prefix is missing: write prefix PREFIX");
+}
+
+#[test]
+fn sessions_take_names() {
+    let export = |file: &str| ExportRequest { file: file.into(), ..ExportRequest::default() };
+    check("use users", Command::Use { name: "users".into() });
+    check("drop 'my users'", Command::Drop { name: "my users".into() });
+    check("snapshot", Command::Snapshot { name: None });
+    check("snapshot before", Command::Snapshot { name: Some("before".into()) });
+    check("release s1", Command::Release { name: "s1".into() });
+    check("export a.csv", Command::Export(export("a.csv")));
+    check("export a --format csv --at s1", {
+        let (format, at) = (Some(Format::Csv), Some("s1".into()));
+        Command::Export(ExportRequest { format, at, ..export("a") })
+    });
+    wrong("use", "the keyspace is missing: write use KEYSPACE");
+    wrong("release", "the snapshot is missing");
+    wrong("commit now", "now is one word too many: write commit");
+}
+
+#[test]
+fn every_command_reads_its_own_example() {
+    for spec in SPECS {
+        let got = parse(spec.example.as_bytes());
+        assert!(matches!(got, Ok(Some(_))), "{}: {got:?}", spec.example);
+    }
 }

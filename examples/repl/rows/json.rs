@@ -1,22 +1,27 @@
-//! JSON lines: `{"key": "k", "value": "v"}` or `["k", "v"]` on each line, strings only.
+//! JSON lines: `{"key": "k", "value": "v"}` or `["k", "v"]` on each line.
 //!
-//! The members may stand in either order; a missing, repeated or other member is an error. A row
-//! holds text, because a JSON string does.
+//! The members may stand in either order; a missing, repeated or other member is an error. Each of
+//! the two is a string or, for bytes that are not UTF-8, an object `{"base64": "…"}` (RFC 4648,
+//! standard alphabet, with padding). Writers use the string wherever they can.
 
+use std::fmt;
 use std::io::BufRead;
 
-use serde::Deserialize;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Lines, Row, RowError};
 
 const EXPECTED: &str = r#"an object {"key": "…", "value": "…"} or an array ["…", "…"]"#;
 
 /// The shape of a row. The derived code takes a struct from an object and from an array.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, expecting = "two strings, key and value")]
 struct Pair {
-    key: String,
-    value: String,
+    key: Owned,
+    value: Owned,
 }
 
 pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), RowError> {
@@ -26,7 +31,55 @@ pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), Ro
         let message = message.split(" at line ").next().unwrap_or_default();
         lines.malformed(format!("{EXPECTED}: {message}, at column {}", error.column()))
     })?;
-    row.key.extend_from_slice(pair.key.as_bytes());
-    row.value.extend_from_slice(pair.value.as_bytes());
+    row.key = pair.key.0;
+    row.value = pair.value.0;
     Ok(())
+}
+
+/// Any bytes as a JSON value.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Ok(text) = std::str::from_utf8(self.0) {
+            return serializer.serialize_str(text);
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("base64", &STANDARD.encode(self.0))?;
+        map.end()
+    }
+}
+
+/// What [`Bytes`] wrote.
+struct Owned(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Owned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OwnedVisitor)
+    }
+}
+
+struct OwnedVisitor;
+
+impl<'de> Visitor<'de> for OwnedVisitor {
+    type Value = Owned;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a string or {"base64": "…"}"#)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Owned, E> {
+        Ok(Owned(text.into()))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Owned, M::Error> {
+        let Some("base64") = map.next_key::<String>()?.as_deref() else {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        };
+        let bytes = STANDARD.decode(map.next_value::<String>()?).map_err(de::Error::custom)?;
+        if map.next_key::<String>()?.is_some() {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        Ok(Owned(bytes))
+    }
 }

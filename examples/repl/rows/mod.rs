@@ -1,18 +1,21 @@
-//! Rows of a file, one at a time: the formats of `import`.
+//! Rows of a file, one at a time: the formats of `import` and `export`.
 //!
 //! Holds one row and one line in memory, whatever the size of the file. Knows no database. A blank
 //! line is skipped in every format, and a byte order mark at the start of the file is dropped.
 
 mod csv;
-mod json;
+pub(crate) mod json;
 mod tsv;
+mod write;
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
+pub(crate) use write::write;
+
 /// Longest line and longest row, in bytes. As long as the longest value that the engine takes, so
 /// that it refuses only what could not be stored, and a file without newlines cannot fill memory.
-const ROW_BYTES_MAX: usize = if cfg!(test) { 64 } else { 1 << 30 };
+pub(crate) const ROW_BYTES_MAX: usize = if cfg!(test) { 64 } else { 1 << 30 };
 
 /// How a file holds its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,6 +116,51 @@ fn json_lines() {
 }
 
 #[test]
+fn bytes_that_are_not_text_are_base64_in_json() {
+    use Format::JsonLines;
+    check(
+        JsonLines,
+        r#"{"key":{"base64":"/wA="},"value":[]}"#.replace("[]", r#"{"base64":""}"#),
+        &[(1, r"\xff\x00", "")],
+    );
+    check(JsonLines, r#"["a",{"base64":"YQ=="}]"#, &[(1, "a", "a")]);
+    for bytes in ["{}", r#"{"base64":"/w"}"#, r#"{"base64":"?"}"#, r#"{"base64":1}"#] {
+        wrong(JsonLines, format!("[\"a\",{bytes}]"), 0, "1: an object {\"key\"");
+    }
+    for bytes in [r#"{"hex":"ff"}"#, r#"{"base64":"","more":1}"#] {
+        wrong(JsonLines, format!("[\"a\",{bytes}]"), 0, "1: an object {\"key\"");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    #[track_caller]
+    fn check(key: &[u8], value: &[u8]) {
+        for format in [Format::Tsv, Format::Csv, Format::JsonLines] {
+            let mut line = Vec::new();
+            write(format, key, value, &mut line);
+            assert_eq!(line.last(), Some(&b'\n'));
+            let mut row = Row::default();
+            assert!(Rows::new(&*line, format).next(&mut row).unwrap(), "{format:?}");
+            assert_eq!((&*row.key, &*row.value), (key, value), "{format:?}");
+        }
+    }
+    for byte in 0..=255 {
+        check(&[byte], &[byte, byte]);
+        check(&[b'a', byte], &[byte, b'a']);
+    }
+    check(b"", b"");
+    check("\u{feff}".as_bytes(), "\u{feff}a".as_bytes());
+    check(b"a,b", b"\"\r\n");
+    let mut line = Vec::new();
+    for format in [Format::Tsv, Format::Csv, Format::JsonLines] {
+        write(format, b"k", b"a,\xff", &mut line);
+    }
+    let want = b"k\ta,\\xff\nk,\"a,\xff\"\n{\"key\":\"k\",\"value\":{\"base64\":\"YSz/\"}}\n";
+    assert_eq!(line.escape_ascii().to_string(), want.escape_ascii().to_string());
+}
+
+#[test]
 fn a_row_is_bounded() {
     let long = "x".repeat(ROW_BYTES_MAX - 3);
     check(Format::Csv, format!("a,{long}\n"), &[(1, "a", &long)]);

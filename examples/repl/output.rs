@@ -1,0 +1,93 @@
+//! Where answers go and how they look: for a person, in colours or not, or as JSON for a program.
+//!
+//! With `--json` each answer is one line holding one JSON object. Bytes are strings where they are
+//! UTF-8, and `{"base64": "…"}` where not, as in the JSON lines of `import` and `export`.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+/// How answers look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) json: bool,
+    pub(crate) colour: bool,
+}
+
+/// What a piece of text is, for its colour.
+#[derive(Clone, Copy)]
+pub(crate) enum Ink {
+    Error,
+    Faint,
+    Key,
+    Title,
+}
+
+impl Look {
+    /// `text` in the colour of what it is, if there are colours.
+    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
+        if !self.colour {
+            return text.into();
+        }
+        let code = match ink {
+            Ink::Error => "1;31",
+            Ink::Faint => "2",
+            Ink::Key => "32",
+            Ink::Title => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Where the answers of one command go.
+pub(crate) struct Output<'a> {
+    pub(crate) to: &'a mut dyn Write,
+    pub(crate) look: Look,
+}
+
+impl Output<'_> {
+    /// Answers a command that has nothing else to say.
+    pub(crate) fn ok(&mut self) -> io::Result<()> {
+        self.say("ok", || json!({"ok": true}))
+    }
+
+    /// Answers with a line of text, or with what it says as JSON.
+    pub(crate) fn say(&mut self, text: &str, json: impl FnOnce() -> Value) -> io::Result<()> {
+        if self.look.json { writeln!(self.to, "{}", json()) } else { writeln!(self.to, "{text}") }
+    }
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Any bytes as JSON.
+pub(crate) fn bytes(bytes: &[u8]) -> Value {
+    let value = serde_json::to_value(crate::rows::json::Bytes(bytes));
+    value.expect("a string and a map of strings are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_and_json_only_where_they_are_wanted() {
+        let colour = Look { colour: true, json: false };
+        assert_eq!(colour.paint(Ink::Key, "k"), "\x1b[32mk\x1b[0m");
+        assert_eq!(Look::default().paint(Ink::Key, "k"), "k");
+        for (json, want) in [(false, "ok\n"), (true, "{\"ok\":true}\n")] {
+            let mut out = Vec::new();
+            Output { to: &mut out, look: Look { json, colour: false } }.ok().unwrap();
+            assert_eq!(out, want.as_bytes());
+        }
+        assert_eq!(bytes("é\n".as_bytes()).to_string(), r#""é\n""#);
+        assert_eq!(bytes(b"\xff").to_string(), r#"{"base64":"/w=="}"#);
+    }
+}

@@ -1,0 +1,175 @@
+//! What a session remembers from one command to the next: the keyspace in use, its snapshots, and
+//! the batch that is being collected.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use alluvium::{Db, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
+
+use crate::commands::Failure;
+use crate::escape::escaped;
+use crate::parse::Extent;
+
+/// The keyspace in which every session begins.
+pub(crate) const DEFAULT: &str = "default";
+
+/// Longest key and longest value that the engine takes. Checked here too, so that a bad one is
+/// refused as it enters a batch and not at the commit.
+pub(crate) const KEY_BYTES_MAX: usize = 65_535;
+const VALUE_BYTES_MAX: usize = 1 << 30;
+
+pub(crate) struct Shell {
+    pub(crate) db: Db,
+    pub(crate) keyspace: Keyspace,
+    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    /// Snapshots named by number so far.
+    numbered: u64,
+    /// The batch between `batch` and its `commit` or `abort`.
+    pub(crate) batch: Option<Vec<Operation>>,
+}
+
+/// One operation of a batch. Kept apart from [`WriteBatch`], which a failed commit uses up.
+pub(crate) struct Operation {
+    keyspace: Keyspace,
+    key: Vec<u8>,
+    /// `None` deletes the key.
+    value: Option<Vec<u8>>,
+}
+
+impl Shell {
+    pub(crate) fn new(db: Db) -> alluvium::Result<Self> {
+        let keyspace = db.keyspace(DEFAULT)?;
+        Ok(Self { db, keyspace, snapshots: BTreeMap::new(), numbered: 0, batch: None })
+    }
+
+    /// What stands before each command at a terminal: the keyspace and the batch, if there is
+    /// something to know about them.
+    pub(crate) fn prompt(&self) -> String {
+        let mut prompt = String::from("alluvium");
+        if self.keyspace.name() != DEFAULT {
+            prompt.push('/');
+            prompt.push_str(self.keyspace.name());
+        }
+        if let Some(batch) = &self.batch {
+            prompt.push_str(&format!(" +{}", batch.len()));
+        }
+        prompt.push_str("> ");
+        prompt
+    }
+
+    /// Sets or deletes a key, now or with the batch.
+    pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), Failure> {
+        let Some(batch) = &mut self.batch else {
+            match value {
+                Some(value) => self.keyspace.put(key, value)?,
+                None => self.keyspace.delete(key)?,
+            }
+            return Ok(());
+        };
+        if key.len() > KEY_BYTES_MAX {
+            let got = key.len();
+            return Err(format!("a key has at most {KEY_BYTES_MAX} bytes, and this {got}").into());
+        }
+        if value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+            return Err(format!("a value has at most {VALUE_BYTES_MAX} bytes").into());
+        }
+        batch.push(Operation { keyspace: self.keyspace.clone(), key, value });
+        Ok(())
+    }
+
+    /// Writes the batch; its size and the sequence of its last operation.
+    pub(crate) fn commit(&mut self) -> Result<(usize, Sequence), Failure> {
+        let operations = self.batch.take().ok_or(NO_BATCH)?;
+        let mut batch = WriteBatch::new();
+        for Operation { keyspace, key, value } in &operations {
+            match value {
+                Some(value) => batch.put_in(keyspace, key, value),
+                None => batch.delete_in(keyspace, key),
+            }
+        }
+        match self.db.write(batch) {
+            Ok(sequence) => Ok((operations.len(), sequence)),
+            Err(error) => {
+                self.batch = Some(operations);
+                Err(format!("{error}; nothing of the batch is stored, and it is kept").into())
+            }
+        }
+    }
+
+    /// Forgets the batch; its size.
+    pub(crate) fn abort(&mut self) -> Result<usize, Failure> {
+        Ok(self.batch.take().ok_or(NO_BATCH)?.len())
+    }
+
+    /// Takes a snapshot; its name and the last sequence that it sees.
+    pub(crate) fn snapshot(&mut self, name: Option<String>) -> Result<(String, u64), Failure> {
+        let name = match name {
+            Some(name) => name,
+            None => loop {
+                self.numbered += 1;
+                let name = format!("s{}", self.numbered);
+                if !self.snapshots.contains_key(&name) {
+                    break name;
+                }
+            },
+        };
+        if self.snapshots.contains_key(&name) {
+            let name = escaped(name.as_bytes());
+            return Err(format!("there is a snapshot {name} already: release it first").into());
+        }
+        let snapshot = self.db.snapshot();
+        let sequence = snapshot.sequence().0;
+        self.snapshots.insert(name.clone(), snapshot);
+        Ok((name, sequence))
+    }
+
+    pub(crate) fn get(&self, key: &[u8], at: Option<&str>) -> Result<Option<Value>, Failure> {
+        Ok(match self.at(at)? {
+            None => self.keyspace.get(key)?,
+            Some(snapshot) => snapshot.get_in(&self.keyspace, key)?,
+        })
+    }
+
+    pub(crate) fn range(&self, extent: &Extent, at: Option<&str>) -> Result<Range, Failure> {
+        // Bounds that are the wrong way round hold nothing, like two that are the same.
+        let bounds = match extent {
+            Extent::Prefix(prefix) => {
+                let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
+                (Bound::Included(prefix.clone()), end)
+            }
+            Extent::Between { from, to } => {
+                let to = match (from, to) {
+                    (Some(from), Some(to)) => Some(to.max(from).clone()),
+                    (_, to) => to.clone(),
+                };
+                let from = from.clone().map_or(Bound::Unbounded, Bound::Included);
+                (from, to.map_or(Bound::Unbounded, Bound::Excluded))
+            }
+        };
+        Ok(match self.at(at)? {
+            None => self.keyspace.range(bounds),
+            Some(snapshot) => snapshot.range_in(&self.keyspace, bounds),
+        })
+    }
+
+    fn at(&self, name: Option<&str>) -> Result<Option<&Snapshot>, Failure> {
+        let Some(name) = name else { return Ok(None) };
+        let found = self.snapshots.get(name);
+        found.map(Some).ok_or_else(|| no_snapshot(name))
+    }
+}
+
+pub(crate) fn no_snapshot(name: &str) -> Failure {
+    let name = escaped(name.as_bytes());
+    format!("there is no snapshot {name}; snapshots lists them, snapshot takes one").into()
+}
+
+const NO_BATCH: &str = "there is no batch: batch begins one";
+
+/// The first key behind all that begin with `prefix`, if there is one.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}

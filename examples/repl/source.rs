@@ -1,0 +1,72 @@
+//! Where commands come from: lines of a file or of a program. A terminal is in
+//! [`crate::terminal`].
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use crate::pager::Page;
+use crate::shell::Shell;
+
+/// What came of asking for a line.
+#[derive(Debug)]
+pub(crate) enum Got {
+    /// It was appended, with its newline where it had one.
+    Line,
+    /// Whoever types wants to begin the command afresh.
+    Interrupted,
+    Unreadable(io::Error),
+    End,
+}
+
+/// Lines, one after the other.
+pub(crate) trait Source {
+    /// Appends the next line to `text`. `shell` is given for the first line of a command. An error
+    /// is one of the output.
+    fn line(
+        &mut self,
+        shell: Option<&Shell>,
+        out: &mut dyn Write,
+        text: &mut Vec<u8>,
+    ) -> io::Result<Got>;
+
+    /// Keeps a whole command for whoever wants to see it again.
+    fn remember(&mut self, _command: &[u8]) {}
+
+    /// The size of the screen, if answers are to stop at its end and wait for the reader.
+    fn page(&mut self) -> Option<Page> {
+        None
+    }
+
+    /// Waits for the reader at the end of a page; false if that was enough.
+    fn more(&mut self, _out: &mut dyn Write) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// The lines of a file, of a pipe, or of text.
+pub(crate) struct Lines<R>(pub(crate) BufReader<R>);
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(input: R) -> Self {
+        Self(BufReader::new(input))
+    }
+}
+
+impl<R: Read> Source for Lines<R> {
+    fn line(
+        &mut self,
+        _shell: Option<&Shell>,
+        out: &mut dyn Write,
+        text: &mut Vec<u8>,
+    ) -> io::Result<Got> {
+        // Whoever waits for an answer gets it before this waits for the next line; a script that
+        // is already here need not pay a system call for each answer.
+        if !self.0.buffer().contains(&b'\n') {
+            out.flush()?;
+        }
+        Ok(match self.0.read_until(b'\n', text) {
+            Ok(0) => Got::End,
+            Ok(_) => Got::Line,
+            Err(error) => Got::Unreadable(error),
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The commands: what `help`, messages, completion and hints know about each.
+//!
+//! [`crate::parse`] reads by the table, so that a command takes what its line of help says.
+
+mod table;
+
+pub(crate) use table::SPECS;
+
+use crate::escape::escaped;
+
+/// What a word stands for, for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Command,
+    File,
+    Format,
+    Key,
+    Keyspace,
+    Snapshot,
+    /// Something new or a number: nothing to offer.
+    Free,
+    /// No word at all: an option that stands alone.
+    Flag,
+}
+
+/// A word that a command takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The thing, for "the … is missing".
+    pub(crate) what: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) needed: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) group: &'static str,
+    /// The words after the name, as usage shows them.
+    pub(crate) arguments: &'static str,
+    /// What it does, in a line.
+    pub(crate) meaning: &'static str,
+    /// What else there is to know, as a paragraph; may be empty.
+    pub(crate) more: &'static str,
+    pub(crate) example: &'static str,
+    pub(crate) places: &'static [Place],
+    pub(crate) options: &'static [(&'static str, Kind)],
+}
+
+/// How to enter any bytes, for `help`; after an empty line.
+pub(crate) const QUOTING: &str = r#"
+Quote what holds blanks or begins with a quote: 'taken as it is', or "with
+escapes". A quoted text may go on over several lines. Escapes, also without
+quotes: \n \t \r \0 \\ \" \' \xNN \u{...}.
+"#;
+
+/// What people type who know another program.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("put", "store"),
+    ("set", "store"),
+    ("insert", "store"),
+    ("add", "store"),
+    ("write", "store"),
+    ("read", "get"),
+    ("del", "delete"),
+    ("rm", "delete"),
+    ("remove", "delete"),
+    ("ls", "scan"),
+    ("list", "scan"),
+    ("range", "scan"),
+    ("keys", "scan"),
+    ("begin", "batch"),
+    ("rollback", "abort"),
+    ("load", "import"),
+    ("dump", "export"),
+    ("save", "export"),
+    ("info", "stats"),
+    ("quit", "exit"),
+    ("q", "exit"),
+];
+
+impl Spec {
+    /// The command of this name, in lower case.
+    pub(crate) fn named(name: &[u8]) -> Option<&'static Self> {
+        SPECS.iter().find(|spec| spec.name.as_bytes() == name)
+    }
+
+    /// The command as it is written.
+    pub(crate) fn usage(&self) -> String {
+        format!("{} {}", self.name, self.arguments).trim_end().into()
+    }
+
+    /// How to write the command, for a message.
+    pub(crate) fn advice(&self) -> String {
+        let key = self.places.iter().any(|place| place.kind == Kind::Key);
+        let quotes = if key { ", with quotes around a key that holds blanks" } else { "" };
+        format!("write {}{quotes}", self.usage())
+    }
+}
+
+/// The complaint about a name that no command has.
+pub(crate) fn unknown(name: &[u8]) -> String {
+    let meant = nearest(name).map_or(String::new(), |meant| format!("did you mean {meant}? "));
+    format!("there is no command {}; {meant}help lists the commands", escaped(name))
+}
+
+/// The command that was most likely meant by `name`.
+fn nearest(name: &[u8]) -> Option<&'static str> {
+    let name = std::str::from_utf8(name).ok()?;
+    if let Some((_, meant)) = SYNONYMS.iter().find(|(word, _)| *word == name) {
+        return Some(meant);
+    }
+    let (distance, meant) = SPECS
+        .iter()
+        .map(|spec| (distance(name.as_bytes(), spec.name.as_bytes()), spec.name))
+        .min()?;
+    // A third of the letters wrong is still the same word; more is another one, and a dangerous
+    // command is not to be suggested lightly.
+    (distance <= (name.len() / 3).max(1)).then_some(meant)
+}
+
+/// Letters to add, leave out, replace or swap with their neighbour to make `b` of `a`.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    // Nobody means a command by that; its table would only cost memory.
+    if a.len() > 64 {
+        return a.len();
+    }
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_agrees_with_itself() {
+        for (spec, next) in SPECS.iter().zip(SPECS.iter().skip(1)) {
+            let later = SPECS.iter().skip_while(|other| other.name != next.name);
+            let split = spec.group != next.group && later.clone().any(|s| s.group == spec.group);
+            assert!(!split, "the group {} is in two pieces", spec.group);
+        }
+        for spec in SPECS {
+            let written = spec.arguments.matches("--").count();
+            assert_eq!(written, spec.options.len(), "{}", spec.usage());
+            for (option, _) in spec.options {
+                assert!(spec.arguments.contains(option), "{}: {option}", spec.usage());
+            }
+            assert!(spec.example.starts_with(spec.name), "{}", spec.example);
+            // In a terminal of 80 columns, behind the name and indented.
+            assert!(spec.meaning.chars().count() <= 80 - 23, "too long: {}", spec.meaning);
+            assert_eq!(SPECS.iter().filter(|other| other.name == spec.name).count(), 1);
+        }
+        for (word, meant) in SYNONYMS {
+            assert!(Spec::named(meant.as_bytes()).is_some(), "{word}");
+            assert!(Spec::named(word.as_bytes()).is_none(), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_command_is_suggested() {
+        #[track_caller]
+        fn check(name: &str, want: Option<&str>) {
+            assert_eq!(nearest(name.as_bytes()), want, "{name}");
+        }
+        check("stroe", Some("store"));
+        check("sotre", Some("store"));
+        check("gte", Some("get"));
+        check("scna", Some("scan"));
+        check("delet", Some("delete"));
+        check("snapshotss", Some("snapshots"));
+        check("comit", Some("commit"));
+        check("imprt", Some("import"));
+        check("put", Some("store"));
+        check("quit", Some("exit"));
+        check("ls", Some("scan"));
+        for other in ["frobnicate", "", "x", "greetings", "42", &"s".repeat(1_000_000)] {
+            check(other, None);
+        }
+        assert_eq!(nearest(b"\xff"), None);
+        assert_eq!(
+            unknown(b"put"),
+            "there is no command put; did you mean store? help lists the commands"
+        );
+        assert_eq!(unknown(b"\xff"), r"there is no command \xff; help lists the commands");
+    }
+}

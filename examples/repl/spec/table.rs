@@ -1,0 +1,253 @@
+//! The table of commands.
+
+use super::{Kind, Place, Spec};
+
+const fn needed(what: &'static str, kind: Kind) -> Place {
+    Place { what, kind, needed: true }
+}
+
+const fn optional(what: &'static str, kind: Kind) -> Place {
+    Place { what, kind, needed: false }
+}
+
+const KEY: &[Place] = &[needed("key", Kind::Key)];
+const AT: (&str, Kind) = ("--at", Kind::Snapshot);
+const SCAN: &[(&str, Kind)] = &[("--reverse", Kind::Flag), ("--limit", Kind::Free), AT];
+
+const DATA: &str = "data";
+const SPACES: &str = "keyspaces";
+const MOMENTS: &str = "snapshots";
+const BATCHES: &str = "batches";
+const FILES: &str = "files";
+const ENGINE: &str = "engine";
+const SHELL: &str = "shell";
+
+/// Groups stand together, in the order in which `help` shows them.
+pub(crate) const SPECS: &[Spec] = &[
+    Spec {
+        name: "store",
+        group: DATA,
+        arguments: "KEY VALUE",
+        meaning: "set KEY to VALUE",
+        more: "Without quotes, VALUE is the rest of the line, commas and blanks included. With \
+               quotes it may go on over several lines.",
+        example: "store greeting hello, world",
+        places: &[needed("key", Kind::Key), needed("value", Kind::Free)],
+        options: &[],
+    },
+    Spec {
+        name: "get",
+        group: DATA,
+        arguments: "KEY [--at SNAPSHOT]",
+        meaning: "print the value of KEY",
+        more: "Text is printed as it is, other bytes with escapes. A key that is not there is \
+               answered with (not found), which is no error.",
+        example: "get greeting",
+        places: KEY,
+        options: &[AT],
+    },
+    Spec {
+        name: "delete",
+        group: DATA,
+        arguments: "KEY",
+        meaning: "remove KEY; one that is not there is fine",
+        more: "",
+        example: "delete greeting",
+        places: KEY,
+        options: &[],
+    },
+    Spec {
+        name: "scan",
+        group: DATA,
+        arguments: "[FROM] [TO] [--reverse] [--limit N] [--at SNAPSHOT]",
+        meaning: "print the keys from FROM up to TO, with their values",
+        more: "TO itself is left out. One line for each key, with escapes: import --format tsv \
+               reads it back. --reverse begins at the end; --limit stops after N keys.",
+        example: "scan a m --reverse --limit 10",
+        places: &[optional("first key", Kind::Key), optional("end", Kind::Key)],
+        options: SCAN,
+    },
+    Spec {
+        name: "prefix",
+        group: DATA,
+        arguments: "PREFIX [--reverse] [--limit N] [--at SNAPSHOT]",
+        meaning: "print the keys that begin with PREFIX, as scan does",
+        more: "",
+        example: "prefix user: --limit 10",
+        places: &[needed("prefix", Kind::Key)],
+        options: SCAN,
+    },
+    Spec {
+        name: "keyspaces",
+        group: SPACES,
+        arguments: "",
+        meaning: "list the keyspaces; a star marks the one in use",
+        more: "",
+        example: "keyspaces",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "use",
+        group: SPACES,
+        arguments: "KEYSPACE",
+        meaning: "work on KEYSPACE from now on; made if there is none",
+        more: "A session begins with the one named default.",
+        example: "use users",
+        places: &[needed("keyspace", Kind::Keyspace)],
+        options: &[],
+    },
+    Spec {
+        name: "drop",
+        group: SPACES,
+        arguments: "KEYSPACE",
+        meaning: "drop KEYSPACE with everything in it",
+        more: "Snapshots taken before still see it. If it was in use, default is used from now \
+               on.",
+        example: "drop users",
+        places: &[needed("keyspace", Kind::Keyspace)],
+        options: &[],
+    },
+    Spec {
+        name: "snapshot",
+        group: MOMENTS,
+        arguments: "[NAME]",
+        meaning: "keep this moment to read from, as NAME or s1, s2, …",
+        more: "get, scan, prefix and export read at it with --at. It holds until release or the \
+               end of the session, and across keyspaces.",
+        example: "snapshot before",
+        places: &[optional("name", Kind::Free)],
+        options: &[],
+    },
+    Spec {
+        name: "snapshots",
+        group: MOMENTS,
+        arguments: "",
+        meaning: "list the snapshots of this session",
+        more: "",
+        example: "snapshots",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "release",
+        group: MOMENTS,
+        arguments: "SNAPSHOT",
+        meaning: "let a snapshot go",
+        more: "",
+        example: "release before",
+        places: &[needed("snapshot", Kind::Snapshot)],
+        options: &[],
+    },
+    Spec {
+        name: "batch",
+        group: BATCHES,
+        arguments: "",
+        meaning: "collect what store and delete say, until commit or abort",
+        more: "Nothing of it is visible before commit, not to this session either, and then all \
+               of it is, across keyspaces.",
+        example: "batch",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "commit",
+        group: BATCHES,
+        arguments: "",
+        meaning: "write the batch, all or nothing",
+        more: "If it fails the batch is kept, for another commit or abort.",
+        example: "commit",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "abort",
+        group: BATCHES,
+        arguments: "",
+        meaning: "forget the batch",
+        more: "",
+        example: "abort",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "import",
+        group: FILES,
+        arguments: "FILE [--format tsv|csv|jsonl] [--header] [--ack] [--progress]",
+        meaning: "store each row of FILE",
+        more: "The format goes by the extension: .tsv .txt (key, tab, value; or one key on each \
+               line), .csv (key,value) and .jsonl .ndjson ({\"key\": \"k\", \"value\": \"v\"} \
+               or [\"k\", \"v\"]; bytes that are not text as {\"base64\": \"/w==\"}). --header \
+               skips the first row, --ack prints a line for each stored batch, --progress \
+               reports also without a terminal.",
+        example: "import words.txt",
+        places: &[needed("file", Kind::File)],
+        options: &[
+            ("--format", Kind::Format),
+            ("--header", Kind::Flag),
+            ("--ack", Kind::Flag),
+            ("--progress", Kind::Flag),
+        ],
+    },
+    Spec {
+        name: "export",
+        group: FILES,
+        arguments: "FILE [--format tsv|csv|jsonl] [--at SNAPSHOT]",
+        meaning: "write the keyspace in use to FILE, for import",
+        more: "The format goes by the extension as for import. A file of that name is replaced \
+               only once the export is complete.",
+        example: "export dump.csv",
+        places: &[needed("file", Kind::File)],
+        options: &[("--format", Kind::Format), AT],
+    },
+    Spec {
+        name: "sync",
+        group: ENGINE,
+        arguments: "",
+        meaning: "make everything stored so far survive a power cut",
+        more: "",
+        example: "sync",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "flush",
+        group: ENGINE,
+        arguments: "",
+        meaning: "move what is in memory into a segment file",
+        more: "",
+        example: "flush",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "stats",
+        group: ENGINE,
+        arguments: "",
+        meaning: "print the state of the engine",
+        more: "",
+        example: "stats",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "help",
+        group: SHELL,
+        arguments: "[COMMAND]",
+        meaning: "list the commands, or tell all about one",
+        more: "",
+        example: "help scan",
+        places: &[optional("command", Kind::Command)],
+        options: &[],
+    },
+    Spec {
+        name: "exit",
+        group: SHELL,
+        arguments: "",
+        meaning: "leave; so does the end of the input",
+        more: "",
+        example: "exit",
+        places: &[],
+        options: &[],
+    },
+];

@@ -1,0 +1,268 @@
+//! Commands typed at a terminal: line editing, history, completion, and the question at the end
+//! of a page. The only file that names rustyline.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustyline::completion::Completer;
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{
+    Cmd, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, Helper, KeyCode, RepeatCount,
+};
+
+use crate::complete::{Names, complete, hint};
+use crate::output::{Ink, Look};
+use crate::pager::Page;
+use crate::shell::Shell;
+use crate::source::{Got, Source};
+
+const CONTINUED: &str = "     ...> ";
+const MORE: &str = "-- more -- (any key: next page, q: enough)";
+const HISTORY_LINES: usize = 10_000;
+
+pub(crate) struct Terminal {
+    editor: Editor<Assistant, DefaultHistory>,
+    /// What the one key at the end of a page is for. The same editor reads it, because it keeps
+    /// what was typed ahead.
+    question: Arc<Question>,
+    history: Option<PathBuf>,
+    look: Look,
+    /// Lines that were entered, by a paste perhaps, and have not been asked for yet.
+    entered: Vec<u8>,
+}
+
+impl Terminal {
+    /// Takes the terminal; `history` is where commands are kept from one session to the next.
+    pub(crate) fn new(look: Look, history: Option<PathBuf>) -> Result<Self, String> {
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .history_ignore_space(true)
+            .max_history_size(HISTORY_LINES)
+            .map_err(|error| error.to_string())?
+            .build();
+        let mut editor = Editor::with_config(config).map_err(|error| error.to_string())?;
+        editor.set_auto_add_history(false);
+        editor.set_helper(Some(Assistant { names: None, look }));
+        let question = Arc::new(Question::default());
+        let any_key = AnyKey(Arc::clone(&question));
+        editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(any_key)));
+        let history = history.filter(|file| file.parent().is_some_and(|dir| private(dir).is_ok()));
+        if let Some(file) = &history {
+            // The first session has none.
+            let _ = editor.load_history(file);
+        }
+        Ok(Self { editor, question, history, look, entered: Vec::new() })
+    }
+
+    /// Takes one line of what was entered.
+    fn take(&mut self, text: &mut Vec<u8>) {
+        let end = self.entered.iter().position(|&byte| byte == b'\n');
+        text.extend(self.entered.drain(..end.map_or(self.entered.len(), |end| end + 1)));
+    }
+}
+
+impl Source for Terminal {
+    fn line(
+        &mut self,
+        shell: Option<&Shell>,
+        out: &mut dyn Write,
+        text: &mut Vec<u8>,
+    ) -> io::Result<Got> {
+        if !self.entered.is_empty() {
+            self.take(text);
+            return Ok(Got::Line);
+        }
+        out.flush()?;
+        let prompt = shell.map_or(CONTINUED.into(), Shell::prompt);
+        if let Some(assistant) = self.editor.helper_mut() {
+            assistant.names = shell.map(|shell| Names {
+                db: shell.db.clone(),
+                keyspace: shell.keyspace.clone(),
+                snapshots: shell.snapshots.keys().cloned().collect(),
+            });
+        }
+        Ok(match self.editor.readline(&prompt) {
+            Ok(line) => {
+                self.entered.extend_from_slice(line.as_bytes());
+                self.entered.push(b'\n');
+                self.take(text);
+                Got::Line
+            }
+            Err(ReadlineError::Interrupted) => Got::Interrupted,
+            Err(ReadlineError::Eof) => Got::End,
+            Err(error) => Got::Unreadable(io::Error::other(error)),
+        })
+    }
+
+    fn remember(&mut self, command: &[u8]) {
+        let Ok(command) = std::str::from_utf8(command.trim_ascii_end()) else { return };
+        let added = self.editor.add_history_entry(command);
+        // At once, so that neither a crash nor a second shell loses it. A history that cannot be
+        // kept is no reason to stop.
+        if let (Ok(true), Some(file)) = (added, &self.history) {
+            let _ = self.editor.append_history(file);
+        }
+    }
+
+    fn page(&mut self) -> Option<Page> {
+        let (columns, rows) = self.editor.dimensions()?;
+        Some(Page { columns: columns.into(), rows: rows.into() })
+    }
+
+    fn more(&mut self, out: &mut dyn Write) -> io::Result<bool> {
+        if let Some(assistant) = self.editor.helper_mut() {
+            assistant.names = None;
+        }
+        self.question.open.store(true, Ordering::Relaxed);
+        let key = self.editor.readline(MORE);
+        self.question.open.store(false, Ordering::Relaxed);
+        let go_on = match key {
+            Ok(_) => !self.question.enough.load(Ordering::Relaxed),
+            Err(ReadlineError::Interrupted | ReadlineError::Eof) => false,
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        if self.look.colour {
+            // The question goes, and the next page joins the last one.
+            out.write_all(b"\x1b[1A\r\x1b[2K")?;
+        }
+        Ok(go_on)
+    }
+}
+
+/// The question at the end of a page. Relaxed throughout: asked and answered on one thread.
+#[derive(Default)]
+struct Question {
+    /// Whether the next key is the answer.
+    open: AtomicBool,
+    enough: AtomicBool,
+}
+
+/// Ends the question with any key, and leaves all other keys alone.
+struct AnyKey(Arc<Question>);
+
+impl ConditionalEventHandler for AnyKey {
+    fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        let key = event.get(0).filter(|_| self.0.open.load(Ordering::Relaxed))?;
+        let ends = ['q', 'Q', 'c', 'C', 'd', 'D'].map(KeyCode::Char);
+        let enough = ends.contains(&key.0) || key.0 == KeyCode::Esc;
+        self.0.enough.store(enough, Ordering::Relaxed);
+        // Not an interrupt, after which the editor forgets what was typed ahead.
+        Some(Cmd::AcceptLine)
+    }
+}
+
+/// What helps while a line is being typed.
+struct Assistant {
+    /// `None` while a quote is open: what is typed then is no word of a command.
+    names: Option<Names>,
+    look: Look,
+}
+
+impl Helper for Assistant {}
+
+impl Validator for Assistant {}
+
+impl Completer for Assistant {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(match &self.names {
+            Some(names) => complete(&line[..at], names),
+            None => (at, Vec::new()),
+        })
+    }
+}
+
+/// Shown, and never taken over into the line.
+struct Usage(&'static str);
+
+impl Hint for Usage {
+    fn display(&self) -> &str {
+        self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hinter for Assistant {
+    type Hint = Usage;
+
+    fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Usage> {
+        (self.names.is_some() && at == line.len()).then(|| hint(line)).flatten().map(Usage)
+    }
+}
+
+impl Highlighter for Assistant {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        self.look.paint(Ink::Title, prompt).into()
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        self.look.paint(Ink::Faint, hint).into()
+    }
+}
+
+/// Where the history of commands is kept: in the user's directory for state, as the XDG base
+/// directories have it, or in the one for local data on Windows.
+pub(crate) fn history_file(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // A relative path there is to be ignored.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| absolute("LOCALAPPDATA"))?;
+    Some(state.join("alluvium").join("history"))
+}
+
+/// Makes a directory that only its owner can look into: values are typed here.
+fn private(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_is_kept_where_state_is() {
+        #[track_caller]
+        fn check(variables: &[(&str, &str)], want: Option<&str>) {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(history_file(variable), want.map(PathBuf::from));
+        }
+        let home = ("HOME", "/home/ann");
+        check(&[home], Some("/home/ann/.local/state/alluvium/history"));
+        check(&[home, ("XDG_STATE_HOME", "/state")], Some("/state/alluvium/history"));
+        check(
+            &[home, ("XDG_STATE_HOME", "state")],
+            Some("/home/ann/.local/state/alluvium/history"),
+        );
+        check(&[home, ("XDG_STATE_HOME", "")], Some("/home/ann/.local/state/alluvium/history"));
+        check(&[("LOCALAPPDATA", "/local")], Some("/local/alluvium/history"));
+        check(&[], None);
+    }
+}
