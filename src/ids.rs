@@ -20,6 +20,7 @@ pub struct KeyspaceId(pub u32);
 
 /// The keyspace that every database has, `default`.
 pub(crate) const KEYSPACE_DEFAULT: KeyspaceId = KeyspaceId(0);
+pub(crate) const KEYSPACE_DEFAULT_NAME: &str = "default";
 
 /// The number in the name of a segment or manifest file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -142,6 +142,10 @@ pub use db::Db;
 #[cfg(not(all(test, loom)))]
 pub use engine::TryGet;
 #[cfg(not(all(test, loom)))]
+pub use engine::explain::{
+    Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
+};
+#[cfg(not(all(test, loom)))]
 pub use engine::index::IndexReport;
 #[cfg(not(all(test, loom)))]
 pub use engine::segments::SegmentInfo;

@@ -3,6 +3,7 @@
 //! else.
 
 use crate::db::Db;
+use crate::engine::explain::Explain;
 use crate::engine::{ReadAt, TryGet};
 use crate::error::Result;
 use crate::iter::KeyRange;
@@ -113,10 +114,34 @@ impl Db {
 }
 
 impl Db {
+    /// What a [`Self::get`] of the key looks at, layer by layer: filters, blocks, versions,
+    /// tombstones; and what lies below the layer at which it ends.
+    ///
+    /// Reads what it needs from the disk, and leaves the cache as it is.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.flush()?;
+    /// db.delete("k")?;
+    /// let text = db.explain("k")?.to_string();
+    /// assert!(text.contains("not found: a tombstone"), "{text}");
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
+        self.engine().check_open()?;
+        self.engine().explain(None, key.as_ref(), ReadAt::Now)
+    }
+
     /// About how many bytes a range of keys takes, on disk and in memtables, all versions together.
     ///
-    /// From indexes, without the disk. Never less than the range takes, and more by at most one
-    /// data block at either end of it in each run, and by what else is in memtables (at most
+    /// From indexes, without the disk. Never less than the range takes (keys that begin alike share
+    /// that part on disk, so it may be less than they are long), and more by at most one data block
+    /// at either end of it in each run, and by what else is in memtables (at most
     /// [`Builder::memory_bytes`](crate::Builder::memory_bytes)) where the range has thousands of
     /// versions there.
     ///
@@ -164,6 +189,22 @@ impl Db {
 }
 
 impl Keyspace {
+    /// What a [`Self::get`] of the key looks at. As [`Db::explain`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.keyspace("users")?.explain("ann")?.found, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
+        let state = self.enter_read()?;
+        self.engine().explain(Some(state), key.as_ref(), ReadAt::Now)
+    }
+
     /// About how many bytes a range of keys takes. As [`Db::approximate_size`].
     ///
     /// ```

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::explain::Explain;
 use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
@@ -324,6 +325,39 @@ impl Snapshot {
     /// ```
     pub fn prefix_in(&self, keyspace: &Keyspace, prefix: impl AsRef<[u8]>) -> Range {
         self.range_in(keyspace, prefix_bounds(prefix.as_ref()).into_bounds())
+    }
+
+    /// What a [`Self::get`] of the key looks at. As [`Db::explain`](crate::Db::explain).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.explain("k")?.at, snapshot.sequence());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
+        self.engine().explain(None, key.as_ref(), self.at())
+    }
+
+    /// [`Self::explain`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().explain_in(&users, "ann")?.found, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn explain_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Explain> {
+        let state = self.enter(keyspace)?;
+        self.engine().explain(Some(state), key.as_ref(), self.at())
     }
 
     /// A keyspace of the same database. Whether it was dropped by then, the read itself finds out.

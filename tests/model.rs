@@ -182,7 +182,8 @@ impl World {
             80..=94 => self.batch(),
             95..=99 => self.conditional(),
             100..=119 => self.get(),
-            120..=124 => self.look_up(),
+            120..=122 => self.look_up(),
+            123..=124 => self.explain_and_estimate(),
             125..=144 => self.range(),
             145..=149 => self.seek(),
             150..=159 => self.prefix(),
@@ -353,6 +354,25 @@ impl World {
             };
             assert_eq!(there.unwrap(), table.contains_key(key), "{}", key.escape_ascii());
         }
+    }
+
+    /// An explanation ends where a get does, and an estimate is never too small.
+    fn explain_and_estimate(&mut self) {
+        let (name, key) = (self.name(), self.random.key());
+        let bounds = (self.random.bound(), self.random.bound());
+        let (explained, size) = match self.handles.get(&name) {
+            Some(k) => (k.explain(&key), k.approximate_size(bounds.clone())),
+            None => (self.db().explain(&key), self.db().approximate_size(bounds.clone())),
+        };
+        let (explained, table) = (explained.unwrap(), &self.tables[&name]);
+        let got = explained.found.as_ref().and_then(|found| found.version.value_bytes);
+        assert_eq!(got, table.get(&key).map(Vec::len), "{explained}");
+        let inside = within(table, &bounds);
+        let least: usize = inside.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let (size, keys) = (size.unwrap() as usize, inside.len());
+        // Keys share their beginnings in a block, so that they may take less than their length.
+        let shared: usize = inside.iter().map(|(key, _)| key.len()).sum();
+        assert!(size >= least - shared, "{size} for {keys} keys of {least} bytes in {bounds:?}");
     }
 
     /// Seeks and draws in turns from both ends of the pairs, of the keys and of the values.

@@ -12,6 +12,7 @@ mod big;
 mod cleanup;
 mod conditional;
 mod estimate;
+pub(crate) mod explain;
 mod flush;
 pub(crate) mod index;
 mod index_snapshot;

@@ -235,6 +235,11 @@ impl Memtable {
         Some(Found { sequence, kind, value })
     }
 
+    /// Whether it may hold a key with this hash; `false` is certain.
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.filter.may_contain(hash)
+    }
+
     /// The highest keyspace id of a version in a sorted table.
     pub(crate) fn keyspace_max(&self) -> Option<KeyspaceId> {
         match &self.index {

@@ -28,7 +28,10 @@ use crate::format::coding::{Reader, put_varint};
 use crate::format::edit::{
     BoundKey, Change, Edit, KeyspaceMeta, RunMeta, SegmentMeta, SegmentRefMeta, decode_bool,
 };
-use crate::ids::{FileNumber, KEYSPACE_DEFAULT, KeyspaceId, LogNumber, RunId, Sequence, Uuid};
+use crate::ids::{
+    FileNumber, KEYSPACE_DEFAULT, KEYSPACE_DEFAULT_NAME, KeyspaceId, LogNumber, RunId, Sequence,
+    Uuid,
+};
 use crate::options::KeyspaceOptions;
 
 const SNAPSHOT: &str = "manifest snapshot";
@@ -74,7 +77,7 @@ impl ManifestState {
     pub(crate) fn new(uuid: Uuid) -> Self {
         let default = KeyspaceMeta {
             id: KEYSPACE_DEFAULT,
-            name: "default".to_owned(),
+            name: KEYSPACE_DEFAULT_NAME.to_owned(),
             options: KeyspaceOptions::default(),
             created_at: Sequence(0),
             dropped_at: None,

@@ -13,6 +13,7 @@ mod clock;
 mod cursor;
 mod file;
 mod parts;
+mod probe;
 mod reader;
 mod scan;
 mod tables;

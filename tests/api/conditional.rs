@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use alluvium::{CompareAndSwap, Db, Error, WriteBatch};
 
-use crate::{small, text};
+use crate::{text, tiny};
 
 fn get(db: &Db, key: &str) -> Option<String> {
     text(db.get(key).unwrap().as_ref())
@@ -31,7 +31,7 @@ fn real(db: &Db, key: &str, change: &mut Change<'_>) {
 
 /// What `k` is, and how often the closure ran, when `between` happens after its first read.
 fn interleaved(how: Update, before: &dyn Fn(&Db), between: &dyn Fn(&Db)) -> (String, u32) {
-    let (db, _) = small();
+    let (db, _) = tiny();
     before(&db);
     let runs = Cell::new(0);
     how(&db, "k", &mut |now| {
@@ -100,7 +100,7 @@ fn an_update_that_does_not_look_again_is_noticed() {
 
 #[test]
 fn an_update_sets_deletes_and_leaves() {
-    let (db, _) = small();
+    let (db, _) = tiny();
     assert_eq!(db.update("k", |now| appended(now, "a")).unwrap().unwrap(), "a");
     assert_eq!(db.update("k", |now| appended(now, "b")).unwrap().unwrap(), "ab");
     assert_eq!(db.update("k", |_| None).unwrap(), None);
@@ -117,7 +117,7 @@ fn an_update_sets_deletes_and_leaves() {
 
 #[test]
 fn a_swap_happens_only_where_the_key_is_as_expected() {
-    let (db, _) = small();
+    let (db, _) = tiny();
     let keyspace = db.keyspace("k").unwrap();
     let check = |expected: Option<&[u8]>, new: Option<&[u8]>, want: Result<(), Option<&str>>| {
         for got in [
@@ -156,7 +156,7 @@ fn a_swap_happens_only_where_the_key_is_as_expected() {
 
 #[test]
 fn conditional_writes_are_refused_where_writes_are() {
-    let (db, sim) = small();
+    let (db, sim) = tiny();
     let keyspace = db.keyspace("k").unwrap();
     let long = vec![b'k'; 70_000];
     let result = db.update(&long, |_| panic!("not asked for a key that cannot be"));

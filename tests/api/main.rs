@@ -5,6 +5,7 @@
 mod conditional;
 mod durable;
 mod estimate;
+mod explain;
 mod keyspaces;
 mod lookup;
 mod temporary;
@@ -15,17 +16,22 @@ use std::sync::Arc;
 use alluvium::io::{Fs, SimFs};
 use alluvium::{Db, Value};
 
-/// A database in memory with the smallest memtables and blocks, and its file system.
+/// A database in memory with the smallest blocks, which flushes when it is told to, and its file
+/// system.
 fn small() -> (Db, SimFs) {
+    open(1 << 20)
+}
+
+/// One whose memtables are the smallest, too: few operations seal one. (Seventeen are flushed.)
+fn tiny() -> (Db, SimFs) {
+    open(4 << 10)
+}
+
+fn open(memtable_bytes: usize) -> (Db, SimFs) {
     let sim = SimFs::new();
     let fs: Arc<dyn Fs> = Arc::new(sim.clone());
-    let db = Db::builder(Path::new("/db"))
-        .memtable_bytes(4 << 10)
-        .flush_bytes(1 << 20)
-        .block_bytes(256)
-        .fs(fs)
-        .open()
-        .unwrap();
+    let builder = Db::builder(Path::new("/db")).memtable_bytes(memtable_bytes);
+    let db = builder.flush_bytes(8 << 20).block_bytes(256).fs(fs).open().unwrap();
     (db, sim)
 }
 
