@@ -231,12 +231,12 @@ impl Db {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
-        Range::open(self.engine(), None, range.into_bounds(), ReadAt::Now)
+        Range::now(self.engine(), None, range.into_bounds())
     }
 
     /// The keys that begin with `prefix`, as [`Self::range`] gives them.
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
-        Range::open(self.engine(), None, prefix_bounds(prefix.as_ref()), ReadAt::Now)
+        Range::now(self.engine(), None, prefix_bounds(prefix.as_ref()))
     }
 
     /// A view of everything committed by now, to read from for as long as it lives.

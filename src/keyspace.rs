@@ -135,13 +135,13 @@ impl Keyspace {
 
     /// The keys in a range with their values. As [`Db::range`](crate::Db::range).
     pub fn range(&self, range: impl KeyRange) -> Range {
-        Range::open(self.engine(), Some(&self.state), range.into_bounds(), ReadAt::Now)
+        Range::now(self.engine(), Some(&self.state), range.into_bounds())
     }
 
     /// The keys that begin with `prefix`. As [`Db::prefix`](crate::Db::prefix).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
         let bounds = prefix_bounds(prefix.as_ref());
-        Range::open(self.engine(), Some(&self.state), bounds, ReadAt::Now)
+        Range::now(self.engine(), Some(&self.state), bounds)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 
-use crate::engine::{Engine, EngineIter, KeyspaceState, LayersCursor, ReadAt};
+use crate::engine::{DirectoryLock, Engine, EngineIter, KeyspaceState, LayersCursor, ReadAt};
 use crate::error::{Error, Result};
 use crate::iter::Cursor;
 use crate::iter::range::Bounds;
@@ -36,14 +36,28 @@ enum State {
 }
 
 impl Range {
+    /// A range of what is committed now.
+    pub(crate) fn now(
+        engine: &Arc<Engine>,
+        keyspace: Option<&KeyspaceState>,
+        bounds: Bounds,
+    ) -> Self {
+        match engine.check_open() {
+            Ok(()) => Self::open(engine, engine.pin_directory(), keyspace, bounds, ReadAt::Now),
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    /// A range that keeps `directory` locked. Without it the database is closed.
     pub(crate) fn open(
         engine: &Arc<Engine>,
+        directory: Option<Arc<DirectoryLock>>,
         keyspace: Option<&KeyspaceState>,
         bounds: Bounds,
         at: ReadAt,
     ) -> Self {
-        let open = if at == ReadAt::Now { engine.check_open() } else { Ok(()) };
-        match open.and_then(|()| engine.iter(keyspace, bounds, at)) {
+        let directory = directory.ok_or(Error::Closed);
+        match directory.and_then(|directory| engine.iter(directory, keyspace, bounds, at)) {
             Ok(iter) => Self(State::Live(Box::new(iter))),
             Err(error) => Self::failed(error),
         }

@@ -7,7 +7,7 @@ use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::iter::KeyRange;
-use crate::iter::range::prefix_bounds;
+use crate::iter::range::{Bounds, prefix_bounds};
 use crate::keyspace::Keyspace;
 use crate::range::Range;
 use crate::sync::Arc;
@@ -36,7 +36,8 @@ pub struct Snapshot {
 struct Registered {
     engine: Arc<Engine>,
     at: Sequence,
-    _directory: Option<Arc<DirectoryLock>>,
+    /// Nothing if the database was closed before: then nothing can be read.
+    directory: Option<Arc<DirectoryLock>>,
 }
 
 impl Drop for Registered {
@@ -48,8 +49,8 @@ impl Drop for Registered {
 impl Snapshot {
     pub(crate) fn new(engine: &Arc<Engine>) -> Self {
         let at = engine.register_snapshot();
-        let (engine, _directory) = (Arc::clone(engine), engine.pin_directory());
-        Self { registered: Arc::new(Registered { engine, at, _directory }) }
+        let (engine, directory) = (Arc::clone(engine), engine.pin_directory());
+        Self { registered: Arc::new(Registered { engine, at, directory }) }
     }
 
     /// The last sequence that it sees.
@@ -58,8 +59,10 @@ impl Snapshot {
         self.registered.at
     }
 
-    pub(crate) fn at(&self) -> ReadAt {
-        ReadAt::Snapshot(self.registered.at)
+    /// Where to read, unless it was taken after the close.
+    pub(crate) fn at(&self) -> Result<ReadAt> {
+        let locked = self.registered.directory.is_some();
+        if locked { Ok(ReadAt::Snapshot(self.registered.at)) } else { Err(Error::Closed) }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -72,7 +75,7 @@ impl Snapshot {
     ///
     /// As [`Db::get`](crate::Db::get).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.engine().get(None, key.as_ref(), self.at())
+        self.engine().get(None, key.as_ref(), self.at()?)
     }
 
     /// The value of a key in a keyspace, also in one that was dropped since.
@@ -83,25 +86,30 @@ impl Snapshot {
     /// snapshot; [`Error::InvalidArgument`] if it is of another database.
     pub fn get_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let state = self.enter(keyspace)?;
-        self.engine().get(Some(state), key.as_ref(), self.at())
+        self.engine().get(Some(state), key.as_ref(), self.at()?)
     }
 
     /// The keys in a range of the default keyspace.
     pub fn range(&self, range: impl KeyRange) -> Range {
-        Range::open(self.engine(), None, range.into_bounds(), self.at())
+        self.open_range(None, range.into_bounds())
     }
 
     /// The keys in a range of a keyspace.
     pub fn range_in(&self, keyspace: &Keyspace, range: impl KeyRange) -> Range {
         match self.enter(keyspace) {
-            Ok(state) => Range::open(self.engine(), Some(state), range.into_bounds(), self.at()),
+            Ok(state) => self.open_range(Some(state), range.into_bounds()),
             Err(error) => Range::failed(error),
         }
     }
 
     /// The keys of the default keyspace that begin with `prefix`.
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
-        Range::open(self.engine(), None, prefix_bounds(prefix.as_ref()), self.at())
+        self.open_range(None, prefix_bounds(prefix.as_ref()))
+    }
+
+    fn open_range(&self, keyspace: Option<&KeyspaceState>, bounds: Bounds) -> Range {
+        let Registered { engine, at, directory } = &*self.registered;
+        Range::open(engine, directory.clone(), keyspace, bounds, ReadAt::Snapshot(*at))
     }
 
     /// The value of a key in the default keyspace, if memory holds the answer. As
@@ -117,7 +125,7 @@ impl Snapshot {
     ///
     /// None so far; for symmetry with [`Self::try_get_in`].
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
-        self.engine().try_get(None, key.as_ref(), self.at())
+        self.engine().try_get(None, key.as_ref(), self.at()?)
     }
 
     /// [`Self::try_get`] in a keyspace.
@@ -134,7 +142,7 @@ impl Snapshot {
     /// As [`Self::get_in`], the disk's apart.
     pub fn try_get_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<TryGet> {
         let state = self.enter(keyspace)?;
-        self.engine().try_get(Some(state), key.as_ref(), self.at())
+        self.engine().try_get(Some(state), key.as_ref(), self.at()?)
     }
 
     /// Hands the value of a key in the default keyspace to `read` where it lies. As
@@ -155,7 +163,7 @@ impl Snapshot {
         key: impl AsRef<[u8]>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
-        self.engine().get_with(None, key.as_ref(), self.at(), read)
+        self.engine().get_with(None, key.as_ref(), self.at()?, read)
     }
 
     /// [`Self::get_with`] in a keyspace.
@@ -177,7 +185,7 @@ impl Snapshot {
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
         let state = self.enter(keyspace)?;
-        self.engine().get_with(Some(state), key.as_ref(), self.at(), read)
+        self.engine().get_with(Some(state), key.as_ref(), self.at()?, read)
     }
 
     /// Whether a key was there in the default keyspace.
@@ -228,7 +236,7 @@ impl Snapshot {
         &self,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
-        self.engine().multi_get(None, keys, self.at())
+        self.engine().multi_get(None, keys, self.at()?)
     }
 
     /// [`Self::multi_get`] in a keyspace.
@@ -249,7 +257,7 @@ impl Snapshot {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
         let state = self.enter(keyspace)?;
-        self.engine().multi_get(Some(state), keys, self.at())
+        self.engine().multi_get(Some(state), keys, self.at()?)
     }
 
     /// The first key of the default keyspace and its value.

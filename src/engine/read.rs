@@ -203,9 +203,10 @@ impl Engine {
         self.core.find_in(&view, id_of(keyspace), key, at, use_hit)
     }
 
-    /// An iterator over the keys of a keyspace in `bounds`.
+    /// An iterator over the keys of a keyspace in `bounds`. It keeps `directory` locked.
     pub(crate) fn iter(
         self: &Arc<Self>,
+        directory: Arc<DirectoryLock>,
         keyspace: Option<&KeyspaceState>,
         bounds: Bounds,
         at: ReadAt,
@@ -216,7 +217,7 @@ impl Engine {
         Ok(EngineIter {
             inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
             engine: Arc::clone(self),
-            _directory: self.pin_directory(),
+            _directory: directory,
         })
     }
 }
@@ -275,7 +276,7 @@ pub(crate) struct EngineIter {
     // Dropped before the engine, whose memory and files it reads.
     inner: VisibleIter<LayersCursor, MakeCursor>,
     engine: Arc<Engine>,
-    _directory: Option<Arc<DirectoryLock>>,
+    _directory: Arc<DirectoryLock>,
 }
 
 impl EngineIter {
