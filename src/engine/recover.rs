@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 
 use super::LogEnd;
-use crate::error::Result;
-use crate::format::batch::Control;
+use crate::error::{Error, Result};
+use crate::format::batch::{Control, ops};
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
 use crate::io::NamedFile;
-use crate::log::{LOG_DATA_START, LogFile, Replayed, ReplayedLog};
+use crate::log::{LOG_DATA_START, LogFile, Replayed, ReplayedLog, ReplayedRecord};
 use crate::memtable::{Body, Chunk, Memtable};
 use crate::runs::state::ManifestState;
 use crate::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Recovered {
 /// Turns the chain's records into one immutable memtable.
 pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<Recovered> {
     let number_max = replayed.number_max.max(LogNumber(state.log_floor.0.saturating_sub(1)));
-    let next_log = LogNumber(number_max.0 + 1);
+    let next_log = LogNumber(number_max.0.saturating_add(1));
     let mut end = LogEnd {
         // Any dead number serves as the predecessor of the first log.
         number: LogNumber(state.log_floor.0.saturating_sub(1)),
@@ -38,7 +38,7 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
         position: LogPosition(0),
     };
     let (mut live, mut bodies, mut drops) = (VecDeque::new(), Vec::new(), Vec::new());
-    let mut count = 0;
+    let (mut sources, mut count) = (Vec::new(), 0);
     let first_log = replayed.logs.first().map(|log| log.header.number);
     let ended = replayed.logs.last().is_none_or(|log| log.ended);
     let synced = replayed.synced;
@@ -60,16 +60,24 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
         }
         let position = log.header.base.plus(log.end);
         end = LogEnd { number: log.header.number, end: log.end, position };
+        let (file, records) = (log.file.clone(), std::mem::take(&mut log.records));
+        sources.push(Source { file, chunk, records });
         live.push_back(Arc::new(recovered_log(log, synced)));
     }
     let mut tables = Vec::new();
-    let front = live.front().map(|log: &Arc<LogFile>| log.file.clone());
-    if let Some((first_log, file)) = first_log.zip(front)
+    if let Some(first_log) = first_log
         && !(bodies.is_empty() && drops.is_empty())
     {
-        let table =
-            Memtable::sorted(bodies).map_err(|malformed| malformed.in_file(&file.path, 0))?;
-        check_table(&file, &table, count, state)?;
+        let table = Memtable::sorted(bodies).map_err(|malformed| {
+            let fault = first_fault(&sources, state.next_keyspace);
+            fault.unwrap_or_else(|| malformed.in_file(&sources[0].file.path, 0))
+        })?;
+        // A body with more operations than its header counts would use sequences of the next one.
+        let counted = table.entries() as u64 == count;
+        if !counted || table.keyspace_max().is_some_and(|max| max >= state.next_keyspace) {
+            let fault = first_fault(&sources, state.next_keyspace);
+            return Err(fault.expect("counts and keyspaces are those of the operations"));
+        }
         table.set_log_first(first_log);
         drops.iter().for_each(|&(id, at)| table.add_drop(id, at));
         tables.push(Arc::new(table));
@@ -77,25 +85,37 @@ pub(super) fn recover(replayed: &mut Replayed, state: &ManifestState) -> Result<
     Ok(Recovered { tables, live, drops, end, ended, next_log })
 }
 
-/// Checks the table against what the manifest and the records' headers say. `file` is the first
-/// log.
-fn check_table(
-    file: &NamedFile,
-    table: &Memtable,
-    count: u64,
-    state: &ManifestState,
-) -> Result<()> {
-    if let Some(unknown) = table.keyspace_max().filter(|&max| max >= state.next_keyspace) {
-        let want = format!("an id below {}", state.next_keyspace.0);
-        let got = unknown.0.to_string();
-        return Err(file.corruption(0, "keyspace id in the log", want, got));
-    }
-    // A body with more operations than its header counts would use sequences of the next one.
-    if table.entries() as u64 != count {
-        let (want, got) = (format!("{count} operations"), table.entries().to_string());
-        return Err(file.corruption(0, "log records", want, got));
-    }
-    Ok(())
+/// A log's bytes and the records in them.
+struct Source {
+    file: NamedFile,
+    chunk: Arc<Chunk>,
+    records: Vec<ReplayedRecord>,
+}
+
+/// The first record whose operations are malformed, in a keyspace that the manifest does not know,
+/// or not as many as its header counts. Only where there is one: the sort keeps no track of files.
+fn first_fault(sources: &[Source], next_keyspace: KeyspaceId) -> Option<Error> {
+    sources.iter().find_map(|Source { file, chunk, records }| {
+        let mut records = records.iter().filter(|record| record.kind == RecordKind::Data);
+        records.find_map(|record| {
+            let (at, body) = (record.start as u64, &chunk.0[record.start..][..record.len]);
+            let mut count = 0;
+            for op in ops(body) {
+                match op {
+                    Ok(op) if op.keyspace < next_keyspace => count += 1,
+                    Ok(op) => {
+                        let want = format!("an id below {}", next_keyspace.0);
+                        let got = op.keyspace.0.to_string();
+                        return Some(file.corruption(at, "keyspace id in the log", want, got));
+                    }
+                    Err(malformed) => return Some(malformed.in_file(&file.path, at)),
+                }
+            }
+            let want = format!("{} operations", record.count);
+            (count != record.count)
+                .then(|| file.corruption(at, "log record", want, count.to_string()))
+        })
+    })
 }
 
 fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {

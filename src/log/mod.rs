@@ -18,7 +18,7 @@ mod replay;
 mod tests;
 mod writer;
 
-pub(crate) use replay::{Expected, Replayed, ReplayedLog, replay};
+pub(crate) use replay::{Expected, Replayed, ReplayedLog, ReplayedRecord, replay};
 pub(crate) use writer::{LogFile, LogWriter, SpareLog, write_end_record};
 
 /// Where the second copy of a log's header stands: in another sector of any disk than the first,
