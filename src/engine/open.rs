@@ -1,8 +1,8 @@
 //! Opening: lock, manifest, logs, segments; then, once all of them agree, heal and start.
 //!
 //! Nothing on disk changes before the manifest, the log chain with what its records say, and the
-//! segments (uuid and length) have been found to agree. The steps after that, each of which a crash
-//! may end:
+//! segments (uuid and length) have been found to agree, and the directory has taken a new file. The
+//! steps after that, each of which a crash may end:
 //! 1. logs that the chain does not reach are removed, newest first, and the directory is synced;
 //! 2. an end record is written where the chain stops, durable with the first sync of the log:
 //!    until then the stop is found again, and the next log's header names it as well;
@@ -70,12 +70,13 @@ impl Engine {
         let (manifest, state, dead) = if options.read_only {
             (None, state, Vec::new())
         } else {
+            try_new_file(fs.as_ref(), &dir)?;
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let (manifest, state) = take_over_manifest(&fs, &dir, state)?;
             remove_orphans(fs.as_ref(), &dir, &state)?;
             (Some(manifest), state, replayed.dead)
         };
-        let slots = AtomicU64::new(replayed.slot_max + 1);
+        let slots = AtomicU64::new(replayed.slot_max.saturating_add(1));
         let synced = replayed.synced;
         let engine = Self::assemble(Parts {
             fs,
@@ -185,6 +186,11 @@ fn take_lock(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Box<dy
     if !options.read_only && options.create {
         fs.create_dir_all(dir).map_err(|error| Error::io("create the directory", dir, error))?;
     }
+    if !options.read_only && fs.open(&path, OpenMode::Read).is_err() {
+        // The lock's file is the first that is made. Look before that: what is no database, or none
+        // that can be opened, is left as it is.
+        read_state(fs, dir, options)?;
+    }
     match fs.lock(&path, options.read_only, !options.read_only) {
         Ok(lock) => Ok(Some(lock)),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked { path }),
@@ -259,6 +265,21 @@ fn expect(database: Uuid, meta: &SegmentMeta) -> Expect {
     Expect { database, uuid, bytes, entries, created_ms }
 }
 
+/// Sees whether the directory takes a new file, so that an open without that permission fails
+/// before it has changed anything.
+fn try_new_file(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let path = dir.join(FileName::CurrentTmp.name());
+    let remove = || match fs.remove(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &path, error))
+        }
+        _ => Ok(()),
+    };
+    remove()?;
+    drop(NamedFile::open(fs, path.clone(), OpenMode::CreateNew)?);
+    remove()
+}
+
 /// Steps 1 and 2.
 fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed, recovered: &Recovered) -> Result<()> {
     for &slot in &replayed.unreachable {
@@ -284,7 +305,7 @@ fn take_over_manifest(
 ) -> Result<(Manifest, ManifestState)> {
     let raised = state.sequence_ceiling.0.saturating_add(SEQUENCE_RESERVE);
     state.sequence_ceiling = Sequence(raised);
-    let number = FileNumber(highest(fs.as_ref(), dir, manifest_number)? + 1);
+    let number = FileNumber(highest(fs.as_ref(), dir, manifest_number)?.saturating_add(1));
     let manifest = Manifest::create(Arc::clone(fs), dir, number, &state)?;
     Ok((manifest, state))
 }
@@ -339,7 +360,7 @@ fn next_segment(fs: &dyn Fs, dir: &Path) -> Result<u64> {
         FileName::Segment(number) => Some(number.0),
         _ => None,
     };
-    Ok(highest(fs, dir, number)? + 1)
+    Ok(highest(fs, dir, number)?.saturating_add(1))
 }
 
 fn manifest_number(name: FileName) -> Option<u64> {
