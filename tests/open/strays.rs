@@ -1,0 +1,165 @@
+//! Files that an open finds beside those of the database: somebody else's are left alone, and what
+//! the database itself has left over goes, but only once everything agrees.
+
+use alluvium::io::{Fs, SimFs};
+use alluvium::{Db, Error};
+
+use crate::{
+    Image, assert_whole, builder, changed, closed_database, dead_database, image, path, refused,
+};
+
+/// Names that are none of ours, with what is in them.
+const STRAYS: &[&str] = &[
+    ".DS_Store",
+    "_x",
+    "000001.seg.bak",
+    "1.seg",
+    "0000001.log",
+    "000001.LOG",
+    "MANIFEST",
+    "MANIFEST-1",
+    "current",
+    "CURRENT.tmp2",
+    "LOCK.old",
+    "+00001.seg",
+    "notes.txt",
+];
+
+#[test]
+fn stray_files_are_left_alone() {
+    let (fs, count) = dead_database();
+    for name in STRAYS {
+        fs.write_file(path(name), name.as_bytes());
+    }
+    for _ in 0..3 {
+        let db = builder(&fs).open().unwrap();
+        assert_whole(&db, count);
+        db.put(crate::key(0), "again").unwrap();
+        db.flush().unwrap();
+        db.close().unwrap();
+    }
+    let after = image(&fs);
+    for name in STRAYS {
+        assert_eq!(after[*name], name.as_bytes(), "{name}");
+    }
+}
+
+/// The same on a disk, where a directory has more in it than files with readable names.
+#[test]
+fn what_is_no_file_or_has_no_readable_name_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let strays = [directory.path().join("000001.seg"), directory.path().join("sub")];
+    strays.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    std::fs::write(strays[1].join("000001.log"), "mine").unwrap();
+    #[cfg(unix)]
+    let unreadable = {
+        use std::os::unix::ffi::OsStrExt;
+        directory.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe.seg"))
+    };
+    #[cfg(unix)]
+    // Some file systems take no such name.
+    let made = std::fs::write(&unreadable, "mine").is_ok();
+    for round in 0..3 {
+        let db = Db::builder(directory.path()).open().unwrap();
+        // Of the first round's segments, the number 1 is taken by the directory.
+        db.put(format!("{round}"), "v").unwrap();
+        let _ = db.flush();
+        db.close().unwrap();
+    }
+    let db = Db::builder(directory.path()).open().unwrap();
+    assert_eq!(db.range(..).count(), 3);
+    assert!(strays.iter().all(|path| path.is_dir()));
+    assert_eq!(std::fs::read(strays[1].join("000001.log")).unwrap(), b"mine");
+    #[cfg(unix)]
+    assert!(!made || std::fs::read(&unreadable).unwrap() == b"mine");
+}
+
+/// What crashes leave: a copy of a segment, torn ones, an older manifest, the next `CURRENT`.
+fn add_orphans(fs: &SimFs) -> Vec<&'static str> {
+    let image = image(fs);
+    let segment = image.iter().find(|(name, _)| name.ends_with(".seg")).unwrap().1;
+    fs.write_file(path("000900.seg"), segment);
+    fs.write_file(path("000901.seg"), &segment[..10]);
+    fs.write_file(path("000902.seg"), b"");
+    fs.write_file(path("000903.seg"), &[0; 500]);
+    fs.write_file(path("MANIFEST-000900"), b"torn");
+    fs.write_file(path("CURRENT.tmp"), b"half");
+    vec!["000900.seg", "000901.seg", "000902.seg", "000903.seg", "CURRENT.tmp", "MANIFEST-000900"]
+}
+
+#[test]
+fn orphans_go_with_a_successful_open_only() {
+    let fs = closed_database();
+    let orphans = add_orphans(&fs);
+    // Segments of another database, and what is no segment.
+    let foreign = image(&closed_database());
+    let foreign = foreign.iter().find(|(name, _)| name.ends_with(".seg")).unwrap().1.clone();
+    fs.write_file(path("000910.seg"), &foreign);
+    fs.write_file(path("000911.seg"), &[7; 500]);
+    let segment = fs.files(crate::DIR).into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    // An open that fails at the last check removes nothing.
+    fs.flip(path(&segment), 3, 1);
+    refused(&fs, |builder| builder, &["is damaged"]);
+    fs.flip(path(&segment), 3, 1);
+    // Nor does one for reading.
+    let before = image(&fs);
+    builder(&fs).read_only(true).open().unwrap().close().unwrap();
+    assert!(changed(&before, &image(&fs)).is_empty());
+    let db = builder(&fs).open().unwrap();
+    let after = image(&fs);
+    assert!(orphans.iter().all(|name| !after.contains_key(*name)), "{:?}", after.keys());
+    assert_eq!(after["000910.seg"], foreign);
+    assert_eq!(after["000911.seg"], [7; 500]);
+    // New files are numbered past them.
+    db.put("k", "v").unwrap();
+    db.flush().unwrap();
+    assert_eq!(image(&fs)["000910.seg"], foreign);
+    assert_eq!(db.range(..).count(), 21);
+}
+
+#[test]
+fn opening_again_and_again_changes_nothing_but_the_manifest() {
+    let fs = closed_database();
+    let rest = |image: Image| -> Image {
+        let ours = |name: &str| name.starts_with("MANIFEST") || name == "CURRENT";
+        image.into_iter().filter(|(name, _)| !ours(name)).collect()
+    };
+    let before = rest(image(&fs));
+    for _ in 0..3 {
+        let db = builder(&fs).open().unwrap();
+        assert_eq!(db.range(..).count(), 20);
+        db.close().unwrap();
+        assert!(changed(&before, &rest(image(&fs))).is_empty());
+        let manifests = fs.files(crate::DIR).into_iter().filter(|name| name.starts_with("MAN"));
+        assert_eq!(manifests.count(), 1);
+    }
+}
+
+/// Symptom: a file with the largest number that a name can have made the open panic. Mechanism: the
+/// next number was computed by an addition that overflowed. Fix: numbers stop there, and making a
+/// file fails with the system's word that it exists.
+#[test]
+fn names_with_the_largest_numbers_are_no_trap() {
+    for name in ["18446744073709551615.log", "18446744073709551615.seg"] {
+        let fs = closed_database();
+        fs.write_file(path(name), &[7; 500]);
+        let db = builder(&fs).open().unwrap();
+        assert_eq!(db.range(..).count(), 20);
+        let written = db.put("k", "v").and_then(|()| db.flush());
+        assert!(matches!(written, Ok(()) | Err(Error::Io { .. })), "{written:?}");
+    }
+    let fs = closed_database();
+    fs.write_file(path("MANIFEST-18446744073709551615"), b"no manifest");
+    let opened = builder(&fs).open();
+    assert!(matches!(opened, Ok(_) | Err(Error::Io { .. })), "{opened:?}");
+}
+
+#[test]
+fn only_files_are_listed() {
+    let fs = SimFs::new();
+    fs.create_dir_all("db/sub".as_ref()).unwrap();
+    fs.write_file("db/sub/000001.seg", b"mine");
+    builder(&fs).open().unwrap().put("k", "v").unwrap();
+    assert_eq!(builder(&fs).open().unwrap().range(..).count(), 1);
+    assert_eq!(fs.read_file("db/sub/000001.seg").as_deref(), Some(&b"mine"[..]));
+}
