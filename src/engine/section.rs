@@ -58,7 +58,8 @@ impl CommitEnv for WriteEnv {
         }
         self.check_unchanged(write)?;
         if write.private.is_some() {
-            return Ok(());
+            // As for `seal_active`: whoever brings a log of its own may wait for a spare.
+            return if self.takes_last_log() { Err(Refused::NeedsLog) } else { Ok(()) };
         }
         let bytes = record_bytes(write.body_len) as u64;
         let fits = self.memtable.fits(write.body_len, write.count);
@@ -191,6 +192,11 @@ impl WriteEnv {
             self.note_end(log.seal());
             self.core.send_log(LogJob::Sealed);
         }
+    }
+
+    /// Whether sealing the open log would leave the next write without one.
+    pub(super) fn takes_last_log(&self) -> bool {
+        self.log.is_some() && lock(&self.core.spare_logs).is_empty()
     }
 
     fn note_end(&mut self, (number, end, position): (LogNumber, u64, LogPosition)) {

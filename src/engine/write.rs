@@ -164,15 +164,30 @@ impl Engine {
     }
 
     /// Seals the active memtable if it holds anything, for an explicit flush and for the close.
+    ///
+    /// Ends the open log, so that the next write needs a spare. If there is none, this call waits
+    /// for one first: it may, and that write may not. Without one it goes on all the same, on a
+    /// full disk for instance.
     pub(super) fn seal_active(&self) -> Result<()> {
-        self.commit.with(|env, _| {
-            if env.memtable().table().is_empty() {
+        let mut waited = false;
+        loop {
+            let sealed = self.commit.with(|env, _| {
+                let empty = env.memtable().table().is_empty();
+                if empty || (!waited && env.takes_last_log()) {
+                    return empty;
+                }
+                env.seal_log();
+                env.swap_memtable();
+                true
+            });
+            if sealed {
                 return Ok(());
             }
-            env.seal_log();
-            env.swap_memtable();
-            Ok(())
-        })
+            if let Err(error) = self.wait_for_log() {
+                tracing::debug!(%error, "the log is sealed without a spare to follow it");
+            }
+            waited = true;
+        }
     }
 }
 
