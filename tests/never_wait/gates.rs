@@ -1,0 +1,236 @@
+//! A file system that holds chosen operations at a gate, and remembers who did what.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use alluvium::io::{Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
+
+/// How long an operation stands at a gate before it goes through it by force. Nothing is measured
+/// by it: it turns a test that would hang into one that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One operation that is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Op {
+    pub(crate) thread: ThreadId,
+    pub(crate) kind: OpKind,
+    pub(crate) path: String,
+}
+
+#[derive(Debug)]
+struct Gate {
+    id: u64,
+    kind: OpKind,
+    path_contains: String,
+    patience: Duration,
+    arrived: usize,
+    forced: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    done: Vec<Op>,
+    gates: Vec<Gate>,
+    gates_made: u64,
+}
+
+impl State {
+    fn gate(&mut self, id: u64) -> Option<&mut Gate> {
+        self.gates.iter_mut().find(|gate| gate.id == id)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Waits until `ready`, and says whether it came to that before `deadline`.
+    fn wait(&self, deadline: Instant, mut ready: impl FnMut(&mut State) -> bool) -> bool {
+        let mut state = self.state();
+        loop {
+            if ready(&mut state) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
+
+/// A simulated disk behind gates. Clones are handles to the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GatedFs {
+    inner: SimFs,
+    shared: Arc<Shared>,
+}
+
+impl GatedFs {
+    /// Holds every operation of this kind on a path that contains `text`, until the result is
+    /// released.
+    pub(crate) fn hold(&self, kind: OpKind, text: &str) -> Held {
+        self.hold_for(kind, text, PATIENCE)
+    }
+
+    pub(crate) fn hold_for(&self, kind: OpKind, text: &str, patience: Duration) -> Held {
+        let mut state = self.shared.state();
+        state.gates_made += 1;
+        let id = state.gates_made;
+        let path_contains = text.to_owned();
+        state.gates.push(Gate { id, kind, path_contains, patience, arrived: 0, forced: false });
+        Held { shared: Arc::clone(&self.shared), id }
+    }
+
+    /// What was done so far.
+    pub(crate) fn done(&self) -> Vec<Op> {
+        self.shared.state().done.clone()
+    }
+
+    /// What `work` does on this thread, and on this thread alone.
+    pub(crate) fn done_by<R>(&self, work: impl FnOnce() -> R) -> (R, Vec<Op>) {
+        let before = self.done().len();
+        let result = work();
+        let me = std::thread::current().id();
+        let mut done = self.done().split_off(before);
+        done.retain(|op| op.thread == me);
+        (result, done)
+    }
+
+    /// One operation: at the gate first, then for real, then into the books.
+    fn pass<R>(&self, kind: OpKind, path: &Path, operation: impl FnOnce() -> R) -> R {
+        let path = path.to_string_lossy().into_owned();
+        let held = {
+            let mut state = self.shared.state();
+            let mut gates = state.gates.iter_mut();
+            let gate = gates.find(|gate| gate.kind == kind && path.contains(&gate.path_contains));
+            gate.map(|gate| {
+                gate.arrived += 1;
+                (gate.id, gate.patience)
+            })
+        };
+        if let Some((id, patience)) = held {
+            self.shared.changed.notify_all();
+            let deadline = Instant::now() + patience;
+            if !self.shared.wait(deadline, |state| state.gate(id).is_none_or(|gate| gate.forced))
+                && let Some(gate) = self.shared.state().gate(id)
+            {
+                gate.forced = true;
+            }
+        }
+        let result = operation();
+        let thread = std::thread::current().id();
+        self.shared.state().done.push(Op { thread, kind, path });
+        self.shared.changed.notify_all();
+        result
+    }
+}
+
+/// A gate that is closed until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Held {
+    /// Waits until an operation stands at the gate.
+    pub(crate) fn await_arrival(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let arrived = |state: &mut State| state.gate(self.id).is_some_and(|gate| gate.arrived > 0);
+        assert!(self.shared.wait(deadline, arrived), "nothing came to the gate");
+    }
+
+    /// Whether an operation lost its patience: somebody must have waited for it.
+    pub(crate) fn forced(&self) -> bool {
+        self.shared.state().gate(self.id).is_some_and(|gate| gate.forced)
+    }
+
+    /// Opens the gate, which must have held so far.
+    pub(crate) fn release(self) {
+        let forced = self.forced();
+        drop(self);
+        assert!(!forced, "something waited for what was held");
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.gates.retain(|gate| gate.id != self.id);
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    fs: GatedFs,
+    path: PathBuf,
+    inner: Arc<dyn FsFile>,
+}
+
+impl Fs for GatedFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let kind = if mode == OpenMode::CreateNew { OpKind::Create } else { OpKind::Open };
+        let inner = self.pass(kind, path, || self.inner.open(path, mode))?;
+        Ok(Arc::new(GatedFile { fs: self.clone(), path: path.to_owned(), inner }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.pass(OpKind::Create, path, || self.inner.create_dir_all(path))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.pass(OpKind::List, dir, || self.inner.list(dir))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass(OpKind::Rename, from, || self.inner.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.pass(OpKind::Remove, path, || self.inner.remove(path))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.pass(OpKind::SyncDir, dir, || self.inner.sync_dir(dir))
+    }
+
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        self.pass(OpKind::Lock, path, || self.inner.lock(path, shared, create))
+    }
+}
+
+impl FsFile for GatedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.fs.pass(OpKind::Read, &self.path, || self.inner.read_at(buf, offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.fs.pass(OpKind::Write, &self.path, || self.inner.write_at(buf, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.fs.pass(OpKind::Sync, &self.path, || self.inner.sync_data())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.fs.pass(OpKind::SetLen, &self.path, || self.inner.set_len(len))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.fs.pass(OpKind::Read, &self.path, || self.inner.len())
+    }
+}
