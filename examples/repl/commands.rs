@@ -84,6 +84,12 @@ pub(crate) fn run(
             shell.db.flush()?;
             out.ok()?;
         }
+        Command::Segments { all } => engine::segments(shell, all, out)?,
+        Command::LoadIndex => engine::load_index(shell, out)?,
+        Command::SaveIndexSnapshot { file } => engine::save_index(shell, &file, out)?,
+        Command::LoadIndexSnapshot { file } => engine::restore_index(shell, &file, out)?,
+        Command::SetThreshold { bytes } => engine::set_threshold(shell, bytes, out)?,
+        Command::Verify => engine::verify(shell, out)?,
         Command::Stats => engine::stats(shell, out)?,
         Command::Help { command: None } => help::all(out)?,
         Command::Help { command: Some(spec) } => help::one(spec, out)?,

@@ -141,8 +141,8 @@ fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Offer> {
         Kind::Snapshot => text(&mut names.snapshots.iter().cloned()),
         Kind::Key => {
             // A key that cannot be read is not offered; a command will tell why.
-            let keys = names.keyspace.prefix(partial).map_while(Result::ok);
-            keys.take(KEYS_MAX).map(|(key, _)| Offer::Bytes(key.to_vec())).collect()
+            let keys = names.keyspace.prefix(partial).keys().map_while(Result::ok);
+            keys.take(KEYS_MAX).map(|key| Offer::Bytes(key.to_vec())).collect()
         }
         Kind::Free | Kind::Flag => Vec::new(),
     }

@@ -9,7 +9,7 @@
 //! | `spec` | the table of commands: help, usage, what each word stands for |
 //! | `words`, `parse` | one command from what was typed |
 //! | `shell` | what is remembered between commands: keyspace, snapshots, batch |
-//! | `commands` | what a command does and prints |
+//! | `commands`, `layers` | what a command does and prints; runs drawn |
 //! | `output` | how answers look: plain, in colours, as JSON |
 //! | `import`, `export`, `progress` | whole files, and how far they are |
 //! | `rows` | the formats of these files |
@@ -21,6 +21,7 @@ mod complete;
 mod escape;
 mod export;
 mod import;
+mod layers;
 mod output;
 mod pager;
 mod parse;

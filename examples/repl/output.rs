@@ -17,6 +17,7 @@ pub(crate) struct Look {
 /// What a piece of text is, for its colour.
 #[derive(Clone, Copy)]
 pub(crate) enum Ink {
+    Bar,
     Error,
     Faint,
     Key,
@@ -30,6 +31,7 @@ impl Look {
             return text.into();
         }
         let code = match ink {
+            Ink::Bar => "36",
             Ink::Error => "1;31",
             Ink::Faint => "2",
             Ink::Key => "32",

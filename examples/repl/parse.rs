@@ -35,6 +35,12 @@ pub(crate) enum Command {
     Sync,
     Flush,
     Stats,
+    Segments { all: bool },
+    Verify,
+    SetThreshold { bytes: u64 },
+    LoadIndex,
+    SaveIndexSnapshot { file: PathBuf },
+    LoadIndexSnapshot { file: PathBuf },
     Help { command: Option<&'static Spec> },
     Exit,
 }
@@ -126,6 +132,12 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
         "sync" => Command::Sync,
         "flush" => Command::Flush,
         "stats" => Command::Stats,
+        "segments" => Command::Segments { all: given.option("--all").is_some() },
+        "verify" => Command::Verify,
+        "set_threshold" => Command::SetThreshold { bytes: given.size()? },
+        "load_index" => Command::LoadIndex,
+        "save_index_snapshot" => Command::SaveIndexSnapshot { file: path(given.needed())? },
+        "load_index_snapshot" => Command::LoadIndexSnapshot { file: path(given.needed())? },
         "help" => Command::Help { command: given.next().map(command_named).transpose()? },
         "exit" => Command::Exit,
         name => unreachable!("{name} is in the table of commands and not here"),
@@ -180,6 +192,14 @@ impl Given {
     fn option(&mut self, name: &str) -> Option<Vec<u8>> {
         let at = self.options.iter().position(|(given, _)| *given == name)?;
         Some(self.options.remove(at).1)
+    }
+
+    fn size(&mut self) -> Result<u64, String> {
+        let word = self.needed();
+        size::size(&word).ok_or_else(|| {
+            let got = escaped(&word);
+            format!("{got:?} is no size: write bytes, or a number with KiB, MiB or GiB")
+        })
     }
 
     fn text(&mut self, option: &str) -> Result<Option<String>, String> {

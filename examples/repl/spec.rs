@@ -75,6 +75,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("dump", "export"),
     ("save", "export"),
     ("info", "stats"),
+    ("runs", "segments"),
+    ("check", "verify"),
     ("quit", "exit"),
     ("q", "exit"),
 ];

@@ -17,13 +17,20 @@ fn the_first_session_works_as_it_was_described() {
              store language Python\n\
              get language\n\
              get nothing\n\
+             flush\n\
+             load_index\n\
+             save_index_snapshot index.snapshot\n\
+             load_index_snapshot index.snapshot\n\
+             get poem\n\
              exit\n",
         )
         .ok();
     let answers = out.split_once("help COMMAND tells more").unwrap().1;
-    assert_eq!(
-        answers.split_once('\n').unwrap().1,
-        "ok\nok\nok\nRust\nAnn, Bob, and others\nline one\nline two, with a comma\nok\nPython\n\
-         (not found)\n"
-    );
+    let (text, index) = answers.split_once("(not found)\nok\n").unwrap();
+    let (_, text) = text.split_once('\n').unwrap();
+    let poem = "line one\nline two, with a comma\n";
+    assert_eq!(text, format!("ok\nok\nok\nRust\nAnn, Bob, and others\n{poem}ok\nPython\n"));
+    let done: Vec<&str> = index.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(done, ["rebuilt", "saved", "loaded", "line", "line"]);
+    assert!(index.ends_with(poem), "{index}");
 }

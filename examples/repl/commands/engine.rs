@@ -1,12 +1,17 @@
-//! What the engine says about itself.
+//! What the engine says about itself, its segments and their index.
 
 use std::io::Write;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use alluvium::IndexReport;
 use serde_json::json;
 
 use super::Failure;
-use crate::output::Output;
+use crate::layers::{draw, layers};
+use crate::output::{self, Ink, Output};
 use crate::shell::Shell;
+use crate::size::{bytes, grouped};
 
 pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let (stats, health) = (shell.db.stats(), shell.db.health());
@@ -42,4 +47,124 @@ pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> 
     });
     writeln!(out, "{answer}")?;
     Ok(())
+}
+
+pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+    let infos = shell.db.segments();
+    if out.look.json {
+        for info in infos {
+            let answer = json!({
+                "run": info.run,
+                "age": info.age,
+                "number": info.number,
+                "bytes": info.bytes,
+                "blocks": info.blocks,
+                "entries": info.entries,
+                "tombstones": info.tombstones,
+                "first_keyspace": info.first_keyspace,
+                "first_key": output::bytes(&info.first_key),
+                "last_keyspace": info.last_keyspace,
+                "last_key": output::bytes(&info.last_key),
+                "smallest": info.smallest.0,
+                "largest": info.largest.0,
+                "created_ms": info.created_ms,
+                "pinned_bytes": info.pinned_bytes,
+            });
+            writeln!(out, "{answer}")?;
+        }
+        return Ok(());
+    }
+    if infos.is_empty() {
+        writeln!(out, "{}", out.look.paint(Ink::Faint, "(none: all is in memory and in the log)"))?;
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.map_or(0, |since| since.as_millis() as u64);
+    for line in draw(&layers(&infos, all), now_ms, out.look) {
+        writeln!(out, "{line}")?;
+    }
+    let (size, entries) = infos
+        .iter()
+        .fold((0, 0), |(size, entries), info| (size + info.bytes, entries + info.entries));
+    let runs = infos.last().map_or(0, |info| info.age + 1);
+    let total = format!(
+        "{runs} runs, newest first; {} segments, {}, {} versions",
+        infos.len(),
+        bytes(size),
+        grouped(entries)
+    );
+    writeln!(out, "{}", out.look.paint(Ink::Faint, &total))?;
+    Ok(())
+}
+
+pub(super) fn load_index(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    let report = shell.db.rebuild_index()?;
+    report_index("rebuilt", "from their data blocks", &report, out)
+}
+
+pub(super) fn save_index(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
+    let report = shell.db.save_index_snapshot(file)?;
+    report_index("saved", &format!("to {}", file.display()), &report, out)
+}
+
+pub(super) fn restore_index(
+    shell: &Shell,
+    file: &Path,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let report = shell.db.load_index_snapshot(file)?;
+    report_index("loaded", &format!("from {}", file.display()), &report, out)
+}
+
+fn report_index(
+    done: &str,
+    how: &str,
+    report: &IndexReport,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let IndexReport { segments, blocks, entries, keys, bytes: size, missing, ignored, .. } =
+        *report;
+    let mut text = format!(
+        "{done} the index of {segments} segments {how}: {} blocks, {} versions, {}",
+        grouped(blocks),
+        grouped(entries),
+        bytes(size)
+    );
+    if missing > 0 {
+        text.push_str(&format!("; {missing} segments are not in the file and keep theirs"));
+    }
+    if ignored > 0 {
+        text.push_str(&format!("; {ignored} entries of the file have no segment any more"));
+    }
+    out.say(&text, || {
+        json!({
+            "index": done, "segments": segments, "blocks": blocks, "entries": entries,
+            "keys": keys, "bytes": size, "missing": missing, "ignored": ignored,
+        })
+    })?;
+    Ok(())
+}
+
+pub(super) fn set_threshold(shell: &Shell, size: u64, out: &mut Output<'_>) -> Result<(), Failure> {
+    shell.db.set_memtable_bytes(usize::try_from(size).unwrap_or(usize::MAX))?;
+    let text = format!("memtables of {} from the next one on", bytes(size));
+    out.say(&text, || json!({"memtable_bytes": size}))?;
+    Ok(())
+}
+
+/// Damage fails the command, so that a script notices.
+pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    let report = shell.db.verify()?;
+    let errors = || report.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    out.say(&report.to_string(), || {
+        json!({
+            "segments": report.segments, "blocks": report.blocks, "entries": report.entries,
+            "keys": report.keys, "bytes": report.bytes, "damages": report.damages,
+            "errors": errors(),
+        })
+    })?;
+    if report.is_sound() {
+        return Ok(());
+    }
+    Err("the database is damaged: copy what can still be read with export".into())
 }

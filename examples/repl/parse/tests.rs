@@ -204,6 +204,14 @@ fn sessions_take_names() {
         let (format, at) = (Some(Format::Csv), Some("s1".into()));
         Command::Export(ExportRequest { format, at, ..export("a") })
     });
+    check("save_index_snapshot 'a b'", Command::SaveIndexSnapshot { file: "a b".into() });
+    check("load_index_snapshot a", Command::LoadIndexSnapshot { file: "a".into() });
+    check("LOAD_INDEX", Command::LoadIndex);
+    check("set_threshold 4MiB", Command::SetThreshold { bytes: 4 << 20 });
+    check("segments --all", Command::Segments { all: true });
+    wrong("set_threshold big", "\"big\" is no size: write bytes, or a number with KiB, MiB or GiB");
+    wrong("set_threshold", "the size is missing: write set_threshold SIZE");
+    wrong("load_index x", "x is one word too many: write load_index");
     wrong("use", "the keyspace is missing: write use KEYSPACE");
     wrong("release", "the snapshot is missing");
     wrong("commit now", "now is one word too many: write commit");

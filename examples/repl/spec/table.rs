@@ -20,6 +20,7 @@ const MOMENTS: &str = "snapshots";
 const BATCHES: &str = "batches";
 const FILES: &str = "files";
 const ENGINE: &str = "engine";
+const INDEX: &str = "index";
 const SHELL: &str = "shell";
 
 /// Groups stand together, in the order in which `help` shows them.
@@ -228,6 +229,71 @@ pub(crate) const SPECS: &[Spec] = &[
         more: "",
         example: "stats",
         places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "segments",
+        group: ENGINE,
+        arguments: "[--all]",
+        meaning: "draw the runs on disk as layers, newest first",
+        more: "For each run: a bar as wide as it is large, its size, versions, segments, \
+               tombstones, age, and first and last key. --all adds a line for each segment.",
+        example: "segments",
+        places: &[],
+        options: &[("--all", Kind::Flag)],
+    },
+    Spec {
+        name: "verify",
+        group: ENGINE,
+        arguments: "",
+        meaning: "read every block on disk and report all damage",
+        more: "Checksums, the order of keys, counts, and whether the index finds every key. \
+               Fails if anything is damaged.",
+        example: "verify",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "set_threshold",
+        group: ENGINE,
+        arguments: "SIZE",
+        meaning: "set the size at which a memtable is full",
+        more: "From the next memtable on, until the database is closed. SIZE is a number of \
+               bytes, or one with KiB, MiB or GiB.",
+        example: "set_threshold 4MiB",
+        places: &[needed("size", Kind::Free)],
+        options: &[],
+    },
+    Spec {
+        name: "load_index",
+        group: INDEX,
+        arguments: "",
+        meaning: "read all segments, and make their index in memory anew",
+        more: "Readers and writers go on meanwhile. An open needs it no more: it reads the \
+               index that each segment stores.",
+        example: "load_index",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "save_index_snapshot",
+        group: INDEX,
+        arguments: "FILE",
+        meaning: "save the index of all segments to FILE",
+        more: "",
+        example: "save_index_snapshot warm.index",
+        places: &[needed("file", Kind::File)],
+        options: &[],
+    },
+    Spec {
+        name: "load_index_snapshot",
+        group: INDEX,
+        arguments: "FILE",
+        meaning: "load the index of all segments from FILE",
+        more: "Segments that are not in FILE keep the index that they have. A damaged file, or \
+               one of another database, changes nothing.",
+        example: "load_index_snapshot warm.index",
+        places: &[needed("file", Kind::File)],
         options: &[],
     },
     Spec {

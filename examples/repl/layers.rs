@@ -1,0 +1,204 @@
+//! The runs of a database drawn as layers: newest on top, each as wide as it is large.
+
+use alluvium::SegmentInfo;
+
+use crate::escape::escaped;
+use crate::output::{Ink, Look};
+use crate::shell::DEFAULT;
+use crate::size::{age, bytes, grouped};
+
+/// Characters of the widest bar.
+const CELLS: u64 = 16;
+
+/// Characters of a key that are shown.
+const KEY_CHARS: usize = 16;
+
+/// A run, or one segment of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) name: String,
+    pub(crate) segments: u64,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) tombstones: u64,
+    /// The first and the last key, with their keyspaces.
+    pub(crate) range: [(String, Vec<u8>); 2],
+    /// When the newest of it was made, in milliseconds since 1970.
+    pub(crate) created_ms: u64,
+}
+
+impl Layer {
+    fn segment(info: &SegmentInfo) -> Self {
+        Self {
+            name: format!("  {:06}", info.number),
+            segments: 1,
+            bytes: info.bytes,
+            entries: info.entries,
+            tombstones: info.tombstones,
+            range: [
+                (info.first_keyspace.clone(), info.first_key.clone()),
+                (info.last_keyspace.clone(), info.last_key.clone()),
+            ],
+            created_ms: info.created_ms,
+        }
+    }
+
+    /// Takes in the next segment of the same run.
+    fn extend(&mut self, next: Self) {
+        self.segments += next.segments;
+        self.bytes += next.bytes;
+        self.entries += next.entries;
+        self.tombstones += next.tombstones;
+        let [_, last] = next.range;
+        self.range[1] = last;
+        self.created_ms = self.created_ms.max(next.created_ms);
+    }
+}
+
+/// The runs, newest first; with `all` each is followed by its segments.
+pub(crate) fn layers(infos: &[SegmentInfo], all: bool) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for run in infos.chunk_by(|one, next| one.age == next.age) {
+        let mut segments = run.iter().map(Layer::segment);
+        let Some(first) = segments.next() else { continue };
+        let mut whole = Layer { name: format!("run {}", run[0].run), ..first };
+        segments.for_each(|segment| whole.extend(segment));
+        layers.push(whole);
+        if all {
+            layers.extend(run.iter().map(Layer::segment));
+        }
+    }
+    layers
+}
+
+/// A line that names the columns, and one for each layer.
+pub(crate) fn draw(layers: &[Layer], now_ms: u64, look: Look) -> Vec<String> {
+    let largest = layers.iter().map(|layer| layer.bytes).max().unwrap_or(0);
+    let columns = [16, 10, 11, 9, 5, 7];
+    let head = ["", "bytes", "versions", "deleted", "files", "age"];
+    let row = |name: &str, cells: &[String], rest: &str| {
+        let mut line = format!("{name:<8} ");
+        for (cell, width) in cells.iter().zip(columns) {
+            line.push_str(&format!("{cell:>width$} "));
+        }
+        line + " " + rest
+    };
+    let mut lines = vec![look.paint(Ink::Title, &row("", &head.map(String::from), "keys"))];
+    for layer in layers {
+        let [first, last] = layer.range.each_ref().map(|(keyspace, key)| place(keyspace, key));
+        let bar = format!("{:<width$}", bar(layer.bytes, largest), width = CELLS as usize);
+        let cells = [
+            look.paint(Ink::Bar, &bar),
+            bytes(layer.bytes),
+            grouped(layer.entries),
+            grouped(layer.tombstones),
+            layer.segments.to_string(),
+            age(now_ms.saturating_sub(layer.created_ms)),
+        ];
+        lines.push(row(&layer.name, &cells, &format!("{first} … {last}")));
+    }
+    lines
+}
+
+/// A bar in eighths of a character; nothing is too small to be seen.
+fn bar(bytes: u64, largest: u64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = u128::from(bytes) * u128::from(CELLS * 8) / u128::from(largest.max(1));
+    let eighths = (eighths as usize).max(1);
+    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+}
+
+/// A key, cut short, with its keyspace where that is not the default.
+fn place(keyspace: &str, key: &[u8]) -> String {
+    let mut key = escaped(key);
+    if key.chars().count() > KEY_CHARS {
+        key = key.chars().take(KEY_CHARS - 1).chain(['…']).collect();
+    }
+    match keyspace {
+        DEFAULT => key,
+        _ => format!("{}/{key}", escaped(keyspace.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_wide_as_runs_are_large() {
+        let full = "█".repeat(CELLS as usize);
+        for (bytes, largest, want) in [
+            (100, 100, full.as_str()),
+            (50, 100, "████████"),
+            (1, 128, "▏"),
+            (12, 128, "█▌"),
+            (1, u64::MAX, "▏"),
+            (u64::MAX, u64::MAX, full.as_str()),
+            (0, 0, "▏"),
+        ] {
+            assert_eq!(bar(bytes, largest), want, "{bytes} of {largest}");
+        }
+    }
+
+    #[test]
+    fn a_layer_is_a_line() {
+        let key = |key: &str| (String::from(DEFAULT), key.as_bytes().to_vec());
+        let users = (String::from("users"), b"a key that is too long\n".to_vec());
+        let large = Layer {
+            name: "run 2".into(),
+            segments: 3,
+            bytes: 48 << 20,
+            entries: 1_234_567,
+            tombstones: 1_000,
+            range: [key("a"), users],
+            created_ms: 60_000,
+        };
+        let range = [key("k\n"), key("")];
+        let name = "run 12".into();
+        let small = Layer {
+            name,
+            segments: 1,
+            bytes: 2 << 20,
+            entries: 1,
+            tombstones: 0,
+            range,
+            ..large.clone()
+        };
+        let lines = draw(&[small, large], 180_000, Look::default());
+        assert_eq!(
+            lines[1..],
+            [
+                "run 12   ▋                   2.0 MiB           1         0     1   2 min  k\\n … ",
+                "run 2    ████████████████   48.0 MiB   1,234,567     1,000     3   2 min  \
+                 a … users/a key that is t…",
+            ]
+        );
+        let head = "                               bytes    versions   deleted files     age  keys";
+        assert_eq!(lines[0], head);
+        assert_eq!(draw(&[], 0, Look::default()), [head]);
+    }
+
+    #[test]
+    fn runs_are_put_together_from_their_segments() {
+        let db = alluvium::Db::in_memory().unwrap();
+        for (key, value) in [("a", "1"), ("b", "2")] {
+            db.put(key, value).unwrap();
+            db.put("z", value).unwrap();
+            db.delete("y").unwrap();
+            db.flush().unwrap();
+        }
+        let infos = db.segments();
+        let runs = layers(&infos, false);
+        assert_eq!(runs.len(), 2);
+        assert_eq!((runs[0].entries, runs[0].tombstones, runs[0].segments), (3, 1, 1));
+        assert_eq!(runs[0].range.each_ref().map(|(_, key)| key.as_slice()), [b"b", b"z"]);
+        assert_eq!(layers(&infos, true).len(), 4);
+        // As if both were one run: the same age, one after the other.
+        let mut infos = infos;
+        infos[1].age = infos[0].age;
+        let both = layers(&infos, false);
+        let entries = runs[0].entries + runs[1].entries;
+        assert_eq!((both.len(), both[0].segments, both[0].entries), (1, 2, entries));
+        assert_eq!(both[0].bytes, runs[0].bytes + runs[1].bytes);
+    }
+}

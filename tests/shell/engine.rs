@@ -1,0 +1,117 @@
+//! Segments, their index, and what the engine says about both.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::Place;
+
+impl Place {
+    /// The segment files of the default database.
+    fn segments(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path().join("alluvium-data")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "seg")).collect()
+    }
+}
+
+#[test]
+fn segments_are_drawn_as_layers() {
+    let place = Place::new();
+    assert_eq!(place.e("segments").ok(), "(none: all is in memory and in the log)\n");
+    let rows: String = (0..2_000).map(|n| format!("key {n:05}\n")).collect();
+    place.write("keys.txt", rows);
+    let script = "import keys.txt\nflush\nuse users\nstore ann 1\ndelete bob\nflush\nsegments";
+    let out = place.e(script).ok();
+    let lines: Vec<&str> = out.lines().rev().take(4).collect();
+    let [total, old, new, head] = lines[..] else { panic!("{out}") };
+    assert!(head.trim_start().starts_with("bytes") && head.ends_with("keys"), "{out}");
+    assert!(new.starts_with("run ") && new.contains(" ▍ "), "{out}");
+    assert!(new.ends_with("  users/ann … users/bob"), "{out}");
+    assert!(old.contains(&"█".repeat(16)) && old.contains(" 2,000 "), "{out}");
+    assert!(old.ends_with("  key 00000 … key 01999"), "{out}");
+    assert!(total.starts_with("2 runs, newest first; 2 segments, "), "{out}");
+    assert!(total.ends_with(", 2,002 versions"), "{out}");
+    assert_eq!(place.e("segments --all").ok().lines().count(), 6);
+
+    let json = place.run(&["--json", "-e", "segments"], "").ok();
+    let infos: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((infos.len(), &infos[1]["first_key"]), (2, &json!("key 00000")));
+    assert_eq!((&infos[0]["age"], &infos[0]["first_keyspace"]), (&json!(0), &json!("users")));
+}
+
+#[test]
+fn the_index_is_made_anew_saved_and_loaded() {
+    let place = Place::new();
+    let out = place.e("store a 1\nstore b 2\nflush\nload_index\nget a").ok();
+    let answer = out.lines().nth(3).unwrap();
+    let want = "rebuilt the index of 1 segments from their data blocks: 1 blocks, 2 versions, ";
+    assert!(answer.starts_with(want) && out.ends_with("\n1\n"), "{out}");
+
+    let out = place.e("save_index_snapshot 'warm index'\nload_index_snapshot 'warm index'").ok();
+    assert!(out.starts_with("saved the index of 1 segments to warm index: 1 blocks"), "{out}");
+    assert!(out.contains("\nloaded the index of 1 segments from warm index: "), "{out}");
+    let out = place.e("store c 3\nflush\nload_index_snapshot 'warm index'\nget c").ok();
+    assert!(out.contains("; 1 segments are not in the file and keep theirs\n3\n"), "{out}");
+    let json = place.run(&["--json", "-e", "load_index_snapshot 'warm index'"], "").ok();
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&report["segments"], &report["missing"]), (&json!(1), &json!(1)));
+
+    // Damaged, foreign or absent, it changes nothing and says why.
+    let mut bytes = place.read("warm index");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    place.write("damaged", bytes);
+    for file in ["damaged", "absent"] {
+        let err = place.e(&format!("load_index_snapshot {file}")).failed(1);
+        assert!(err.contains(file), "{err}");
+    }
+    let foreign = place.run(&["--path", "other", "-e", "load_index_snapshot 'warm index'"], "");
+    assert!(foreign.failed(1).contains("warm index"));
+    for command in ["save_index_snapshot", "load_index_snapshot"] {
+        let err = place.e(command).failed(1);
+        assert!(err.contains(&format!("the file is missing: write {command} FILE")), "{err}");
+    }
+    assert_eq!(place.e("get a\nget b\nget c").ok(), "1\n2\n3\n");
+}
+
+#[test]
+fn the_threshold_seals_memtables_of_its_size() {
+    let place = Place::new();
+    let script = "set_threshold 64KiB\nimport big.tsv\nstats";
+    let rows: String = (0..100).map(|n| format!("{n}\t{}\n", "v".repeat(10_000))).collect();
+    place.write("big.tsv", rows);
+    let out = place.e(script).ok();
+    assert!(out.starts_with("memtables of 64.0 KiB from the next one on\nimported 100"), "{out}");
+    for (command, want) in [
+        ("set_threshold 17", "memtable_bytes"),
+        ("set_threshold 99999TiB", "memtable_bytes"),
+        ("set_threshold", "the size is missing: write set_threshold SIZE"),
+        ("set_threshold lots", "is no size"),
+    ] {
+        let err = place.e(command).failed(1);
+        assert!(err.contains(want), "{command}: {err}");
+    }
+}
+
+#[test]
+fn damage_is_found_and_fails_the_command() {
+    let place = Place::new();
+    let out = place.e("store a 1\nflush\nverify").ok();
+    assert!(out.ends_with("; nothing is damaged\n"), "{out}");
+    let path = place.segments().pop().expect("a flush makes a segment");
+    let sound = fs::read(&path).unwrap();
+    let mut bytes = sound.clone();
+    let at = bytes.len() / 4;
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let ran = place.e("verify");
+    assert!(ran.out.contains(" damages\n"), "{ran:?}");
+    assert!(ran.failed(1).contains("the database is damaged"));
+    let json = place.run(&["--json", "-e", "verify"], "");
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    assert!(report["damages"].as_u64() > Some(0) && report["errors"][0].is_string(), "{report}");
+    fs::write(&path, sound).unwrap();
+    assert!(place.e("verify").ok().ends_with("; nothing is damaged\n"));
+}
