@@ -11,6 +11,7 @@
 
 mod data;
 mod engine;
+mod explain;
 mod help;
 mod session;
 
@@ -89,6 +90,7 @@ pub(crate) fn run(
         Command::SaveIndexSnapshot { file } => engine::save_index(shell, &file, out)?,
         Command::LoadIndexSnapshot { file } => engine::restore_index(shell, &file, out)?,
         Command::SetThreshold { bytes } => engine::set_threshold(shell, bytes, out)?,
+        Command::Explain { key, at } => explain::run(shell, &key, at.as_deref(), out)?,
         Command::Verify => engine::verify(shell, out)?,
         Command::Stats => engine::stats(shell, out)?,
         Command::Help { command: None } => help::all(out)?,

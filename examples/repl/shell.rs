@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use alluvium::{Db, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
+use alluvium::{Db, Explain, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
 
 use crate::commands::Failure;
 use crate::escape::escaped;
@@ -127,6 +127,13 @@ impl Shell {
         Ok(match self.at(at)? {
             None => self.keyspace.get(key)?,
             Some(snapshot) => snapshot.get_in(&self.keyspace, key)?,
+        })
+    }
+
+    pub(crate) fn explain(&self, key: &[u8], at: Option<&str>) -> Result<Explain, Failure> {
+        Ok(match self.at(at)? {
+            None => self.keyspace.explain(key)?,
+            Some(snapshot) => snapshot.explain_in(&self.keyspace, key)?,
         })
     }
 

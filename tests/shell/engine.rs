@@ -115,3 +115,33 @@ fn damage_is_found_and_fails_the_command() {
     fs::write(&path, sound).unwrap();
     assert!(place.e("verify").ok().ends_with("; nothing is damaged\n"));
 }
+
+#[test]
+fn a_get_is_explained() {
+    let place = Place::new();
+    let script = "store k old\nsnapshot\nflush\ndelete k\nexplain k\nexplain k --at s1\nexplain x";
+    let out = place.e(script).ok();
+    let answers = out.split_once("ok\nkey ").expect("three answers, then the first explanation").1;
+    let explained: Vec<&str> = answers.split("\nkey ").collect();
+    let [now, then, absent] = explained[..] else { panic!("{out}") };
+    assert!(now.contains("active memtable") && now.contains("not found: a tombstone"), "{now}");
+    assert!(then.contains("found: a value of 3 bytes") && then.contains("run "), "{then}");
+    assert!(absent.contains("not found: no layer has it"), "{absent}");
+
+    let json = place.run(&["--json", "-e", "flush\nexplain k"], "").ok();
+    let explained: Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+    assert_eq!((&explained["key"], &explained["keyspace"]), (&json!("k"), &json!("default")));
+    assert_eq!(explained["found"]["version"]["value_bytes"], json!(null));
+    let layers = explained["layers"].as_array().unwrap();
+    let filters: Vec<_> = layers.iter().map(|layer| layer["filter"].as_str().unwrap()).collect();
+    assert_eq!(filters, ["rules out", "passes", "passes"], "{explained}");
+    assert_eq!(layers[1]["blocks"][0]["cached"], json!(false));
+
+    for (command, want) in [
+        ("explain", "the key is missing: write explain KEY [--at SNAPSHOT]"),
+        ("explain k --at s9", "there is no snapshot s9"),
+    ] {
+        let err = place.e(command).failed(1);
+        assert!(err.contains(want), "{command}: {err}");
+    }
+}

@@ -243,6 +243,17 @@ pub(crate) const SPECS: &[Spec] = &[
         options: &[("--all", Kind::Flag)],
     },
     Spec {
+        name: "explain",
+        group: ENGINE,
+        arguments: "KEY [--at SNAPSHOT]",
+        meaning: "tell where a get of KEY looks, and what it meets",
+        more: "Memtables and runs, newest first: what each filter says, whether it was right, \
+               blocks in memory or on disk, versions and tombstones, and the answer.",
+        example: "explain greeting",
+        places: KEY,
+        options: &[AT],
+    },
+    Spec {
         name: "verify",
         group: ENGINE,
         arguments: "",
