@@ -112,6 +112,11 @@ fn nearest(name: &[u8]) -> Option<&'static str> {
     if let Some((_, meant)) = SYNONYMS.iter().find(|(word, _)| *word == name) {
         return Some(meant);
     }
+    if name.len() > 1
+        && let Some(spec) = SPECS.iter().find(|spec| spec.name.starts_with(name))
+    {
+        return Some(spec.name);
+    }
     let (distance, meant) = SPECS
         .iter()
         .map(|spec| (distance(name.as_bytes(), spec.name.as_bytes()), spec.name))
@@ -187,6 +192,8 @@ mod tests {
         check("snapshotss", Some("snapshots"));
         check("comit", Some("commit"));
         check("imprt", Some("import"));
+        check("sto", Some("store"));
+        check("snap", Some("snapshot"));
         check("put", Some("store"));
         check("quit", Some("exit"));
         check("ls", Some("scan"));
