@@ -348,7 +348,7 @@ impl Snapshot {
     ///
     /// As [`Self::get`].
     pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
-        self.engine().explain(None, key.as_ref(), self.at())
+        self.engine().explain(None, key.as_ref(), self.at()?)
     }
 
     /// [`Self::explain`] in a keyspace.
@@ -365,7 +365,7 @@ impl Snapshot {
     /// As [`Self::get_in`].
     pub fn explain_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Explain> {
         let state = self.enter(keyspace)?;
-        self.engine().explain(Some(state), key.as_ref(), self.at())
+        self.engine().explain(Some(state), key.as_ref(), self.at()?)
     }
 
     /// A keyspace of the same database. Whether it was dropped by then, the read itself finds out.
