@@ -44,7 +44,7 @@ impl Builder {
         Self { path: None, fs: None, options: Options::default() }
     }
 
-    /// Size of one memtable in bytes, index included; default 8 MiB, at least 4 KiB.
+    /// Size of one memtable in bytes, index included; default 4 MiB, at least 4 KiB.
     ///
     /// Small ones stay in the processor's cache: an insert into a skiplist of 8 MiB costs half of
     /// one into 64 MiB. Batches over a quarter of it get a memtable and a log file of their own.

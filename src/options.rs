@@ -122,7 +122,7 @@ impl Default for KeyspaceOptions {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            memtable_bytes: 8 << 20,
+            memtable_bytes: 4 << 20,
             flush_bytes: 64 << 20,
             memory_bytes: 256 << 20,
             cache_bytes: 256 << 20,

@@ -22,6 +22,9 @@ use std::process::ExitCode;
 
 use settings::Settings;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What ends a benchmark early.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
