@@ -222,6 +222,22 @@ fn a_failed_save_leaves_the_file_that_was_there() {
     assert_ne!(fs.read_file(FILE).unwrap(), before);
 }
 
+/// Symptom: a save removed a user's file. Mechanism: it wrote beside its target under a fixed name,
+/// `NAME.0.tmp`, and removed what it found there, be it the half-written file of another process
+/// that saved to the same name. Fix: only a file that it has made itself.
+#[test]
+fn a_save_leaves_files_alone_that_are_not_its_own() {
+    let (fs, db) = sample();
+    let theirs: Vec<_> = (0..5).map(|n| format!("{FILE}.{n}.tmp")).collect();
+    theirs.iter().for_each(|name| fs.write_file(name, b"theirs"));
+    db.save_index_snapshot(FILE).unwrap();
+    for name in &theirs {
+        assert_eq!(fs.read_file(name).as_deref(), Some(&b"theirs"[..]), "{name}");
+    }
+    assert_eq!(fs.files("backup").len(), 2 + theirs.len());
+    assert_eq!(db.load_index_snapshot(FILE).unwrap().missing, 0);
+}
+
 #[test]
 fn a_crash_during_a_save_leaves_the_old_file_or_the_new_one() {
     let steps = |crash_at: Option<u64>, mode| {

@@ -5,7 +5,8 @@
 //! themselves, so whatever it lacks is read from them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use super::index::{IndexReport, each_file};
 use super::{Core, Engine};
@@ -44,12 +45,11 @@ impl Engine {
         }
         let bytes = builder.finish(core.database);
         report.bytes = bytes.len() as u64;
-        let unique = core.counters.snapshots_saved.fetch_add(1, Ordering::Relaxed);
-        let temporary = temporary_beside(path, unique);
-        let written = core.write_and_rename(&bytes, &temporary, path);
+        let file = core.create_beside(path)?;
+        let written = core.write_and_rename(&bytes, &file, path);
         if written.is_err() {
-            // What could not be removed is overwritten by a save of the next process.
-            let _ = core.fs.remove(&temporary);
+            // What cannot be removed stays, and is in nobody's way.
+            let _ = core.fs.remove(&file.path);
         }
         written.map(|()| report)
     }
@@ -86,17 +86,26 @@ impl Engine {
 }
 
 impl Core {
-    fn write_and_rename(&self, bytes: &[u8], temporary: &Path, path: &Path) -> Result<()> {
-        match self.fs.remove(temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", temporary, error));
+    /// A new file beside `path`. One that is there already is someone's: a user's, or that of a
+    /// save in another process.
+    fn create_beside(&self, path: &Path) -> Result<NamedFile> {
+        loop {
+            let number = self.counters.snapshots_saved.fetch_add(1, Ordering::Relaxed);
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            name.push(format!(".{number}.tmp"));
+            let beside = path.with_file_name(name);
+            match NamedFile::open(self.fs.as_ref(), beside, OpenMode::CreateNew) {
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+                created => return created,
             }
-            _ => {}
         }
-        let file = NamedFile::open(self.fs.as_ref(), temporary.to_path_buf(), OpenMode::CreateNew)?;
+    }
+
+    fn write_and_rename(&self, bytes: &[u8], file: &NamedFile, path: &Path) -> Result<()> {
         file.write_all_at(bytes, 0)?;
         file.sync_data()?;
-        self.fs.rename(temporary, path).map_err(|error| Error::io("rename", temporary, error))?;
+        let renamed = self.fs.rename(&file.path, path);
+        renamed.map_err(|error| Error::io("rename", &file.path, error))?;
         let dir = match path.parent() {
             Some(dir) if dir != Path::new("") => dir,
             _ => Path::new("."),
@@ -173,11 +182,4 @@ fn check_name(path: &Path) -> Result<()> {
         }
         Some(_) => Ok(()),
     }
-}
-
-/// A name beside `path` that no other save of this process uses.
-fn temporary_beside(path: &Path, unique: u64) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{unique}.tmp"));
-    path.with_file_name(name)
 }
