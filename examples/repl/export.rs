@@ -34,14 +34,12 @@ pub(crate) fn run(
         format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
     })?;
     let progress = Progress::new(Style::at_terminal(out.look), None);
-    let target = Target::new(&request.file);
-    let done = File::create(&target.file)
-        .map_err(|error| Failure::from(format!("cannot make {name}: {error}")))
-        .and_then(|file| rows(shell, request, format, file, progress))
-        .and_then(|report| {
-            target.complete().map_err(|error| format!("cannot rename to {name}: {error}"))?;
-            Ok(report)
-        });
+    let (target, file) = Target::create(&request.file)
+        .map_err(|error| Failure::from(format!("cannot make {name}: {error}")))?;
+    let done = rows(shell, request, format, file, progress).and_then(|report| {
+        target.complete().map_err(|error| format!("cannot rename to {name}: {error}"))?;
+        Ok(report)
+    });
     let report = done.inspect_err(|_| target.discard())?;
     let Report { rows, bytes, seconds, rate } = report;
     let text = format!("exported {rows} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s");
@@ -102,18 +100,25 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn new(path: &'a Path) -> Self {
+    fn create(path: &'a Path) -> io::Result<(Self, File)> {
         // Through a link, the file that it leads to keeps its place.
         let plain = fs::symlink_metadata(path)
             .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |data| data.is_file());
-        match path.file_name() {
-            Some(name) if plain => {
-                let mut beside = name.to_os_string();
-                beside.push(".part");
-                Self { file: path.with_file_name(beside), named: Some(path) }
+        let Some(name) = path.file_name().filter(|_| plain) else {
+            return Ok((Self { file: path.into(), named: None }, File::create(path)?));
+        };
+        // What is there already is a user's, or that of an export in another process.
+        for number in 0_u64.. {
+            let mut beside = name.to_os_string();
+            beside.push(if number == 0 { ".part".into() } else { format!(".part{number}") });
+            let file = path.with_file_name(beside);
+            match File::create_new(&file) {
+                Ok(made) => return Ok((Self { file, named: Some(path) }, made)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
-            _ => Self { file: path.into(), named: None },
         }
+        unreachable!("no directory holds that many files")
     }
 
     fn complete(&self) -> io::Result<()> {

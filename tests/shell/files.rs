@@ -188,6 +188,21 @@ fn an_export_is_whole_or_not_there() {
     assert!(!place.path().join("all.csv.part").exists());
 }
 
+/// Symptom: an export overwrote a user's file, and two at once to one name mixed their rows.
+/// Mechanism: what it writes first had a fixed name, and was opened whether it was there or not.
+/// Fix: only a file that it has made itself.
+#[test]
+fn an_export_leaves_files_alone_that_are_not_its_own() {
+    let place = Place::new();
+    place.write("all.csv.part", "theirs");
+    place.write("all.csv.part1", "theirs too");
+    place.e("store a 1\nexport all.csv").ok();
+    assert_eq!(place.read("all.csv"), b"a,1\n");
+    assert_eq!(place.read("all.csv.part"), b"theirs");
+    assert_eq!(place.read("all.csv.part1"), b"theirs too");
+    assert!(!place.path().join("all.csv.part2").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn an_export_goes_where_no_file_can_be() {
