@@ -42,6 +42,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use alluvium::Db;
+use serde_json::json;
 
 use crate::args::Request;
 use crate::output::Look;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
             run(&path, &scripts, look, history, &mut out)
         }
         Err(message) => {
-            complain(&format!("{message}; --help lists the arguments"));
+            complain(Look::default(), &format!("{message}; --help lists the arguments"));
             return ExitCode::from(2);
         }
     };
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("cannot write the output: {error}"));
+            complain(Look::default(), &format!("cannot write the output: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -101,7 +102,7 @@ fn run(
     let (db, mut shell) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            complain(&error.to_string());
+            complain(look, &error.to_string());
             return Ok(false);
         }
     };
@@ -113,14 +114,14 @@ fn run(
     let mut well = true;
     if let Some(batch) = shell.batch.take().filter(|batch| !batch.is_empty()) {
         let count = batch.len();
-        complain(&format!("the batch of {count} was not committed: nothing of it is stored"));
+        complain(look, &format!("the batch of {count} was not committed: nothing of it is stored"));
         well = false;
     }
     // Also when the output is gone: what was acknowledged is to be flushed all the same. Snapshots
     // would keep the lock.
     drop(shell);
     if let Err(error) = db.close() {
-        complain(&format!("cannot close the database: {error}"));
+        complain(look, &format!("cannot close the database: {error}"));
         well = false;
     }
     Ok(ended? && well)
@@ -170,7 +171,7 @@ fn read_input(
         // Without an editor there are still lines.
         match Terminal::new(look, file) {
             Ok(terminal) => source = Some(Box::new(terminal)),
-            Err(error) => complain(&format!("lines cannot be edited here: {error}")),
+            Err(error) => complain(look, &format!("lines cannot be edited here: {error}")),
         }
     }
     // Not before: the editor may lock standard input for itself.
@@ -195,6 +196,10 @@ fn print(out: &mut dyn Write, text: &str) -> io::Result<bool> {
 }
 
 /// A message that cannot be printed is dropped: the exit status tells.
-fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "error: {message}");
+fn complain(look: Look, message: &str) {
+    let _ = if look.json {
+        writeln!(io::stderr(), "{}", json!({"error": message}))
+    } else {
+        writeln!(io::stderr(), "error: {message}")
+    };
 }

@@ -89,3 +89,21 @@ fn a_scan_in_json_is_a_file_to_import() {
     place.run(&["--path", "copy", "-e", "import dump.jsonl"], "").ok();
     assert_eq!(place.run(&["--path", "copy", "-e", "scan"], "").ok(), place.e("scan").ok());
 }
+
+/// Symptom: a program that reads JSON met a bare sentence. Mechanism: complaints that come before
+/// or after the commands, of the open and of a batch left open, did not ask how answers look. Fix:
+/// all do.
+#[test]
+fn complaints_outside_of_commands_are_objects_too() {
+    let place = Place::new();
+    place.write("file", "");
+    for (args, input, want) in [
+        (&["--json", "--path", "file"][..], "", "file"),
+        (&["--json"][..], "batch\nstore a 1\n", "the batch of 1 was not committed"),
+    ] {
+        let ran = place.run(args, input);
+        let said: Value = serde_json::from_str(&ran.err).expect(&ran.err);
+        assert!(said["error"].as_str().unwrap().contains(want), "{said}");
+        assert_eq!(ran.code, Some(1));
+    }
+}
