@@ -166,8 +166,9 @@ impl Db {
     /// Counts versions from the segments' properties and the memtables' counters, without the disk:
     /// an overwritten key counts once for each version that is still kept, and a tombstone counts
     /// too, so this says too much rather than too little. It is exact while each key was written
-    /// once and every keyspace is large, or alone: in a segment that several share, each is given
-    /// its part by size. `range(..).keys().count()` is exact, and reads everything.
+    /// once and there is one keyspace. In a segment that several share, each is given its part by
+    /// size; in a memtable, one with thousands of versions there is given those of the others too.
+    /// `range(..).keys().count()` is exact, and reads everything.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
