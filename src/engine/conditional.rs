@@ -3,7 +3,8 @@
 //! 1. Outside the section: load `visible`, which is *seen*; then read the key as every read does:
 //!    the view, then `visible` again. All up to *seen* is in that view. (Up to the second `visible`
 //!    it need not be: a write may have gone into a memtable that a rotation has put up meanwhile.)
-//! 2. Outside: the caller's code decides. It runs again after each 4 that refuses.
+//! 2. Outside: the caller's code decides. It runs again after a 4 that refuses if the value that
+//!    is read then is another.
 //! 3. Encode, and enter the section with *seen*.
 //! 4. Inside (`section`): refuse if a memtable has a version of the key above *seen*, or if
 //!    memtables with sequences above it have been flushed, in which one may have been; then from 1
@@ -35,10 +36,10 @@ impl Engine {
         mut decide: impl FnMut(Option<Value>) -> Decision<B, R>,
     ) -> Result<R> {
         check_sizes(key, &[])?;
+        self.refuse_early()?;
+        let (mut seen, mut current) = self.get_seen(keyspace, key)?;
         loop {
-            self.refuse_early()?;
-            let (seen, current) = self.get_seen(keyspace, key)?;
-            let (value, answer) = match decide(current) {
+            let (value, answer) = match decide(current.clone()) {
                 // The read was one step of the commit order already.
                 Decision::Leave(answer) => return Ok(answer),
                 Decision::Put(value, answer) => (Some(value), answer),
@@ -46,8 +47,18 @@ impl Engine {
             };
             let value = value.as_ref().map(AsRef::as_ref);
             let durability = Durability::Buffered;
-            if self.write_one_if(id_of(keyspace), key, value, durability, Some(seen))?.is_some() {
-                return Ok(answer);
+            let decided = current;
+            // A decision goes by the value, and holds for as long as that is what it was.
+            loop {
+                let id = id_of(keyspace);
+                if self.write_one_if(id, key, value, durability, Some(seen))?.is_some() {
+                    return Ok(answer);
+                }
+                self.refuse_early()?;
+                (seen, current) = self.get_seen(keyspace, key)?;
+                if current != decided {
+                    break;
+                }
             }
         }
     }
