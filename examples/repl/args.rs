@@ -34,7 +34,8 @@ usage: repl [--path DIR] [--json] [--no-history] [-e COMMANDS]...
 
 Without -e, commands are read from standard input; type help there for a list of them.
 Colours appear only at a terminal, and not if NO_COLOR is set.
-Exit status: 0 if all is well, 1 if a command failed, 2 if this command line is wrong.
+Exit status: 0 if all is well, 1 if a command failed, 2 if this command line is wrong, 141 if the
+output was closed before the end.
 ";
 
 /// Where the database is, if the command line does not say.

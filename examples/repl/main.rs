@@ -70,8 +70,9 @@ fn main() -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Whoever read the output has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough, as `head` does: no complaint. But commands, or
+        // rows of an import, may be left undone, so it is not success: what SIGPIPE would give.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
         Err(error) => {
             complain(Look::default(), &format!("cannot write the output: {error}"));
             ExitCode::FAILURE
