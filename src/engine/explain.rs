@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::read::{ReadAt, id_of};
-use super::stats::bytes;
+use super::stats::{bytes, counted};
 use super::{Engine, KeyspaceState, View};
 use crate::error::Result;
 use crate::format::hash::key_hash;
@@ -242,8 +242,12 @@ impl ExplainLayer {
 
 impl fmt::Display for Explain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key.escape_ascii();
-        writeln!(f, "key \"{key}\" in {}, read at sequence {}", self.keyspace, self.at)?;
+        // Text as it is, apart from quotes and what cannot be seen; other bytes escaped.
+        let key = match str::from_utf8(&self.key) {
+            Ok(text) => format!("{text:?}"),
+            Err(_) => format!("\"{}\"", self.key.escape_ascii()),
+        };
+        writeln!(f, "key {key} in {}, read at sequence {}", self.keyspace, self.at)?;
         for layer in &self.layers {
             writeln!(f, "  {layer}")?;
         }
@@ -290,12 +294,15 @@ impl fmt::Display for ExplainSource {
         match self {
             Self::Memtable { sealed, versions, bytes: size } => {
                 let state = if *sealed { "sealed" } else { "active" };
-                write!(f, "{state} memtable ({versions} versions, {})", bytes(*size))
+                let versions = counted(*versions, "version");
+                write!(f, "{state} memtable ({versions}, {})", bytes(*size))
             }
             Self::Run { id, segment: Some(segment), .. } => {
                 write!(f, "run {id}, segment {segment:06}")
             }
-            Self::Run { id, segments, .. } => write!(f, "run {id} ({segments} segments)"),
+            Self::Run { id, segments, .. } => {
+                write!(f, "run {id} ({})", counted(*segments, "segment"))
+            }
         }
     }
 }

@@ -31,6 +31,15 @@ pub(super) fn now_ms() -> u64 {
 
 /// A moment's figures of a database, from [`Db::stats`](crate::Db::stats). `Display` prints a
 /// table.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// let stats = db.stats();
+/// assert!(stats.memtable_bytes > 0 && stats.segments == 0);
+/// println!("{stats}");
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -83,6 +92,14 @@ pub struct Stats {
 }
 
 /// Whether background work goes well, from [`Db::health`](crate::Db::health).
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let health = db.health();
+/// assert!(health.writer_stopped.is_none() && health.background_error.is_none());
+/// println!("{health}");
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Health {
@@ -97,6 +114,12 @@ pub struct Health {
 
 impl Health {
     /// Whether there is nothing to report.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.health().is_healthy());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.writer_stopped.is_none()
@@ -174,17 +197,18 @@ impl fmt::Display for Stats {
         row(
             "runs",
             format!(
-                "{} ({} segments, {}, {} versions)",
+                "{} ({}, {}, {})",
                 self.runs,
-                self.segments,
+                counted(self.segments, "segment"),
                 bytes(self.segment_bytes),
-                self.segment_entries
+                counted(self.segment_entries, "version")
             ),
         )?;
         if self.indexes_rebuilt > 0 {
             row("indexes rebuilt", self.indexes_rebuilt.to_string())?;
         }
-        row("log", format!("{} files, {} unsynced", self.logs, bytes(self.log_bytes_unsynced)))?;
+        let unsynced = bytes(self.log_bytes_unsynced);
+        row("log", format!("{}, {unsynced} unsynced", counted(self.logs, "file")))?;
         row(
             "log syncs",
             format!("{} ({} rewritten)", self.log_syncs, bytes(self.log_bytes_rewritten)),
@@ -193,9 +217,9 @@ impl fmt::Display for Stats {
         row(
             "block cache",
             format!(
-                "{} ({} hits, {} misses)",
+                "{} ({}, {} missed)",
                 bytes(self.cache_bytes),
-                self.cache_hits,
+                counted(self.cache_hits, "hit"),
                 self.cache_misses
             ),
         )?;
@@ -210,15 +234,21 @@ impl fmt::Display for Health {
         match (&self.writer_stopped, &self.background_error) {
             (None, None) if self.indexes_rebuilt > 0 => write!(
                 f,
-                "{} segments had a damaged index, filter or properties block at open, and were \
-                 read whole instead; nothing is lost: check the device, and copy the database",
-                self.indexes_rebuilt
+                "at open, the index, filter or properties block of {} was damaged and derived from \
+                 the data instead; nothing is lost: check the device, and copy the database",
+                counted(self.indexes_rebuilt, "segment")
             ),
             (None, None) => f.write_str("healthy"),
             (Some(error), _) => write!(f, "{error}"),
             (None, Some(error)) => write!(f, "background work will be tried again: {error}"),
         }
     }
+}
+
+/// A number of things for people: `1 run`, `2 runs`.
+pub(super) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A number of bytes for people.

@@ -1,6 +1,6 @@
 //! What a get looks at, told layer by layer.
 
-use alluvium::{Error, ExplainFilter, ExplainSource};
+use alluvium::{Db, Error, ExplainFilter, ExplainSource};
 
 use crate::small;
 
@@ -115,4 +115,25 @@ fn an_explanation_reads_well() {
     }
     let text = db.explain("often").unwrap().to_string();
     assert!(text.contains(", and 12 older"), "{text}");
+}
+
+/// Symptom: a key was shown as `\xc3\xa9` where `é` was typed, and one thing as several ("1
+/// versions"). Mechanism: every byte outside ASCII was escaped, and the plural was part of the
+/// text. Fix: text is shown as it is, other bytes are escaped, and one is counted as one.
+#[test]
+fn a_key_is_shown_as_it_was_typed_and_one_is_not_many() {
+    let db = Db::in_memory().unwrap();
+    db.put("b", "").unwrap();
+    db.put("d", "").unwrap();
+    db.flush().unwrap();
+    db.put("é", "v").unwrap();
+    let text = db.explain("é").unwrap().to_string();
+    assert!(text.starts_with("key \"é\" in default"), "{text}");
+    assert!(text.contains("active memtable (1 version, "), "{text}");
+    assert!(text.contains(" (1 segment): "), "{text}");
+    let told = |key: &[u8]| db.explain(key).unwrap().to_string();
+    assert!(told(b"a\"\n").starts_with("key \"a\\\"\\n\" in"), "{}", told(b"a\"\n"));
+    assert!(told(b"\xff\xc3").starts_with("key \"\\xff\\xc3\" in"), "{}", told(b"\xff\xc3"));
+    db.put("f", "").unwrap();
+    assert!(told(b"f").contains("active memtable (2 versions, "), "{}", told(b"f"));
 }
