@@ -40,51 +40,125 @@ pub struct WriteBatch {
 
 impl WriteBatch {
     /// An empty batch.
+    ///
+    /// ```
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// assert!(batch.is_empty());
+    /// # batch.clear();
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Sets a key in the default keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// db.write(batch)?;
+    /// assert!(db.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.add(KEYSPACE_DEFAULT, key.as_ref(), Some(value.as_ref()));
     }
 
     /// Deletes a key from the default keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// batch.delete("k"); // the later one counts
+    /// db.write(batch)?;
+    /// assert!(!db.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn delete(&mut self, key: impl AsRef<[u8]>) {
         self.add(KEYSPACE_DEFAULT, key.as_ref(), None);
     }
 
     /// Sets a key in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// let users = db.keyspace("users")?;
+    /// batch.put_in(&users, "ann", "1");
+    /// db.write(batch)?;
+    /// assert!(users.contains_key("ann")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn put_in(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let id = self.enter(keyspace);
         self.add(id, key.as_ref(), Some(value.as_ref()));
     }
 
     /// Deletes a key from a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// let users = db.keyspace("users")?;
+    /// batch.delete_in(&users, "ann");
+    /// db.write(batch)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn delete_in(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
         let id = self.enter(keyspace);
         self.add(id, key.as_ref(), None);
     }
 
     /// How many operations it holds.
+    ///
+    /// ```
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// batch.delete("k");
+    /// assert_eq!(batch.len(), 2);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.buffer.len_ops() as usize
     }
 
     /// Whether it holds none.
+    ///
+    /// ```
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// assert!(batch.is_empty());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Bytes that it takes in the log, without the record's header.
+    ///
+    /// ```
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", [0; 1000]);
+    /// assert!(batch.bytes() > 1000); // a bound to write it at
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.buffer.body_len()
     }
 
     /// Takes all operations out, keeping the memory.
+    ///
+    /// ```
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// batch.clear();
+    /// assert!(batch.is_empty());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.refused = None;

@@ -48,6 +48,12 @@ impl Builder {
     ///
     /// Small ones stay in the processor's cache: an insert into a skiplist of 8 MiB costs half of
     /// one into 64 MiB. Batches over a quarter of it get a memtable and a log file of their own.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().memtable_bytes(1 << 20).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn memtable_bytes(mut self, bytes: usize) -> Self {
         self.options.memtable_bytes = bytes;
         // The larger bounds follow, so that setting one option alone is enough.
@@ -59,6 +65,12 @@ impl Builder {
 
     /// How many bytes of sealed memtables leave together as one run; default 64 MiB, at least one
     /// memtable. Larger means fewer, larger runs, and a longer log to recover from.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().flush_bytes(32 << 20).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.options.flush_bytes = bytes;
         self.options.memory_bytes = self.options.memory_bytes.max(bytes.saturating_mul(2));
@@ -67,6 +79,12 @@ impl Builder {
 
     /// Bound of all memtables together in bytes; default 256 MiB, at least two memtables and one
     /// flush. A write that would pass it waits for the disk (see [`Self::stall_ms_max`]).
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().memory_bytes(1 << 30).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.options.memory_bytes = bytes;
         self
@@ -74,6 +92,12 @@ impl Builder {
 
     /// Bound of cached blocks in bytes; default 256 MiB. Filters and indexes are not counted: about
     /// 1.3 bytes a key and 0.3 % of the data.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().cache_bytes(1 << 30).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.options.cache_bytes = bytes;
         self
@@ -82,6 +106,12 @@ impl Builder {
     /// Period of the background sync of the log in milliseconds; default 1,000; 0 turns it off. It
     /// bounds what a power loss can take from [`Durability::Buffered`](crate::Durability::Buffered)
     /// writes.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().sync_every_ms(50).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn sync_every_ms(mut self, period: u64) -> Self {
         self.options.sync_every_ms = period;
         self
@@ -89,12 +119,24 @@ impl Builder {
 
     /// How long a write may wait for memory, in milliseconds, before it fails with
     /// [`Error::Overloaded`](crate::Error::Overloaded); default 10,000.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().stall_ms_max(500).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn stall_ms_max(mut self, bound: u64) -> Self {
         self.options.stall_ms_max = bound;
         self
     }
 
     /// Target size of a segment file in bytes; default 16 MiB.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().segment_bytes(64 << 20).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.options.segment_bytes = bytes;
         self
@@ -102,6 +144,12 @@ impl Builder {
 
     /// Target size of a data block in bytes; default 4 KiB: what a read of one small value takes
     /// from the disk. It is kept with each keyspace when that is made.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().block_bytes(16 << 10).open()?;
+    /// assert_eq!(db.keyspace("logs")?.options().block_bytes, 16 << 10);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn block_bytes(mut self, bytes: usize) -> Self {
         self.options.block_bytes = bytes;
         self
@@ -114,6 +162,18 @@ impl Builder {
     /// The file has to be there and be sound: a damaged one, or one of another database, fails the
     /// open with the errors of [`Db::load_index_snapshot`](crate::Db::load_index_snapshot), for to
     /// pass it over would hide that the device or the name is wrong. Open without it then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (path, saved) = (dir.path().join("data"), dir.path().join("saved"));
+    /// let db = alluvium::Db::open(&path)?;
+    /// db.save_index_snapshot(&saved)?;
+    /// db.close()?;
+    /// drop(db);
+    /// let db = alluvium::Db::builder(&path).index_snapshot(&saved).open()?;
+    /// # db.close()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn index_snapshot(mut self, path: impl AsRef<Path>) -> Self {
         self.options.index_snapshot = Some(path.as_ref().to_path_buf());
         self
@@ -123,12 +183,27 @@ impl Builder {
     /// [`Error::ReadOnly`](crate::Error::ReadOnly). What the logs hold is recovered into memory.
     /// Works on a read-only file system; other read-only openers may share the directory, a writer
     /// may not.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("data");
+    /// alluvium::Db::open(&path)?.put("k", "v")?;
+    /// let db = alluvium::Db::builder(&path).read_only(true).open()?;
+    /// assert!(db.contains_key("k")?);
+    /// assert!(matches!(db.put("k", "w"), Err(alluvium::Error::ReadOnly { .. })));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn read_only(mut self, yes: bool) -> Self {
         self.options.read_only = yes;
         self
     }
 
     /// Whether to make a database where there is none; default yes.
+    ///
+    /// ```
+    /// assert!(alluvium::Db::builder("no such directory").create(false).open().is_err());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn create(mut self, yes: bool) -> Self {
         self.options.create = yes;
         self
@@ -136,12 +211,33 @@ impl Builder {
 
     /// The file system to use; default [`DiskFs`]. A [`SimFs`](crate::io::SimFs) keeps everything
     /// in memory and can crash.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use alluvium::{Db, io::{CrashMode, SimFs}};
+    ///
+    /// let fs = Arc::new(SimFs::new());
+    /// let db = Db::builder("data").fs(fs.clone()).open()?;
+    /// db.put_with("k", "v", alluvium::Durability::Sync)?;
+    /// // The power fails; what a new machine finds on the disk:
+    /// let fs = fs.crash(CrashMode::PowerLoseAll, 1);
+    /// let db = Db::builder("data").fs(Arc::new(fs)).open()?;
+    /// assert!(db.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
         self.fs = Some(fs);
         self
     }
 
     /// Opens the database.
+    ///
+    /// ```
+    /// let refused = alluvium::Builder::temporary().memtable_bytes(17).open();
+    /// assert!(matches!(refused, Err(alluvium::Error::InvalidArgument { .. })));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! The handle of an open database. Contracts and delegation, nothing else.
+//! The handle of an open database: open, put, get, iterate, close. Its other calls stand in
+//! `lookup`, `conditional`, `keyspace` and `maintenance`. Contracts and delegation, nothing else.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,15 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::batch::WriteBatch;
 use crate::builder::Builder;
 use crate::engine::background::Threads;
-use crate::engine::stats::{Health, Stats};
 use crate::engine::{Engine, ReadAt};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{KEYSPACE_DEFAULT, Sequence};
 use crate::io::{Fs, TemporaryDir};
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
-use crate::keyspace::Keyspace;
-use crate::options::{Durability, KeyspaceOptions, Options};
+use crate::options::{Durability, Options};
 use crate::range::Range;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
@@ -55,7 +54,7 @@ impl Drop for Shared {
 /// Methods without a keyspace work on the one named `default`.
 #[derive(Clone)]
 pub struct Db {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Db {
@@ -65,11 +64,12 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// - [`Error::Locked`] if it is open elsewhere;
-    /// - [`Error::Corruption`] if bytes that were durable are missing or damaged;
-    /// - [`Error::UnsupportedFormat`] if a newer version wrote it;
-    /// - [`Error::Io`] if the system refuses: no permission, a read-only file system, a file where
-    ///   the directory should be.
+    /// - [`Error::Locked`](crate::Error::Locked) if it is open elsewhere;
+    /// - [`Error::Corruption`](crate::Error::Corruption) if bytes that were durable are missing or
+    ///   damaged;
+    /// - [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat) if a newer version wrote it;
+    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, a read-only file
+    ///   system, a file where the directory should be.
     ///
     /// In each of these cases nothing on disk was changed.
     ///
@@ -87,6 +87,12 @@ impl Db {
     }
 
     /// Sets options before opening.
+    ///
+    /// ```
+    /// let db = alluvium::Db::builder("data").read_only(true).create(false);
+    /// assert!(db.open().is_err(), "there is nothing to read");
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::new(path.as_ref())
     }
@@ -110,13 +116,24 @@ impl Db {
     ///
     /// Waits for no flush, no sync, no reader and no background thread.
     ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "old")?;
+    /// db.put("k", [0, 159, 255])?; // any bytes
+    /// assert_eq!(db.get("k")?.as_deref(), Some(&[0, 159, 255][..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// - [`Error::InvalidArgument`] for a key over 65,535 bytes or a value over 1 GiB;
-    /// - [`Error::StorageFull`] while the disk is full;
-    /// - [`Error::Overloaded`] if memory stayed full for too long;
-    /// - [`Error::WriterStopped`] after a failure that leaves the log unknown;
-    /// - [`Error::ReadOnly`], [`Error::Closed`], [`Error::Io`].
+    /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a
+    ///   value over 1 GiB;
+    /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full;
+    /// - [`Error::Overloaded`](crate::Error::Overloaded) if memory stayed full for too long;
+    /// - [`Error::WriterStopped`](crate::Error::WriterStopped) after a failure that leaves the log
+    ///   unknown;
+    /// - [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
+    ///   [`Error::Io`](crate::Error::Io).
     ///
     /// A failed write has no effect that a read could see.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
@@ -127,6 +144,13 @@ impl Db {
     ///
     /// With [`Durability::Sync`] the write may be seen by readers before it is durable; if the sync
     /// fails it may stay visible until the database is reopened.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put_with("paid", "yes", alluvium::Durability::Sync)?;
+    /// // From here on a power loss does not take it.
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -143,6 +167,15 @@ impl Db {
 
     /// Deletes a key; one that is not there is fine.
     ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.delete("k")?;
+    /// db.delete("never there")?;
+    /// assert_eq!(db.get("k")?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Self::put`].
@@ -151,6 +184,12 @@ impl Db {
     }
 
     /// [`Self::delete`] with a choice of durability.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.delete_with("secret", alluvium::Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -161,15 +200,33 @@ impl Db {
 
     /// Commits a batch and returns the sequence of its last operation.
     ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("a", "1");
+    /// batch.delete("b");
+    /// let sequence = db.write(batch)?;
+    /// assert_eq!(sequence, db.snapshot().sequence());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`Self::put`], and [`Error::KeyspaceDropped`] if the batch names a keyspace that was
-    /// dropped.
+    /// As [`Self::put`], and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if the batch
+    /// names a keyspace that was dropped.
     pub fn write(&self, batch: WriteBatch) -> Result<Sequence> {
         self.write_with(batch, Durability::Buffered)
     }
 
     /// [`Self::write`] with a choice of durability.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("a", "1");
+    /// db.write_with(batch, alluvium::Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -183,9 +240,20 @@ impl Db {
     ///
     /// Takes no lock, and makes no system call when the data is in memory.
     ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// if let Some(value) = db.get("k")? {
+    ///     assert_eq!(value, "v"); // it derefs to bytes
+    /// }
+    /// assert_eq!(db.get("other")?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`Error::Corruption`] or [`Error::Io`] if a block cannot be read; [`Error::Closed`].
+    /// [`Error::Corruption`](crate::Error::Corruption) or [`Error::Io`](crate::Error::Io) if a
+    /// block cannot be read; [`Error::Closed`](crate::Error::Closed).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.engine().check_open()?;
         self.engine().get(None, key.as_ref(), ReadAt::Now)
@@ -235,6 +303,14 @@ impl Db {
     }
 
     /// The keys that begin with `prefix`, as [`Self::range`] gives them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("user:ann", "1")?;
+    /// db.put("visits", "7")?;
+    /// assert_eq!(db.prefix("user:").count(), 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
         Range::now(self.engine(), None, prefix_bounds(prefix.as_ref()))
     }
@@ -242,140 +318,32 @@ impl Db {
     /// A view of everything committed by now, to read from for as long as it lives.
     ///
     /// It pins no memory and no file; flushes and merges keep the versions that it sees.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "old")?;
+    /// let snapshot = db.snapshot();
+    /// db.delete("k")?;
+    /// assert!(snapshot.contains_key("k")? && !db.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(self.engine())
     }
 
-    /// The keyspace of this name, made if there is none.
-    ///
-    /// Making one waits for a sync of the manifest. A name has 1 to 255 bytes and no control
-    /// characters.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`] for a bad name, [`Error::ReadOnly`], [`Error::Closed`],
-    /// [`Error::Io`], [`Error::StorageFull`].
-    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
-        self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, None)?;
-        Ok(Keyspace::new(&self.shared, state))
-    }
-
-    /// [`Self::keyspace`] with options of its own. They are kept with the keyspace when it is made;
-    /// one that exists keeps those it has: [`Keyspace::options`] tells them.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let options = alluvium::KeyspaceOptions::new().block_bytes(16 << 10);
-    /// let logs = db.keyspace_with("logs", options)?;
-    /// assert_eq!(logs.options(), options);
-    /// assert_eq!(db.keyspace("logs")?.options(), options);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::keyspace`], and [`Error::InvalidArgument`] for options that cannot work.
-    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
-        self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, Some(options))?;
-        Ok(Keyspace::new(&self.shared, state))
-    }
-
-    /// The names of all keyspaces, sorted; `default` is always among them.
-    #[must_use]
-    pub fn keyspaces(&self) -> Vec<String> {
-        self.engine().core.keyspaces.names()
-    }
-
-    /// Drops a keyspace with everything in it, durably.
-    ///
-    /// Snapshots taken before still read it; later reads and writes through its handles get
-    /// [`Error::KeyspaceDropped`]. The name is free again at once. Space comes back as segments
-    /// that hold nothing else are removed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`] if there is none of this name, or for `default`; otherwise as
-    /// [`Self::keyspace`].
-    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
-        self.engine().check_open()?;
-        self.engine().drop_keyspace(name)
-    }
-
-    /// Makes every write acknowledged before the call durable.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WriterStopped`] if this or an earlier sync failed: what is durable is unknown until
-    /// the database is reopened.
-    pub fn sync(&self) -> Result<()> {
-        self.engine().check_open()?;
-        if self.engine().core.options.read_only { Ok(()) } else { self.engine().sync_all() }
-    }
-
-    /// Waits until everything up to a sequence is durable, as [`Self::write`] returned it, and so
-    /// everything committed before it. Returns at once if a sync has covered it already.
-    ///
-    /// A writer that hands its work on, and one that acknowledges it later, need not wait for the
-    /// device in between.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let mut batch = alluvium::WriteBatch::new();
-    /// batch.put("k", "v");
-    /// let sequence = db.write(batch)?;
-    /// // ... and when somebody has to know:
-    /// db.wait_durable(sequence)?;
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`] for a sequence above everything committed; otherwise as
-    /// [`Self::sync`].
-    pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
-        self.engine().check_open()?;
-        self.engine().wait_durable(sequence)
-    }
-
-    /// Moves everything in memtables to segments on disk, durably, and waits for it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ReadOnly`], [`Error::Closed`], or why the flush failed; the memtables and the log
-    /// stay then.
-    pub fn flush(&self) -> Result<()> {
-        self.engine().check_open()?;
-        if self.engine().core.options.read_only {
-            return Err(Error::ReadOnly { path: self.path().to_path_buf() });
-        }
-        self.engine().flush()
-    }
-
-    /// Figures of the database at this moment.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.engine().stats()
-    }
-
-    /// Whether background work goes well.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.engine().health()
-    }
-
-    /// The database's directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.engine().core.dir
-    }
-
     /// Closes the database: flushes, syncs, and ends its threads. Later calls on any handle get
-    /// [`Error::Closed`]. Closing twice is fine.
+    /// [`Error::Closed`](crate::Error::Closed). Closing twice is fine.
     ///
     /// The directory can be opened again once snapshots and iterators are dropped too.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.close()?;
+    /// assert!(matches!(db.get("k"), Err(alluvium::Error::Closed)));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

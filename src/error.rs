@@ -14,6 +14,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call failed, grouped by consequence.
 ///
 /// Cheap to clone: an error that stops the writer is shown to every later writer.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// match db.drop_keyspace("no-such") {
+///     Err(error) if error.is_retryable() => println!("later: {error}"),
+///     Err(alluvium::Error::InvalidArgument { what }) => println!("{what}"),
+///     other => other?,
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -110,6 +120,13 @@ impl Error {
 
     /// Whether the same call may succeed later without reopening: a full disk that is freed, an
     /// overload that passes.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let refused = db.put(vec![0; 70_000], "v").unwrap_err();
+    /// assert!(!refused.is_retryable(), "a key too long stays too long");
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -122,6 +139,13 @@ impl Error {
     }
 
     /// Whether bytes on disk are damaged.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.save_index_snapshot("saved")?;
+    /// assert!(!db.load_index_snapshot("elsewhere").unwrap_err().is_corruption());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         match self {

@@ -8,6 +8,13 @@ use std::fmt;
 /// A position in the one commit order: every operation has one, a batch takes consecutive ones.
 ///
 /// Zero is below every operation; it is what an empty database has committed.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// assert!(db.snapshot().sequence() > alluvium::Sequence(0));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 

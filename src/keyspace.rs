@@ -1,8 +1,9 @@
-//! [`Keyspace`]: the handle of one keyspace. Contracts and delegation, nothing else.
+//! [`Keyspace`]: the handle of one keyspace, and how a database gives, lists and drops them.
+//! Contracts and delegation, nothing else.
 
 use std::fmt;
 
-use crate::db::Shared;
+use crate::db::{Db, Shared};
 use crate::engine::{Engine, KeyspaceState, ReadAt};
 use crate::error::Result;
 use crate::ids::KeyspaceId;
@@ -17,6 +18,15 @@ use crate::value::Value;
 ///
 /// Cheap to clone, usable from any thread. Keyspaces share one log, so batches and snapshots
 /// across them cost nothing.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let (users, visits) = (db.keyspace("users")?, db.keyspace("visits")?);
+/// users.put("ann", "Ann Example")?;
+/// visits.put("ann", "1")?; // another key
+/// assert!(users.get("ann")? != visits.get("ann")?);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Keyspace {
     shared: Arc<Shared>,
@@ -48,6 +58,12 @@ impl Keyspace {
     }
 
     /// Its name.
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// assert_eq!(users.name(), "users");
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.state.name
@@ -67,6 +83,13 @@ impl Keyspace {
 
     /// Sets a key to a value. As [`Db::put`](crate::Db::put).
     ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(users.get("ann")?.as_deref(), Some(&b"1"[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Db::put`](crate::Db::put), and
@@ -76,6 +99,12 @@ impl Keyspace {
     }
 
     /// [`Self::put`] with a choice of durability.
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put_with("ann", "1", alluvium::Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -92,6 +121,14 @@ impl Keyspace {
 
     /// Deletes a key. As [`Db::delete`](crate::Db::delete).
     ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// users.delete("ann")?;
+    /// assert_eq!(users.get("ann")?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Self::put`].
@@ -101,6 +138,12 @@ impl Keyspace {
 
     /// [`Self::delete`] with a choice of durability.
     ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.delete_with("ann", alluvium::Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Self::put`].
@@ -109,6 +152,13 @@ impl Keyspace {
     }
 
     /// The value of a key. As [`Db::get`](crate::Db::get).
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert!(users.get("ann")?.is_some_and(|value| value == "1"));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -120,6 +170,13 @@ impl Keyspace {
     }
 
     /// Hands the value of a key to `read` where it lies. As [`Db::get_with`](crate::Db::get_with).
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(users.get_with("ann", |value| value.map(<[u8]>::len))?, Some(1));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -134,14 +191,114 @@ impl Keyspace {
     }
 
     /// The keys in a range with their values. As [`Db::range`](crate::Db::range).
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// users.put("bob", "2")?;
+    /// assert_eq!(users.range("b"..).count(), 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
         Range::now(self.engine(), Some(&self.state), range.into_bounds())
     }
 
     /// The keys that begin with `prefix`. As [`Db::prefix`](crate::Db::prefix).
+    ///
+    /// ```
+    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(users.prefix("a").count(), 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
         let bounds = prefix_bounds(prefix.as_ref());
         Range::now(self.engine(), Some(&self.state), bounds)
+    }
+}
+
+impl Db {
+    /// The keyspace of this name, made if there is none.
+    ///
+    /// Making one waits for a sync of the manifest. A name has 1 to 255 bytes and no control
+    /// characters.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(db.get("ann")?, None); // not in `default`
+    /// assert!(db.keyspace("users")?.contains_key("ann")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a bad name,
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
+    /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
+    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        self.engine().check_open()?;
+        let state = self.engine().open_keyspace(name, None)?;
+        Ok(Keyspace::new(&self.shared, state))
+    }
+
+    /// [`Self::keyspace`] with options of its own. They are kept with the keyspace when it is made;
+    /// one that exists keeps those it has: [`Keyspace::options`] tells them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let options = alluvium::KeyspaceOptions::new().block_bytes(16 << 10);
+    /// let logs = db.keyspace_with("logs", options)?;
+    /// assert_eq!(logs.options(), options);
+    /// assert_eq!(db.keyspace("logs")?.options(), options);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keyspace`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
+    /// options that cannot work.
+    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        self.engine().check_open()?;
+        let state = self.engine().open_keyspace(name, Some(options))?;
+        Ok(Keyspace::new(&self.shared, state))
+    }
+
+    /// The names of all keyspaces, sorted; `default` is always among them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.keyspace("users")?;
+    /// assert_eq!(db.keyspaces(), ["default", "users"]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keyspaces(&self) -> Vec<String> {
+        self.engine().core.keyspaces.names()
+    }
+
+    /// Drops a keyspace with everything in it, durably.
+    ///
+    /// Snapshots taken before still read it; later reads and writes through its handles get
+    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped). The name is free again at once.
+    /// Space comes back as segments that hold nothing else are removed.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let old = db.keyspace("2023")?;
+    /// db.drop_keyspace("2023")?;
+    /// assert!(matches!(old.get("k"), Err(alluvium::Error::KeyspaceDropped { .. })));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this name, or
+    /// for `default`; otherwise as [`Self::keyspace`].
+    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.engine().check_open()?;
+        self.engine().drop_keyspace(name)
     }
 }
 

@@ -36,35 +36,100 @@
 //!
 //! What an acknowledged write (the call has returned `Ok`) survives:
 //!
-//! | | process killed | kernel crash, power loss |
-//! |---|---|---|
-//! | [`Durability::Buffered`] (default) | yes | all but the newest writes, see below |
-//! | [`Durability::Sync`] | yes | yes |
-//! | written before [`Db::sync`], [`Db::flush`] or [`Db::close`] returned `Ok` | yes | yes |
+//! | | process killed | kernel crash | power loss |
+//! |---|---|---|---|
+//! | [`Durability::Buffered`] (default) | yes | all but the newest | all but the newest |
+//! | [`Durability::Sync`] | yes | yes | yes |
+//! | [`Db::wait_durable`] of its sequence returned `Ok` | yes | yes | yes |
+//! | [`Db::sync`], [`Db::flush`] or [`Db::close`], called later, returned `Ok` | yes | yes | yes |
 //!
 //! After a power loss the database is at a prefix of the commit order, across all keyspaces: what
 //! is missing is missing from the end, never out of the middle, and never part of a batch. The
 //! background sync ([`Builder::sync_every_ms`], one second by default) bounds how much that is.
-//! After a failed sync the writer stops ([`Error::WriterStopped`]), reads go on, and reopening
-//! recovers.
+//! [`Durability::Sync`] costs a sync of the device, shared by all who wait at one time: many
+//! threads, or batches, make it cheap. A database of [`Db::in_memory`] is gone with its last
+//! handle.
 //!
-//! # What keeps what
+//! # Keyspaces
+//!
+//! A keyspace ([`Db::keyspace`]) is a set of keys with a name; the methods of [`Db`] work on the
+//! one named `default`. All share one log, one memory budget and one commit order, so a
+//! [`WriteBatch`] or a [`Snapshot`] across them costs nothing extra. Use one for each kind of
+//! record, for each index, and for what goes away as a whole: [`Db::drop_keyspace`] is one small
+//! write however much is in it. Filters and block size are chosen for each ([`KeyspaceOptions`]).
+//!
+//! # Reading, and what keeps what
+//!
+//! Each read sees everything that was acknowledged before it began. [`Db::multi_get`] and
+//! [`Db::range`] see one moment; several calls see one only through a [`Snapshot`].
 //!
 //! | while it lives | it keeps |
 //! |---|---|
 //! | [`Snapshot`] | the versions that it sees, in flushes and merges; no memory and no file |
-//! | [`Range`] (an iterator) | the memtables and segment files of its moment |
+//! | [`Range`], [`Keys`], [`Values`] | the memtables and segment files of their moment |
 //! | [`Value`] | nothing up to 256 bytes; above, the block or the memory that it was read from |
 //! | any handle, snapshot or iterator | the lock on the directory, the first until [`Db::close`] |
 //!
-//! # Waiting
+//! So hold snapshots as long as you like, and iterators only while you iterate; to stop for a while
+//! and go on later, keep a snapshot and the last key. `to_vec` a large value that is kept for long.
 //!
-//! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares
-//! one short section with other writers, and waits for no flush, sync, reader or background thread,
+//! # Threads and waiting
+//!
+//! Handles, snapshots and values are cheap to clone and usable from any thread; iterators may move
+//! between threads. No method takes `&mut self` but those of iterators and batches, and none panics
+//! on misuse. [`Db::insert_if_absent`], [`Db::compare_and_swap`] and [`Db::update`] are atomic on
+//! one key; there are no transactions that check what they read.
+//!
+//! [`Db::get`] takes no lock, and makes no system call when its data is in memory; [`Db::try_get`]
+//! says so instead of reading from the disk, for threads that must not wait. A write shares one
+//! short section with other writers, and waits for no flush, sync, reader or background thread,
 //! with these exceptions: a [`Durability::Sync`] write waits for the device; the first write after
 //! an open, for its log file; and a write that would pass [`Builder::memory_bytes`], for a flush,
 //! at most [`Builder::stall_ms_max`]. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
 //! one) and [`Db::drop_keyspace`] wait for the work that they ask for.
+//!
+//! # Memory and options
+//!
+//! Memory is the sum of three: memtables, at most [`Builder::memory_bytes`], and as long as
+//! iterators hold flushed ones, these too; cached blocks, at most [`Builder::cache_bytes`]; and
+//! filters and indexes of all segments, about 1.3 bytes a key and 0.3 % of the data. With the
+//! defaults and 100 million keys of 100 bytes that is 256 MiB, 256 MiB and about 160 MiB.
+//! [`Db::stats`] has the figures of the moment.
+//!
+//! There are twelve options, and the defaults suit most. Raise `cache_bytes` towards the data that
+//! is read often; raise `memory_bytes` if bursts of writes wait (`stalls` in [`Stats`]); lower both
+//! on a small machine.
+//!
+//! | option of [`Builder`] | default | what it trades |
+//! |---|---|---|
+//! | [`memtable_bytes`](Builder::memtable_bytes) | 8 MiB | cost of an insert for number of memtables |
+//! | [`flush_bytes`](Builder::flush_bytes) | 64 MiB | number of runs for time of a recovery |
+//! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
+//! | [`cache_bytes`](Builder::cache_bytes) | 256 MiB | memory for reads without the disk |
+//! | [`sync_every_ms`](Builder::sync_every_ms) | 1,000 | syncs for what a power loss may take |
+//! | [`stall_ms_max`](Builder::stall_ms_max) | 10,000 | waiting for [`Error::Overloaded`] |
+//! | [`segment_bytes`](Builder::segment_bytes) | 16 MiB | number of files for their size |
+//! | [`block_bytes`](Builder::block_bytes) | 4 KiB | bytes read for a key for size of indexes |
+//! | [`index_snapshot`](Builder::index_snapshot) | none | a file to keep for a warmer open |
+//! | [`read_only`](Builder::read_only) | no | |
+//! | [`create`](Builder::create) | yes | |
+//! | [`fs`](Builder::fs) | the disk | [`io::SimFs`] for tests of crashes and failures |
+//!
+//! # Errors
+//!
+//! One [`Error`] for all, grouped by what can be done; each prints as a sentence with file and
+//! reason, and its `source` is the system's own error.
+//!
+//! | what happened | what to do |
+//! |---|---|
+//! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded` | free space or wait, and call again: nothing was lost, nothing half done |
+//! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
+//! | `WriterStopped` | what is durable is unknown after a failed sync: reads go on, reopening recovers |
+//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped` | a matter of the program; nothing was changed |
+//! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |
+//!
+//! A missing key is no error. An iterator gives its error as an item, again and again, so a loop
+//! with `?` cannot take a failure for the end. [`Db::health`] tells what background work ran into.
 //!
 //! # Reading the source
 //!

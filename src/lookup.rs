@@ -1,6 +1,6 @@
 //! Reads beyond `get`, on both handles of now: without the disk, whether a key is there, many keys
-//! at once, the first and the last, and about how much there is. Contracts and delegation, nothing
-//! else.
+//! at once, the first and the last, about how much there is, and (of a snapshot too) what a get
+//! looks at. Contracts and delegation, nothing else.
 
 use crate::db::Db;
 use crate::engine::explain::Explain;
@@ -8,6 +8,7 @@ use crate::engine::{ReadAt, TryGet};
 use crate::error::Result;
 use crate::iter::KeyRange;
 use crate::keyspace::Keyspace;
+use crate::snapshot::Snapshot;
 use crate::value::Value;
 
 impl Db {
@@ -320,5 +321,40 @@ impl Keyspace {
     /// As [`Self::get`].
     pub fn last(&self) -> Result<Option<(Value, Value)>> {
         self.range(..).next_back().transpose()
+    }
+}
+
+impl Snapshot {
+    /// What a [`Self::get`] of the key looks at. As [`Db::explain`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let snapshot = db.snapshot();
+    /// assert_eq!(snapshot.explain("k")?.at, snapshot.sequence());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
+        self.engine().explain(None, key.as_ref(), self.at()?)
+    }
+
+    /// [`Self::explain`] in a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().explain_in(&users, "ann")?.found, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_in`].
+    pub fn explain_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Explain> {
+        let state = self.enter(keyspace)?;
+        self.engine().explain(Some(state), key.as_ref(), self.at()?)
     }
 }

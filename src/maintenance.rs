@@ -1,13 +1,16 @@
-//! What those who run a database ask of it: its segments, its index, and the memtable size while it
-//! is open. Contracts and delegation, as in `db`, of which this is a part.
+//! What those who run a database ask of it: syncs and flushes, figures, its segments, its index,
+//! and the memtable size while it is open. Contracts and delegation, as in `db`, of which this is a
+//! part.
 
 use std::path::Path;
 
 use crate::db::Db;
 use crate::engine::index::IndexReport;
 use crate::engine::segments::SegmentInfo;
+use crate::engine::stats::{Health, Stats};
 use crate::engine::verify::VerifyReport;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ids::Sequence;
 
 impl Db {
     /// Every segment file of this moment: newest run first, in key order within a run.
@@ -45,9 +48,9 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::Corruption`](crate::Error::Corruption) if a data block is damaged,
-    /// [`Error::Io`](crate::Error::Io) if one cannot be read,
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::Corruption`] if a data block is damaged,
+    /// [`Error::Io`] if one cannot be read,
+    /// [`Error::Closed`].
     pub fn rebuild_index(&self) -> Result<IndexReport> {
         self.engine().check_open()?;
         self.engine().rebuild_index()
@@ -72,9 +75,9 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a name that databases use for
-    /// their own files; [`Error::StorageFull`](crate::Error::StorageFull),
-    /// [`Error::Io`](crate::Error::Io); [`Error::Closed`](crate::Error::Closed). What the name had
+    /// [`Error::InvalidArgument`] for a name that databases use for
+    /// their own files; [`Error::StorageFull`],
+    /// [`Error::Io`]; [`Error::Closed`]. What the name had
     /// before is then still there, unless only the last sync of the directory failed.
     pub fn save_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
         self.engine().check_open()?;
@@ -89,12 +92,12 @@ impl Db {
     ///
     /// Each changes nothing:
     ///
-    /// - [`Error::Corruption`](crate::Error::Corruption) if the file is damaged;
-    /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) if it was saved from another
+    /// - [`Error::Corruption`] if the file is damaged;
+    /// - [`Error::InvalidArgument`] if it was saved from another
     ///   database;
-    /// - [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat) if a newer version wrote it;
-    /// - [`Error::Io`](crate::Error::Io) if it cannot be read;
-    /// - [`Error::Closed`](crate::Error::Closed).
+    /// - [`Error::UnsupportedFormat`] if a newer version wrote it;
+    /// - [`Error::Io`] if it cannot be read;
+    /// - [`Error::Closed`].
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -125,7 +128,7 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::Closed`].
     pub fn verify(&self) -> Result<VerifyReport> {
         self.engine().check_open()?;
         self.engine().verify()
@@ -148,11 +151,118 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a size outside its bounds,
-    /// which changes nothing; [`Error::ReadOnly`](crate::Error::ReadOnly);
-    /// [`Error::Closed`](crate::Error::Closed);
-    /// [`Error::WriterStopped`](crate::Error::WriterStopped).
+    /// [`Error::InvalidArgument`] for a size outside its bounds,
+    /// which changes nothing; [`Error::ReadOnly`];
+    /// [`Error::Closed`];
+    /// [`Error::WriterStopped`].
     pub fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {
         self.engine().set_memtable_bytes(bytes)
+    }
+}
+
+impl Db {
+    /// Makes every write acknowledged before the call durable.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// for n in 0..100_u8 {
+    ///     db.put([n], "v")?;
+    /// }
+    /// db.sync()?; // one wait for all of them
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WriterStopped`] if this or an earlier sync failed: what is durable is unknown until
+    /// the database is reopened.
+    pub fn sync(&self) -> Result<()> {
+        self.engine().check_open()?;
+        if self.engine().core.options.read_only { Ok(()) } else { self.engine().sync_all() }
+    }
+
+    /// Waits until everything up to a sequence is durable, as [`Self::write`] returned it, and so
+    /// everything committed before it. Returns at once if a sync has covered it already.
+    ///
+    /// A writer that hands its work on, and one that acknowledges it later, need not wait for the
+    /// device in between.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put("k", "v");
+    /// let sequence = db.write(batch)?;
+    /// // ... and when somebody has to know:
+    /// db.wait_durable(sequence)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a sequence above everything committed; otherwise as
+    /// [`Self::sync`].
+    pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
+        self.engine().check_open()?;
+        self.engine().wait_durable(sequence)
+    }
+
+    /// Moves everything in memtables to segments on disk, durably, and waits for it.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.flush()?;
+    /// assert_eq!(db.stats().runs, 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], [`Error::Closed`], or why the flush failed; the memtables and the log
+    /// stay then.
+    pub fn flush(&self) -> Result<()> {
+        self.engine().check_open()?;
+        if self.engine().core.options.read_only {
+            return Err(Error::ReadOnly { path: self.path().to_path_buf() });
+        }
+        self.engine().flush()
+    }
+
+    /// Figures of the database at this moment.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.stats().visible, 1);
+    /// println!("{}", db.stats()); // a table
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine().stats()
+    }
+
+    /// Whether background work goes well.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.health().is_healthy(), "{}", db.health());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.engine().health()
+    }
+
+    /// The database's directory.
+    ///
+    /// ```
+    /// let db = alluvium::Db::temporary()?;
+    /// assert!(db.path().is_dir());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.engine().core.dir
     }
 }

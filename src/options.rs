@@ -12,6 +12,15 @@ const BLOCK_BYTES_MAX: usize = 1 << 20;
 const FILTER_BITS_MAX: u8 = 32;
 
 /// When a write is acknowledged.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// use alluvium::Durability;
+///
+/// db.put_with("draft", "1", Durability::Buffered)?; // what `put` does
+/// db.put_with("final", "2", Durability::Sync)?;     // and the draft with it
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// Once the operating system has it: survives the death of the process. A power loss or kernel
@@ -80,12 +89,24 @@ pub struct KeyspaceOptions {
 
 impl KeyspaceOptions {
     /// The defaults.
+    ///
+    /// ```
+    /// assert_eq!(alluvium::KeyspaceOptions::new(), alluvium::KeyspaceOptions::default());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { filter_bits: 10, block_bytes: 4096 }
     }
 
     /// Sets [`Self::filter_bits`](#structfield.filter_bits).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let logs = db.keyspace_with("logs", alluvium::KeyspaceOptions::new().filter_bits(0))?;
+    /// assert_eq!(logs.options().filter_bits, 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn filter_bits(mut self, bits: u8) -> Self {
         self.filter_bits = bits;
@@ -93,6 +114,13 @@ impl KeyspaceOptions {
     }
 
     /// Sets [`Self::block_bytes`](#structfield.block_bytes).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let options = alluvium::KeyspaceOptions::new().block_bytes(16 << 10);
+    /// assert!(db.keyspace_with("logs", options)?.options().block_bytes == 16_384);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn block_bytes(mut self, bytes: u32) -> Self {
         self.block_bytes = bytes;

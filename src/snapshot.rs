@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::engine::explain::Explain;
 use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
@@ -54,6 +53,13 @@ impl Snapshot {
     }
 
     /// The last sequence that it sees.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.snapshot().sequence(), alluvium::Sequence(1));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn sequence(&self) -> Sequence {
         self.registered.at
@@ -71,6 +77,14 @@ impl Snapshot {
 
     /// The value of a key in the default keyspace.
     ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let before = db.snapshot();
+    /// db.put("k", "v")?;
+    /// assert_eq!(before.get("k")?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Db::get`](crate::Db::get).
@@ -79,6 +93,13 @@ impl Snapshot {
     }
 
     /// The value of a key in a keyspace, also in one that was dropped since.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().get_in(&users, "ann")?, None);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -90,11 +111,24 @@ impl Snapshot {
     }
 
     /// The keys in a range of the default keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().range("a".."m").count(), 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
         self.open_range(None, range.into_bounds())
     }
 
     /// The keys in a range of a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// assert_eq!(db.snapshot().range_in(&users, ..).count(), 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn range_in(&self, keyspace: &Keyspace, range: impl KeyRange) -> Range {
         match self.enter(keyspace) {
             Ok(state) => self.open_range(Some(state), range.into_bounds()),
@@ -103,6 +137,12 @@ impl Snapshot {
     }
 
     /// The keys of the default keyspace that begin with `prefix`.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert_eq!(db.snapshot().prefix("user:").count(), 0);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
         self.open_range(None, prefix_bounds(prefix.as_ref()))
     }
@@ -333,39 +373,6 @@ impl Snapshot {
     /// ```
     pub fn prefix_in(&self, keyspace: &Keyspace, prefix: impl AsRef<[u8]>) -> Range {
         self.range_in(keyspace, prefix_bounds(prefix.as_ref()).into_bounds())
-    }
-
-    /// What a [`Self::get`] of the key looks at. As [`Db::explain`](crate::Db::explain).
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let snapshot = db.snapshot();
-    /// assert_eq!(snapshot.explain("k")?.at, snapshot.sequence());
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::get`].
-    pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
-        self.engine().explain(None, key.as_ref(), self.at()?)
-    }
-
-    /// [`Self::explain`] in a keyspace.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let users = db.keyspace("users")?;
-    /// assert_eq!(db.snapshot().explain_in(&users, "ann")?.found, None);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::get_in`].
-    pub fn explain_in(&self, keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Explain> {
-        let state = self.enter(keyspace)?;
-        self.engine().explain(Some(state), key.as_ref(), self.at()?)
     }
 
     /// A keyspace of the same database. Whether it was dropped by then, the read itself finds out.

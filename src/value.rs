@@ -21,6 +21,16 @@ const INLINE_BYTES_MAX: usize = 22;
 /// It derefs to `[u8]`. Up to 256 bytes (from a memtable: 4 KiB) are copied out; a larger value
 /// shares the block that it was read from (from 4 KiB up), and keeps that block in memory until it
 /// is dropped: call [`to_vec`](slice::to_vec) to keep it for long.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "some bytes")?;
+/// let value: alluvium::Value = db.get("k")?.expect("it was put");
+/// assert!(value.starts_with(b"some") && value == "some bytes");
+/// let text = String::from_utf8(value.into()).expect("they are text");
+/// assert_eq!(text, "some bytes");
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Value(Repr);
 

@@ -14,6 +14,18 @@ pub(crate) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 ///
 /// A trait of its own, because [`std::ops::RangeBounds`] would leave the key type of `..` open, and
 /// would want it written out at each call.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// use std::ops::Bound;
+///
+/// for key in ["a", "b", "c"] {
+///     db.put(key, "")?;
+/// }
+/// let after_a = (Bound::Excluded("a"), Bound::Unbounded);
+/// assert_eq!((db.range("a"..="b").count(), db.range(after_a).count()), (2, 2));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 pub trait KeyRange {
     /// The first and the last key, each either in or out.
     fn into_bounds(self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>);
