@@ -52,6 +52,14 @@ impl Drop for Shared {
 /// its lock until they are dropped too.
 ///
 /// Methods without a keyspace work on the one named `default`.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let other = db.clone(); // a handle of the same database
+/// std::thread::spawn(move || other.put("k", "v")).join().expect("it did not panic")?;
+/// assert!(db.contains_key("k")?);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Db {
     pub(crate) shared: Arc<Shared>,

@@ -51,6 +51,14 @@ pub struct Explain {
 }
 
 /// The version at which a get ends.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// let found = db.explain("k")?.found.expect("it was put");
+/// assert_eq!((found.layer, found.version.value_bytes), (0, Some(1)));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExplainFound {
@@ -61,6 +69,13 @@ pub struct ExplainFound {
 }
 
 /// A memtable or a run.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let layers = db.explain("k")?.layers;
+/// assert!(layers[0].reached && layers[0].versions.is_empty()); // the active memtable
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExplainLayer {
@@ -78,6 +93,13 @@ pub struct ExplainLayer {
 }
 
 /// Which layer.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let active = &db.explain("k")?.layers[0].source;
+/// assert!(matches!(active, alluvium::ExplainSource::Memtable { sealed: false, .. }));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExplainSource {
@@ -102,6 +124,13 @@ pub enum ExplainSource {
 }
 
 /// What a layer's filter says of the key.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// assert_eq!(db.explain("k")?.layers[0].filter, alluvium::ExplainFilter::Passes);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExplainFilter {
@@ -114,6 +143,16 @@ pub enum ExplainFilter {
 }
 
 /// A data block.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// db.flush()?;
+/// let explained = db.explain("k")?;
+/// let mut blocks = explained.layers.iter().flat_map(|layer| &layer.blocks);
+/// assert!(blocks.all(|block| block.number == 0));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExplainBlock {
@@ -124,6 +163,16 @@ pub struct ExplainBlock {
 }
 
 /// One version of the key.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// db.delete("k")?;
+/// let explained = db.explain("k")?;
+/// assert_eq!(explained.layers[0].versions.len(), 2);
+/// assert_eq!(explained.layers[0].versions[0].value_bytes, None); // the tombstone
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExplainVersion {

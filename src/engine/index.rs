@@ -19,6 +19,15 @@ use crate::sync::Arc;
 /// [`Db::rebuild_index`](crate::Db::rebuild_index),
 /// [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) and
 /// [`Db::load_index_snapshot`](crate::Db::load_index_snapshot).
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// db.flush()?;
+/// let report = db.rebuild_index()?;
+/// assert_eq!((report.segments, report.keys), (1, 1));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexReport {

@@ -5,6 +5,16 @@ use crate::ids::{KeyspaceId, Sequence};
 use crate::runs::SegmentRef;
 
 /// One segment file of a database, from [`Db::segments`](crate::Db::segments).
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("a", "")?;
+/// db.put("z", "")?;
+/// db.flush()?;
+/// let [segment] = &db.segments()[..] else { panic!("one segment") };
+/// assert_eq!((&segment.first_key[..], &segment.last_key[..]), (&b"a"[..], &b"z"[..]));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInfo {

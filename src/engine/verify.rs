@@ -21,6 +21,14 @@ use crate::sync::lock;
 const ERRORS_MAX: usize = 100;
 
 /// What [`Db::verify`](crate::Db::verify) found. `Display` says it in a few lines.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// for damage in &db.verify()?.errors {
+///     println!("{damage}");
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
@@ -42,6 +50,12 @@ pub struct VerifyReport {
 
 impl VerifyReport {
     /// Whether nothing is damaged.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.verify()?.is_sound());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damages == 0
