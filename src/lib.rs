@@ -102,7 +102,7 @@
 //!
 //! | option of [`Builder`] | default | what it trades |
 //! |---|---|---|
-//! | [`memtable_bytes`](Builder::memtable_bytes) | 8 MiB | cost of an insert for number of memtables |
+//! | [`memtable_bytes`](Builder::memtable_bytes) | 4 MiB | cost of an insert for number of memtables |
 //! | [`flush_bytes`](Builder::flush_bytes) | 64 MiB | number of runs for time of a recovery |
 //! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
 //! | [`cache_bytes`](Builder::cache_bytes) | 256 MiB | memory for reads without the disk |
