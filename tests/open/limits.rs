@@ -153,10 +153,10 @@ fn options_that_cannot_work_are_refused_with_their_bounds() {
         check(Builder::memtable_bytes, "memtable_bytes", value);
         check(Builder::segment_bytes, "segment_bytes", value);
     }
-    for value in [0, (8 << 20) - 1, (1 << 34) + 1, usize::MAX] {
+    for value in [0, (4 << 20) - 1, (1 << 34) + 1, usize::MAX] {
         check(Builder::flush_bytes, "flush_bytes", value);
     }
-    for value in [0, (16 << 20) - 1, (64 << 20) - 1, (1 << 40) + 1, usize::MAX] {
+    for value in [0, (8 << 20) - 1, (64 << 20) - 1, (1 << 40) + 1, usize::MAX] {
         check(Builder::memory_bytes, "memory_bytes", value);
     }
     for value in [0, 255, (1 << 20) + 1, usize::MAX] {
