@@ -185,7 +185,8 @@ impl Db {
     /// everything committed before it. Returns at once if a sync has covered it already.
     ///
     /// A writer that hands its work on, and one that acknowledges it later, need not wait for the
-    /// device in between.
+    /// device in between. Of a sequence from before the database was opened it says nothing: what
+    /// did not survive until then is gone.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

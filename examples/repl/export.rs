@@ -33,6 +33,9 @@ pub(crate) fn run(
     let format = request.format.or_else(|| Format::of(&request.file)).ok_or_else(|| {
         format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
     })?;
+    if is_inside(&request.file, shell.db.path()) {
+        return Err(format!("{name} is in the database's own directory: name another").into());
+    }
     let progress = Progress::new(Style::at_terminal(out.look), None);
     let (target, file) = Target::create(&request.file)
         .map_err(|error| Failure::from(format!("cannot make {name}: {error}")))?;
@@ -45,6 +48,13 @@ pub(crate) fn run(
     let text = format!("exported {rows} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s");
     out.say(&text, || json!({"exported": rows, "bytes": bytes, "seconds": seconds}))?;
     Ok(())
+}
+
+/// Whether a file, there or not, lies directly in `directory`, whatever links lead to either.
+fn is_inside(file: &Path, directory: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")));
+    parent.is_ok_and(|parent| fs::canonicalize(directory).is_ok_and(|own| own == parent))
 }
 
 struct Report {

@@ -178,6 +178,7 @@ fn an_export_is_whole_or_not_there() {
         ("export absent/all.csv", "cannot make absent/all.csv: "),
         ("export . --format csv", "cannot make .: "),
         ("export all.csv --at s9", "there is no snapshot s9"),
+        ("export alluvium-data/CURRENT --format tsv", "is in the database's own directory"),
         ("export", "the file is missing: write export FILE"),
         ("export a.csv --header", "no option --header: write export FILE"),
     ] {
