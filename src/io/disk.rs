@@ -8,6 +8,17 @@ use super::{Fs, FsFile, FsLock, OpenMode};
 use crate::sync::Arc;
 
 /// The operating system's file system. What `Db::open` uses.
+///
+/// ```
+/// use alluvium::io::{DiskFs, Fs, OpenMode};
+///
+/// let dir = tempfile::tempdir()?;
+/// let file = DiskFs.open(&dir.path().join("f"), OpenMode::CreateNew)?;
+/// file.write_all_at(b"abc", 0)?;
+/// assert_eq!(std::fs::read(dir.path().join("f"))?, b"abc");
+/// assert_eq!(DiskFs.list(dir.path())?, ["f"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFs;
 

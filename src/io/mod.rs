@@ -14,19 +14,33 @@
 //! - `rename` replaces its target in one step.
 
 mod disk;
+mod named;
 mod sim;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::sync::Arc;
 
 pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
+pub(crate) use named::NamedFile;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file.
+///
+/// ```
+/// # use std::path::Path;
+/// # use alluvium::io::{Fs, OpenMode, SimFs};
+/// let fs = SimFs::new();
+/// assert!(fs.open(Path::new("f"), OpenMode::ReadWrite).is_err(), "there is none yet");
+/// fs.open(Path::new("f"), OpenMode::CreateNew)?;
+/// assert!(fs.open(Path::new("f"), OpenMode::CreateNew).is_err(), "there is one now");
+/// let reader = fs.open(Path::new("f"), OpenMode::Read)?;
+/// assert!(reader.write_at(b"x", 0).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// An existing file, for reading.
@@ -40,58 +54,266 @@ pub enum OpenMode {
 /// A directory tree and its files. Every method may be called from any thread.
 ///
 /// Errors are the system's; `NotFound` and `AlreadyExists` mean what they say.
+///
+/// ```
+/// # use std::path::Path;
+/// use alluvium::io::{DiskFs, Fs, OpenMode, SimFs};
+///
+/// /// Puts a whole file there or nothing, on any file system.
+/// fn publish(fs: &dyn Fs, dir: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///     let file = fs.open(&dir.join("new"), OpenMode::CreateNew)?;
+///     file.write_all_at(bytes, 0)?;
+///     file.sync_data()?;
+///     fs.rename(&dir.join("new"), &dir.join("name"))?;
+///     fs.sync_dir(dir)
+/// }
+/// publish(&SimFs::new(), Path::new("."), b"whole")?;
+/// publish(&DiskFs, tempfile::tempdir()?.path(), b"whole")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// Opens a file.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// assert!(file.is_empty()?);
+    /// let missing = fs.open(Path::new("g"), OpenMode::Read).unwrap_err();
+    /// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>>;
 
     /// Creates a directory and those above it; one that exists is fine. Makes the new names
     /// durable.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.create_dir_all(Path::new("a/b"))?;
+    /// fs.create_dir_all(Path::new("a/b"))?;
+    /// fs.open(Path::new("a/b/f"), OpenMode::CreateNew)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
     /// The names of the plain files in a directory, in no order.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.create_dir_all(Path::new("d/below"))?;
+    /// fs.open(Path::new("d/f"), OpenMode::CreateNew)?;
+    /// assert_eq!(fs.list(Path::new("d"))?, ["f"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
     /// Moves a file over `to` in one step. Durable after `sync_dir`.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.write_file("name", b"old");
+    /// fs.write_file("new", b"new");
+    /// fs.rename(Path::new("new"), Path::new("name"))?;
+    /// assert_eq!(fs.read_file("name").as_deref(), Some(&b"new"[..]));
+    /// assert_eq!(fs.read_file("new"), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file's name. Durable after `sync_dir`; open handles keep working.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abc", 0)?;
+    /// fs.remove(Path::new("f"))?;
+    /// assert!(fs.list(Path::new("."))?.is_empty());
+    /// assert_eq!(file.len()?, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes creations, renames and removals in a directory durable.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{CrashMode, Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.open(Path::new("kept"), OpenMode::CreateNew)?;
+    /// fs.sync_dir(Path::new("."))?;
+    /// fs.open(Path::new("lost"), OpenMode::CreateNew)?;
+    /// assert_eq!(fs.crash(CrashMode::PowerLoseAll, 0).files("."), ["kept"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the advisory lock on a file, creating the file if `create` says so, without waiting:
     /// `WouldBlock` if another holder, in this process or another, has it. Dropping the result
     /// releases it. `shared` holders exclude only exclusive ones.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, SimFs};
+    /// let fs = SimFs::new();
+    /// let one = fs.lock(Path::new("LOCK"), true, true)?;
+    /// let two = fs.lock(Path::new("LOCK"), true, false)?;
+    /// let refused = fs.lock(Path::new("LOCK"), false, false).unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+    /// drop((one, two));
+    /// fs.lock(Path::new("LOCK"), false, false)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>>;
 }
 
 /// A held lock; dropping it releases it.
+///
+/// ```
+/// use alluvium::io::{DiskFs, Fs, FsLock};
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("LOCK");
+/// let held: Box<dyn FsLock> = DiskFs.lock(&path, false, true)?;
+/// assert!(DiskFs.lock(&path, false, true).is_err());
+/// drop(held);
+/// DiskFs.lock(&path, false, true)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait FsLock: Send + Sync + fmt::Debug {}
 
 /// An open file. Positions are explicit, so every method may be called from any thread.
+///
+/// ```
+/// # use std::path::Path;
+/// use alluvium::io::{Fs, FsFile, OpenMode, SimFs};
+///
+/// fn append(file: &dyn FsFile, bytes: &[u8]) -> std::io::Result<()> {
+///     file.write_all_at(bytes, file.len()?)
+/// }
+/// let fs = SimFs::new();
+/// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+/// append(&*file, b"one")?;
+/// append(&*file, b"two")?;
+/// assert_eq!(fs.read_file("f").as_deref(), Some(&b"onetwo"[..]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait FsFile: Send + Sync + fmt::Debug {
     /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file. May be short.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abc", 0)?;
+    /// let mut buf = [0; 8];
+    /// assert_eq!(file.read_at(&mut buf, 1)?, 2);
+    /// assert_eq!(&buf[..2], b"bc");
+    /// assert_eq!(file.read_at(&mut buf, 3)?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Writes up to `buf.len()` bytes at `offset`, growing the file if needed. May be short.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// let written = file.write_at(b"abc", 0)?;
+    /// assert!((1..=3).contains(&written), "a part may do; write_all_at writes the rest");
+    /// assert_eq!(file.len()?, written as u64);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
 
     /// Makes the file's bytes and length durable.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{CrashMode, Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.write_file("f", b"");
+    /// let file = fs.open(Path::new("f"), OpenMode::ReadWrite)?;
+    /// file.write_all_at(b"kept", 0)?;
+    /// file.sync_data()?;
+    /// file.write_all_at(b"lost", 4)?;
+    /// let after = fs.crash(CrashMode::PowerLoseAll, 0);
+    /// assert_eq!(after.read_file("f").as_deref(), Some(&b"kept"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn sync_data(&self) -> io::Result<()>;
 
     /// Cuts or extends (with zeros) the file.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abc", 0)?;
+    /// file.set_len(1)?;
+    /// file.set_len(2)?;
+    /// assert_eq!(fs.read_file("f").as_deref(), Some(&b"a\0"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// The file's length in bytes.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"x", 9)?;
+    /// assert_eq!(file.len()?, 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn len(&self) -> io::Result<u64>;
 
     /// Whether the file holds no bytes.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// assert!(file.is_empty()?);
+    /// file.write_all_at(b"x", 0)?;
+    /// assert!(!file.is_empty()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 
     /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` if the file ends first.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abc", 0)?;
+    /// let mut buf = [0; 2];
+    /// file.read_exact_at(&mut buf, 1)?;
+    /// assert_eq!(&buf, b"bc");
+    /// let short = file.read_exact_at(&mut buf, 2).unwrap_err();
+    /// assert_eq!(short.kind(), std::io::ErrorKind::UnexpectedEof);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
             match self.read_at(buf, offset) {
@@ -108,6 +330,17 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     }
 
     /// Writes all of `buf` at `offset`. After an error any part of it may be there.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abcd", 0)?;
+    /// file.write_all_at(b"X", 2)?;
+    /// assert_eq!(fs.read_file("f").as_deref(), Some(&b"abXd"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn write_all_at(&self, mut buf: &[u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
             match self.write_at(buf, offset) {
@@ -121,64 +354,5 @@ pub trait FsFile: Send + Sync + fmt::Debug {
             }
         }
         Ok(())
-    }
-}
-
-/// A file and the path it was opened at, so that errors can name it.
-#[derive(Clone, Debug)]
-pub(crate) struct NamedFile {
-    pub(crate) file: Arc<dyn FsFile>,
-    pub(crate) path: Arc<PathBuf>,
-}
-
-impl NamedFile {
-    /// Opens a file through `fs`.
-    pub(crate) fn open(fs: &dyn Fs, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
-        let file = fs.open(&path, mode).map_err(|error| {
-            let op = if mode == OpenMode::CreateNew { "create" } else { "open" };
-            crate::Error::io(op, &path, error)
-        })?;
-        Ok(Self { file, path: Arc::new(path) })
-    }
-
-    /// Reads exactly `buf.len()` bytes at `offset`.
-    pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> crate::Result<()> {
-        self.file.read_exact_at(buf, offset).map_err(|error| self.error("read", error))
-    }
-
-    /// Writes all of `buf` at `offset`.
-    pub(crate) fn write_all_at(&self, buf: &[u8], offset: u64) -> crate::Result<()> {
-        self.file.write_all_at(buf, offset).map_err(|error| self.error("write", error))
-    }
-
-    /// Makes the file's bytes and length durable.
-    pub(crate) fn sync_data(&self) -> crate::Result<()> {
-        self.file.sync_data().map_err(|error| self.error("sync", error))
-    }
-
-    /// The file's length in bytes.
-    pub(crate) fn len(&self) -> crate::Result<u64> {
-        self.file.len().map_err(|error| self.error("read the length of", error))
-    }
-
-    fn error(&self, op: &'static str, error: io::Error) -> crate::Error {
-        crate::Error::io(op, &self.path, error)
-    }
-
-    /// A [`crate::Error::Corruption`] in this file.
-    pub(crate) fn corruption(
-        &self,
-        offset: u64,
-        what: &'static str,
-        expected: impl Into<String>,
-        got: impl Into<String>,
-    ) -> crate::Error {
-        crate::Error::Corruption {
-            file: self.path.to_path_buf(),
-            offset,
-            what,
-            expected: expected.into(),
-            got: got.into(),
-        }
     }
 }

@@ -6,13 +6,14 @@
 //! once, as the contract says. Public, because programs that embed the engine can test their own
 //! recovery with it.
 //!
-//! This file is the public face and the tree; `handle` is open files and locks, `state` keeps the
-//! medium, `fault` decides what fails, `crash` what a crash leaves. Called from any thread: one
-//! mutex around everything.
+//! This file is the public face and the tree; `handle` is open files and locks, `inspect` what a
+//! test reads and changes past the operations, `state` keeps the medium, `fault` decides what
+//! fails, `crash` what a crash leaves. Called from any thread: one mutex around everything.
 
 mod crash;
 mod fault;
 mod handle;
+mod inspect;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ pub use crash::CrashMode;
 pub use fault::{FaultPlan, OpKind};
 
 use handle::{Handle, SimFile, SimLock};
-use state::{Content, NameChange, State, normalize};
+use state::{NameChange, State, normalize};
 
 /// A simulated file system. Clones are handles to the same one.
 ///
@@ -82,6 +83,12 @@ pub struct SimFs {
 
 impl SimFs {
     /// An empty file system.
+    ///
+    /// ```
+    /// # use alluvium::io::SimFs;
+    /// let fs = SimFs::new();
+    /// assert_eq!((fs.used(), fs.op_count()), (0, 0));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -89,12 +96,32 @@ impl SimFs {
 
     /// How many mutating operations began before the crash: creations, writes, changes of length,
     /// file syncs, renames, removals, directory syncs. Failed ones count.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"x", 0)?;
+    /// assert_eq!(fs.op_count(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn op_count(&self) -> u64 {
         self.state().gate.mutating_count()
     }
 
     /// How many reading operations began before the crash: opens, reads, listings, locks.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.list(Path::new("."))?;
+    /// assert!(fs.open(Path::new("f"), OpenMode::Read).is_err());
+    /// assert_eq!((fs.read_count(), fs.op_count()), (2, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn read_count(&self) -> u64 {
         self.state().gate.reading_count()
@@ -105,11 +132,30 @@ impl SimFs {
     ///
     /// That operation and every later one, reads included, fail with `ErrorKind::Other` and have no
     /// effect; but if it is a write, parts of it may be there after [`SimFs::crash`].
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.crash_at(1);
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// assert!(file.write_all_at(b"x", 0).is_err());
+    /// assert!(fs.list(Path::new(".")).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn crash_at(&self, number: u64) {
         self.state().gate.set_crash_at(number);
     }
 
     /// Whether this instance has crashed.
+    ///
+    /// ```
+    /// # use alluvium::io::SimFs;
+    /// # use alluvium::io::CrashMode;
+    /// let fs = SimFs::new();
+    /// let after = fs.crash(CrashMode::Process, 0);
+    /// assert!(fs.crashed() && !after.crashed());
+    /// ```
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.state().gate.crashed()
@@ -120,6 +166,23 @@ impl SimFs {
     ///
     /// The same mode and seed leave the same bytes. A crashed instance can be asked again, with
     /// other modes and seeds.
+    ///
+    /// ```
+    /// use alluvium::io::{CrashMode, SimFs};
+    /// use alluvium::{Db, Durability, WriteBatch};
+    /// use std::sync::Arc;
+    ///
+    /// let fs = SimFs::new();
+    /// let db = Db::builder("d").fs(Arc::new(fs.clone())).open()?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.put("k", "v");
+    /// db.write_with(batch, Durability::Sync)?;
+    /// let after = fs.crash(CrashMode::PowerSubset, 7);
+    /// drop(db);
+    /// let db = Db::builder("d").fs(Arc::new(after)).open()?;
+    /// assert_eq!(db.get("k")?.as_deref(), Some(&b"v"[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use = "the crashed instance refuses everything; go on with the returned one"]
     pub fn crash(&self, mode: CrashMode, seed: u64) -> Self {
         let mut state = self.state();
@@ -129,11 +192,35 @@ impl SimFs {
 
     /// Fails what `plan` says, counted from now, instead of what an earlier plan said; `None`
     /// fails nothing.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Sync).sticky()));
+    /// assert!(file.sync_data().is_err());
+    /// fs.set_fault(None);
+    /// file.sync_data()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_fault(&self, plan: Option<FaultPlan>) {
         self.state().gate.set_plan(plan);
     }
 
     /// How many operations the last plan has failed.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Write)));
+    /// assert!(file.write_at(b"x", 0).is_err());
+    /// file.write_at(b"x", 0)?;
+    /// assert_eq!(fs.fault_fired(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn fault_fired(&self) -> u64 {
         self.state().gate.plan_fired()
@@ -141,85 +228,39 @@ impl SimFs {
 
     /// Limits the sum of all files' lengths, in bytes. A write or change of length that would
     /// exceed it fails with `ErrorKind::StorageFull` and has no effect.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_capacity(Some(4));
+    /// file.write_all_at(b"four", 0)?;
+    /// let full = file.write_all_at(b"5", 4).unwrap_err();
+    /// assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
 
     /// The sum of all files' lengths, in bytes; removed files count while they are open.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"abc", 0)?;
+    /// fs.remove(Path::new("f"))?;
+    /// assert_eq!(fs.used(), 3);
+    /// drop(file);
+    /// assert_eq!(fs.used(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used()
-    }
-
-    /// A file's bytes as a read would see them. Not an operation: never fails, counts nothing, and
-    /// works after a crash, like the other helpers from here on.
-    #[must_use]
-    pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
-        let mut state = self.state();
-        let inode = state.find(&normalize(path.as_ref())).ok()?;
-        Some(state.content(inode).visible.clone())
-    }
-
-    /// Replaces a file's bytes, or makes the file and its directory, durable at once together with
-    /// what is pending in that directory.
-    ///
-    /// # Panics
-    ///
-    /// If the path is a directory or leads through a file.
-    pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) {
-        let path = normalize(path.as_ref());
-        let dir = path.parent().expect("the path names a file, not the root");
-        let mut state = self.state();
-        state.create_dirs(dir).expect("no file stands where the path wants a directory");
-        let inode = match state.find(&path) {
-            Ok(inode) => inode,
-            Err(_) => state.create(&path).expect("the path is not a directory"),
-        };
-        let old = state.content(inode);
-        *old = Content {
-            handles: old.handles,
-            locked: old.locked,
-            locks_shared: old.locks_shared,
-            ..Content::durable(bytes.to_vec())
-        };
-        state.sync_names(dir);
-    }
-
-    /// Removes a file, durable at once together with what is pending in its directory. Returns
-    /// whether there was one.
-    pub fn remove_file(&self, path: impl AsRef<Path>) -> bool {
-        let path = normalize(path.as_ref());
-        let mut state = self.state();
-        let Ok(inode) = state.find(&path) else { return false };
-        state.change_name(NameChange { from: Some(path.clone()), to: None, inode });
-        state.sync_names(path.parent().expect("a file has a directory"));
-        true
-    }
-
-    /// The names of the files in a directory, in order; none if there is no such directory.
-    #[must_use]
-    pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {
-        names_in(&self.state(), &normalize(dir.as_ref()))
-    }
-
-    /// Flips the bits of `mask` in one byte of a file, for readers and for every crash from now on.
-    /// Returns whether the file has that byte.
-    pub fn flip(&self, path: impl AsRef<Path>, offset: u64, mask: u8) -> bool {
-        let mut state = self.state();
-        let Ok(inode) = state.find(&normalize(path.as_ref())) else { return false };
-        usize::try_from(offset).is_ok_and(|offset| state.content(inode).flip(offset, mask))
-    }
-
-    /// Starts or stops remembering the last 10,000 operations; stopping forgets them.
-    pub fn set_trace(&self, on: bool) {
-        self.state().gate.set_trace(on);
-    }
-
-    /// The remembered operations, oldest first, one line each: `#` and the number as counted by
-    /// [`SimFs::op_count`] (or `r` and the number among reads), kind, path, offset and length.
-    #[must_use]
-    pub fn trace(&self) -> Vec<String> {
-        self.state().gate.trace().into_iter().flatten().cloned().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,6 +14,19 @@ const SECTOR_BYTES: usize = 512;
 ///
 /// "Pending" is a change to a file's bytes or length since its last successful `sync_data`, or to a
 /// directory's names since its last successful `sync_dir`.
+///
+/// ```
+/// # use std::path::Path;
+/// # use alluvium::io::{CrashMode, Fs, OpenMode, SimFs};
+/// let fs = SimFs::new();
+/// fs.write_file("f", b"");
+/// fs.open(Path::new("f"), OpenMode::ReadWrite)?.write_all_at(b"abc", 0)?;
+/// let after = |mode| fs.crash(mode, 0).read_file("f").unwrap();
+/// assert_eq!(after(CrashMode::Process), b"abc");
+/// assert_eq!(after(CrashMode::PowerLoseAll), b"");
+/// assert_eq!(after(CrashMode::PowerZeros), b"\0\0\0");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CrashMode {
@@ -41,6 +54,15 @@ pub enum CrashMode {
 
 impl CrashMode {
     /// Every mode.
+    ///
+    /// ```
+    /// # use alluvium::io::{CrashMode, SimFs};
+    /// for &mode in CrashMode::ALL {
+    ///     let fs = SimFs::new();
+    ///     fs.write_file("f", b"durable");
+    ///     assert_eq!(fs.crash(mode, 1).files("."), ["f"]);
+    /// }
+    /// ```
     pub const ALL: &'static [Self] = &[
         Self::Process,
         Self::PowerLoseAll,

@@ -13,6 +13,18 @@ use std::path::Path;
 const TRACE_ENTRIES_MAX: usize = 10_000;
 
 /// The kinds of operations that a [`FaultPlan`] can pick.
+///
+/// ```
+/// # use std::path::Path;
+/// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+/// let fs = SimFs::new();
+/// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+/// fs.set_fault(Some(FaultPlan::new(OpKind::AnyMutating).sticky()));
+/// assert!(file.sync_data().is_err());
+/// assert!(fs.remove(Path::new("f")).is_err());
+/// assert_eq!(file.len()?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpKind {
@@ -104,6 +116,16 @@ pub struct FaultPlan {
 
 impl FaultPlan {
     /// Fails the first operation of this kind, once, with `ErrorKind::Other` and no effect.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Write)));
+    /// assert_eq!(file.write_at(b"x", 0).unwrap_err().kind(), std::io::ErrorKind::Other);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn new(kind: OpKind) -> Self {
         Self {
@@ -118,6 +140,16 @@ impl FaultPlan {
     }
 
     /// Counts only operations on a path that contains `text`.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Create).on(".log")));
+    /// fs.open(Path::new("a.seg"), OpenMode::CreateNew)?;
+    /// assert!(fs.open(Path::new("a.log"), OpenMode::CreateNew).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn on(mut self, text: impl Into<String>) -> Self {
         self.path_contains = text.into();
@@ -125,6 +157,17 @@ impl FaultPlan {
     }
 
     /// Lets `nth` operations succeed first.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Sync).nth(1)));
+    /// file.sync_data()?;
+    /// assert!(file.sync_data().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn nth(mut self, nth: u64) -> Self {
         self.nth = nth;
@@ -132,6 +175,17 @@ impl FaultPlan {
     }
 
     /// Sets the kind of the error.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// let full = std::io::ErrorKind::StorageFull;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Write).error(full)));
+    /// assert_eq!(file.write_at(b"x", 0).unwrap_err().kind(), full);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn error(mut self, error: io::ErrorKind) -> Self {
         self.error = error;
@@ -139,6 +193,17 @@ impl FaultPlan {
     }
 
     /// Fails each later operation that counts as well.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Sync).sticky()));
+    /// assert!(file.sync_data().is_err());
+    /// assert!(file.sync_data().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn sticky(mut self) -> Self {
         self.sticky = true;
@@ -146,6 +211,17 @@ impl FaultPlan {
     }
 
     /// Leaves the first half of a failing write in the file.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Write).torn()));
+    /// assert!(file.write_at(b"abcd", 0).is_err());
+    /// assert_eq!(fs.read_file("f").as_deref(), Some(&b"ab"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn torn(mut self) -> Self {
         self.torn = true;
@@ -153,6 +229,21 @@ impl FaultPlan {
     }
 
     /// Loses what a failing file sync should have made durable.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{CrashMode, FaultPlan, Fs, OpKind, OpenMode, SimFs};
+    /// let fs = SimFs::new();
+    /// let file = fs.open(Path::new("f"), OpenMode::CreateNew)?;
+    /// fs.sync_dir(Path::new("."))?;
+    /// file.write_all_at(b"lost", 0)?;
+    /// fs.set_fault(Some(FaultPlan::new(OpKind::Sync).sync_loss()));
+    /// assert!(file.sync_data().is_err());
+    /// file.sync_data()?;
+    /// let after = fs.crash(CrashMode::PowerLoseAll, 0);
+    /// assert_eq!(after.read_file("f").as_deref(), Some(&b""[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn sync_loss(mut self) -> Self {
         self.sync_loss = true;
