@@ -205,7 +205,9 @@ impl Core {
     /// Bytes that a log file is prepared for now: a memtable's worth of records with their headers.
     fn log_capacity(&self) -> u64 {
         let bytes = self.memtable_bytes() as u64;
-        crate::log::LOG_DATA_START + bytes + bytes / 2
+        // A record's header takes less than a memtable adds to an entry, so the sixteenth is for
+        // odd mixtures; anything more would only be read at every recovery.
+        crate::log::LOG_DATA_START + bytes + bytes / 16
     }
 
     /// Asks the log thread for spares, once until it looks.
