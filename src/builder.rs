@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::io::{DiskFs, Fs, SimFs, TemporaryDir};
-use crate::options::Options;
+use crate::options::{OnOverload, Options};
 use crate::sync::Arc;
 
 /// Sets options and opens a database. From [`Db::builder`](crate::Db::builder).
+///
+/// Twelve options say *how* the database works. Three more say *where* it finds things, and have
+/// nothing to tune: the path, [`fs`](Self::fs) and [`index_snapshot`](Self::index_snapshot). Block
+/// size and filters belong to a keyspace: [`KeyspaceOptions`](crate::KeyspaceOptions).
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -78,7 +82,7 @@ impl Builder {
     }
 
     /// Bound of all memtables together in bytes; default 256 MiB, at least two memtables and one
-    /// flush. A write that would pass it waits for the disk (see [`Self::stall_ms_max`]).
+    /// flush. A write that would pass it waits for the disk (see [`Self::on_overload`]).
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().memory_bytes(1 << 30).open()?;
@@ -117,20 +121,67 @@ impl Builder {
         self
     }
 
-    /// How long a write may wait for memory, in milliseconds, before it fails with
-    /// [`Error::Overloaded`](crate::Error::Overloaded); default 10,000.
+    /// What a write does that would pass [`Self::memory_bytes`]; default [`OnOverload::Pace`]: it
+    /// waits for a flush, at most ten seconds, because most programs would rather be slowed down
+    /// than handle one more error.
     ///
     /// ```
-    /// let db = alluvium::Builder::temporary().stall_ms_max(500).open()?;
+    /// use alluvium::OnOverload;
+    ///
+    /// let pace = OnOverload::Pace { stall_ms_max: 500 };
+    /// let db = alluvium::Builder::temporary().on_overload(pace).open()?;
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn stall_ms_max(mut self, bound: u64) -> Self {
-        self.options.stall_ms_max = bound;
+    pub fn on_overload(mut self, what: OnOverload) -> Self {
+        self.options.on_overload = what;
         self
     }
 
-    /// Target size of a segment file in bytes; default 16 MiB.
+    /// Number of threads that merge runs; default 1, at most 64; 0 merges nothing in the
+    /// background. One keeps up with a flush that never rests on most disks; more merge disjoint
+    /// parts at once, where the disk has bandwidth left.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().compaction_threads(0).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn compaction_threads(mut self, threads: usize) -> Self {
+        self.options.compaction_threads = threads;
+        self
+    }
+
+    /// How many bytes all merges together may write in a second; default 0: no limit; at least
+    /// 64 KiB otherwise. For disks that others share; too low a limit lets runs pile up, and reads
+    /// slow down.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().merge_bytes_per_second(50 << 20).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn merge_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.options.merge_bytes_per_second = bytes;
+        self
+    }
+
+    /// How many bytes segments may take for each byte that is live, as merging aims at it; default
+    /// 1.25, from 1.05 to 4. Lower saves disk, and rewrites the oldest run more often: at 1.25 that
+    /// is one rewriting for each quarter of the data that was written again.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().space_amp_target(1.5).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn space_amp_target(mut self, ratio: f64) -> Self {
+        self.options.space_amp_target = ratio;
+        self
+    }
+
+    /// Target size of a segment file in bytes; default 16 MiB, from 4 KiB to 1 GiB. A merge gives
+    /// space back, and may be interrupted, after each; small ones cost files and syncs.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().segment_bytes(64 << 20).open()?;
@@ -142,22 +193,9 @@ impl Builder {
         self
     }
 
-    /// Target size of a data block in bytes; default 4 KiB: what a read of one small value takes
-    /// from the disk. It is kept with each keyspace when that is made.
-    ///
-    /// ```
-    /// let db = alluvium::Builder::temporary().block_bytes(16 << 10).open()?;
-    /// assert_eq!(db.keyspace("logs")?.options().block_bytes, 16 << 10);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn block_bytes(mut self, bytes: usize) -> Self {
-        self.options.block_bytes = bytes;
-        self
-    }
-
-    /// A file that [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) wrote, to take index
-    /// and filters from; default none. Segments that it names are opened without reading their
-    /// own, the others as usual.
+    /// Where to take index and filters from: a file that
+    /// [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) wrote; default none. Segments
+    /// that it names are opened without reading their own, the others as usual.
     ///
     /// The file has to be there and be sound: a damaged one, or one of another database, fails the
     /// open with the errors of [`Db::load_index_snapshot`](crate::Db::load_index_snapshot), for to
@@ -209,8 +247,8 @@ impl Builder {
         self
     }
 
-    /// The file system to use; default [`DiskFs`]. A [`SimFs`](crate::io::SimFs) keeps everything
-    /// in memory and can crash.
+    /// Where the path lies: the file system to use; default [`DiskFs`]. A
+    /// [`SimFs`](crate::io::SimFs) keeps everything in memory and can crash.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -85,7 +85,7 @@
 //! short section with other writers, and waits for no flush, sync, reader or background thread,
 //! with these exceptions: a [`Durability::Sync`] write waits for the device; the first write after
 //! an open, for its log file; and a write that would pass [`Builder::memory_bytes`], for a flush,
-//! at most [`Builder::stall_ms_max`]. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
+//! as [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
 //! one) and [`Db::drop_keyspace`] wait for the work that they ask for.
 //!
 //! # Memory and options
@@ -107,13 +107,17 @@
 //! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
 //! | [`cache_bytes`](Builder::cache_bytes) | 256 MiB | memory for reads without the disk |
 //! | [`sync_every_ms`](Builder::sync_every_ms) | 1,000 | syncs for what a power loss may take |
-//! | [`stall_ms_max`](Builder::stall_ms_max) | 10,000 | waiting for [`Error::Overloaded`] |
+//! | [`on_overload`](Builder::on_overload) | wait, 10 s | waiting for [`Error::Overloaded`] |
+//! | [`compaction_threads`](Builder::compaction_threads) | 1 | cores and disk for fewer runs |
+//! | [`merge_bytes_per_second`](Builder::merge_bytes_per_second) | no limit | runs and space for disk |
+//! | [`space_amp_target`](Builder::space_amp_target) | 1.25 | space for rewriting old data |
 //! | [`segment_bytes`](Builder::segment_bytes) | 16 MiB | number of files for their size |
-//! | [`block_bytes`](Builder::block_bytes) | 4 KiB | bytes read for a key for size of indexes |
-//! | [`index_snapshot`](Builder::index_snapshot) | none | a file to keep for a warmer open |
 //! | [`read_only`](Builder::read_only) | no | |
 //! | [`create`](Builder::create) | yes | |
-//! | [`fs`](Builder::fs) | the disk | [`io::SimFs`] for tests of crashes and failures |
+//!
+//! Three more say only where things are: the path, [`fs`](Builder::fs) ([`io::SimFs`] for tests of
+//! crashes and failures) and [`index_snapshot`](Builder::index_snapshot), for a warmer open. The
+//! three about merging are taken by now, and without effect until it is in.
 //!
 //! # Errors
 //!
@@ -227,7 +231,7 @@ pub use iter::KeyRange;
 #[cfg(not(all(test, loom)))]
 pub use keyspace::Keyspace;
 #[cfg(not(all(test, loom)))]
-pub use options::{Durability, KeyspaceOptions};
+pub use options::{Durability, KeyspaceOptions, OnOverload};
 #[cfg(not(all(test, loom)))]
 pub use range::{Keys, Range, Values};
 #[cfg(not(all(test, loom)))]

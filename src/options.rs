@@ -11,6 +11,17 @@ const BLOCK_BYTES_MAX: usize = 1 << 20;
 /// With more bits a filter gets no better: it probes six times.
 const FILTER_BITS_MAX: u8 = 32;
 
+/// More threads than this would only wait for the disk.
+const COMPACTION_THREADS_MAX: usize = 64;
+
+/// With less a second merging would stand still, which `compaction_threads(0)` says better.
+const MERGE_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
+
+/// Bounds of the target of space amplification. Below, the oldest run would be rewritten for every
+/// twentieth of its size; above, reads and space suffer, and hardly any writing is saved.
+const SPACE_AMP_TARGET_MIN: f64 = 1.05;
+const SPACE_AMP_TARGET_MAX: f64 = 4.0;
+
 /// When a write is acknowledged.
 ///
 /// ```
@@ -34,6 +45,39 @@ pub enum Durability {
     Sync,
 }
 
+/// What a write does when memtables fill faster than the disk takes them; for
+/// [`Builder::on_overload`](crate::Builder::on_overload).
+///
+/// ```
+/// use alluvium::{Builder, OnOverload};
+///
+/// // A server that answers "later" itself, instead of letting its clients wait.
+/// let db = Builder::temporary().on_overload(OnOverload::Error).open()?;
+/// match db.put("k", "v") {
+///     Err(error) if error.is_retryable() => println!("later: {error}"),
+///     other => drop(other?),
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnOverload {
+    /// It waits, outside of every lock, for a flush to free memory; as soon as one does it goes on.
+    Pace {
+        /// How long one write may wait, in milliseconds, before it fails with
+        /// [`Error::Overloaded`](crate::Error::Overloaded).
+        stall_ms_max: u64,
+    },
+    /// It fails with [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
+    Error,
+}
+
+impl Default for OnOverload {
+    fn default() -> Self {
+        Self::Pace { stall_ms_max: 10_000 }
+    }
+}
+
 /// The options of a database, fixed while it is open. Set through [`crate::Builder`], documented
 /// there.
 #[derive(Clone, Debug)]
@@ -48,12 +92,16 @@ pub(crate) struct Options {
     pub(crate) cache_bytes: usize,
     /// Period of the background sync of the log, in milliseconds; 0 turns it off.
     pub(crate) sync_every_ms: u64,
-    /// How long a write may wait for memory before `Overloaded`, in milliseconds.
-    pub(crate) stall_ms_max: u64,
+    /// What a write does that finds no memory.
+    pub(crate) on_overload: OnOverload,
+    /// Threads that merge; 0 for none.
+    pub(crate) compaction_threads: usize,
+    /// How many bytes merges may write in a second, all together; 0 for any number.
+    pub(crate) merge_bytes_per_second: u64,
+    /// Bytes in segments for each byte that is live, which merging aims at.
+    pub(crate) space_amp_target: f64,
     /// Target size of a segment file.
     pub(crate) segment_bytes: usize,
-    /// Target size of a data block before compression.
-    pub(crate) block_bytes: usize,
     /// A file of saved tables to open segments with.
     pub(crate) index_snapshot: Option<PathBuf>,
     /// Whether to leave the directory as it is.
@@ -155,9 +203,11 @@ impl Default for Options {
             memory_bytes: 256 << 20,
             cache_bytes: 256 << 20,
             sync_every_ms: 1_000,
-            stall_ms_max: 10_000,
+            on_overload: OnOverload::default(),
+            compaction_threads: 1,
+            merge_bytes_per_second: 0,
+            space_amp_target: 1.25,
             segment_bytes: 16 << 20,
-            block_bytes: 4096,
             index_snapshot: None,
             read_only: false,
             create: true,
@@ -193,7 +243,32 @@ impl Options {
         check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, 1 << 40)?;
         check("memory_bytes", self.memory_bytes, self.flush_bytes, 1 << 40)?;
         check("segment_bytes", self.segment_bytes, 4 << 10, 1 << 30)?;
-        check("block_bytes", self.block_bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)
+        self.validate_merging()
+    }
+
+    fn validate_merging(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::InvalidArgument { what });
+        let threads = self.compaction_threads;
+        if threads > COMPACTION_THREADS_MAX {
+            let max = COMPACTION_THREADS_MAX;
+            return refuse(format!("compaction_threads must be at most {max}, and is {threads}"));
+        }
+        let rate = self.merge_bytes_per_second;
+        if rate != 0 && rate < MERGE_BYTES_PER_SECOND_MIN {
+            let min = MERGE_BYTES_PER_SECOND_MIN;
+            return refuse(format!(
+                "merge_bytes_per_second must be 0, for no limit, or at least {min}, and is {rate}"
+            ));
+        }
+        let (min, max) = (SPACE_AMP_TARGET_MIN, SPACE_AMP_TARGET_MAX);
+        // Not a number is in no range.
+        if !(min..=max).contains(&self.space_amp_target) {
+            let target = self.space_amp_target;
+            return refuse(format!(
+                "space_amp_target must be between {min} and {max:.1}, and is {target}"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::{FaultPlan, OpKind, SimFs};
-use alluvium::{Builder, Db, Durability, Error, Sequence, WriteBatch};
+use alluvium::{Builder, Db, Durability, Error, OnOverload, Sequence, WriteBatch};
 
 fn builder(sim: &SimFs) -> Builder {
     Db::builder(Path::new("/db")).sync_every_ms(0).fs(Arc::new(sim.clone()))
@@ -172,7 +172,8 @@ fn a_full_disk_can_be_tried_again() {
 fn memory_that_stays_full_can_be_tried_again() {
     let sim = SimFs::new();
     let builder = builder(&sim).memtable_bytes(4 << 10).flush_bytes(4 << 10);
-    let db = builder.memory_bytes(8 << 10).stall_ms_max(1).open().unwrap();
+    let pace = OnOverload::Pace { stall_ms_max: 1 };
+    let db = builder.memory_bytes(8 << 10).on_overload(pace).open().unwrap();
     let refuse = FaultPlan::new(OpKind::Write).on(".seg").error(ErrorKind::PermissionDenied);
     sim.set_fault(Some(refuse.sticky()));
     let result = (0..1_000).try_for_each(|i| db.put(format!("{i}"), [0; 100]));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alluvium::io::SimFs;
-use alluvium::{Builder, Db, Error};
+use alluvium::{Builder, Db, Error, KeyspaceOptions};
 
 fn builder(fs: &SimFs) -> Builder {
     Db::builder("data").memtable_bytes(64 << 10).fs(Arc::new(fs.clone()))
@@ -224,8 +224,9 @@ fn a_sound_database_verifies_with_what_it_holds() {
 #[test]
 fn every_damage_is_reported_and_no_more_than_a_hundred_listed() {
     let fs = SimFs::new();
-    let db = builder(&fs).segment_bytes(4 << 10).block_bytes(256).open().unwrap();
-    let users = db.keyspace("small blocks").unwrap();
+    let db = builder(&fs).segment_bytes(4 << 10).open().unwrap();
+    let options = KeyspaceOptions::new().block_bytes(256);
+    let users = db.keyspace_with("small blocks", options).unwrap();
     for n in 0..2_000 {
         users.put(format!("{n:06}"), [9; 40]).unwrap();
     }

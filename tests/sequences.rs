@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::{CrashMode, SimFs};
-use alluvium::{Db, Error, WriteBatch};
+use alluvium::{Db, Error, OnOverload, WriteBatch};
 
 fn open(fs: &SimFs) -> Db {
     let builder = Db::builder(Path::new("/db")).fs(Arc::new(fs.clone())).sync_every_ms(0);
@@ -47,7 +47,7 @@ fn a_budget_no_larger_than_a_flush_does_not_stop_writing() {
         .memtable_bytes(16 << 10)
         .flush_bytes(40 << 10)
         .memory_bytes(40 << 10)
-        .stall_ms_max(5_000)
+        .on_overload(OnOverload::Pace { stall_ms_max: 5_000 })
         .open()
         .unwrap();
     for number in 0..4_000_u32 {

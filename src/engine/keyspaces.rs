@@ -133,7 +133,7 @@ pub(super) enum KeyspaceRequest {
 }
 
 impl Engine {
-    /// Finds a keyspace, or makes it with these options, or with the database's own.
+    /// Finds a keyspace, or makes it with these options, or with the defaults.
     pub(crate) fn open_keyspace(
         &self,
         name: &str,
@@ -148,8 +148,7 @@ impl Engine {
         if core.options.read_only {
             return Err(Error::ReadOnly { path: core.dir.clone() });
         }
-        let ours = KeyspaceOptions::new().block_bytes(core.options.block_bytes as u32);
-        let options = options.unwrap_or(ours);
+        let options = options.unwrap_or_default();
         let name_owned = name.to_owned();
         self.request_keyspace(KeyspaceRequest::Create { name: name_owned, options })?;
         // Another thread may have dropped it in between.

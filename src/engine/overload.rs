@@ -6,6 +6,7 @@
 use super::background::FlushJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
+use crate::options::OnOverload;
 use crate::sync::atomic::Ordering;
 
 impl Engine {
@@ -29,7 +30,11 @@ impl Engine {
             return Ok(());
         }
         let start = std::time::Instant::now();
-        let limit = std::time::Duration::from_millis(core.options.stall_ms_max);
+        let stall_ms_max = match core.options.on_overload {
+            OnOverload::Pace { stall_ms_max } => stall_ms_max,
+            OnOverload::Error => 0,
+        };
+        let limit = std::time::Duration::from_millis(stall_ms_max);
         core.counters.stalls.fetch_add(1, Ordering::Relaxed);
         let result = loop {
             let seen = core.gate.generation();

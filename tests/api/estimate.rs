@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use alluvium::{Error, Keyspace};
 
-use crate::small;
+use crate::{small, small_blocks};
 
 /// What `keyspace` holds between two keys, in bytes of keys and values, and how many keys.
 fn exact(keyspace: &Keyspace, bounds: (Bound<String>, Bound<String>)) -> (u64, u64) {
@@ -17,8 +17,8 @@ fn exact(keyspace: &Keyspace, bounds: (Bound<String>, Bound<String>)) -> (u64, u
 #[test]
 fn a_size_is_never_too_small_and_too_large_by_two_blocks_a_run_at_most() {
     let (db, _) = small();
-    let others = [db.keyspace("before").unwrap(), db.keyspace("k").unwrap()];
-    let (after, keyspace) = (db.keyspace("after").unwrap(), &others[1]);
+    let others = [small_blocks(&db, "before"), small_blocks(&db, "k")];
+    let (after, keyspace) = (small_blocks(&db, "after"), &others[1]);
     const RUNS: usize = 3;
     for run in 0..RUNS {
         for i in (run..900).step_by(RUNS) {
@@ -82,7 +82,7 @@ fn versions_and_tombstones_count_in_memory_and_on_disk() {
 #[test]
 fn a_large_part_of_a_memtable_counts_as_all_of_it() {
     let db = alluvium::Db::in_memory().unwrap();
-    let other = db.keyspace("other").unwrap();
+    let other = small_blocks(&db, "other");
     for i in 0..10_000 {
         db.put(format!("key{i:05}"), "v").unwrap();
     }
@@ -98,7 +98,7 @@ fn a_large_part_of_a_memtable_counts_as_all_of_it() {
 #[test]
 fn estimates_are_refused_where_reads_are() {
     let (db, _) = small();
-    let keyspace = db.keyspace("k").unwrap();
+    let keyspace = small_blocks(&db, "k");
     db.drop_keyspace("k").unwrap();
     assert!(matches!(keyspace.approximate_len(), Err(Error::KeyspaceDropped { .. })));
     assert!(matches!(keyspace.approximate_size(..), Err(Error::KeyspaceDropped { .. })));

@@ -2,12 +2,12 @@
 
 use alluvium::{Db, Error, ExplainFilter, ExplainSource};
 
-use crate::small;
+use crate::{small, small_blocks};
 
 #[test]
 fn every_layer_says_what_it_has_and_the_first_that_has_it_answers() {
     let (db, sim) = small();
-    let keyspace = db.keyspace("k").unwrap();
+    let keyspace = small_blocks(&db, "k");
     // The older run: "a" and others. The newer one: a tombstone of "a", which an older run needs.
     for i in 0..20 {
         keyspace.put(format!("a{i}"), [b'x'; 100]).unwrap();

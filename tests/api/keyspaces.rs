@@ -11,21 +11,17 @@ use crate::small;
 #[test]
 fn options_are_kept_with_the_keyspace_whoever_opens_it() {
     let sim = SimFs::new();
-    let open = |block_bytes: usize| {
-        let builder = Db::builder(Path::new("/db")).block_bytes(block_bytes);
-        builder.fs(Arc::new(sim.clone())).open().unwrap()
-    };
+    let open = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone())).open().unwrap();
     let options = KeyspaceOptions::new().filter_bits(3).block_bytes(512);
-    let db = open(8 << 10);
+    let db = open();
     assert_eq!(db.keyspace_with("mine", options).unwrap().options(), options);
-    // Without options of its own, a keyspace is made with the block size of the database.
-    let plain = KeyspaceOptions::default().block_bytes(8 << 10);
+    let plain = KeyspaceOptions::default();
     assert_eq!(db.keyspace("plain").unwrap().options(), plain);
     let other = KeyspaceOptions::new().filter_bits(0);
     assert_eq!(db.keyspace_with("mine", other).unwrap().options(), options);
     db.close().unwrap();
     drop(db);
-    let db = open(4 << 10);
+    let db = open();
     assert_eq!(db.keyspace("mine").unwrap().options(), options);
     assert_eq!(db.keyspace_with("plain", other).unwrap().options(), plain);
     db.drop_keyspace("mine").unwrap();

@@ -2,7 +2,7 @@
 
 use alluvium::{Db, Error, Keys, Range, TryGet, Value, Values, WriteBatch};
 
-use crate::{small, text};
+use crate::{small, small_blocks, text};
 
 #[test]
 fn many_keys_are_read_at_one_point_even_while_the_keys_are_being_drawn() {
@@ -26,7 +26,7 @@ fn many_keys_are_read_at_one_point_even_while_the_keys_are_being_drawn() {
 #[test]
 fn first_and_last_see_through_tombstones_and_layers() {
     let (db, _) = small();
-    let keyspace = db.keyspace("k").unwrap();
+    let keyspace = small_blocks(&db, "k");
     for key in ["a", "b", "c"] {
         db.put(key, "old").unwrap();
         keyspace.put(key, "other").unwrap();
@@ -120,7 +120,7 @@ fn halves_that_fail_keep_failing_and_a_seek_does_not_hide_it() {
 #[test]
 fn reads_of_a_dropped_keyspace_are_refused_but_not_through_an_older_snapshot() {
     let (db, _) = small();
-    let keyspace = db.keyspace("k").unwrap();
+    let keyspace = small_blocks(&db, "k");
     keyspace.put("a", "1").unwrap();
     let before = db.snapshot();
     db.drop_keyspace("k").unwrap();
@@ -144,7 +144,7 @@ fn value(text: &str) -> Value {
 #[test]
 fn a_get_that_must_not_wait_never_touches_the_disk() {
     let (db, sim) = small();
-    let keyspace = db.keyspace("k").unwrap();
+    let keyspace = small_blocks(&db, "k");
     for i in 0..100 {
         db.put(format!("key{i:04}"), format!("{i}")).unwrap();
         keyspace.put(format!("key{i:04}"), "other").unwrap();

@@ -14,10 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::{Fs, SimFs};
-use alluvium::{Db, Value};
+use alluvium::{Db, Keyspace, KeyspaceOptions, Value};
 
-/// A database in memory with the smallest blocks, which flushes when it is told to, and its file
-/// system.
+/// A database in memory, which flushes when it is told to, and its file system.
 fn small() -> (Db, SimFs) {
     open(1 << 20)
 }
@@ -31,8 +30,13 @@ fn open(memtable_bytes: usize) -> (Db, SimFs) {
     let sim = SimFs::new();
     let fs: Arc<dyn Fs> = Arc::new(sim.clone());
     let builder = Db::builder(Path::new("/db")).memtable_bytes(memtable_bytes);
-    let db = builder.flush_bytes(8 << 20).block_bytes(256).fs(fs).open().unwrap();
+    let db = builder.flush_bytes(8 << 20).fs(fs).open().unwrap();
     (db, sim)
+}
+
+/// A keyspace with the smallest blocks, so that few keys take several.
+fn small_blocks(db: &Db, name: &str) -> Keyspace {
+    db.keyspace_with(name, KeyspaceOptions::new().block_bytes(256)).unwrap()
 }
 
 fn text(value: Option<&Value>) -> Option<String> {

@@ -7,12 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::{CrashMode, Fs, FsFile, FsLock, OpenMode, SimFs};
-use alluvium::{Db, Durability, Error, Keyspace, WriteBatch};
+use alluvium::{Db, Durability, Error, Keyspace, KeyspaceOptions, OnOverload, WriteBatch};
 
 use crate::Check;
 use crate::oracle::{Demand, Effect, History, Op, State, Step, tag_of, value};
 
 pub const DIR: &str = "data";
+
+/// Options of the keyspaces that are made: a few operations fill several blocks.
+fn small_blocks() -> KeyspaceOptions {
+    KeyspaceOptions::new().block_bytes(512)
+}
 pub const DEFAULT: &str = "default";
 
 /// How the file system lies to the engine: planted faults that the harness has to catch.
@@ -151,7 +156,8 @@ impl World {
             lie => Arc::new(LyingFs(self.fs.clone(), lie)),
         };
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
-        builder.block_bytes(512).sync_every_ms(0).stall_ms_max(1_000).fs(fs).open()
+        let pace = OnOverload::Pace { stall_ms_max: 1_000 };
+        builder.sync_every_ms(0).on_overload(pace).fs(fs).open()
     }
 
     /// Opens it and finds the handles. Whether the world goes on.
@@ -263,7 +269,7 @@ impl World {
                 }
                 self.write(&db, number, ops, *durability)
             }
-            Effect::Create(name) => db.keyspace(name).map(|keyspace| {
+            Effect::Create(name) => db.keyspace_with(name, small_blocks()).map(|keyspace| {
                 self.handles.insert(name, keyspace);
             }),
             Effect::Drop(name) => {

@@ -2,19 +2,23 @@
 
 use std::thread;
 
-use alluvium::Error;
 use alluvium::io::OpKind;
+use alluvium::{Error, OnOverload};
 
 use crate::gates::GatedFs;
 use crate::{builder, settle};
 
 const MEMORY_BYTES: usize = 64 << 10;
 
+fn pace(stall_ms_max: u64) -> OnOverload {
+    OnOverload::Pace { stall_ms_max }
+}
+
 #[test]
 fn memory_is_bounded_and_a_write_past_it_fails_when_its_time_is_up() {
     for gate in [(OpKind::Create, ".seg"), (OpKind::Sync, ".seg"), (OpKind::Sync, "MANIFEST")] {
         let fs = GatedFs::default();
-        let options = builder(&fs).flush_bytes(8 << 10).stall_ms_max(1);
+        let options = builder(&fs).flush_bytes(8 << 10).on_overload(pace(1));
         let db = options.memory_bytes(MEMORY_BYTES).open().unwrap();
         db.put("before", "v").unwrap();
         db.flush().unwrap();
@@ -53,7 +57,7 @@ fn memory_is_bounded_and_a_write_past_it_fails_when_its_time_is_up() {
 #[test]
 fn a_write_that_waits_for_memory_goes_on_when_there_is_some() {
     let fs = GatedFs::default();
-    let options = builder(&fs).flush_bytes(8 << 10).stall_ms_max(u64::MAX);
+    let options = builder(&fs).flush_bytes(8 << 10).on_overload(pace(u64::MAX));
     let db = options.memory_bytes(MEMORY_BYTES).open().unwrap();
     let held = fs.hold(OpKind::Sync, ".seg");
     thread::scope(|scope| {
@@ -76,7 +80,7 @@ fn a_write_that_waits_for_memory_goes_on_when_there_is_some() {
 #[test]
 fn a_close_ends_the_wait() {
     let fs = GatedFs::default();
-    let options = builder(&fs).flush_bytes(8 << 10).stall_ms_max(u64::MAX);
+    let options = builder(&fs).flush_bytes(8 << 10).on_overload(pace(u64::MAX));
     let db = options.memory_bytes(MEMORY_BYTES).open().unwrap();
     let held = fs.hold(OpKind::Sync, ".seg");
     thread::scope(|scope| {

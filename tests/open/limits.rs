@@ -159,8 +159,26 @@ fn options_that_cannot_work_are_refused_with_their_bounds() {
     for value in [0, (8 << 20) - 1, (64 << 20) - 1, (1 << 40) + 1, usize::MAX] {
         check(Builder::memory_bytes, "memory_bytes", value);
     }
-    for value in [0, 255, (1 << 20) + 1, usize::MAX] {
-        check(Builder::block_bytes, "block_bytes", value);
+}
+
+#[test]
+fn options_of_merging_that_cannot_work_are_refused_with_their_bounds() {
+    let builder = Builder::temporary;
+    for threads in [65, usize::MAX] {
+        let words = ["compaction_threads", "at most 64, and is", &threads.to_string()];
+        invalid(builder().compaction_threads(threads).open(), &words);
+    }
+    for rate in [1, (64 << 10) - 1] {
+        let words = ["merge_bytes_per_second", "at least 65536, and is", &rate.to_string()];
+        invalid(builder().merge_bytes_per_second(rate).open(), &words);
+    }
+    for ratio in [1.0, 1.049, 4.001, -1.25, f64::INFINITY, f64::NAN] {
+        let words = ["space_amp_target", "between 1.05 and 4.0, and is", &ratio.to_string()];
+        invalid(builder().space_amp_target(ratio).open(), &words);
+    }
+    for (threads, rate, ratio) in [(0, 0, 1.05), (64, 64 << 10, 4.0), (1, u64::MAX, 1.25)] {
+        let builder = builder().compaction_threads(threads).merge_bytes_per_second(rate);
+        builder.space_amp_target(ratio).open().unwrap();
     }
 }
 
@@ -168,7 +186,7 @@ fn options_that_cannot_work_are_refused_with_their_bounds() {
 fn the_smallest_options_work() {
     let directory = tempfile::tempdir().unwrap();
     let builder = Db::builder(directory.path()).memtable_bytes(4 << 10).flush_bytes(4 << 10);
-    let builder = builder.memory_bytes(8 << 10).segment_bytes(4 << 10).block_bytes(256);
+    let builder = builder.memory_bytes(8 << 10).segment_bytes(4 << 10);
     let db = builder.cache_bytes(0).sync_every_ms(0).open().unwrap();
     for i in 0..500 {
         db.put(format!("{i:05}"), [b'v'; 100]).unwrap();
