@@ -4,9 +4,8 @@
 //! loses a block nor charges one twice. Read by any thread; evicted from by one.
 
 use super::cache::{BlockCache, CachedBlock};
-use super::parts::read_checked;
+use super::parts::{open_data_block, read_block};
 use crate::error::Result;
-use crate::format::block::{BLOCK_HEADER_BYTES, BlockType};
 use crate::format::data_block::Block;
 use crate::format::footer::Footer;
 use crate::format::index::Index;
@@ -112,14 +111,19 @@ impl SegmentFile {
     /// Data block `i` from the file, past the cache.
     pub(super) fn read_from_file(&self, index: &Index, i: usize) -> Result<Block> {
         let handle = index.handle(i);
-        let bytes = read_checked(&self.file, self.uuid, handle, BlockType::Data)?;
-        let payload_at = handle.offset + BLOCK_HEADER_BYTES as u64;
-        let block = Block::decode(bytes, BLOCK_HEADER_BYTES)
-            .map_err(|error| error.in_file(&self.file.path, payload_at))?;
+        let mut bytes = vec![0; handle.len as usize];
+        read_block(&self.file, &mut bytes, handle.offset)?;
+        self.open_block(index, i, bytes)
+    }
+
+    /// Makes data block `i` of its bytes in the file, once they are checked.
+    pub(super) fn open_block(&self, index: &Index, i: usize, bytes: Vec<u8>) -> Result<Block> {
+        let offset = index.handle(i).offset;
+        let block = open_data_block(&self.file, self.uuid, offset, bytes)?;
         if block.keyspace() != index.keyspace(i) {
             let want = format!("keyspace {}", index.keyspace(i).0);
             let got = block.keyspace().0.to_string();
-            return Err(self.file.corruption(handle.offset, "data block", want, got));
+            return Err(self.file.corruption(offset, "data block", want, got));
         }
         Ok(block)
     }

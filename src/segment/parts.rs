@@ -6,6 +6,7 @@ use super::FinishedSegment;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block};
+use crate::format::data_block::Block;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::Uuid;
@@ -83,22 +84,39 @@ pub(super) fn read_part<T>(
 }
 
 /// Reads a whole block, header and payload, and checks its frame. The handle lies within the file.
-pub(super) fn read_checked(
+fn read_checked(
     file: &NamedFile,
     uuid: Uuid,
     handle: BlockHandle,
     kind: BlockType,
 ) -> Result<Vec<u8>> {
     let mut bytes = vec![0; handle.len as usize];
-    if let Err(error) = file.read_exact_at(&mut bytes, handle.offset) {
-        return Err(match &error {
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
-                file.corruption(handle.offset, "block", format!("{} bytes", bytes.len()), "fewer")
-            }
-            _ => error,
-        });
-    }
+    read_block(file, &mut bytes, handle.offset)?;
     open_block(&bytes, kind, uuid, handle.offset)
         .map_err(|error| error.in_file(&file.path, handle.offset))?;
     Ok(bytes)
+}
+
+/// Reads the bytes of a whole block, which lies within the file as it was when it was opened.
+pub(super) fn read_block(file: &NamedFile, bytes: &mut [u8], offset: u64) -> Result<()> {
+    file.read_exact_at(bytes, offset).map_err(|error| match &error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+            file.corruption(offset, "block", format!("{} bytes", bytes.len()), "fewer")
+        }
+        _ => error,
+    })
+}
+
+/// Makes a data block of the bytes that were read at `offset`, header and payload. Whoever reads
+/// data blocks makes them here, so that all of them are checked alike.
+pub(super) fn open_data_block(
+    file: &NamedFile,
+    uuid: Uuid,
+    offset: u64,
+    bytes: Vec<u8>,
+) -> Result<Block> {
+    open_block(&bytes, BlockType::Data, uuid, offset)
+        .map_err(|error| error.in_file(&file.path, offset))?;
+    let payload_at = offset + BLOCK_HEADER_BYTES as u64;
+    Block::decode(bytes, BLOCK_HEADER_BYTES).map_err(|error| error.in_file(&file.path, payload_at))
 }

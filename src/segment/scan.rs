@@ -4,10 +4,10 @@
 //! Called at open if the stored tables are damaged, and by whoever wants them rebuilt. Every block
 //! is checked as a read would check it; a damaged one ends the pass with `Corruption`.
 
-use super::parts::Expect;
+use super::parts::{Expect, open_data_block};
 use super::tables::Tables;
 use crate::error::Result;
-use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block, open_header};
+use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_header};
 use crate::format::data_block::Block;
 use crate::format::filter::Filter;
 use crate::format::footer::{FOOTER_BYTES, Footer};
@@ -108,12 +108,7 @@ impl<'a> Blocks<'a> {
             return Ok(None);
         }
         let bytes = self.bytes(u64::from(handle.len))?.to_vec();
-        let malformed = |error: crate::format::Malformed, at| error.in_file(&self.file.path, at);
-        open_block(&bytes, BlockType::Data, self.uuid, self.at)
-            .map_err(|error| malformed(error, self.at))?;
-        let payload_at = self.at + BLOCK_HEADER_BYTES as u64;
-        let block = Block::decode(bytes, BLOCK_HEADER_BYTES)
-            .map_err(|error| malformed(error, payload_at))?;
+        let block = open_data_block(self.file, self.uuid, self.at, bytes)?;
         self.at += u64::from(handle.len);
         Ok(Some((handle, block)))
     }
