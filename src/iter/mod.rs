@@ -1,13 +1,17 @@
 //! Cursors over ordered entries, and the ways to combine them: pure, generic, without I/O of their
 //! own.
 //!
-//! Nothing here knows what a memtable or a segment is. In reading order: the [`Cursor`] contract,
-//! [`merge`] (many sources as one), [`visible`] (what a reader sees), [`range`] (what it asks for).
+//! Nothing here knows what a memtable or a segment is. In reading order, for readers: the
+//! [`Cursor`] contract, [`merge`] (many cursors as one), [`visible`] (what a reader sees),
+//! [`range`] (what it asks for). For merges of runs: the [`Source`] contract, [`two_way`] (two
+//! sources as one).
 
 pub(crate) mod merge;
 pub(crate) mod range;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg_attr(not(test), expect(dead_code, reason = "the merge, which comes next, is its caller"))]
+pub(crate) mod two_way;
 pub(crate) mod visible;
 
 use crate::error::Result;
@@ -39,4 +43,15 @@ pub(crate) trait Cursor {
     /// The value of the entry here for the user to keep: copied if small, else shared. Empty if
     /// there is none.
     fn value(&self) -> Value;
+}
+
+/// Entries in internal order, walked once from front to back: what a merge reads.
+///
+/// Single-threaded. Once a call has failed there is no entry any more.
+pub(crate) trait Source {
+    /// The entry here, or `None` past the end.
+    fn entry(&self) -> Option<Entry<'_>>;
+
+    /// Moves one entry on; past the end it stays there.
+    fn next(&mut self) -> Result<()>;
 }

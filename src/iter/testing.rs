@@ -1,4 +1,4 @@
-//! What the tests of this floor share: a cursor over a list, and a small random generator.
+//! What tests share: a cursor and a source over a list, and a small random generator.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Value;
 
-use super::Cursor;
+use super::{Cursor, Source};
 
 /// An [`Entry`] that owns its bytes, in internal order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,43 @@ impl Cursor for ListCursor {
     fn value(&self) -> Value {
         self.entry().map_or_else(|| Value::copy(&[]), |entry| Value::copy(entry.value))
     }
+}
+
+/// A source over a sorted list, which may fail once.
+#[derive(Debug)]
+pub(crate) struct ListSource(ListCursor);
+
+impl ListSource {
+    pub(crate) fn new(entries: Vec<OwnedEntry>) -> Self {
+        let mut cursor = ListCursor::new(entries);
+        cursor.at = (!cursor.entries.is_empty()).then_some(0);
+        Self(cursor)
+    }
+
+    /// The step after `steps` further ones fails.
+    pub(crate) fn failing_after(self, steps: usize) -> Self {
+        Self(self.0.failing_after(steps))
+    }
+}
+
+impl Source for ListSource {
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.0.entry()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        if self.0.at.is_some() { self.0.next() } else { Ok(()) }
+    }
+}
+
+/// Everything from here to the end of a source.
+pub(crate) fn drain(mut source: impl Source) -> Result<Vec<OwnedEntry>> {
+    let mut entries = Vec::new();
+    while let Some(entry) = source.entry() {
+        entries.push(OwnedEntry::from(entry));
+        source.next()?;
+    }
+    Ok(entries)
 }
 
 /// splitmix64.
