@@ -287,6 +287,11 @@ impl Block {
         }
     }
 
+    /// The bytes that it was decoded from, for their memory to be used again.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Memory of its bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()

@@ -6,6 +6,8 @@
 
 pub(crate) mod cursor;
 pub(crate) mod manifest;
+#[cfg_attr(not(test), expect(dead_code, reason = "the merge, which comes next, is its caller"))]
+pub(crate) mod source;
 pub(crate) mod state;
 
 use crate::format::meta::BoundKey;

@@ -3,6 +3,7 @@
 mod cache;
 mod damage;
 mod model;
+mod source;
 mod tables;
 mod verify;
 

@@ -6,10 +6,10 @@ use crate::format::hash::key_hash;
 use crate::iter::Cursor;
 
 /// splitmix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,11 +17,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn key(&mut self) -> Vec<u8> {
+    pub(super) fn key(&mut self) -> Vec<u8> {
         match self.below(12) {
             0 => Vec::new(),
             1 => vec![0xff; self.below(4) as usize],
@@ -42,7 +42,7 @@ impl Random {
     }
 
     /// Sorted rows with distinct sequences; some keys have many versions.
-    fn rows(&mut self, keys: u64) -> Vec<Row> {
+    pub(super) fn rows(&mut self, keys: u64) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut sequence = 1 + self.below(300);
         for _ in 0..keys {
