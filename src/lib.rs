@@ -163,6 +163,8 @@ mod batch;
 #[cfg(not(all(test, loom)))]
 mod builder;
 #[cfg(not(all(test, loom)))]
+mod compact;
+#[cfg(not(all(test, loom)))]
 mod compaction;
 #[cfg(not(all(test, loom)))]
 mod conditional;
@@ -204,6 +206,8 @@ mod value;
 pub use batch::WriteBatch;
 #[cfg(not(all(test, loom)))]
 pub use builder::Builder;
+#[cfg(not(all(test, loom)))]
+pub use compact::Compaction;
 #[cfg(not(all(test, loom)))]
 pub use conditional::CompareAndSwap;
 #[cfg(not(all(test, loom)))]

@@ -144,6 +144,8 @@ impl World {
             .memtable_bytes(memtable_bytes)
             .flush_bytes(memtable_bytes * (1 + random.below(4)))
             .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
+            .segment_bytes(*random.pick(&[4 << 10, 8 << 10, 64 << 10]))
+            .compaction_threads(random.below(4))
             .sync_every_ms(*random.pick(&[0, 1, 1_000]));
         if self.index_saved && random.one_in(2) {
             builder = builder.index_snapshot(self.path.with_extension("index"));
@@ -176,7 +178,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(208) {
+        match self.random.below(216) {
             0..=59 => self.put(),
             60..=79 => self.delete(),
             80..=94 => self.batch(),
@@ -197,6 +199,7 @@ impl World {
             193..=194 => self.drop_keyspace(),
             195..=196 => self.use_stale_handle(),
             197..=204 => self.maintain(),
+            205..=211 => self.compact(),
             _ => self.reopen(),
         }
     }
@@ -534,6 +537,33 @@ impl World {
 
     fn index_path(&self) -> PathBuf {
         self.path.with_extension("index")
+    }
+
+    /// Merges now, all or a range, or not for a while.
+    fn compact(&mut self) {
+        let db = self.db().clone();
+        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        match self.random.below(6) {
+            0 => db.compact().unwrap(),
+            1..=2 => match self.handles.get(&name) {
+                Some(keyspace) => keyspace.compact_range(bounds).unwrap(),
+                None => db.compact_range(bounds).unwrap(),
+            },
+            3 => {
+                let compaction = db.start_compaction().unwrap();
+                if self.random.one_in(2) {
+                    compaction.cancel();
+                    compaction.wait().unwrap();
+                }
+            }
+            _ => {
+                db.pause_compaction();
+                self.put();
+                db.flush().unwrap();
+                db.resume_compaction();
+            }
+        }
+        assert!(db.health().is_healthy(), "{}", db.health());
     }
 
     /// What must not show in any answer.

@@ -4,9 +4,11 @@
 //!   and carries out what needs a manifest edit for a foreground caller. It has no long job, so
 //!   that neither spares nor the periodic sync wait for a flush.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
+//! - The **compactor threads** merge; their loop is `compact`'s.
 //!
-//! Work arrives over channels; a thread that finds its channel empty sleeps until its next period.
-//! Both own the engine, never a handle, and end at the close.
+//! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
+//! thread that finds nothing to do sleeps until its next period. All own the engine, never a
+//! handle, and end at the close.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::cleanup::Reclaim;
+use super::compact::run_compactor;
 use super::keyspaces::KeyspaceRequest;
 use super::{Core, Engine, GRACE_MS, View, Work};
 use crate::error::{Error, Result};
@@ -71,6 +74,8 @@ pub(super) enum FlushJob {
     Pressure,
     /// The block cache is over its bound.
     Evict,
+    /// Segments that no run refers to any more.
+    Free(Vec<Arc<Segment>>),
     /// Segments with new tables, to take the place of those over the same files.
     Replace {
         fresh: Vec<Arc<Segment>>,
@@ -90,7 +95,7 @@ pub(super) enum FlushJob {
 pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 impl Threads {
-    /// Starts both threads.
+    /// Starts all threads.
     pub(super) fn start(
         engine: &Arc<Engine>,
         log_jobs: Receiver<LogJob>,
@@ -104,9 +109,17 @@ impl Threads {
         }
         let owned = Arc::clone(engine);
         let run = move || run_guarded(&owned, |engine| run_flush(engine, &flush_jobs));
-        let started = threads.spawn(engine, "alluvium-flush", run);
+        let mut started = threads.spawn(engine, "alluvium-flush", run);
+        for _ in 0..engine.core.compactors() {
+            let owned = Arc::clone(engine);
+            let run = move || run_guarded(&owned, run_compactor);
+            started = started.and_then(|()| threads.spawn(engine, "alluvium-compactor", run));
+        }
         if let Err(error) = started {
+            engine.core.closed.store(true, Ordering::Release);
+            engine.core.compaction.wake();
             engine.core.send_log(LogJob::Stop);
+            engine.core.send_flush(FlushJob::Stop);
             threads.join();
             return Err(error);
         }
@@ -143,6 +156,7 @@ pub(super) fn close(engine: &Engine) -> Result<()> {
     let core = &engine.core;
     core.closed.store(true, Ordering::Release);
     core.gate.wake();
+    core.compaction.wake();
     if !engine.commit.close(|_| ()) {
         return Ok(());
     }
@@ -257,6 +271,9 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
                 return reclaim.collect(&engine.core, 0);
             }
             Ok(FlushJob::Retire(view)) => reclaim.retire(view),
+            Ok(FlushJob::Free(segments)) => {
+                segments.into_iter().for_each(|segment| reclaim.retire_file(segment));
+            }
             Ok(FlushJob::Evict) => reclaim.evict(&engine.core),
             Ok(FlushJob::Flush { reply }) => {
                 let result = engine.flush_sealed(&mut reclaim);
@@ -299,6 +316,12 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
 }
 
 impl Core {
+    /// How many compactor threads there are. One at least where anything can be merged, for what
+    /// users ask for.
+    fn compactors(&self) -> usize {
+        if self.options.read_only { 0 } else { self.options.compaction_threads.max(1) }
+    }
+
     /// Prepares logs and memtables up to the number kept ready.
     pub(super) fn fill_spares(&self) -> Result<()> {
         while lock(&self.spare_memtables).len() < SPARES {

@@ -4,18 +4,19 @@
 //! neither the current set nor any live view or value can reach its segment; never because an edit
 //! said so.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{Core, Engine, View, Work};
 use crate::error::Result;
 use crate::format::edit::Change;
 use crate::format::names::FileName;
-use crate::ids::{FileNumber, KeyspaceId, Sequence};
+use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence};
 use crate::memtable::Memtable;
 use crate::mvcc::retire::Retired;
 use crate::options::KeyspaceOptions;
 use crate::runs::manifest::Manifest;
-use crate::runs::{Run, SegmentSet};
+use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, lock};
@@ -32,8 +33,6 @@ pub(super) struct Reclaim {
     /// Files that the current set no longer has: they are removed once no segment is over them.
     files: Retired<SegmentFile>,
     blocks: Retired<CachedBlock>,
-    /// Segments of flushes whose edit failed: the manifest may name them.
-    pub(super) unsettled: Vec<FileNumber>,
     hand: ClockHand,
 }
 
@@ -47,7 +46,6 @@ impl Reclaim {
             segments: Retired::new(),
             files: Retired::new(),
             blocks: Retired::new(),
-            unsettled: Vec::new(),
             hand: ClockHand::default(),
         }
     }
@@ -72,7 +70,7 @@ impl Reclaim {
     }
 
     /// Takes over a segment whose file the current set has no more.
-    fn retire_file(&mut self, segment: Arc<Segment>) {
+    pub(super) fn retire_file(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
         if !self.files.iter().any(|other| Arc::ptr_eq(other, segment.file())) {
             self.files.push(Arc::clone(segment.file()), now);
@@ -161,6 +159,30 @@ impl Core {
         }
     }
 
+    /// The keyspaces whose drop the manifest knows, and so the log has durably: one that is only in
+    /// memory so far may be lost with the power, and then the data has to be there.
+    pub(super) fn droppable(&self) -> BTreeMap<KeyspaceId, Sequence> {
+        let mut dropped = self.keyspaces.dropped();
+        if !dropped.is_empty() {
+            let manifest = self.manifest();
+            let known = &manifest.state().keyspaces;
+            dropped.retain(|id, _| known.get(id).is_some_and(|meta| meta.dropped_at.is_some()));
+        }
+        dropped
+    }
+
+    /// Publishes another segment set, derived from the current one. The caller holds the manifest's
+    /// lock, so that sets follow each other as edits do.
+    pub(super) fn publish_segments(&self, derive: impl Fn(&SegmentSet) -> SegmentSet) {
+        self.publish(|view| View {
+            active: Arc::clone(&view.active),
+            sealed: view.sealed.clone(),
+            segments: Arc::new(derive(&view.segments)),
+            flushed: view.flushed,
+        });
+        self.counters.views_published.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
         self.keyspaces.by_id(id).map(|state| state.options).unwrap_or_default()
     }
@@ -200,100 +222,60 @@ impl Engine {
             return Err(stopped);
         }
         let line = core.snapshots.survivors(|| self.visible()).drop_line();
-        let mut gone = core.keyspaces.dropped();
-        {
-            // What the manifest says, the log has durably. A drop that is only in memory so far may
-            // be lost with the power, and then the data has to be there.
-            let manifest = core.manifest();
-            let known = &manifest.state().keyspaces;
-            let said =
-                |id: &KeyspaceId| known.get(id).is_some_and(|meta| meta.dropped_at.is_some());
-            gone.retain(|id, at| *at <= line && said(id));
-        }
+        let mut gone = core.droppable();
+        gone.retain(|_, at| *at <= line);
         if gone.is_empty() {
             return Ok(());
         }
-        let view = core.view.load_full();
-        let mut changes = Vec::new();
-        let mut kept_runs = Vec::new();
-        let mut freed = Vec::new();
-        for run in &view.segments.runs {
-            let dead = |part: &crate::runs::SegmentRef| {
-                part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
-            };
-            if !run.segments.iter().any(dead) {
-                kept_runs.push(Arc::clone(run));
-                continue;
-            }
-            freed.extend(
-                run.segments.iter().filter(|part| dead(part)).map(|p| Arc::clone(&p.segment)),
-            );
-            let segments: Vec<_> =
-                run.segments.iter().filter(|part| !dead(part)).cloned().collect();
-            let add = match segments.is_empty() {
-                true => Vec::new(),
-                false => vec![Run { id: run.id, segments }],
-            };
-            changes.push((run.id, add));
-        }
-        self.install_without_dropped(changes, freed, reclaim)?;
+        self.install_without_dropped(&gone, reclaim)?;
         self.forget_dropped(&gone)
     }
 
-    /// Appends the edit, publishes the set without the freed segments, and retires these.
+    /// Appends the edit and publishes the set without the segments that hold nothing but `gone`,
+    /// and retires these.
     fn install_without_dropped(
         &self,
-        replaced: Vec<(crate::ids::RunId, Vec<Run>)>,
-        freed: Vec<Arc<Segment>>,
+        gone: &BTreeMap<KeyspaceId, Sequence>,
         reclaim: &mut Reclaim,
     ) -> Result<()> {
+        let core = &self.core;
+        let dead = |part: &SegmentRef| {
+            part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
+        };
+        // Runs change under the manifest's lock only, so these are the ones that it names.
+        let mut manifest = core.manifest();
+        let view = core.view.load_full();
+        let mut replaced = Vec::new();
+        let mut freed = Vec::new();
+        for run in view.segments.runs.iter().filter(|run| run.segments.iter().any(dead)) {
+            let (out, segments) = run.segments.iter().cloned().partition(dead);
+            let out: Vec<SegmentRef> = out;
+            freed.extend(out.into_iter().map(|part| part.segment));
+            let run = Run { id: run.id, segments };
+            replaced.push((run.id, (!run.segments.is_empty()).then(|| Arc::new(run))));
+        }
         if replaced.is_empty() {
             return Ok(());
         }
-        let core = &self.core;
-        let mut published = Vec::new();
-        {
-            let mut manifest = core.manifest();
-            let state = manifest.state().clone();
-            let mut next_run = state.next_run;
-            let mut changes = Vec::new();
-            for (id, add) in replaced {
-                let known = state.runs.iter().find(|run| run.id == id);
-                let Some(known) = known else { continue };
-                let mut runs = Vec::new();
-                for mut run in add {
-                    run.id = next_run;
-                    next_run = crate::ids::RunId(next_run.0 + 1);
-                    let mut meta = known.clone();
-                    meta.id = run.id;
-                    let numbers: Vec<_> =
-                        run.segments.iter().map(|part| part.segment.number()).collect();
-                    meta.segments.retain(|part| numbers.contains(&part.segment.number));
-                    runs.push((run, meta));
-                }
-                let add = runs.iter().map(|(_, meta)| meta.clone()).collect();
-                changes.push(Change::ReplaceRuns { remove: vec![id], add });
-                published.push((id, runs.into_iter().map(|(run, _)| Arc::new(run)).collect()));
-            }
-            manifest.append(&core.edit(changes))?;
-        }
-        core.publish(|view| View {
-            active: Arc::clone(&view.active),
-            sealed: view.sealed.clone(),
-            segments: Arc::new(replace_runs(&view.segments, &published)),
-            flushed: view.flushed,
+        let change = |(id, run): &(RunId, Option<Arc<Run>>)| Change::ReplaceRuns {
+            remove: vec![*id],
+            add: run.iter().map(|run| run.meta()).collect(),
+        };
+        manifest.append(&core.edit(replaced.iter().map(change).collect()))?;
+        core.publish_segments(|set| {
+            let change = |run: &Arc<Run>| match replaced.iter().find(|(id, _)| *id == run.id) {
+                Some((_, fresh)) => fresh.clone(),
+                None => Some(Arc::clone(run)),
+            };
+            SegmentSet { runs: set.runs.iter().filter_map(change).collect() }
         });
-        for segment in freed {
-            reclaim.retire_file(segment);
-        }
+        drop(manifest);
+        freed.into_iter().for_each(|segment| reclaim.retire_file(segment));
         Ok(())
     }
 
     /// Forgets dropped keyspaces that neither a memtable nor a segment can still hold.
-    fn forget_dropped(
-        &self,
-        gone: &std::collections::BTreeMap<KeyspaceId, Sequence>,
-    ) -> Result<()> {
+    fn forget_dropped(&self, gone: &BTreeMap<KeyspaceId, Sequence>) -> Result<()> {
         let core = &self.core;
         let view = core.view.load_full();
         for (&id, &at) in gone {
@@ -333,15 +315,4 @@ impl Engine {
             core.ceiling.store(raised.0, Ordering::Release);
         }
     }
-}
-
-fn replace_runs(set: &SegmentSet, replaced: &[(crate::ids::RunId, Vec<Arc<Run>>)]) -> SegmentSet {
-    let mut runs = Vec::new();
-    for run in &set.runs {
-        match replaced.iter().find(|(id, _)| *id == run.id) {
-            Some((_, add)) => runs.extend(add.iter().cloned()),
-            None => runs.push(Arc::clone(run)),
-        }
-    }
-    SegmentSet { runs }
 }

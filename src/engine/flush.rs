@@ -6,27 +6,24 @@
 //! edit leaves nothing behind but files to remove; the memtables stay, and the flush is tried
 //! again.
 
-use super::cleanup::Reclaim;
+use super::cleanup::{ManifestGuard, Reclaim};
+use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
-use crate::format::edit::{BoundKey, Change, Edit, RunMeta, SegmentMeta, SegmentRefMeta};
-use crate::ids::{FileNumber, LogNumber, Sequence};
+use crate::format::edit::{Change, Edit};
+use crate::ids::{LogNumber, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
 use crate::log::SpareLog;
 use crate::memtable::Memtable;
-use crate::options::KeyspaceOptions;
-use crate::runs::{Run, SegmentRef, SegmentSet};
-use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
-use crate::sync::Arc;
+use crate::runs::{Run, SegmentSet};
+use crate::segment::FinishedSegment;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, lock};
 
 /// More sealed memtables than this are flushed whatever they hold, so that reads stay cheap.
 const SEALED_MAX: usize = 16;
-
-/// A segment is cut at a keyspace boundary once it has this many bytes.
-const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 
 /// How many entries are written between two looks at other duties of the thread.
 const HOUSEKEEPING_ENTRIES: u64 = 4_096;
@@ -65,13 +62,13 @@ impl Engine {
         if view.sealed.is_empty() {
             return Ok(());
         }
-        core.settle_manifest(reclaim)?;
+        core.settle_manifest()?;
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let span = tracing::info_span!("flush", memtables = view.sealed.len(), bytes);
         let _entered = span.enter();
-        let mut outputs = Outputs::new(core, reclaim);
-        let written = self.write_run(&view, &mut outputs);
-        let finished = written.and_then(|newest| Ok((outputs.finish_all()?, newest)));
+        let mut outputs = Outputs::new(core);
+        let written = self.write_run(&view, &mut outputs, reclaim);
+        let finished = written.and_then(|newest| Ok((outputs.finish()?, newest)));
         let (finished, newest) = match finished {
             Ok(finished) => finished,
             Err(error) => {
@@ -79,32 +76,24 @@ impl Engine {
                 return Err(error);
             }
         };
-        let segments = match self.install(&view, &finished) {
-            Ok(segments) => segments,
-            Err((error, edit_failed)) => {
-                let numbers = finished.iter().map(|segment| segment.number);
-                if edit_failed {
-                    reclaim.unsettled.extend(numbers);
-                    // Tried again before the next flush writes anything.
-                    let _ = core.settle_manifest(reclaim);
-                } else {
-                    numbers.for_each(|number| core.remove_segment(number));
-                }
-                return Err(error);
-            }
-        };
-        self.publish_run(&view, segments, newest);
+        self.install(&view, &finished, newest)?;
         core.gate.sub(bytes);
         core.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let stored: u64 = finished.iter().map(|segment| segment.bytes).sum();
         core.counters.flush_bytes_out.fetch_add(stored, Ordering::Relaxed);
         core.release_logs();
+        core.compaction.wake();
         Ok(())
     }
 
     /// Merges the memtables, leaves out what nobody can see, and writes the rest. Returns the
     /// largest sequence of any version in them.
-    fn write_run(&self, view: &View, outputs: &mut Outputs<'_>) -> Result<Sequence> {
+    fn write_run(
+        &self,
+        view: &View,
+        outputs: &mut Outputs<'_>,
+        reclaim: &mut Reclaim,
+    ) -> Result<Sequence> {
         let core = &self.core;
         let survivors = core.snapshots.survivors(|| self.visible());
         let bottom = view.segments.runs.is_empty();
@@ -113,39 +102,39 @@ impl Engine {
         let sources = view.sealed.iter().map(Memtable::cursor).collect();
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;
-        let mut newest = Sequence(0);
+        let (mut newest, mut entries) = (Sequence(0), 0_u64);
         while let Some(entry) = merged.entry() {
             newest = newest.max(entry.sequence);
             if survival.keep(&entry) == Verdict::Keep {
+                if outputs.ends_before(&entry) {
+                    outputs.close()?;
+                }
                 outputs.add(&entry)?;
             }
             merged.next()?;
+            entries += 1;
+            if entries.is_multiple_of(HOUSEKEEPING_ENTRIES) {
+                reclaim.evict(core);
+            }
         }
         Ok(newest)
     }
 
-    /// Makes the run durable and known to the manifest. The flag of an error says whether the edit
-    /// was attempted, after which its outcome is unknown.
-    fn install(
-        &self,
-        view: &View,
-        finished: &[FinishedSegment],
-    ) -> Result<Option<Run>, (Error, bool)> {
+    /// Makes the run durable, known to the manifest and visible. `newest` is the last version of
+    /// the memtables. After an error nothing refers to `finished`, and its files go.
+    fn install(&self, view: &View, finished: &[FinishedSegment], newest: Sequence) -> Result<()> {
         let core = &self.core;
-        let before = |error| (error, false);
-        let mut segments = Vec::with_capacity(finished.len());
-        for segment in finished {
-            segments.push(core.open_segment(segment).map_err(before)?);
-        }
-        core.fs.sync_dir(&core.dir).map_err(|error| before(Error::io("sync", &core.dir, error)))?;
-        let (floor, exists) = self.next_floor(view).map_err(before)?;
+        let ready = core.open_finished(finished).and_then(|segments| {
+            core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))?;
+            Ok((segments, self.next_floor(view)?))
+        });
+        let (segments, (floor, exists)) = ready.inspect_err(|_| {
+            finished.iter().for_each(|segment| core.remove_segment(segment.number));
+        })?;
         let mut manifest = core.manifest();
-        let id = manifest.state().next_run;
-        let mut changes = Vec::new();
-        if !finished.is_empty() {
-            let segments = finished.iter().map(segment_ref_meta).collect();
-            changes.push(Change::AddRun(RunMeta { id, segments, sequence_override: None }));
-        }
+        let run = Run { id: manifest.state().next_run, segments };
+        let run = (!run.segments.is_empty()).then_some(run);
+        let mut changes: Vec<_> = run.iter().map(|run| Change::AddRun(run.meta())).collect();
         changes.push(Change::LogFloor { number: floor, exists });
         for (id, at) in view.sealed.iter().flat_map(|table| table.drops()) {
             // The drop's own edit may not have come to pass before a crash (rule 10).
@@ -154,8 +143,9 @@ impl Engine {
                 changes.push(Change::DropKeyspace { id, at });
             }
         }
-        manifest.append(&core.edit(changes)).map_err(|error| (error, true))?;
-        Ok((!segments.is_empty()).then_some(Run { id, segments }))
+        core.append_edit(&mut manifest, changes, finished)?;
+        self.publish_run(view, run, newest);
+        Ok(())
     }
 
     /// The log that a recovery will start from once `view`'s sealed memtables are on disk, with its
@@ -202,31 +192,33 @@ impl Engine {
 }
 
 impl Core {
-    fn open_segment(&self, finished: &FinishedSegment) -> Result<SegmentRef> {
-        let expect = finished.expect(self.database);
-        let cache = Arc::clone(&self.cache);
-        let segment =
-            Segment::open(self.fs.as_ref(), &self.dir, finished.number, &expect, None, cache)?;
-        Ok(SegmentRef {
-            segment: Arc::new(segment),
-            first: bound(&finished.first),
-            last: bound(&finished.last),
-            to: None,
-        })
+    /// Appends an edit that names the segments `fresh` for the first time. If it fails they stay
+    /// until [`Self::settle_manifest`] knows what the manifest names.
+    pub(super) fn append_edit(
+        &self,
+        manifest: &mut ManifestGuard<'_>,
+        changes: Vec<Change>,
+        fresh: &[FinishedSegment],
+    ) -> Result<()> {
+        let appended = manifest.append(&self.edit(changes));
+        if appended.is_err() {
+            // Under the manifest's lock, so that they are not removed by a settling that began
+            // before.
+            lock(&self.unsettled).extend(fresh.iter().map(|segment| segment.number));
+        }
+        appended
     }
 
     /// Ends the doubt about what an edit that failed has left in the manifest, and only then
     /// removes the segments that it named (rule 8). While this fails, an open would do it.
-    fn settle_manifest(&self, reclaim: &mut Reclaim) -> Result<()> {
-        {
-            let mut manifest = self.manifest();
-            if manifest.broken() {
-                manifest.rotate()?;
-            }
+    pub(super) fn settle_manifest(&self) -> Result<()> {
+        let mut manifest = self.manifest();
+        if manifest.broken() {
+            manifest.rotate()?;
         }
-        for number in reclaim.unsettled.drain(..) {
-            self.remove_segment(number);
-        }
+        let unsettled = std::mem::take(&mut *lock(&self.unsettled));
+        drop(manifest);
+        unsettled.into_iter().for_each(|number| self.remove_segment(number));
         Ok(())
     }
 
@@ -241,119 +233,5 @@ impl Core {
             };
             self.send_log(job);
         }
-    }
-}
-
-/// The segments of one run, written one after the other.
-struct Outputs<'a> {
-    core: &'a Core,
-    reclaim: &'a mut Reclaim,
-    open: Option<SegmentWriter>,
-    done: Vec<FinishedSegment>,
-    /// The last key written, so that versions of one key stay in one segment.
-    last: BoundKey,
-    options: Option<KeyspaceOptions>,
-    entries: u64,
-}
-
-impl<'a> Outputs<'a> {
-    fn new(core: &'a Core, reclaim: &'a mut Reclaim) -> Self {
-        let last = BoundKey { keyspace: Default::default(), key: Vec::new() };
-        Self { core, reclaim, open: None, done: Vec::new(), last, options: None, entries: 0 }
-    }
-
-    fn add(&mut self, entry: &crate::format::key::Entry<'_>) -> Result<()> {
-        let new_keyspace = self.last.keyspace != entry.keyspace;
-        let new_key = new_keyspace || self.last.key != entry.key;
-        if let Some(writer) = &self.open
-            && new_key
-        {
-            let bytes = writer.written_bytes();
-            let options = new_keyspace.then(|| self.core.keyspace_options(entry.keyspace));
-            let differs = options.is_some() && options != self.options;
-            let full = bytes >= self.core.options.segment_bytes as u64;
-            if full || differs || new_keyspace && bytes >= KEYSPACE_CUT_BYTES {
-                self.close()?;
-            }
-        }
-        if self.open.is_none() {
-            self.open = Some(self.create(entry)?);
-        }
-        if new_key {
-            self.last.keyspace = entry.keyspace;
-            self.last.key.clear();
-            self.last.key.extend_from_slice(entry.key);
-        }
-        self.entries += 1;
-        if self.entries.is_multiple_of(HOUSEKEEPING_ENTRIES) {
-            self.reclaim.evict(self.core);
-        }
-        self.open.as_mut().expect("made above").add(entry)
-    }
-
-    fn create(&mut self, entry: &crate::format::key::Entry<'_>) -> Result<SegmentWriter> {
-        let options = self.core.keyspace_options(entry.keyspace);
-        self.options = Some(options);
-        let number = FileNumber(self.core.segment_next.fetch_add(1, Ordering::Relaxed));
-        let options = SegmentWriterOptions {
-            database: self.core.database,
-            block_bytes: options.block_bytes as usize,
-            filter_bits: options.filter_bits,
-            created_ms: super::stats::now_ms(),
-        };
-        SegmentWriter::create(self.core.fs.as_ref(), &self.core.dir, number, options)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        if let Some(writer) = self.open.take() {
-            let number = writer.number();
-            match writer.finish() {
-                Ok(finished) => self.done.push(finished),
-                Err(error) => {
-                    self.core.remove_segment(number);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_all(&mut self) -> Result<Vec<FinishedSegment>> {
-        self.close()?;
-        Ok(std::mem::take(&mut self.done))
-    }
-
-    /// Removes whatever was written.
-    fn abandon(&mut self) {
-        if let Some(writer) = self.open.take() {
-            let number = writer.number();
-            tracing::debug!(number = number.0, "giving up an unfinished segment");
-            writer.abandon(self.core.fs.as_ref());
-        }
-        for segment in self.done.drain(..) {
-            self.core.remove_segment(segment.number);
-        }
-    }
-}
-
-fn bound((keyspace, key): &(crate::ids::KeyspaceId, Vec<u8>)) -> BoundKey {
-    BoundKey { keyspace: *keyspace, key: key.clone() }
-}
-
-fn segment_ref_meta(finished: &FinishedSegment) -> SegmentRefMeta {
-    SegmentRefMeta {
-        segment: SegmentMeta {
-            number: finished.number,
-            uuid: finished.uuid,
-            bytes: finished.bytes,
-            entries: finished.entries,
-            first: bound(&finished.first),
-            last: bound(&finished.last),
-            smallest: finished.smallest,
-            largest: finished.largest,
-            created_ms: finished.created_ms,
-        },
-        from: None,
-        to: None,
     }
 }

@@ -9,11 +9,11 @@ use crossbeam_channel::bounded;
 
 use super::background::FlushJob;
 use super::cleanup::Reclaim;
-use super::{Core, Engine, View};
+use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
-use crate::sync::Arc;
+use crate::sync::{Arc, lock};
 
 /// What was done with the index and the filters of a database, from
 /// [`Db::rebuild_index`](crate::Db::rebuild_index),
@@ -87,18 +87,16 @@ impl Core {
     /// Publishes `fresh` in the place of segments over the same files. Files that the set has no
     /// more are passed over. On the flush thread.
     pub(super) fn publish_replaced(&self, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
+        // Runs change under this lock only; a database that is open for reading has no manifest in
+        // it.
+        let _unchanged = lock(&self.manifest);
         let view = self.view.load_full();
         for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
             // A cursor may hold it longer than its run.
             reclaim.retire_segment(Arc::clone(old));
         }
-        self.publish(|view| View {
-            active: Arc::clone(&view.active),
-            sealed: view.sealed.clone(),
-            segments: Arc::new(SegmentSet {
-                runs: view.segments.runs.iter().map(|run| replace_in(run, fresh)).collect(),
-            }),
-            flushed: view.flushed,
+        self.publish_segments(|set| SegmentSet {
+            runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
         });
     }
 }

@@ -10,14 +10,18 @@
 pub(crate) mod background;
 mod big;
 mod cleanup;
+mod compact;
 mod conditional;
 mod estimate;
 pub(crate) mod explain;
 mod flush;
 pub(crate) mod index;
 mod index_snapshot;
+mod jobs;
 mod keyspaces;
+mod merge;
 mod open;
+mod outputs;
 mod overload;
 mod read;
 mod recover;
@@ -33,12 +37,13 @@ use std::path::PathBuf;
 use crossbeam_channel::Sender;
 
 use self::background::{FlushJob, LogJob};
+use self::compact::Compaction;
 use self::keyspaces::Keyspaces;
 use self::section::WriteEnv;
 use self::stats::Counters;
 use self::sync::Logs;
 use crate::error::{Error, Result};
-use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
+use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, FsLock, TemporaryDir};
 use crate::log::SpareLog;
 use crate::memtable::{Memtable, MemtableWriter};
@@ -54,6 +59,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
 pub(crate) use self::conditional::Decision;
+pub(crate) use self::jobs::RequestProgress;
 pub(crate) use self::keyspaces::KeyspaceState;
 pub use self::read::TryGet;
 pub(crate) use self::read::{EngineIter, LayersCursor, ReadAt};
@@ -119,6 +125,9 @@ pub(crate) struct Core {
     spare_logs: Mutex<Vec<SpareLog>>,
     spare_memtables: Mutex<Vec<(MemtableWriter, Arc<Memtable>)>>,
     troubles: Mutex<Troubles>,
+    /// Segments whose edit failed: the manifest may name them.
+    unsettled: Mutex<Vec<FileNumber>>,
+    compaction: Compaction,
 
     // Background threads only. `None` when opened for reading.
     manifest: Mutex<Option<Manifest>>,
@@ -251,10 +260,13 @@ enum Work {
     Flush,
     Spares,
     Manifest,
+    Merge,
+    /// A merge met damage: it stays, until the next open at least.
+    Damage,
 }
 
 /// What each [`Work`] ran into last; nothing once it has succeeded again.
-type Troubles = [Option<Error>; 3];
+type Troubles = [Option<Error>; 5];
 
 /// Where the log goes on after a log was sealed.
 #[derive(Clone, Copy, Debug)]

@@ -12,11 +12,13 @@
 //! Every step can be repeated, so a crash during recovery, any number of times, ends in the same
 //! state. A read-only open stops before step 1.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::unbounded;
 
 use super::background::{LogJob, Threads};
+use super::compact::Compaction;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
 use super::recover::{Recovered, recover};
@@ -24,7 +26,7 @@ use super::section::WriteEnv;
 use super::sync::Logs;
 use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
-use crate::format::meta::SegmentMeta;
+use crate::format::meta::{SegmentMeta, SegmentRefMeta};
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::{FileNumber, Sequence, Uuid};
@@ -139,6 +141,8 @@ impl Engine {
             spare_logs: Mutex::new(Vec::new()),
             spare_memtables: Mutex::new(Vec::new()),
             troubles: Default::default(),
+            unsettled: Default::default(),
+            compaction: Compaction::new(),
             manifest: Mutex::new(manifest),
             options,
             fs,
@@ -240,20 +244,22 @@ fn open_segments(
     cache: &Arc<BlockCache>,
 ) -> Result<SegmentSet> {
     let mut set = SegmentSet::default();
+    // A merge may have left several parts of one file.
+    let mut opened: BTreeMap<FileNumber, Arc<Segment>> = BTreeMap::new();
     for run in &state.runs {
         let mut segments = Vec::with_capacity(run.segments.len());
-        for part in &run.segments {
-            let meta = &part.segment;
-            let expect = expect(state.uuid, meta);
-            let saved = saved.take(meta.number, meta.uuid, meta.bytes);
-            let cache = Arc::clone(cache);
-            let segment = Segment::open(fs, dir, meta.number, &expect, saved, cache)?;
-            segments.push(SegmentRef {
-                segment: Arc::new(segment),
-                first: part.from.clone().unwrap_or_else(|| meta.first.clone()),
-                last: meta.last.clone(),
-                to: part.to.clone(),
-            });
+        for SegmentRefMeta { segment: meta, from, to } in &run.segments {
+            let segment = match opened.get(&meta.number) {
+                Some(segment) => Arc::clone(segment),
+                None => {
+                    let expect = expect(state.uuid, meta);
+                    let saved = saved.take(meta.number, meta.uuid, meta.bytes);
+                    let cache = Arc::clone(cache);
+                    Arc::new(Segment::open(fs, dir, meta.number, &expect, saved, cache)?)
+                }
+            };
+            opened.insert(meta.number, Arc::clone(&segment));
+            segments.push(SegmentRef::trimmed(segment, from.clone(), to.clone()));
         }
         set.runs.push(Arc::new(Run { id: run.id, segments }));
     }

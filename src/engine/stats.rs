@@ -13,6 +13,17 @@ pub(crate) struct Counters {
     pub(super) flushes: AtomicU64,
     pub(super) flush_bytes_out: AtomicU64,
     pub(super) views_published: AtomicU64,
+    /// Jobs that came to their end.
+    pub(super) merges: AtomicU64,
+    pub(super) merge_steps: AtomicU64,
+    /// Keys and values that merges read.
+    pub(super) merge_bytes_in: AtomicU64,
+    /// Segment files that merges wrote.
+    pub(super) merge_bytes_out: AtomicU64,
+    pub(super) merge_entries_in: AtomicU64,
+    pub(super) merge_entries_out: AtomicU64,
+    /// References that went from run to run as they were.
+    pub(super) segments_moved: AtomicU64,
     pub(super) log_syncs: AtomicU64,
     pub(super) log_bytes_rewritten: AtomicU64,
     /// As of the flush thread's last look.
@@ -134,6 +145,7 @@ impl Engine {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let view = core.view.load();
         let tables = std::iter::once(&view.active).chain(&view.sealed);
+        let files = super::index::each_file(&view.segments);
         let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
         Stats {
             visible: self.visible().0,
@@ -141,13 +153,9 @@ impl Engine {
             memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
             memtable_bytes_retired: count(&core.counters.retired_bytes),
             runs: view.segments.runs.len(),
-            segments: view.segments.segments().count(),
-            segment_bytes: view.segments.runs.iter().map(|run| run.bytes()).sum(),
-            segment_entries: view
-                .segments
-                .segments()
-                .map(|segment| segment.properties().entries())
-                .sum(),
+            segments: files.len(),
+            segment_bytes: files.iter().map(|segment| segment.bytes()).sum(),
+            segment_entries: files.iter().map(|file| file.properties().entries()).sum(),
             indexes_rebuilt: core.indexes_rebuilt(),
             logs: core.logs.list().len(),
             log_bytes_unsynced: unsynced,

@@ -228,6 +228,15 @@ impl Index {
         BlockHandle { offset: self.offsets[i], len: self.lens[i] }
     }
 
+    /// Bytes from data block `begin` to before data block `end`.
+    pub(crate) fn span_bytes(&self, begin: usize, end: usize) -> u64 {
+        let reach = (begin..end).next_back().map_or(0, |last| {
+            let BlockHandle { offset, len } = self.handle(last);
+            offset + u64::from(len)
+        });
+        reach.saturating_sub(self.offsets.get(begin).copied().unwrap_or(reach))
+    }
+
     /// The keyspace of data block `i`.
     pub(crate) fn keyspace(&self, i: usize) -> KeyspaceId {
         self.keyspaces[i]

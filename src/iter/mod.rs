@@ -10,7 +10,6 @@ pub(crate) mod merge;
 pub(crate) mod range;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg_attr(not(test), expect(dead_code, reason = "the merge, which comes next, is its caller"))]
 pub(crate) mod two_way;
 pub(crate) mod visible;
 

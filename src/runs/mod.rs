@@ -1,12 +1,13 @@
 //! Runs and segment sets: the published, immutable list of what is on disk, newest first.
 //!
 //! A run is a list of disjoint, ascending references to segments; its place in the set is its age:
-//! for each user key, versions in a newer run are newer. `state` is the same list as the manifest
-//! says it, `manifest` the file that keeps it. Knows no memtable and takes no lock.
+//! for each user key, versions in a newer run are newer. `part` says how
+//! references are trimmed, `state` is the same list as the manifest says it, `manifest` the file
+//! that keeps it. Knows no memtable and takes no lock.
 
 pub(crate) mod cursor;
 pub(crate) mod manifest;
-#[cfg_attr(not(test), expect(dead_code, reason = "the merge, which comes next, is its caller"))]
+mod part;
 pub(crate) mod source;
 pub(crate) mod state;
 
@@ -25,6 +26,8 @@ pub(crate) struct SegmentRef {
     pub(crate) last: BoundKey,
     /// Where a merge has cut the end off, exclusive.
     pub(crate) to: Option<BoundKey>,
+    /// Bytes of the data blocks that can be met here.
+    pub(crate) bytes: u64,
 }
 
 impl SegmentRef {
@@ -65,9 +68,9 @@ impl Run {
         self.segments.partition_point(|segment| !segment.starts_after(keyspace, key))
     }
 
-    /// Bytes of its files.
+    /// Bytes of its data blocks, without what trims keep out.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.iter().map(|part| part.segment.bytes()).sum()
+        self.segments.iter().map(|part| part.bytes).sum()
     }
 }
 
@@ -78,7 +81,7 @@ pub(crate) struct SegmentSet {
 }
 
 impl SegmentSet {
-    /// Every segment, newest run first.
+    /// Every segment, newest run first; one that is referenced in parts once for each.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.runs.iter().flat_map(|run| run.segments.iter().map(|part| &part.segment))
     }

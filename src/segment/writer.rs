@@ -138,6 +138,11 @@ impl SegmentWriter {
         Some(Position { keyspace: *keyspace, key, sequence: *last_sequence })
     }
 
+    /// Whether the last entry is a version of this one's key.
+    pub(crate) fn ends_with(&self, entry: &Entry<'_>) -> bool {
+        self.last().is_some_and(|last| last.same_key(&entry.position()))
+    }
+
     /// Moves the current data block, which is not empty, into the buffer.
     fn close_block(&mut self) -> Result<()> {
         let last = self.last().expect("only a block with entries is closed");

@@ -26,16 +26,6 @@ fn segment(fs: &SimFs, number: u64, entries: &[OwnedEntry]) -> Arc<Segment> {
     Arc::new(Segment::open(fs, dir, number, &expect, None, BlockCache::new(0)).unwrap())
 }
 
-fn part(segment: &Arc<Segment>) -> SegmentRef {
-    let bound = |(keyspace, key): &(KeyspaceId, Vec<u8>)| BoundKey {
-        keyspace: *keyspace,
-        key: key.clone(),
-    };
-    let properties = segment.properties();
-    let (first, last) = (bound(&properties.first), bound(&properties.last));
-    SegmentRef { segment: Arc::clone(segment), first, last, to: None }
-}
-
 /// Random sorted entries, sequences from `base` on.
 fn entries(random: &mut Random, keys: usize, base: u64) -> Vec<OwnedEntry> {
     let mut entries = Vec::new();
@@ -67,7 +57,7 @@ fn run(random: &mut Random, fs: &SimFs, all: Vec<OwnedEntry>) -> (Arc<Run>, Vec<
     }
     for group in groups {
         let segment = segment(fs, random.next() >> 20, &group);
-        let mut whole = part(&segment);
+        let mut whole = SegmentRef::whole(Arc::clone(&segment));
         let pick = |random: &mut Random| bound(&group[random.below(group.len())]);
         let (mut low, mut high) = (pick(random), pick(random));
         if low > high {

@@ -1,0 +1,163 @@
+//! What the next step of a merge does with the references of its two runs: which are only relinked,
+//! and which range is read and written again.
+//!
+//! Pure: decides on bounds and sizes. The engine carries a plan out and asks again at the frontier.
+
+use crate::format::meta::BoundKey;
+use crate::runs::SegmentRef;
+
+/// A reference in one of the two runs, at or behind the frontier.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece<P> {
+    pub(crate) first: BoundKey,
+    /// The last key that can be met in it; or, if `cut`, the first that cannot.
+    pub(crate) last: BoundKey,
+    pub(crate) cut: bool,
+    /// Bytes of its data blocks.
+    pub(crate) bytes: u64,
+    /// It holds so much that nobody needs that it is to be written anew even if nothing overlaps it.
+    pub(crate) rewrite: bool,
+    pub(crate) part: P,
+}
+
+impl Piece<SegmentRef> {
+    pub(crate) fn new(part: SegmentRef, rewrite: bool) -> Self {
+        let (first, bytes) = (part.first.clone(), part.bytes);
+        let cut = part.to.as_ref().is_some_and(|to| *to <= part.last);
+        let last = part.to.as_ref().filter(|_| cut).unwrap_or(&part.last).clone();
+        Self { first, last, cut, bytes, rewrite, part }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan<P> {
+    /// References that become part of the older run as they are: each lies before the next one and
+    /// before everything that is merged.
+    pub(crate) moved: Vec<P>,
+    /// Where reading begins. Nothing is left to do behind it if this is `None`.
+    pub(crate) from: Option<BoundKey>,
+    /// Before which key it ends; `None` for the end of both runs.
+    pub(crate) to: Option<BoundKey>,
+}
+
+/// Plans the next step over the pieces of both runs, in any order.
+///
+/// Pieces that overlap are merged. One that stands alone is moved, unless there is reason to write
+/// it anew; a neighbour smaller than `small_bytes` joins what is merged beside it, so that merges
+/// leave no dust.
+pub(crate) fn plan<P: Clone>(mut pieces: Vec<Piece<P>>, small_bytes: u64) -> Plan<P> {
+    pieces.sort_by(|a, b| a.first.cmp(&b.first));
+    let mut moved = Vec::new();
+    let mut at = 0;
+    while at < pieces.len() {
+        let end = cluster_end(&pieces, at, small_bytes);
+        let alone = end == at + 1 && !pieces[at].rewrite;
+        if !alone {
+            let to = pieces.get(end).map(|next| next.first.clone());
+            return Plan { moved, from: Some(pieces[at].first.clone()), to };
+        }
+        moved.push(pieces[at].part.clone());
+        at = end;
+    }
+    Plan { moved, from: None, to: None }
+}
+
+/// The end of the pieces from `at` on that are written as one: those that overlap, and small ones
+/// beside them.
+fn cluster_end<P>(pieces: &[Piece<P>], at: usize, small_bytes: u64) -> usize {
+    let mut end = overlap_end(pieces, at);
+    let mut bytes: u64 = pieces[at..end].iter().map(|piece| piece.bytes).sum();
+    while bytes < small_bytes && end < pieces.len() {
+        let written = end > at + 1 || pieces[at].rewrite;
+        let next_end = overlap_end(pieces, end);
+        let next = &pieces[end];
+        let next_written = next_end > end + 1 || next.rewrite;
+        // Two that would both be moved: only if both are small. Else the small one joins what is
+        // written anyway.
+        if !written && !next_written && next.bytes >= small_bytes {
+            break;
+        }
+        if written && !next_written && next.bytes >= small_bytes {
+            break;
+        }
+        bytes += pieces[end..next_end].iter().map(|piece| piece.bytes).sum::<u64>();
+        end = next_end;
+    }
+    end
+}
+
+/// The end of the pieces from `at` on that overlap each other, one by one.
+fn overlap_end<P>(pieces: &[Piece<P>], at: usize) -> usize {
+    let ends_before = |piece: &Piece<P>, key: &BoundKey| {
+        if piece.cut { piece.last <= *key } else { piece.last < *key }
+    };
+    let mut furthest = &pieces[at];
+    let mut end = at + 1;
+    while let Some(next) = pieces.get(end) {
+        if ends_before(furthest, &next.first) {
+            break;
+        }
+        if (&next.last, !next.cut) > (&furthest.last, !furthest.cut) {
+            furthest = next;
+        }
+        end += 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::KeyspaceId;
+
+    fn bound(key: &str) -> BoundKey {
+        BoundKey { keyspace: KeyspaceId(0), key: key.as_bytes().to_vec() }
+    }
+
+    /// `a-c` with 100 bytes, `a-c!` to be written anew, `a-c)` cut before c, `.` in front: 1 byte.
+    fn piece(text: &'static str) -> Piece<&'static str> {
+        let small = text.starts_with('.');
+        let plain = text.trim_start_matches('.').trim_end_matches(['!', ')']);
+        let (first, last) = plain.split_once('-').unwrap();
+        Piece {
+            first: bound(first),
+            last: bound(last),
+            cut: text.contains(')'),
+            bytes: if small { 1 } else { 100 },
+            rewrite: text.contains('!'),
+            part: text,
+        }
+    }
+
+    #[track_caller]
+    fn check(pieces: &[&'static str], moved: &[&'static str], merge: Option<(&str, Option<&str>)>) {
+        let plan = plan(pieces.iter().map(|text| piece(text)).collect(), 10);
+        assert_eq!(plan.moved, moved);
+        let want = merge.map(|(from, to)| (bound(from), to.map(bound)));
+        assert_eq!(plan.from.map(|from| (from, plan.to)), want);
+    }
+
+    #[test]
+    fn plans() {
+        check(&[], &[], None);
+        // Alone: moved, whichever run they are of.
+        check(&["c-d", "a-b"], &["a-b", "c-d"], None);
+        // The same key at two ends is an overlap, a cut end is none.
+        check(&["a-c", "c-d"], &[], Some(("a", None)));
+        check(&["a-c)", "c-d"], &["a-c)", "c-d"], None);
+        check(&["a-d", "b-c", "d-e", "f-g"], &[], Some(("a", Some("f"))));
+        check(&["a-d)", "b-c", "d-e", "f-g"], &[], Some(("a", Some("d"))));
+        check(&["a-b", "c-e", "d-f", "g-h", "h-i"], &["a-b"], Some(("c", Some("g"))));
+        // Written anew though alone.
+        check(&["a-b!", "c-d"], &[], Some(("a", Some("c"))));
+        check(&["a-b", "c-d!", "e-f"], &["a-b"], Some(("c", Some("e"))));
+        // Small ones: alone among large ones they move, beside small or merged ones they join.
+        check(&["a-b", ".c-d", "e-f"], &["a-b", ".c-d", "e-f"], None);
+        check(&["a-b", ".c-d", ".e-f", "g-h"], &["a-b"], Some(("c", Some("g"))));
+        check(&[".a-b", "c-e", "d-f"], &[], Some(("a", None)));
+        check(&[".a-c", ".b-d", ".e-f", "g-h"], &[], Some(("a", Some("g"))));
+        check(&[".a-c", ".b-d", "e-f", "g-h"], &[], Some(("a", Some("e"))));
+        check(&[".a-b!", ".c-d", "g-h", "h-i"], &[], Some(("a", None)));
+    }
+}

@@ -1,0 +1,160 @@
+//! The book of merges: jobs that have begun, and compactions that callers have asked for.
+//!
+//! Plain data under the lock of [`super::compact`]; no I/O, no thread.
+
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+
+use super::merge::Step;
+use crate::compaction::pick::{JobState, RunSize};
+use crate::error::Result;
+use crate::format::meta::BoundKey;
+use crate::format::properties::Properties;
+use crate::ids::{RunId, Sequence};
+use crate::runs::{Run, SegmentSet};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What the compactor threads share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) jobs: Vec<Job>,
+    /// Pairs with a damaged segment: left alone until the next open.
+    pub(super) damaged: Vec<Job>,
+    pub(super) request: Option<Request>,
+    pub(super) waiting: Vec<Request>,
+    /// Runs that were written anew by themselves, and the lowest line then: no use to try again
+    /// before that has moved.
+    pub(super) rewritten: Vec<(RunId, Sequence)>,
+    pub(super) steps: u64,
+    next_job: u64,
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// The last commit that was seen, and since when there was no other.
+    pub(super) idle: (Sequence, Instant),
+    /// When the bytes read so far are paid for, where there is a rate.
+    pub(super) paid_until: Instant,
+}
+
+/// A merge that has begun, or is about to.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) id: u64,
+    pub(super) step: Step,
+    pub(super) running: bool,
+    pub(super) requested: bool,
+}
+
+/// A compaction that a caller asked for.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The keys to compact; everything if `None`.
+    pub(super) range: Option<(BoundKey, Option<BoundKey>)>,
+    /// The newest run that it is about.
+    pub(super) newest: RunId,
+    pub(super) progress: Arc<RequestProgress>,
+    pub(super) reply: Sender<Result<()>>,
+}
+
+/// How far a requested compaction is.
+#[derive(Debug, Default)]
+pub(crate) struct RequestProgress {
+    /// Bytes of data that were in the range when it began, and the part read so far.
+    pub(crate) bytes_total: AtomicU64,
+    pub(crate) bytes_done: AtomicU64,
+    pub(crate) cancelled: AtomicBool,
+}
+
+impl State {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            jobs: Vec::new(),
+            damaged: Vec::new(),
+            request: None,
+            waiting: Vec::new(),
+            rewritten: Vec::new(),
+            steps: 0,
+            next_job: 0,
+            failures: 0,
+            retry_at: None,
+            idle: (Sequence(0), now),
+            paid_until: now,
+        }
+    }
+
+    pub(super) fn begin(&mut self, step: Step, requested: bool) -> usize {
+        self.next_job += 1;
+        self.jobs.push(Job { id: self.next_job, step, running: false, requested });
+        self.jobs.len() - 1
+    }
+
+    pub(super) fn is_busy(&self, run: RunId) -> bool {
+        self.jobs.iter().chain(&self.damaged).any(|job| job.step.is_about(run))
+    }
+
+    /// Forgets jobs whose runs are gone or no longer neighbours, and those of a request that was
+    /// cancelled.
+    pub(super) fn forget_gone(&mut self, set: &SegmentSet) {
+        self.damaged.retain(|job| job.step.is_in(set));
+        self.rewritten.retain(|(id, _)| set.runs.iter().any(|run| run.id == *id));
+        let cancelled = |request: &Request| request.progress.cancelled.load(Ordering::Relaxed);
+        let cancelled = self.request.as_ref().is_some_and(cancelled);
+        self.jobs.retain(|job| job.running || job.step.is_in(set) && !(job.requested && cancelled));
+        if cancelled {
+            self.end_request(Ok(()));
+        }
+    }
+
+    /// Takes the next request up.
+    pub(super) fn take_request(&mut self, set: &SegmentSet) {
+        if self.request.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let request = self.waiting.remove(0);
+        let bytes = set.runs.iter().map(|run| match &request.range {
+            None => run.bytes(),
+            Some((from, to)) => {
+                run.between(Some(from), to.as_ref()).iter().map(|part| part.bytes).sum()
+            }
+        });
+        request.progress.bytes_total.store(bytes.sum(), Ordering::Relaxed);
+        self.request = Some(request);
+        // Who asks wants an answer: damage is looked at again.
+        self.damaged.clear();
+        self.rewritten.clear();
+    }
+
+    /// Answers the request at hand, if there is one.
+    pub(super) fn end_request(&mut self, result: Result<()>) -> bool {
+        let Some(request) = self.request.take() else { return false };
+        // The caller may have gone.
+        let _ = request.reply.send(result);
+        true
+    }
+}
+
+impl Job {
+    pub(super) fn state(&self, set: &SegmentSet, running: bool) -> JobState {
+        let Step { newer, older, .. } = self.step;
+        let remaining_bytes = self.remaining(set);
+        JobState { newer: newer.unwrap_or(older), older, remaining_bytes, running }
+    }
+
+    /// Bytes that are still to be read.
+    pub(super) fn remaining(&self, set: &SegmentSet) -> u64 {
+        let Step { from, to, .. } = &self.step;
+        let runs = set.runs.iter().filter(|run| self.step.is_about(run.id));
+        let parts = runs.flat_map(|run| run.between(from.as_ref(), to.as_ref()));
+        parts.map(|part| part.bytes).sum()
+    }
+}
+
+/// A run as the policy sees it.
+pub(super) fn size(run: &Run) -> RunSize {
+    let sum = |count: fn(&Properties) -> u64| {
+        run.segments.iter().map(|part| count(part.segment.properties())).sum()
+    };
+    let (tombstones, entries) = (sum(|known| known.tombstones), sum(Properties::entries));
+    RunSize { id: run.id, bytes: run.bytes(), tombstones, entries }
+}

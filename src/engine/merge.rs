@@ -1,0 +1,402 @@
+//! One step of a merge: from two runs to the same two runs, with what lies between two frontiers in
+//! the older one.
+//!
+//! On a compactor thread. A step moves references that need no rewriting, and reads and writes one
+//! range up to a full segment. Both runs are valid before and after: X' is X without what lies
+//! between the frontiers, Y' is Y with the outcome there. The step makes its segment durable, then
+//! the edit, then publishes, so a crash anywhere costs that one segment.
+//!
+//! Runs may change meanwhile (a keyspace's segments go, tables are rebuilt). What a step has read
+//! is then not what it would replace, so it gives its work up and begins again from the view.
+
+use super::background::FlushJob;
+use super::outputs::Outputs;
+use super::{Core, Engine};
+use crate::compaction::plan::{Piece, Plan, plan};
+use crate::compaction::survive::{Survival, Verdict};
+use crate::error::{Error, Result};
+use crate::format::edit::Change;
+use crate::format::meta::BoundKey;
+use crate::ids::{KeyspaceId, RunId, Sequence};
+use crate::iter::Source;
+use crate::iter::two_way::TwoWay;
+use crate::runs::source::RunSource;
+use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::segment::FinishedSegment;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+
+/// How many entries are merged between two looks at whether to stop, and at the rate.
+const LOOK_ENTRIES: u64 = 256;
+
+/// A step reads at most this many segments' worth of bytes, so that a range of which nothing is
+/// left is given back and can be preempted too.
+const READ_SEGMENTS_MAX: u64 = 8;
+
+/// What a step is to work on.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// `None` rewrites what is in `older` alone.
+    pub(super) newer: Option<RunId>,
+    pub(super) older: RunId,
+    /// The frontier: everything of the job's range before it is done. `None` at the beginning.
+    pub(super) from: Option<BoundKey>,
+    /// The end of the job's range.
+    pub(super) to: Option<BoundKey>,
+}
+
+impl Step {
+    /// A step over one run, from its beginning.
+    pub(super) fn alone(older: RunId) -> Self {
+        Self { newer: None, older, from: None, to: None }
+    }
+
+    pub(super) fn is_about(&self, run: RunId) -> bool {
+        self.newer == Some(run) || self.older == run
+    }
+
+    /// Whether its runs are there, side by side.
+    pub(super) fn is_in(&self, set: &SegmentSet) -> bool {
+        Pair::find(set, self).is_some()
+    }
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The frontier is here now.
+    At(BoundKey),
+    /// Nothing is left to do in the job's range.
+    Done,
+    /// The runs are no longer there, side by side.
+    Gone,
+    /// They changed under the step: try it again.
+    Stale,
+    /// The database is closing, or the job was cancelled.
+    Stopped,
+}
+
+/// The two runs of a step, as one view has them.
+struct Pair {
+    newer: Option<Arc<Run>>,
+    older: Arc<Run>,
+    /// Everything older than both.
+    below: Vec<Arc<Run>>,
+}
+
+type Entries = TwoWay<RunSource, RunSource>;
+
+/// What happened to the entries of a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    read: u64,
+    kept: u64,
+    shadowed: u64,
+    dropped: u64,
+    bytes: u64,
+}
+
+/// Who must still find what.
+pub(super) struct Lines {
+    snapshots: Vec<Sequence>,
+    visible: Sequence,
+    dropped: BTreeMap<KeyspaceId, Sequence>,
+    /// The lowest sequence that anyone reads at.
+    lowest: Sequence,
+}
+
+impl Engine {
+    /// Carries one step out. After an error nothing has changed; what was written is removed, now
+    /// or when the manifest is known not to name it.
+    pub(super) fn merge_step(&self, step: &Step, stop: &dyn Fn() -> bool) -> Result<Progress> {
+        let core = &self.core;
+        let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
+            return Ok(Progress::Gone);
+        };
+        let lines = self.lines();
+        let (plan, finished) = pair.plan(step, &lines, core.options.segment_bytes as u64);
+        if finished {
+            return Ok(Progress::Done);
+        }
+        core.settle_manifest()?;
+        let span = tracing::info_span!("merge_step", newer = ?step.newer, older = ?step.older);
+        let _entered = span.enter();
+        let mut outputs = Outputs::new(core);
+        let written = match &plan.from {
+            None => Ok(Some((None, Tally::default()))),
+            Some(from) => {
+                let to = plan.to.as_ref().or(step.to.as_ref());
+                self.merge_range(&pair, from, to, &lines, &mut outputs, stop)
+            }
+        };
+        let ready = written.and_then(|merged| Ok(merged.map(|merged| (merged, outputs.finish()))));
+        let (frontier, tally, written) = match ready {
+            Ok(Some(((frontier, tally), Ok(written)))) => (frontier, tally, written),
+            failed => {
+                outputs.abandon();
+                return match failed {
+                    Ok(Some((_, Err(error)))) | Err(error) => Err(error),
+                    _ => Ok(Progress::Stopped),
+                };
+            }
+        };
+        // Where nothing was read, everything was moved.
+        let frontier = if plan.from.is_some() { frontier } else { step.to.clone() };
+        let moved = plan.moved.len();
+        let installed = self.install_step(step, &pair, plan, &written, frontier.as_ref())?;
+        if !installed {
+            return Ok(Progress::Stale);
+        }
+        count(core, &tally, &written, moved);
+        Ok(match frontier {
+            Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
+            _ => Progress::Done,
+        })
+    }
+
+    /// Whether a step would write anything, or only move references, or nothing.
+    pub(super) fn would_write(&self, set: &SegmentSet, step: &Step, lines: &Lines) -> bool {
+        let segment_bytes = self.core.options.segment_bytes as u64;
+        Pair::find(set, step)
+            .is_some_and(|pair| pair.plan(step, lines, segment_bytes).0.from.is_some())
+    }
+
+    /// Who must still find what, as of now.
+    pub(super) fn lines(&self) -> Lines {
+        // First: what is dropped at a line that is read later is below it.
+        let dropped = self.core.droppable();
+        let survivors = self.core.snapshots.survivors(|| self.visible());
+        let lowest = survivors.drop_line();
+        Lines { snapshots: survivors.snapshots, visible: survivors.visible, dropped, lowest }
+    }
+
+    /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
+    /// where it stopped: at a user key, or `to`; and nothing if it was told to stop.
+    fn merge_range(
+        &self,
+        pair: &Pair,
+        from: &BoundKey,
+        to: Option<&BoundKey>,
+        lines: &Lines,
+        outputs: &mut Outputs<'_>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(Option<BoundKey>, Tally)>> {
+        let bottom = pair.is_bottom(from, to);
+        let Lines { snapshots, visible, dropped, .. } = lines;
+        let mut survival = Survival::new(snapshots.clone(), *visible, bottom, dropped);
+        let mut entries = pair.entries(from, to)?;
+        let mut tally = Tally::default();
+        let most = READ_SEGMENTS_MAX * self.core.options.segment_bytes as u64;
+        let mut past: Option<Vec<u8>> = None;
+        let mut paid = 0;
+        while let Some(entry) = entries.entry() {
+            let enough = past.as_ref().is_some_and(|last| *last != entry.key);
+            if enough || outputs.ends_before(&entry) {
+                let frontier = BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() };
+                return Ok(Some((Some(frontier), tally)));
+            }
+            tally.read += 1;
+            tally.bytes += (entry.key.len() + entry.value.len()) as u64;
+            match survival.keep(&entry) {
+                Verdict::Keep => {
+                    outputs.add(&entry)?;
+                    tally.kept += 1;
+                }
+                Verdict::Shadowed => tally.shadowed += 1,
+                Verdict::Dropped => tally.dropped += 1,
+            }
+            if tally.bytes >= most && past.is_none() {
+                past = Some(entry.key.to_vec());
+            }
+            if tally.read.is_multiple_of(LOOK_ENTRIES) {
+                if stop() {
+                    return Ok(None);
+                }
+                let rate = self.core.options.merge_bytes_per_second;
+                self.core.compaction.pay(tally.bytes - paid, rate, stop);
+                paid = tally.bytes;
+            }
+            entries.next()?;
+        }
+        // What is being written may take long to become durable.
+        Ok((!stop()).then(|| (to.cloned(), tally)))
+    }
+
+    /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
+    /// not, nothing has changed. `frontier` is where the step ended, `None` at the end of the runs.
+    fn install_step(
+        &self,
+        step: &Step,
+        pair: &Pair,
+        plan: Plan<SegmentRef>,
+        written: &[FinishedSegment],
+        frontier: Option<&BoundKey>,
+    ) -> Result<bool> {
+        let core = &self.core;
+        let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
+        let opened = core.open_finished(written).and_then(|opened| {
+            if !written.is_empty() {
+                core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))?;
+            }
+            Ok(opened)
+        });
+        let mut fresh = plan.moved;
+        fresh.extend(opened.inspect_err(|_| remove())?);
+        let from = step.from.as_ref();
+        let newer =
+            pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
+        let older = pair.older.with_between(from, frontier, fresh);
+        let after = Pair::after(newer, older);
+        let mut manifest = core.manifest();
+        if !pair.is_in(&core.view.load_full().segments) {
+            drop(manifest);
+            remove();
+            return Ok(false);
+        }
+        let change = Change::ReplaceRuns {
+            remove: pair.runs().map(|run| run.id).collect(),
+            add: after.iter().map(|run| run.meta()).collect(),
+        };
+        core.append_edit(&mut manifest, vec![change], written)?;
+        core.publish_segments(|set| pair.replaced_in(set, &after));
+        drop(manifest);
+        core.send_flush(FlushJob::Free(pair.freed(&after)));
+        Ok(true)
+    }
+}
+
+impl Pair {
+    /// The runs of a step, if they are there and adjacent.
+    fn find(set: &SegmentSet, step: &Step) -> Option<Self> {
+        let at = set.runs.iter().position(|run| run.id == step.newer.unwrap_or(step.older))?;
+        let newer = step.newer.map(|_| Arc::clone(&set.runs[at]));
+        let at = at + usize::from(newer.is_some());
+        let older = set.runs.get(at).filter(|run| run.id == step.older)?;
+        Some(Self { newer, older: Arc::clone(older), below: set.runs[at + 1..].to_vec() })
+    }
+
+    /// What to do from the frontier on, and whether that is nothing.
+    fn plan(&self, step: &Step, lines: &Lines, segment_bytes: u64) -> (Plan<SegmentRef>, bool) {
+        let (from, to) = (step.from.as_ref(), step.to.as_ref());
+        let parts = |run: &Arc<Run>| run.between(from, to);
+        let newer = self.newer.as_ref().map(parts).unwrap_or_default();
+        let mut pieces: Vec<_> = newer.iter().cloned().collect();
+        let newer_left = !pieces.is_empty();
+        pieces.extend(parts(&self.older));
+        let span = pieces.iter().map(|part| &part.first).min().cloned();
+        let bottom = span.is_some_and(|first| self.is_bottom(&first, to));
+        let pieces = pieces.into_iter().map(|part| {
+            let rewrite = is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
+            Piece::new(part, rewrite)
+        });
+        // A run by itself is written anew for what it holds in vain; its small segments stay as
+        // they are, or the same ones might come out again and again.
+        let small_bytes = if self.newer.is_some() { segment_bytes / 4 } else { 0 };
+        let plan = plan(pieces.collect(), small_bytes);
+        // With nothing left above, the rest of the older run stays as it is.
+        let finished = !newer_left && plan.from.is_none();
+        (plan, finished)
+    }
+
+    /// Whether nothing older than the pair has keys from `from` to before `to`.
+    fn is_bottom(&self, from: &BoundKey, to: Option<&BoundKey>) -> bool {
+        self.below.iter().all(|run| run.between(Some(from), to).is_empty())
+    }
+
+    /// The entries of both runs from `from` to before `to`.
+    fn entries(&self, from: &BoundKey, to: Option<&BoundKey>) -> Result<Entries> {
+        let part = |run: Option<&Arc<Run>>, id| {
+            let segments = run.map_or_else(Vec::new, |run| run.between(Some(from), to));
+            RunSource::new(Arc::new(Run { id, segments }), None)
+        };
+        let id = self.older.id;
+        Ok(TwoWay::new(part(self.newer.as_ref(), id)?, part(Some(&self.older), id)?))
+    }
+
+    /// Newest first.
+    fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.newer.iter().chain([&self.older])
+    }
+
+    /// What a step leaves of the pair, newest first. What is left of the newer run alone may take
+    /// the place of both.
+    fn after(newer: Option<Run>, older: Option<Run>) -> Vec<Arc<Run>> {
+        newer.into_iter().chain(older).map(Arc::new).collect()
+    }
+
+    /// Whether a set has just these runs, side by side.
+    fn is_in(&self, set: &SegmentSet) -> bool {
+        let first = self.runs().next().expect("a pair has an older run");
+        let at = set.runs.iter().position(|run| Arc::ptr_eq(run, first));
+        at.is_some_and(|at| {
+            let there = set.runs[at..].iter().take(self.runs().count());
+            there.map(Arc::as_ptr).eq(self.runs().map(Arc::as_ptr))
+        })
+    }
+
+    fn replaced_in(&self, set: &SegmentSet, after: &[Arc<Run>]) -> SegmentSet {
+        let ours = |run: &Arc<Run>| self.runs().any(|other| Arc::ptr_eq(other, run));
+        let at = set.runs.iter().position(ours).unwrap_or(set.runs.len());
+        let (above, rest) = set.runs.split_at(at);
+        let below = rest.iter().filter(|run| !ours(run));
+        SegmentSet { runs: above.iter().chain(after).chain(below).cloned().collect() }
+    }
+
+    /// Segments that no run refers to after the step.
+    fn freed(&self, after: &[Arc<Run>]) -> Vec<Arc<crate::segment::Segment>> {
+        let left: Vec<_> = after.iter().flat_map(|run| run.numbers()).collect();
+        let parts = self.runs().flat_map(|run| &run.segments);
+        parts
+            .map(|part| &part.segment)
+            .filter(|segment| !left.contains(&segment.number()))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Lines {
+    /// The lowest sequence that anyone reads at.
+    pub(super) fn lowest(&self) -> Sequence {
+        self.lowest
+    }
+
+    /// Whether enough of a segment is of no use to anyone that it is to be written anew.
+    pub(super) fn is_worth_rewriting(&self, part: &SegmentRef, bottom: bool) -> bool {
+        let properties = part.segment.properties();
+        let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);
+        let gone = keyspaces.any(|(_, at)| *at <= self.lowest);
+        let dead = bottom
+            // One that a snapshot needs would come out again and again.
+            && properties.largest <= self.lowest
+            && properties.tombstones > properties.entries() / 8;
+        gone || dead
+    }
+}
+
+/// Whether a reference keeps a file alive of which it needs less than half.
+fn is_mostly_trimmed(part: &SegmentRef) -> bool {
+    part.bytes < part.segment.properties().stored_bytes / 2
+}
+
+fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) {
+    let entries: u64 = written.iter().map(|segment| segment.entries).sum();
+    // I30.
+    assert_eq!(
+        tally.read,
+        entries + tally.shadowed + tally.dropped,
+        "entries in are entries out, shadowed or dropped"
+    );
+    let bytes: u64 = written.iter().map(|segment| segment.bytes).sum();
+    let add = |counter: &crate::sync::atomic::AtomicU64, count: u64| {
+        counter.fetch_add(count, Ordering::Relaxed);
+    };
+    let counters = &core.counters;
+    add(&counters.merge_steps, 1);
+    add(&counters.merge_bytes_in, tally.bytes);
+    add(&counters.merge_bytes_out, bytes);
+    add(&counters.merge_entries_in, tally.read);
+    add(&counters.merge_entries_out, entries);
+    add(&counters.segments_moved, moved as u64);
+    debug_assert_eq!(tally.kept, entries, "what is kept is written");
+}

@@ -1,0 +1,118 @@
+//! The segments that a flush or a merge writes, one after the other.
+//!
+//! Says where one segment ends and the next begins, and cleans up what is given up. Used by one
+//! background thread at a time; nothing here is known to the manifest yet.
+
+use super::Core;
+use crate::error::Result;
+use crate::format::key::Entry;
+use crate::ids::{FileNumber, KeyspaceId};
+use crate::options::KeyspaceOptions;
+use crate::runs::SegmentRef;
+use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// A segment is cut at a keyspace boundary once it has this many bytes.
+const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
+
+/// The segments of one run, in key order.
+pub(super) struct Outputs<'a> {
+    core: &'a Core,
+    open: Option<SegmentWriter>,
+    done: Vec<FinishedSegment>,
+    /// The keyspace of the last entry, and its options.
+    keyspace: KeyspaceId,
+    options: KeyspaceOptions,
+}
+
+impl<'a> Outputs<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        let (keyspace, options) = Default::default();
+        Self { core, open: None, done: Vec::new(), keyspace, options }
+    }
+
+    /// Whether the open segment is to end before `entry`, the next one: it has what it takes, and
+    /// `entry` is of another user key than its last.
+    #[inline]
+    pub(super) fn ends_before(&self, entry: &Entry<'_>) -> bool {
+        let Some(writer) = &self.open else { return false };
+        let bytes = writer.written_bytes();
+        let other_keyspace = entry.keyspace != self.keyspace;
+        let full = bytes >= self.core.options.segment_bytes as u64;
+        if !full && !other_keyspace {
+            return false;
+        }
+        full && !writer.ends_with(entry)
+            || other_keyspace
+                && (bytes >= KEYSPACE_CUT_BYTES
+                    || self.core.keyspace_options(entry.keyspace) != self.options)
+    }
+
+    /// Adds an entry behind all before it.
+    pub(super) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
+        let writer = match &mut self.open {
+            Some(writer) => {
+                self.keyspace = entry.keyspace;
+                writer
+            }
+            open => {
+                self.keyspace = entry.keyspace;
+                self.options = self.core.keyspace_options(entry.keyspace);
+                open.insert(create(self.core, &self.options)?)
+            }
+        };
+        writer.add(entry)
+    }
+
+    /// Ends the open segment, if there is one: its bytes are durable then.
+    pub(super) fn close(&mut self) -> Result<()> {
+        let Some(writer) = self.open.take() else { return Ok(()) };
+        let number = writer.number();
+        let finished = writer.finish().inspect_err(|_| self.core.remove_segment(number))?;
+        self.done.push(finished);
+        Ok(())
+    }
+
+    /// Ends the last segment and hands all of them over.
+    pub(super) fn finish(&mut self) -> Result<Vec<FinishedSegment>> {
+        self.close()?;
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    /// Removes whatever was written and not handed over.
+    pub(super) fn abandon(&mut self) {
+        if let Some(writer) = self.open.take() {
+            let number = writer.number();
+            tracing::debug!(number = number.0, "giving up an unfinished segment");
+            writer.abandon(self.core.fs.as_ref());
+        }
+        for segment in self.done.drain(..) {
+            self.core.remove_segment(segment.number);
+        }
+    }
+}
+
+fn create(core: &Core, options: &KeyspaceOptions) -> Result<SegmentWriter> {
+    let number = FileNumber(core.segment_next.fetch_add(1, Ordering::Relaxed));
+    let options = SegmentWriterOptions {
+        database: core.database,
+        block_bytes: options.block_bytes as usize,
+        filter_bits: options.filter_bits,
+        created_ms: super::stats::now_ms(),
+    };
+    SegmentWriter::create(core.fs.as_ref(), &core.dir, number, options)
+}
+
+impl Core {
+    /// Opens segments that were just written.
+    pub(super) fn open_finished(&self, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
+        let open = |finished: &FinishedSegment| {
+            let expect = finished.expect(self.database);
+            let (fs, cache) = (self.fs.as_ref(), Arc::clone(&self.cache));
+            let segment = Segment::open(fs, &self.dir, finished.number, &expect, None, cache)?;
+            Ok(SegmentRef::whole(Arc::new(segment)))
+        };
+        finished.iter().map(open).collect()
+    }
+}
