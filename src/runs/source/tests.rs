@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::ids::{FileNumber, KeyspaceId, RunId, Uuid};
+use crate::ids::{FileNumber, RunId, Uuid};
 use crate::io::{FaultPlan, OpKind, SimFs};
 use crate::iter::testing::{OwnedEntry, Random, drain, entry};
 use crate::iter::two_way::TwoWay;
@@ -146,7 +146,10 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
     let fs = SimFs::new();
     let all: Vec<_> = (0..30).map(|n| entry(0, &format!("{n:02}"), 1 + n, Some("v"))).collect();
     let segments: Vec<_> = (0..3).map(|n| segment(&fs, n, &all[n as usize * 10..][..10])).collect();
-    let run = Arc::new(Run { id: RunId(1), segments: segments.iter().map(part).collect() });
+    let run = Arc::new(Run {
+        id: RunId(1),
+        segments: segments.iter().cloned().map(SegmentRef::whole).collect(),
+    });
     let source = || RunSource::new(Arc::clone(&run), None);
     let before = fs.read_count();
     let mut one = source().unwrap();
