@@ -10,7 +10,8 @@ use alluvium::io::SimFs;
 use alluvium::{Builder, Db, Error, KeyspaceOptions};
 
 fn builder(fs: &SimFs) -> Builder {
-    Db::builder("data").memtable_bytes(64 << 10).fs(Arc::new(fs.clone()))
+    // The tests count runs and segments.
+    Db::builder("data").memtable_bytes(64 << 10).compaction_threads(0).fs(Arc::new(fs.clone()))
 }
 
 #[test]

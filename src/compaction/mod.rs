@@ -1,7 +1,8 @@
 //! What compaction decides, as pure functions: no thread, no file, no clock.
 //!
-//! [`survive`] says which versions of a key a flush or a merge carries over, [`pick`] which pair of
-//! runs is merged next, [`plan`] which parts of it are read and written at all. The engine, which does the work on background threads, is the only caller.
+//! [`pick`] says which pair of runs is merged next, [`plan`] which parts of the two are read and
+//! written at all, [`survive`] which versions of a key a flush or a merge carries over. The engine,
+//! which does the work on background threads, is the only caller.
 
 pub(crate) mod pick;
 pub(crate) mod plan;

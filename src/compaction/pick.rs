@@ -429,8 +429,8 @@ mod tests {
         Ok(steps)
     }
 
-    /// From any shape, with jobs that end some time: picking comes to an end, a run is in one job at
-    /// a time, and what is left is few runs, or one where that is wanted.
+    /// From any shape, with jobs that end some time: picking comes to an end, a run is in one job
+    /// at a time, and what is left is few runs, or one where that is wanted.
     #[test]
     fn picking_ends_and_leaves_few_runs() {
         let mut random = Random::from_env(0x7069_636b);

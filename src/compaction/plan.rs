@@ -15,7 +15,7 @@ pub(crate) struct Piece<P> {
     pub(crate) cut: bool,
     /// Bytes of its data blocks.
     pub(crate) bytes: u64,
-    /// It holds so much that nobody needs that it is to be written anew even if nothing overlaps it.
+    /// So much in it is of no use that it is to be written anew even if nothing overlaps it.
     pub(crate) rewrite: bool,
     pub(crate) part: P,
 }

@@ -1,5 +1,5 @@
-//! Which merge is next, who works on it, and what a caller may ask of merging: a range now, a pause,
-//! a look at the progress.
+//! Which merge is next, who works on it, and what a caller may ask of merging: a range now, a
+//! pause, a look at the progress.
 //!
 //! Compactor threads run [`run_compactor`]: ask for a step, carry it out, report, ask again. The
 //! choice is `compaction::pick`'s; jobs and requests are kept here. The foreground never waits here
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::jobs::{Request, RequestProgress, State, size};
-use super::merge::{Lines, Progress, Step};
+use super::lines::Lines;
+use super::merge::{Progress, Step};
 use super::{Engine, Work};
 use crate::compaction::pick::{Pick, Policy, pick};
 use crate::error::{Error, Result};
@@ -303,10 +304,8 @@ impl Engine {
             }
             Err(error) => {
                 let damaged = error.is_corruption();
-                core.note(
-                    if damaged { Work::Damage } else { Work::Merge },
-                    &Err::<(), _>(error.clone()),
-                );
+                let work = if damaged { Work::Damage } else { Work::Merge };
+                core.note(work, &Err::<(), _>(error.clone()));
                 if damaged {
                     let job = state.jobs.remove(at);
                     state.damaged.push(job);

@@ -10,6 +10,7 @@
 //! is then not what it would replace, so it gives its work up and begins again from the view.
 
 use super::background::FlushJob;
+use super::lines::Lines;
 use super::outputs::Outputs;
 use super::{Core, Engine};
 use crate::compaction::plan::{Piece, Plan, plan};
@@ -17,7 +18,7 @@ use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
 use crate::format::edit::Change;
 use crate::format::meta::BoundKey;
-use crate::ids::{KeyspaceId, RunId, Sequence};
+use crate::ids::RunId;
 use crate::iter::Source;
 use crate::iter::two_way::TwoWay;
 use crate::runs::source::RunSource;
@@ -25,7 +26,6 @@ use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::FinishedSegment;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use std::collections::BTreeMap;
 
 /// How many entries are merged between two looks at whether to stop, and at the rate.
 const LOOK_ENTRIES: u64 = 256;
@@ -97,15 +97,6 @@ struct Tally {
     bytes: u64,
 }
 
-/// Who must still find what.
-pub(super) struct Lines {
-    snapshots: Vec<Sequence>,
-    visible: Sequence,
-    dropped: BTreeMap<KeyspaceId, Sequence>,
-    /// The lowest sequence that anyone reads at.
-    lowest: Sequence,
-}
-
 impl Engine {
     /// Carries one step out. After an error nothing has changed; what was written is removed, now
     /// or when the manifest is known not to name it.
@@ -160,15 +151,6 @@ impl Engine {
         let segment_bytes = self.core.options.segment_bytes as u64;
         Pair::find(set, step)
             .is_some_and(|pair| pair.plan(step, lines, segment_bytes).0.from.is_some())
-    }
-
-    /// Who must still find what, as of now.
-    pub(super) fn lines(&self) -> Lines {
-        // First: what is dropped at a line that is read later is below it.
-        let dropped = self.core.droppable();
-        let survivors = self.core.snapshots.survivors(|| self.visible());
-        let lowest = survivors.drop_line();
-        Lines { snapshots: survivors.snapshots, visible: survivors.visible, dropped, lowest }
     }
 
     /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
@@ -355,25 +337,6 @@ impl Pair {
     }
 }
 
-impl Lines {
-    /// The lowest sequence that anyone reads at.
-    pub(super) fn lowest(&self) -> Sequence {
-        self.lowest
-    }
-
-    /// Whether enough of a segment is of no use to anyone that it is to be written anew.
-    pub(super) fn is_worth_rewriting(&self, part: &SegmentRef, bottom: bool) -> bool {
-        let properties = part.segment.properties();
-        let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);
-        let gone = keyspaces.any(|(_, at)| *at <= self.lowest);
-        let dead = bottom
-            // One that a snapshot needs would come out again and again.
-            && properties.largest <= self.lowest
-            && properties.tombstones > properties.entries() / 8;
-        gone || dead
-    }
-}
-
 /// Whether a reference keeps a file alive of which it needs less than half.
 fn is_mostly_trimmed(part: &SegmentRef) -> bool {
     part.bytes < part.segment.properties().stored_bytes / 2
@@ -381,7 +344,6 @@ fn is_mostly_trimmed(part: &SegmentRef) -> bool {
 
 fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) {
     let entries: u64 = written.iter().map(|segment| segment.entries).sum();
-    // I30.
     assert_eq!(
         tally.read,
         entries + tally.shadowed + tally.dropped,

@@ -1,7 +1,9 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`, `sync`,
-//! `keyspaces`, `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`;
-//! `recover`, `section` and `overload` are parts of `open` and `write`.
+//! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
+//! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
+//! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
+//! `section`, `spares` and `overload` are parts of `open` and `write`, `outputs` of `flush` and
+//! `merge`, `jobs` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -19,6 +21,7 @@ pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
 mod keyspaces;
+mod lines;
 mod merge;
 mod open;
 mod outputs;
@@ -27,6 +30,7 @@ mod read;
 mod recover;
 mod section;
 pub(crate) mod segments;
+mod spares;
 pub(crate) mod stats;
 mod sync;
 pub(crate) mod verify;
@@ -127,6 +131,8 @@ pub(crate) struct Core {
     troubles: Mutex<Troubles>,
     /// Segments whose edit failed: the manifest may name them.
     unsettled: Mutex<Vec<FileNumber>>,
+    /// A lock of its own inside, held for a choice and never across I/O; the manifest is not asked
+    /// for under it.
     compaction: Compaction,
 
     // Background threads only. `None` when opened for reading.

@@ -15,9 +15,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, unbounded};
 
-use super::background::{LogJob, Threads};
+use super::background::{FlushJob, LogJob, Threads};
 use super::compact::Compaction;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
@@ -161,11 +161,7 @@ impl Engine {
     }
 }
 
-type Assembled = (
-    Arc<Engine>,
-    crossbeam_channel::Receiver<LogJob>,
-    crossbeam_channel::Receiver<super::background::FlushJob>,
-);
+type Assembled = (Arc<Engine>, Receiver<LogJob>, Receiver<FlushJob>);
 
 /// What an open has gathered by the time it builds the engine.
 struct Parts {

@@ -29,7 +29,8 @@ fn tiny() -> (Db, SimFs) {
 fn open(memtable_bytes: usize) -> (Db, SimFs) {
     let sim = SimFs::new();
     let fs: Arc<dyn Fs> = Arc::new(sim.clone());
-    let builder = Db::builder(Path::new("/db")).memtable_bytes(memtable_bytes);
+    let builder =
+        Db::builder(Path::new("/db")).memtable_bytes(memtable_bytes).compaction_threads(0);
     let db = builder.flush_bytes(8 << 20).fs(fs).open().unwrap();
     (db, sim)
 }

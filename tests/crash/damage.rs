@@ -98,6 +98,7 @@ impl Subject {
     fn try_read(&self, fs: &SimFs, read_only: bool, least: Demand) -> Check<Outcome> {
         let before = contents(fs);
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
+        let builder = builder.compaction_threads(0);
         let opened = builder.read_only(read_only).fs(Arc::new(fs.clone())).open();
         let db = match opened {
             Ok(db) => db,

@@ -6,7 +6,8 @@ use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use alluvium::{Db, Durability};
 
 fn open(fs: &SimFs) -> Db {
-    Db::builder("data").memtable_bytes(4 << 10).fs(Arc::new(fs.clone())).open().unwrap()
+    let builder = Db::builder("data").memtable_bytes(4 << 10).compaction_threads(0);
+    builder.fs(Arc::new(fs.clone())).open().unwrap()
 }
 
 /// Symptom: after a drop whose manifest edit did not come to pass, by a crash or a full disk, the

@@ -156,6 +156,8 @@ impl World {
             lie => Arc::new(LyingFs(self.fs.clone(), lie)),
         };
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
+        // Repeatable to the operation; merges have crash tests of their own.
+        let builder = builder.compaction_threads(0);
         let pace = OnOverload::Pace { stall_ms_max: 1_000 };
         builder.sync_every_ms(0).on_overload(pace).fs(fs).open()
     }

@@ -24,7 +24,7 @@ use gates::GatedFs;
 
 /// Small memtables under a budget that no test but one reaches, and no sync on its own account.
 fn builder(fs: &GatedFs) -> Builder {
-    let builder = Db::builder("db").fs(Arc::new(fs.clone())).sync_every_ms(0);
+    let builder = Db::builder("db").fs(Arc::new(fs.clone())).sync_every_ms(0).compaction_threads(0);
     builder.memtable_bytes(8 << 10).flush_bytes(1 << 20).memory_bytes(64 << 20)
 }
 

@@ -1,0 +1,46 @@
+//! Who must still find what: the lines that a merge keeps versions for.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use crate::ids::{KeyspaceId, Sequence};
+use crate::runs::SegmentRef;
+
+/// Who must still find what.
+pub(super) struct Lines {
+    pub(super) snapshots: Vec<Sequence>,
+    pub(super) visible: Sequence,
+    pub(super) dropped: BTreeMap<KeyspaceId, Sequence>,
+    /// The lowest sequence that anyone reads at.
+    lowest: Sequence,
+}
+
+impl Engine {
+    /// Who must still find what, as of now.
+    pub(super) fn lines(&self) -> Lines {
+        // First: what is dropped at a line that is read later is below it.
+        let dropped = self.core.droppable();
+        let survivors = self.core.snapshots.survivors(|| self.visible());
+        let lowest = survivors.drop_line();
+        Lines { snapshots: survivors.snapshots, visible: survivors.visible, dropped, lowest }
+    }
+}
+
+impl Lines {
+    /// The lowest sequence that anyone reads at.
+    pub(super) fn lowest(&self) -> Sequence {
+        self.lowest
+    }
+
+    /// Whether enough of a segment is of no use to anyone that it is to be written anew.
+    pub(super) fn is_worth_rewriting(&self, part: &SegmentRef, bottom: bool) -> bool {
+        let properties = part.segment.properties();
+        let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);
+        let gone = keyspaces.any(|(_, at)| *at <= self.lowest);
+        let dead = bottom
+            // One that a snapshot needs would come out again and again.
+            && properties.largest <= self.lowest
+            && properties.tombstones > properties.entries() / 8;
+        gone || dead
+    }
+}
