@@ -221,6 +221,8 @@ pub use engine::explain::{
 #[cfg(not(all(test, loom)))]
 pub use engine::index::IndexReport;
 #[cfg(not(all(test, loom)))]
+pub use engine::merge_stats::MergeStats;
+#[cfg(not(all(test, loom)))]
 pub use engine::segments::SegmentInfo;
 #[cfg(not(all(test, loom)))]
 pub use engine::stats::{Health, Stats};

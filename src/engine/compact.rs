@@ -107,10 +107,10 @@ pub(super) fn run_compactor(engine: &Engine) {
                     asked.is_some_and(|asked| asked.cancelled.load(Ordering::Relaxed))
                 };
                 let stop = || core.closed.load(Ordering::Acquire) || cancelled();
-                let before = core.counters.merge_bytes_in.load(Ordering::Relaxed);
+                let before = core.counters.merges.bytes_in.load(Ordering::Relaxed);
                 let result = engine.merge_step(&step, &stop);
                 if let Some(progress) = &progress {
-                    let read = core.counters.merge_bytes_in.load(Ordering::Relaxed) - before;
+                    let read = core.counters.merges.bytes_in.load(Ordering::Relaxed) - before;
                     progress.bytes_done.fetch_add(read, Ordering::Relaxed);
                 }
                 engine.conclude(job, result);
@@ -298,7 +298,7 @@ impl Engine {
                     Progress::Done | Progress::Gone => {
                         let job = state.jobs.remove(at);
                         let merged = progress == Progress::Done && job.step.newer.is_some();
-                        core.counters.merges.fetch_add(u64::from(merged), Ordering::Relaxed);
+                        core.counters.merges.jobs.fetch_add(u64::from(merged), Ordering::Relaxed);
                     }
                 }
             }

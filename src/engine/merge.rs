@@ -353,12 +353,12 @@ fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) 
     let add = |counter: &crate::sync::atomic::AtomicU64, count: u64| {
         counter.fetch_add(count, Ordering::Relaxed);
     };
-    let counters = &core.counters;
-    add(&counters.merge_steps, 1);
-    add(&counters.merge_bytes_in, tally.bytes);
-    add(&counters.merge_bytes_out, bytes);
-    add(&counters.merge_entries_in, tally.read);
-    add(&counters.merge_entries_out, entries);
-    add(&counters.segments_moved, moved as u64);
+    let counters = &core.counters.merges;
+    add(&counters.steps, 1);
+    add(&counters.bytes_in, tally.bytes);
+    add(&counters.bytes_out, bytes);
+    add(&counters.entries_in, tally.read);
+    add(&counters.entries_out, entries);
+    add(&counters.moved, moved as u64);
     debug_assert_eq!(tally.kept, entries, "what is kept is written");
 }

@@ -23,6 +23,7 @@ mod jobs;
 mod keyspaces;
 mod lines;
 mod merge;
+pub(crate) mod merge_stats;
 mod open;
 mod outputs;
 mod overload;

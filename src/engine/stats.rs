@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::merge_stats::{MergeCounters, MergeStats};
 use super::{Core, Engine};
 use crate::error::Error;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,17 +14,7 @@ pub(crate) struct Counters {
     pub(super) flushes: AtomicU64,
     pub(super) flush_bytes_out: AtomicU64,
     pub(super) views_published: AtomicU64,
-    /// Jobs that came to their end.
-    pub(super) merges: AtomicU64,
-    pub(super) merge_steps: AtomicU64,
-    /// Keys and values that merges read.
-    pub(super) merge_bytes_in: AtomicU64,
-    /// Segment files that merges wrote.
-    pub(super) merge_bytes_out: AtomicU64,
-    pub(super) merge_entries_in: AtomicU64,
-    pub(super) merge_entries_out: AtomicU64,
-    /// References that went from run to run as they were.
-    pub(super) segments_moved: AtomicU64,
+    pub(super) merges: MergeCounters,
     pub(super) log_syncs: AtomicU64,
     pub(super) log_bytes_rewritten: AtomicU64,
     /// As of the flush thread's last look.
@@ -86,6 +77,8 @@ pub struct Stats {
     pub flushes: u64,
     /// Bytes that flushes wrote since open.
     pub flush_bytes: u64,
+    /// What merging has done, and what the shape of the runs costs.
+    pub merges: MergeStats,
     /// Bytes of decoded blocks in memory, those that values still share included.
     pub cache_bytes: u64,
     /// Block reads that found the block in the cache.
@@ -163,6 +156,7 @@ impl Engine {
             log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
             flushes: count(&core.counters.flushes),
             flush_bytes: count(&core.counters.flush_bytes_out),
+            merges: self.merge_stats(),
             cache_bytes: core.cache.used() as u64,
             cache_hits: core.cache.stats().hits,
             cache_misses: core.cache.stats().misses,
@@ -222,6 +216,8 @@ impl fmt::Display for Stats {
             format!("{} ({} rewritten)", self.log_syncs, bytes(self.log_bytes_rewritten)),
         )?;
         row("flushes", format!("{} ({} written)", self.flushes, bytes(self.flush_bytes)))?;
+        writeln!(f, "{}", self.merges)?;
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
         row(
             "block cache",
             format!(
