@@ -4,7 +4,7 @@
 //! neither the current set nor any live view or value can reach its segment; never because an edit
 //! said so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::{Core, Engine, View, Work};
@@ -21,6 +21,10 @@ use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, lock};
 
+/// Bytes of files that are removed in one round, of which there are two a second: a device that
+/// discards what is removed must not be kept from writing.
+const REMOVED_BYTES_MAX: u64 = 512 << 20;
+
 /// What the flush thread holds until nobody else does.
 #[derive(Debug)]
 pub(super) struct Reclaim {
@@ -32,6 +36,8 @@ pub(super) struct Reclaim {
     segments: Retired<Segment>,
     /// Files that the current set no longer has: they are removed once no segment is over them.
     files: Retired<SegmentFile>,
+    /// Files that nothing reaches, with their lengths: removed a few at a time.
+    doomed: VecDeque<(FileNumber, u64)>,
     blocks: Retired<CachedBlock>,
     hand: ClockHand,
 }
@@ -45,6 +51,7 @@ impl Reclaim {
             runs: Retired::new(),
             segments: Retired::new(),
             files: Retired::new(),
+            doomed: VecDeque::new(),
             blocks: Retired::new(),
             hand: ClockHand::default(),
         }
@@ -120,8 +127,15 @@ impl Reclaim {
         drop(self.runs.collect(now, 0));
         drop(self.blocks.collect(now, 0));
         drop(self.segments.collect(now, 0));
-        for file in self.files.collect(now, 0) {
-            core.remove_segment(file.number());
+        let files = self.files.collect(now, 0);
+        self.doomed.extend(files.iter().map(|file| (file.number(), file.bytes())));
+        // At the close, which has no grace, all of them.
+        let mut left = if grace_ms == 0 { u64::MAX } else { REMOVED_BYTES_MAX };
+        while left > 0
+            && let Some((number, bytes)) = self.doomed.pop_front()
+        {
+            core.remove_segment(number);
+            left = left.saturating_sub(bytes);
         }
         core.counters.retired_bytes.store(self.retired_bytes(&current), Ordering::Relaxed);
     }

@@ -52,6 +52,11 @@ impl SegmentFile {
         self.number
     }
 
+    /// Its length.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// A [`crate::Error::Corruption`] of the file as a whole.
     pub(crate) fn corruption(
         &self,
