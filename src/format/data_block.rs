@@ -32,7 +32,7 @@ use std::ops::Range;
 
 use super::Malformed;
 use super::coding::Reader;
-use super::key::{KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
+use super::key::{Entry, KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Backing;
 
@@ -59,6 +59,27 @@ pub(crate) struct Block {
     kinds_at: usize,
     keys_at: usize,
     values_at: usize,
+}
+
+/// One entry of a block, found by a walk from front to back: each step reads where the entry's
+/// parts end, and knows from the step before where they begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    number: usize,
+    // Offsets in the block's bytes.
+    key_at: usize,
+    key_end: usize,
+    value_at: usize,
+    value_end: usize,
+    sequence: Sequence,
+    kind: Kind,
+}
+
+impl Step {
+    /// The number of the entry in its block.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
 }
 
 impl Backing for Block {
@@ -214,12 +235,17 @@ impl Block {
     /// The key of entry `i` after the prefix.
     #[inline]
     pub(crate) fn key_suffix(&self, i: usize) -> &[u8] {
-        let start = match i {
+        let end = self.number(self.key_ends_at, self.key_width, i) as usize;
+        &self.bytes[self.keys_at + self.key_start(i)..self.keys_at + end]
+    }
+
+    /// Where the suffix of entry `i` begins in the key area.
+    #[inline]
+    fn key_start(&self, i: usize) -> usize {
+        match i {
             0 => 0,
             _ => self.number(self.key_ends_at, self.key_width, i - 1) as usize,
-        };
-        let end = self.number(self.key_ends_at, self.key_width, i) as usize;
-        &self.bytes[self.keys_at + start..self.keys_at + end]
+        }
     }
 
     /// The sequence of entry `i`.
@@ -249,6 +275,45 @@ impl Block {
     #[inline]
     pub(crate) fn value(&self, i: usize) -> &[u8] {
         &self.bytes[self.value_range(i)]
+    }
+
+    /// Begins a walk at entry `i`, and leaves its key in `key`.
+    pub(crate) fn walk_from(&self, i: usize, key: &mut Vec<u8>) -> Step {
+        key.clear();
+        key.extend_from_slice(self.prefix());
+        let Range { start: value_at, .. } = self.value_range(i);
+        let key_at = self.keys_at + self.key_start(i);
+        self.step_to(i, (key_at, value_at), key)
+    }
+
+    /// Goes on to the next entry, which there must be, and puts its key in place of that before.
+    #[inline]
+    pub(crate) fn walk_on(&self, step: &Step, key: &mut Vec<u8>) -> Step {
+        key.truncate(key.len() - (step.key_end - step.key_at));
+        self.step_to(step.number + 1, (step.key_end, step.value_end), key)
+    }
+
+    #[inline]
+    fn step_to(
+        &self,
+        number: usize,
+        (key_at, value_at): (usize, usize),
+        key: &mut Vec<u8>,
+    ) -> Step {
+        let key_end = self.number(self.key_ends_at, self.key_width, number) as usize;
+        let value_end = self.number(self.value_ends_at, self.value_width, number) as usize;
+        let (key_end, value_end) = (self.keys_at + key_end, self.values_at + value_end);
+        key.extend_from_slice(&self.bytes[key_at..key_end]);
+        let (sequence, kind) = (self.sequence(number), self.kind(number));
+        Step { number, key_at, key_end, value_at, value_end, sequence, kind }
+    }
+
+    /// The entry that a walk over this block has come to; `key` is what it left there.
+    #[inline]
+    pub(crate) fn walked<'a>(&'a self, step: &Step, key: &'a [u8]) -> Entry<'a> {
+        let Step { value_at, value_end, sequence, kind, .. } = *step;
+        let value = &self.bytes[value_at..value_end];
+        Entry { keyspace: self.keyspace, key, sequence, kind, value }
     }
 
     /// Whether entry `i` is a version of `key`.

@@ -8,7 +8,7 @@ use super::parts::read_block;
 use super::reader::Segment;
 use crate::error::{Error, Result};
 use crate::format::block::BlockHandle;
-use crate::format::data_block::Block;
+use crate::format::data_block::{Block, Step};
 use crate::format::key::{Entry, Position};
 use crate::format::meta::BoundKey;
 use crate::iter::Source;
@@ -28,12 +28,11 @@ pub(crate) struct SegmentSource {
     /// Consecutive blocks as they lie in the file, from `piece_at` on.
     piece: Vec<u8>,
     piece_at: u64,
-    /// The block at hand; `None` past the end.
-    block: Option<Block>,
-    /// The entry here, and the end of the entries before `to`, in that block.
-    entry: usize,
+    /// The block at hand and the entry here; `None` past the end.
+    place: Option<(Block, Step)>,
+    /// The end of the entries before `to`, in that block.
     end_entry: usize,
-    /// The key of the entry here: the block's prefix, then the entry's suffix.
+    /// The key of the entry here.
     key: Vec<u8>,
 }
 
@@ -56,8 +55,7 @@ impl SegmentSource {
             to: to.cloned(),
             piece: Vec::new(),
             piece_at: 0,
-            block: None,
-            entry: 0,
+            place: None,
             end_entry: 0,
             key: Vec::new(),
         };
@@ -71,23 +69,21 @@ impl SegmentSource {
             block.search_position(Position::first(bound.keyspace, &bound.key))
         };
         loop {
-            let memory = self.block.take().map(Block::into_bytes).unwrap_or_default();
+            let memory = self.place.take().map(|(block, _)| block.into_bytes());
             if self.next_block >= self.end_block {
                 return Ok(());
             }
             // An error leaves no block, and none to come.
             let number = std::mem::replace(&mut self.next_block, self.end_block);
-            let block = self.load(number, memory)?;
+            let block = self.load(number, memory.unwrap_or_default())?;
             self.next_block = number + 1;
-            self.entry = from.map_or(0, |from| position(from, &block));
+            let first = from.map_or(0, |from| position(from, &block));
             let last = self.next_block == self.end_block;
             let to = self.to.as_ref().filter(|_| last);
             self.end_entry = to.map_or(block.len(), |to| position(to, &block));
-            if self.entry < self.end_entry {
-                self.key.clear();
-                self.key.extend_from_slice(block.prefix());
-                self.key.extend_from_slice(block.key_suffix(self.entry));
-                self.block = Some(block);
+            if first < self.end_entry {
+                let step = block.walk_from(first, &mut self.key);
+                self.place = Some((block, step));
                 return Ok(());
             }
         }
@@ -112,7 +108,7 @@ impl SegmentSource {
     #[cfg(test)]
     pub(super) fn memory(&self) -> [usize; 3] {
         use crate::value::Backing;
-        let block = self.block.as_ref().map_or(&[][..], Backing::bytes);
+        let block = self.place.as_ref().map_or(&[][..], |(block, _)| block.bytes());
         [self.piece.as_ptr().addr(), block.as_ptr().addr(), self.key.as_ptr().addr()]
     }
 
@@ -140,25 +136,16 @@ impl SegmentSource {
 impl Source for SegmentSource {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
-        let block = self.block.as_ref()?;
-        Some(Entry {
-            keyspace: block.keyspace(),
-            key: &self.key,
-            sequence: block.sequence(self.entry),
-            kind: block.kind(self.entry),
-            value: block.value(self.entry),
-        })
+        self.place.as_ref().map(|(block, step)| block.walked(step, &self.key))
     }
 
     #[inline]
     fn next(&mut self) -> Result<()> {
-        let Some(block) = &self.block else { return Ok(()) };
-        self.entry += 1;
-        if self.entry == self.end_entry {
+        let Some((block, step)) = &mut self.place else { return Ok(()) };
+        if step.number() + 1 == self.end_entry {
             return self.next_block(None);
         }
-        self.key.truncate(block.prefix().len());
-        self.key.extend_from_slice(block.key_suffix(self.entry));
+        *step = block.walk_on(step, &mut self.key);
         Ok(())
     }
 }

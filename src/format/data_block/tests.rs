@@ -38,6 +38,9 @@ fn check_rows(rows: &[Row]) {
         assert_eq!(block.value(i), value);
         assert!(block.has_key(i, key));
     }
+    for first in 0..rows.len() {
+        check_walk(&block, &rows[first..], first);
+    }
     for (key, sequence, ..) in rows {
         let longer = [key.as_slice(), b"\0"].concat();
         let shorter = &key[..key.len().saturating_sub(1)];
@@ -52,6 +55,20 @@ fn check_rows(rows: &[Row]) {
     }
     assert_eq!(block.search_position(Position::last(KeyspaceId(2), b"zz")), 0);
     assert_eq!(block.search_position(Position::first(KeyspaceId(4), b"")), rows.len());
+}
+
+/// A walk over the rest of a block, which has these rows, comes to the same as arithmetic.
+fn check_walk(block: &Block, rows: &[Row], first: usize) {
+    let mut walked = b"whatever was there".to_vec();
+    let mut step = block.walk_from(first, &mut walked);
+    for (i, (key, sequence, kind, value)) in rows.iter().enumerate() {
+        let (keyspace, sequence, kind) = (block.keyspace(), Sequence(*sequence), *kind);
+        assert_eq!(step.number(), first + i);
+        assert_eq!(block.walked(&step, &walked), Entry { keyspace, key, sequence, kind, value });
+        if i + 1 < rows.len() {
+            step = block.walk_on(&step, &mut walked);
+        }
+    }
 }
 
 fn small_rows() -> Vec<Row> {
