@@ -16,10 +16,10 @@ use crate::format::filter::Filter;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::hash::key_hash;
 use crate::format::index::IndexBuilder;
-use crate::format::key::{Entry, KEY_BYTES_MAX, Position, VALUE_BYTES_MAX};
+use crate::format::key::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::format::properties::{OwnedKey, Properties};
 use crate::format::segment_header::SegmentHeader;
-use crate::ids::{FileNumber, KeyspaceId, Sequence, Uuid};
+use crate::ids::{FileNumber, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
 
 /// Bytes gathered before they are written.
@@ -64,20 +64,12 @@ pub(crate) struct SegmentWriter {
     offset: u64,
     buffer: Vec<u8>,
     block: BlockBuilder,
-    /// The last closed block, whose separator needs the key that follows.
-    closed: Option<ClosedBlock>,
+    /// The last key of the block that is being closed; its memory is reused.
+    last_key: Vec<u8>,
     index: IndexBuilder,
     /// One per user key.
     hashes: Vec<u64>,
     properties: Properties,
-}
-
-#[derive(Debug)]
-struct ClosedBlock {
-    handle: BlockHandle,
-    keyspace: KeyspaceId,
-    last_key: Vec<u8>,
-    last_sequence: Sequence,
 }
 
 impl SegmentWriter {
@@ -100,7 +92,7 @@ impl SegmentWriter {
             offset: 0,
             buffer: header.encode().to_vec(),
             block: BlockBuilder::default(),
-            closed: None,
+            last_key: Vec::new(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
             properties: Properties { created_ms: options.created_ms, ..Properties::default() },
@@ -112,60 +104,47 @@ impl SegmentWriter {
     /// After an error the segment is of no use: [`Self::abandon`] it.
     pub(crate) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         assert!(entry.key.len() <= KEY_BYTES_MAX && entry.value.len() <= VALUE_BYTES_MAX);
-        debug_assert!(self.last().is_none_or(|last| last < entry.position()), "entries ascend");
-        let block_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
-        if !self.block.fits(entry, block_bytes) {
-            self.close_block()?;
-        }
-        let new_key = !self.last().is_some_and(|last| last.same_key(&entry.position()));
-        if let Some(closed) = self.closed.take() {
-            self.index_block(closed, Some(entry))?;
-        }
-        if new_key && self.options.filter_bits > 0 {
+        let here = entry.position();
+        let last = self.block.last();
+        debug_assert!(last.is_none_or(|last| last < here), "entries ascend");
+        if self.options.filter_bits > 0 && !last.is_some_and(|last| last.same_key(&here)) {
             self.hashes.push(key_hash(entry.keyspace, entry.key));
         }
-        self.properties.count(entry);
-        self.block.add(entry);
-        Ok(())
-    }
-
-    /// The place of the last entry.
-    fn last(&self) -> Option<Position<'_>> {
-        if let (Some(key), Some(sequence)) = (self.block.last_key(), self.block.last_sequence()) {
-            return Some(Position { keyspace: self.block.keyspace(), key, sequence });
+        let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
+        if !self.block.add(entry, payload_bytes) {
+            self.close_block(Some(entry))?;
+            let added = self.block.add(entry, payload_bytes);
+            assert!(added, "an empty block takes any entry");
         }
-        let ClosedBlock { keyspace, last_key: key, last_sequence, .. } = self.closed.as_ref()?;
-        Some(Position { keyspace: *keyspace, key, sequence: *last_sequence })
+        self.properties.count(entry);
+        Ok(())
     }
 
     /// Whether the last entry is a version of this one's key.
     pub(crate) fn ends_with(&self, entry: &Entry<'_>) -> bool {
-        self.last().is_some_and(|last| last.same_key(&entry.position()))
+        self.block.last().is_some_and(|last| last.same_key(&entry.position()))
     }
 
-    /// Moves the current data block, which is not empty, into the buffer.
-    fn close_block(&mut self) -> Result<()> {
-        let last = self.last().expect("only a block with entries is closed");
-        let (keyspace, last_sequence) = (last.keyspace, last.sequence);
-        let last_key = last.key.to_vec();
+    /// Moves the current data block, which is not empty, into the buffer, and indexes it: `next` is
+    /// the entry after it.
+    fn close_block(&mut self, next: Option<&Entry<'_>>) -> Result<()> {
+        let last = self.block.last().expect("only a block with entries is closed");
+        let keyspace = last.keyspace;
+        self.last_key.clear();
+        self.last_key.extend_from_slice(last.key);
         let at = self.begin_block();
         self.block.finish(&mut self.buffer);
         let handle = self.seal(at, BlockType::Data)?;
         self.properties.stored_bytes += u64::from(handle.len);
         self.properties.data_blocks += 1;
-        self.closed = Some(ClosedBlock { handle, keyspace, last_key, last_sequence });
+        let next = next.map(|next| (next.keyspace, next.key));
+        if !self.index.push_before(handle, (keyspace, &self.last_key), next) {
+            return Err(self.too_large("index"));
+        }
         if self.buffer.len() >= BUFFER_BYTES {
             self.write_buffer()?;
         }
         Ok(())
-    }
-
-    /// Indexes a closed block, now that the entry after it is known.
-    fn index_block(&mut self, closed: ClosedBlock, next: Option<&Entry<'_>>) -> Result<()> {
-        let ClosedBlock { handle, keyspace, last_key, .. } = closed;
-        let next = next.map(|next| (next.keyspace, next.key));
-        let pushed = self.index.push_before(handle, (keyspace, &last_key), next);
-        if pushed { Ok(()) } else { Err(self.too_large("index")) }
     }
 
     /// Bytes of the file so far, with what is gathered in memory; the filter is not in it yet.
@@ -182,10 +161,9 @@ impl SegmentWriter {
             let what = format!("a segment needs at least one entry, and {path} has none");
             return Err(Error::InvalidArgument { what });
         }
-        self.close_block()?;
-        let closed = self.closed.take().expect("close_block leaves the block it closed");
-        self.properties.last = (closed.keyspace, closed.last_key.clone());
-        self.index_block(closed, None)?;
+        let last = self.block.last().expect("it is not empty");
+        self.properties.last = (last.keyspace, last.key.to_vec());
+        self.close_block(None)?;
 
         let filter = if self.hashes.is_empty() { None } else { Some(self.put_filter()?) };
         let at = self.begin_block();

@@ -1,7 +1,7 @@
 //! Collects the entries of one data block and lays them out as the table in the parent says.
 
 use super::HEAD_BYTES;
-use crate::format::key::Entry;
+use crate::format::key::{Entry, Position};
 use crate::ids::{KeyspaceId, Sequence};
 
 /// Unstripped key bytes that a builder gathers at most: a long shared prefix costs nothing on disk,
@@ -15,103 +15,79 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
     keyspace: KeyspaceId,
+    entries: Vec<Added>,
     /// Whole keys, one after another.
     keys: Vec<u8>,
-    key_ends: Vec<u32>,
+    /// Where the last key begins in `keys`.
+    last_key_at: usize,
     values: Vec<u8>,
-    value_ends: Vec<u32>,
-    sequences: Vec<u64>,
-    kinds: Vec<u8>,
     /// Bytes shared by all keys so far: keys ascend, so those shared by the first and the last.
     prefix_bytes: usize,
     smallest: u64,
     largest: u64,
+    /// Bytes of the payload as it stands.
+    bytes: usize,
+}
+
+/// What is known of an entry besides its bytes.
+#[derive(Debug)]
+struct Added {
+    sequence: u64,
+    /// Where its key ends in `keys`, and its value in `values`.
+    key_end: u32,
+    value_end: u32,
+    kind: u8,
 }
 
 impl BlockBuilder {
-    /// Adds an entry. It follows the last one in the internal order, in the same keyspace.
-    pub(crate) fn add(&mut self, entry: &Entry<'_>) {
-        debug_assert!(self.is_empty() || self.keyspace == entry.keyspace);
-        self.prefix_bytes = self.prefix_bytes_with(entry.key);
-        (self.smallest, self.largest) = self.sequences_with(entry.sequence);
+    /// Adds an entry, if the block stays within `payload_bytes_max` with it; an empty block takes
+    /// any. The entry follows the last one in the internal order. Returns whether it was added.
+    #[must_use]
+    pub(crate) fn add(&mut self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
+        let keys = self.keys.len() + entry.key.len();
+        let values = self.values.len() + entry.value.len();
+        let sequence = entry.sequence.0;
+        let (prefix, smallest, largest) = match self.entries.len() {
+            0 => (entry.key.len(), sequence, sequence),
+            _ => (
+                shared_bytes(&self.keys[..self.prefix_bytes], entry.key),
+                self.smallest.min(sequence),
+                self.largest.max(sequence),
+            ),
+        };
+        let bytes = payload_bytes(self.entries.len() + 1, prefix, keys, values, largest - smallest);
+        let fits =
+            bytes <= payload_bytes_max && keys <= KEYS_BYTES_MAX && self.keyspace == entry.keyspace;
+        if !fits && !self.entries.is_empty() {
+            return false;
+        }
         self.keyspace = entry.keyspace;
+        (self.prefix_bytes, self.smallest, self.largest) = (prefix, smallest, largest);
+        self.bytes = bytes;
+        self.last_key_at = self.keys.len();
         self.keys.extend_from_slice(entry.key);
-        self.key_ends.push(u32::try_from(self.keys.len()).expect("`fits` bounds the keys"));
         self.values.extend_from_slice(entry.value);
-        self.value_ends
-            .push(u32::try_from(self.values.len()).expect("`fits` lets one value exceed a block"));
-        self.sequences.push(entry.sequence.0);
-        self.kinds.push(entry.kind as u8);
-    }
-
-    /// Whether the block stays within `payload_bytes_max` with `entry` in it. An empty one takes
-    /// any entry.
-    pub(crate) fn fits(&self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
-        self.is_empty()
-            || (self.keyspace == entry.keyspace
-                && self.keys.len() + entry.key.len() <= KEYS_BYTES_MAX
-                && self.bytes_with(entry) <= payload_bytes_max)
+        let key_end = u32::try_from(keys).expect("bounded above, or one key");
+        let value_end = u32::try_from(values).expect("one value at most exceeds a block");
+        self.entries.push(Added { sequence, key_end, value_end, kind: entry.kind as u8 });
+        true
     }
 
     /// Bytes of the payload as it stands.
     pub(crate) fn bytes(&self) -> usize {
-        if self.is_empty() {
-            return 0;
-        }
-        let span = self.largest - self.smallest;
-        payload_bytes(self.len(), self.prefix_bytes, self.keys.len(), self.values.len(), span)
-    }
-
-    fn bytes_with(&self, entry: &Entry<'_>) -> usize {
-        let (smallest, largest) = self.sequences_with(entry.sequence);
-        let keys = self.keys.len() + entry.key.len();
-        let values = self.values.len() + entry.value.len();
-        let prefix = self.prefix_bytes_with(entry.key);
-        payload_bytes(self.len() + 1, prefix, keys, values, largest - smallest)
-    }
-
-    fn prefix_bytes_with(&self, key: &[u8]) -> usize {
-        match self.key_ends.first() {
-            None => key.len(),
-            Some(_) => shared_bytes(&self.keys[..self.prefix_bytes], key),
-        }
-    }
-
-    fn sequences_with(&self, sequence: Sequence) -> (u64, u64) {
-        match self.len() {
-            0 => (sequence.0, sequence.0),
-            _ => (self.smallest.min(sequence.0), self.largest.max(sequence.0)),
-        }
-    }
-
-    /// How many entries it holds.
-    pub(crate) fn len(&self) -> usize {
-        self.kinds.len()
+        self.bytes
     }
 
     /// Whether it holds no entry.
     pub(crate) fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        self.entries.is_empty()
     }
 
-    /// The keyspace of its entries.
-    pub(crate) fn keyspace(&self) -> KeyspaceId {
-        self.keyspace
-    }
-
-    /// The key of its last entry, if it has one.
-    pub(crate) fn last_key(&self) -> Option<&[u8]> {
-        let start = match self.len() {
-            0 => return None,
-            1 => 0,
-            len => self.key_ends[len - 2] as usize,
-        };
-        Some(&self.keys[start..])
-    }
-
-    /// The sequence of its last entry, if it has one.
-    pub(crate) fn last_sequence(&self) -> Option<Sequence> {
-        self.sequences.last().copied().map(Sequence)
+    /// The place of its last entry, if it has one.
+    #[inline]
+    pub(crate) fn last(&self) -> Option<Position<'_>> {
+        let sequence = Sequence(self.entries.last()?.sequence);
+        Some(Position { keyspace: self.keyspace, key: &self.keys[self.last_key_at..], sequence })
     }
 
     /// Appends the payload to `out` and starts over.
@@ -121,7 +97,7 @@ impl BlockBuilder {
     /// If it is empty: a block has at least one entry.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         assert!(!self.is_empty());
-        let (count, prefix) = (self.len(), self.prefix_bytes);
+        let (count, prefix) = (self.entries.len(), self.prefix_bytes);
         let key_width = end_width(self.keys.len() - count * prefix);
         let value_width = end_width(self.values.len());
         let sequence_width = delta_width(self.largest - self.smallest);
@@ -134,31 +110,30 @@ impl BlockBuilder {
         out.extend_from_slice(&[0; 3]);
         out.extend_from_slice(&self.smallest.to_le_bytes());
         out.extend_from_slice(&self.keys[..prefix]);
-        for (i, end) in self.key_ends.iter().enumerate() {
-            let suffix_end = u64::from(*end) - (i as u64 + 1) * prefix as u64;
-            put_number(out, suffix_end, key_width);
-        }
-        self.value_ends.iter().for_each(|&end| put_number(out, u64::from(end), value_width));
-        for sequence in &self.sequences {
-            put_number(out, sequence - self.smallest, sequence_width);
-        }
-        out.extend_from_slice(&self.kinds);
+        let entries = || self.entries.iter();
+        let key_ends = entries().enumerate().map(|(i, entry)| {
+            let prefixes = (i as u64 + 1) * prefix as u64;
+            u64::from(entry.key_end) - prefixes
+        });
+        put_numbers(out, key_width, key_ends);
+        put_numbers(out, value_width, entries().map(|entry| u64::from(entry.value_end)));
+        put_numbers(out, sequence_width, entries().map(|entry| entry.sequence - self.smallest));
+        put_numbers(out, 1, entries().map(|entry| u64::from(entry.kind)));
         let mut start = 0;
-        for &end in &self.key_ends {
-            out.extend_from_slice(&self.keys[start + prefix..end as usize]);
-            start = end as usize;
+        for entry in &self.entries {
+            let end = entry.key_end as usize;
+            out.extend_from_slice(&self.keys[start + prefix..end]);
+            start = end;
         }
         out.extend_from_slice(&self.values);
         self.clear();
     }
 
     fn clear(&mut self) {
+        self.entries.clear();
         self.keys.clear();
-        self.key_ends.clear();
         self.values.clear();
-        self.value_ends.clear();
-        self.sequences.clear();
-        self.kinds.clear();
+        (self.last_key_at, self.bytes) = (0, 0);
         // One huge entry must not cost its memory until the segment is done.
         self.keys.shrink_to(KEPT_BYTES_MAX);
         self.values.shrink_to(KEPT_BYTES_MAX);
@@ -184,10 +159,29 @@ fn delta_width(delta: u64) -> usize {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: u64, width: usize) {
-    out.extend_from_slice(&number.to_le_bytes()[..width]);
+fn put_numbers(out: &mut Vec<u8>, width: usize, numbers: impl ExactSizeIterator<Item = u64>) {
+    match width {
+        1 => put_words::<1>(out, numbers),
+        2 => put_words::<2>(out, numbers),
+        4 => put_words::<4>(out, numbers),
+        _ => put_words::<8>(out, numbers),
+    }
 }
 
-fn shared_bytes(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+/// A width that the compiler knows makes each number one store.
+fn put_words<const WIDTH: usize>(out: &mut Vec<u8>, numbers: impl ExactSizeIterator<Item = u64>) {
+    let at = out.len();
+    out.resize(at + numbers.len() * WIDTH, 0);
+    for (word, number) in out[at..].chunks_exact_mut(WIDTH).zip(numbers) {
+        word.copy_from_slice(&number.to_le_bytes()[..WIDTH]);
+    }
+}
+
+/// How many bytes of `prefix` the key begins with: all of them, nearly always.
+#[inline]
+fn shared_bytes(prefix: &[u8], key: &[u8]) -> usize {
+    if key.starts_with(prefix) {
+        return prefix.len();
+    }
+    prefix.iter().zip(key).take_while(|(a, b)| a == b).count()
 }

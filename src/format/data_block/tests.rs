@@ -13,7 +13,9 @@ fn encode(rows: &[Row]) -> Vec<u8> {
     let mut builder = BlockBuilder::default();
     for (key, sequence, kind, value) in rows {
         let sequence = Sequence(*sequence);
-        builder.add(&Entry { keyspace: KeyspaceId(3), key, sequence, kind: *kind, value });
+        let entry = Entry { keyspace: KeyspaceId(3), key, sequence, kind: *kind, value };
+        assert!(builder.add(&entry, usize::MAX));
+        assert_eq!(builder.last(), Some(entry.position()));
     }
     let bytes = builder.bytes();
     let mut out = vec![0xee; 5];
@@ -120,11 +122,17 @@ fn a_builder_takes_any_first_entry_and_then_only_what_fits() {
         value,
     };
     let mut builder = BlockBuilder::default();
-    assert!(builder.fits(&entry(0, &[0; 5000]), 100));
-    builder.add(&entry(0, &[0; 50]));
-    assert!(builder.fits(&entry(0, &[0; 3]), 100) && !builder.fits(&entry(0, &[0; 60]), 100));
-    assert!(!builder.fits(&entry(1, &[]), 1000));
-    assert_eq!(builder.last_key(), Some(&b"key"[..]));
+    assert!(builder.last().is_none());
+    assert!(builder.add(&entry(0, &[0; 5000]), 100));
+    assert!(!builder.add(&entry(0, &[]), 100));
+    builder.finish(&mut Vec::new());
+    assert!(builder.add(&entry(0, &[0; 50]), 100));
+    assert!(!builder.add(&entry(0, &[0; 60]), 100) && !builder.add(&entry(1, &[]), 1000));
+    let bytes = builder.bytes();
+    assert!(builder.add(&entry(0, &[0; 3]), bytes + 3 + 6));
+    assert!(!builder.add(&entry(0, &[0; 3]), bytes + 2 * (3 + 6) - 1));
+    assert_eq!(builder.last(), Some(entry(0, &[]).position()));
+    assert_eq!(builder.bytes(), bytes + 3 + 6);
 }
 
 /// I19.
