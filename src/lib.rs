@@ -143,7 +143,7 @@
 //! |---|---|
 //! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `conditional`, `range`, `batch`, … |
 //! | 6 | `engine`: where the parts meet, one file per verb |
-//! | 5 | `compaction`: which versions survive |
+//! | 5 | `compaction`: which pair is merged, which versions survive |
 //! | 4 | `runs`: segment sets, and the manifest that keeps them |
 //! | 3 | `memtable`, `segment`: versions in memory, and in files |
 //! | 2 | `log`: append and replay; `iter`: cursors and what a reader sees of them |

@@ -2,8 +2,11 @@
 //!
 //! [`pick`] says which pair of runs is merged next, [`plan`] which parts of the two are read and
 //! written at all, [`survive`] which versions of a key a flush or a merge carries over. The engine,
-//! which does the work on background threads, is the only caller.
+//! which does the work on background threads, is the only caller; in tests `simulate` drives
+//! [`pick`] over sizes alone.
 
 pub(crate) mod pick;
 pub(crate) mod plan;
+#[cfg(test)]
+mod simulate;
 pub(crate) mod survive;
