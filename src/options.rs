@@ -135,6 +135,13 @@ pub struct KeyspaceOptions {
     pub block_bytes: u32,
 }
 
+/// How the data blocks of one segment are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    None,
+    Lz4,
+}
+
 impl KeyspaceOptions {
     /// The defaults.
     ///

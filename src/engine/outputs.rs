@@ -7,7 +7,7 @@ use super::Core;
 use crate::error::Result;
 use crate::format::key::Entry;
 use crate::ids::{FileNumber, KeyspaceId};
-use crate::options::KeyspaceOptions;
+use crate::options::{Codec, KeyspaceOptions};
 use crate::runs::SegmentRef;
 use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
 use crate::sync::Arc;
@@ -97,6 +97,7 @@ fn create(core: &Core, options: &KeyspaceOptions) -> Result<SegmentWriter> {
     let number = FileNumber(core.segment_next.fetch_add(1, Ordering::Relaxed));
     let options = SegmentWriterOptions {
         database: core.database,
+        codec: Codec::None,
         block_bytes: options.block_bytes as usize,
         filter_bits: options.filter_bits,
         created_ms: super::stats::now_ms(),

@@ -6,7 +6,7 @@
 //! | at | width | what |
 //! |---|---|---|
 //! | 0 | 1 | type: 1 data, 2 filter, 3 index, 4 properties; reserved: 5 range tombstones, 6 dictionary, 7 filter partition, 8 index partition |
-//! | 1 | 1 | compression: 0 none; reserved: 1 lz4, 2 zstd |
+//! | 1 | 1 | compression: 0 none, 1 LZ4 (data blocks only); reserved: 2 zstd |
 //! | 2 | 2 | zero |
 //! | 4 | 4 | stored length: bytes of the payload as it follows |
 //! | 8 | 4 | raw length: bytes of the payload uncompressed |
@@ -19,11 +19,19 @@
 //! damaged file find the next block without the index. The header enters the checksum through the
 //! seed, so that header and payload need not be joined (or hashed piecewise, which costs more than
 //! the hash of a small block).
+//!
+//! Both lengths are the same without compression. With LZ4 ([`super::lz4`]) the stored one is at
+//! least an eighth shorter, and the raw one at most 64 MiB and 255 times it: a block that says
+//! something else is damaged, and nothing is allocated for it. The checksum covers what is stored
+//! and holds before anything is decompressed. A segment with a compressed block says so in its
+//! footer.
 
 use super::Malformed;
 use super::coding::Reader;
 use super::hash::checksum_seeded;
+use super::lz4;
 use crate::ids::Uuid;
+use crate::options::Codec;
 
 /// Length of a block's header.
 pub(crate) const BLOCK_HEADER_BYTES: usize = 24;
@@ -78,19 +86,31 @@ impl BlockType {
     }
 }
 
-/// Fills in the header of `block`, which is a gap of [`BLOCK_HEADER_BYTES`] and then the payload.
+/// What a header says of its payload, its place apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: BlockType,
+    pub(crate) codec: Codec,
+    /// Bytes of the payload uncompressed.
+    pub(crate) raw_bytes: u32,
+}
+
+/// Fills in the header of `block`, which is a gap of [`BLOCK_HEADER_BYTES`] and then the payload
+/// as it is stored.
 ///
 /// # Panics
 ///
-/// If the payload is longer than [`BLOCK_PAYLOAD_BYTES_MAX`]: writers check what they are given.
-pub(crate) fn seal_block(block: &mut [u8], kind: BlockType, segment: Uuid, offset: u64) {
+/// If the payload is longer than [`BLOCK_PAYLOAD_BYTES_MAX`], or of another length than the frame
+/// can have: writers check what they are given.
+pub(crate) fn seal_block(block: &mut [u8], frame: Frame, segment: Uuid, offset: u64) {
     let (header, payload) = block.split_at_mut(BLOCK_HEADER_BYTES);
     assert!(payload.len() <= BLOCK_PAYLOAD_BYTES_MAX as usize);
-    let len = (payload.len() as u32).to_le_bytes();
+    let stored = payload.len() as u32;
+    assert!(lengths_agree(frame.codec, stored, frame.raw_bytes));
     let place = place(segment, offset);
-    header[..4].copy_from_slice(&[kind as u8, 0, 0, 0]);
-    header[4..8].copy_from_slice(&len);
-    header[8..12].copy_from_slice(&len);
+    header[..4].copy_from_slice(&[frame.kind as u8, codec_byte(frame.codec), 0, 0]);
+    header[4..8].copy_from_slice(&stored.to_le_bytes());
+    header[8..12].copy_from_slice(&frame.raw_bytes.to_le_bytes());
     let check = checksum_seeded(&header[..12], place) as u32;
     header[12..16].copy_from_slice(&check.to_le_bytes());
     let sum = checksum_seeded(payload, checksum_seeded(&header[..16], place));
@@ -122,13 +142,32 @@ pub(crate) fn open_header(
     Ok((head[0], BlockHandle { offset, len }))
 }
 
-/// Checks a whole block that was read at `offset`, and returns its payload.
+/// The payload of a checked block, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payload<'a> {
+    pub(crate) stored: &'a [u8],
+    codec: Codec,
+    raw_bytes: u32,
+}
+
+impl Payload<'_> {
+    /// The raw payload; `None` if it is stored as it is.
+    pub(crate) fn decompressed(&self) -> Option<Result<Vec<u8>, Malformed>> {
+        match self.codec {
+            Codec::None => None,
+            Codec::Lz4 => Some(lz4::decompress(self.stored, self.raw_bytes)),
+        }
+    }
+}
+
+/// Checks a whole block that was read at `offset`, and returns its payload. Only a data block's
+/// may be compressed.
 pub(crate) fn open_block(
     block: &[u8],
     kind: BlockType,
     segment: Uuid,
     offset: u64,
-) -> Result<&[u8], Malformed> {
+) -> Result<Payload<'_>, Malformed> {
     let mut reader = Reader::new(block, WHAT);
     let header = reader.array::<BLOCK_HEADER_BYTES>()?;
     let payload = reader.take(reader.remaining())?;
@@ -153,19 +192,41 @@ pub(crate) fn open_block(
     }
 
     // From here on the bytes are as they were written; what is not understood is newer.
-    if BlockType::from_byte(head[0]).is_none() || head[1] != 0 {
-        let got = format!("type {}, compression {}", head[0], head[1]);
-        return Err(Malformed::new(0, WHAT, "type 1 to 4, compression 0", got).newer());
-    }
-    if head[0] != kind as u8 {
+    let found = BlockType::from_byte(head[0]);
+    let codec = match (found, head[1]) {
+        (Some(_), 0) => Codec::None,
+        (Some(BlockType::Data), 1) => Codec::Lz4,
+        (_, byte) => {
+            let got = format!("type {}, compression {byte}", head[0]);
+            let want = "type 1 to 4, compression 0, or 1 with type 1";
+            return Err(Malformed::new(0, WHAT, want, got).newer());
+        }
+    };
+    if found != Some(kind) {
         let want = format!("type {}", kind as u8);
         return Err(Malformed::new(0, WHAT, want, head[0].to_string()));
     }
-    if head[2..] != [0, 0] || raw != stored {
-        let want = format!("zeros, raw length {stored}");
+    if head[2..] != [0, 0] || !lengths_agree(codec, stored, raw) {
+        let want = format!("zeros, a raw length that {codec:?} stores in {stored} bytes");
         return Err(Malformed::new(2, WHAT, want, format!("{:?}, {raw}", &head[2..])));
     }
-    Ok(payload)
+    Ok(Payload { stored: payload, codec, raw_bytes: raw })
+}
+
+/// The number on disk: frozen.
+fn codec_byte(codec: Codec) -> u8 {
+    match codec {
+        Codec::None => 0,
+        Codec::Lz4 => 1,
+    }
+}
+
+/// Whether a payload of `raw` bytes can be stored in `stored` bytes.
+fn lengths_agree(codec: Codec, stored: u32, raw: u32) -> bool {
+    match codec {
+        Codec::None => stored == raw,
+        Codec::Lz4 => lz4::lengths_agree(stored, raw),
+    }
 }
 
 fn place(segment: Uuid, offset: u64) -> u64 {
@@ -179,10 +240,40 @@ mod tests {
     const SEGMENT: Uuid = Uuid([7; 16]);
 
     fn sealed(payload: &[u8]) -> Vec<u8> {
+        sealed_as(BlockType::Filter, Codec::None, payload, payload.len())
+    }
+
+    fn sealed_as(kind: BlockType, codec: Codec, payload: &[u8], raw_bytes: usize) -> Vec<u8> {
         let mut block = vec![0; BLOCK_HEADER_BYTES];
         block.extend_from_slice(payload);
-        seal_block(&mut block, BlockType::Filter, SEGMENT, 4096);
+        seal_block(&mut block, Frame { kind, codec, raw_bytes: raw_bytes as u32 }, SEGMENT, 4096);
         block
+    }
+
+    /// A block after a change, with checks that hold again.
+    fn resealed(block: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let mut block = block.to_vec();
+        change(&mut block);
+        let place = place(SEGMENT, 4096);
+        let check = checksum_seeded(&block[..12], place) as u32;
+        block[12..16].copy_from_slice(&check.to_le_bytes());
+        let seed = checksum_seeded(&block[..16], place);
+        let sum = checksum_seeded(&block[BLOCK_HEADER_BYTES..], seed);
+        block[16..24].copy_from_slice(&sum.to_le_bytes());
+        block
+    }
+
+    /// 40 bytes in 15: five literals, a match of 30 bytes, five literals.
+    const RAW: &[u8; 40] = b"abcdeabcdeabcdeabcdeabcdeabcdeabcdevwxyz";
+    const LZ4: &[u8; 15] = b"\x5fabcde\x05\0\x0b\x50vwxyz";
+
+    fn compressed() -> Vec<u8> {
+        sealed_as(BlockType::Data, Codec::Lz4, LZ4, RAW.len())
+    }
+
+    fn unpacked(block: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let payload = open_block(block, BlockType::Data, SEGMENT, 4096)?;
+        payload.decompressed().unwrap_or_else(|| Ok(payload.stored.to_vec()))
     }
 
     #[test]
@@ -191,7 +282,70 @@ mod tests {
         assert_eq!(&block[..12], &[2, 0, 0, 0, 7, 0, 0, 0, 7, 0, 0, 0]);
         assert_eq!(u32::from_le_bytes(block[12..16].try_into().unwrap()), 0xe4c1_27a2);
         assert_eq!(u64::from_le_bytes(block[16..24].try_into().unwrap()), 0xe168_2159_0485_5390);
-        assert_eq!(open_block(&block, BlockType::Filter, SEGMENT, 4096), Ok(&b"payload"[..]));
+        let payload = open_block(&block, BlockType::Filter, SEGMENT, 4096).unwrap();
+        assert_eq!((payload.stored, payload.decompressed()), (&b"payload"[..], None));
+    }
+
+    #[test]
+    fn golden_bytes_compressed() {
+        let block = compressed();
+        assert_eq!(&block[..12], &[1, 1, 0, 0, 15, 0, 0, 0, 40, 0, 0, 0]);
+        assert_eq!(u32::from_le_bytes(block[12..16].try_into().unwrap()), 0xc7a6_5514);
+        assert_eq!(u64::from_le_bytes(block[16..24].try_into().unwrap()), 0xe7c7_e390_6881_b011);
+        assert_eq!(unpacked(&block), Ok(RAW.to_vec()));
+    }
+
+    /// Every cut and every flipped bit of a compressed block, with the checksum to notice it and,
+    /// as it would be under a checksum that holds, without.
+    #[test]
+    fn a_damaged_compressed_block_is_malformed_or_at_least_harmless() {
+        let block = compressed();
+        for len in 0..block.len() {
+            assert!(unpacked(&block[..len]).is_err(), "{len} bytes");
+        }
+        for at in 0..block.len() {
+            for bit in 0..8 {
+                let flip = |block: &mut [u8]| block[at] ^= 1 << bit;
+                let mut damaged = block.clone();
+                flip(&mut damaged);
+                assert!(!unpacked(&damaged).unwrap_err().newer, "byte {at}, bit {bit}");
+                match unpacked(&resealed(&block, flip)) {
+                    // Stored bytes that say something else: as long as the header says, and the
+                    // data block inside is checked next.
+                    Ok(raw) => {
+                        assert!(at >= BLOCK_HEADER_BYTES || (12..24).contains(&at), "byte {at}");
+                        assert_eq!(raw.len(), RAW.len());
+                    }
+                    Err(_) => assert!(!(12..24).contains(&at)),
+                }
+            }
+        }
+    }
+
+    /// I19. Lengths that no writer makes are refused before anything is allocated for them.
+    #[test]
+    fn raw_lengths_that_cannot_be_are_malformed() {
+        let check = |stored: usize, raw: u32, want: bool| {
+            let block = sealed_as(BlockType::Data, Codec::Lz4, &vec![0; stored], 2 * stored);
+            let block = resealed(&block, |block| block[8..12].copy_from_slice(&raw.to_le_bytes()));
+            let opened = open_block(&block, BlockType::Data, SEGMENT, 4096);
+            assert_eq!(opened.is_ok(), want, "{stored} of {raw}");
+            assert!(opened.is_ok() || !opened.unwrap_err().newer);
+        };
+        check(100, 115, true);
+        check(100, 114, true);
+        check(100, 113, false);
+        check(100, 100, false);
+        check(100, 99, false);
+        check(100, 0, false);
+        check(100, 25_500, true);
+        check(100, 25_501, false);
+        check(100, u32::MAX, false);
+        check(300_000, 64 << 20, true);
+        check(300_000, (64 << 20) + 1, false);
+        // Without compression both are the same.
+        let block = resealed(&sealed(b"payload"), |block| block[8] = 8);
+        assert!(open_block(&block, BlockType::Filter, SEGMENT, 4096).is_err());
     }
 
     #[test]
@@ -228,14 +382,12 @@ mod tests {
     #[test]
     fn reserved_types_and_compressions_are_newer() {
         for (at, byte) in [(0, 5), (0, 8), (1, 1), (1, 2)] {
-            let mut block = sealed(b"payload");
-            block[at] = byte;
-            let place = place(SEGMENT, 4096);
-            let check = checksum_seeded(&block[..12], place) as u32;
-            block[12..16].copy_from_slice(&check.to_le_bytes());
-            let sum = checksum_seeded(b"payload", checksum_seeded(&block[..16], place));
-            block[16..24].copy_from_slice(&sum.to_le_bytes());
+            let block = resealed(&sealed(b"payload"), |block| block[at] = byte);
             assert!(open_block(&block, BlockType::Filter, SEGMENT, 4096).unwrap_err().newer);
+        }
+        for (at, byte) in [(1, 2), (0, 2)] {
+            let block = resealed(&compressed(), |block| block[at] = byte);
+            assert!(unpacked(&block).unwrap_err().newer, "only data is compressed, in LZ4");
         }
     }
 

@@ -8,7 +8,7 @@
 //! | 13 | 3 | zero |
 //! | 16 | 8 | compatible features: unknown bits change nothing |
 //! | 24 | 8 | read-only compatible features: unknown bits forbid rewriting the segment |
-//! | 32 | 8 | incompatible features: unknown bits forbid reading it |
+//! | 32 | 8 | incompatible features: unknown bits forbid reading it; bit 0: data blocks in LZ4 |
 //! | 40 | 16 | segment uuid |
 //! | 56 | 8 | length of the file |
 //! | 64 | 8 × 1 | block types of the handles, 0 for none; from 128 on a reader skips what it does not know |
@@ -17,6 +17,10 @@
 //! | 248 | 8 | XXH3-64 of bytes 0..248 |
 //!
 //! Index and properties are always there; the filter is left out at 0 bits a key.
+//!
+//! Bit 0 of the incompatible features is set if, and only if, a data block is compressed. Each
+//! such block says so itself, but a reader without LZ4 is to learn it when it opens the segment,
+//! not from one read in a thousand.
 
 use super::Malformed;
 use super::block::{BlockHandle, BlockType};
@@ -31,6 +35,7 @@ pub(crate) const FOOTER_BYTES: usize = 256;
 const MAGIC: [u8; 8] = *b"ALLUVEND";
 const WHAT: &str = "segment footer";
 const HASH_ID: u8 = 1;
+const FEATURE_LZ4_BLOCKS: u64 = 1;
 const TYPES_AT: usize = 64;
 const HANDLES_AT: usize = 72;
 const HANDLES_MAX: usize = 8;
@@ -43,6 +48,8 @@ const SKIPPABLE_FROM: u8 = 128;
 pub(crate) struct Footer {
     /// Unknown bits: it may be read, not rewritten by a merge.
     pub(crate) read_only_compatible: u64,
+    /// Whether any data block is compressed.
+    pub(crate) lz4_blocks: bool,
     pub(crate) segment: Uuid,
     pub(crate) file_bytes: u64,
     pub(crate) filter: Option<BlockHandle>,
@@ -58,6 +65,8 @@ impl Footer {
         bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
         bytes[12] = HASH_ID;
         bytes[24..32].copy_from_slice(&self.read_only_compatible.to_le_bytes());
+        let incompatible = if self.lz4_blocks { FEATURE_LZ4_BLOCKS } else { 0 };
+        bytes[32..40].copy_from_slice(&incompatible.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.segment.0);
         bytes[56..64].copy_from_slice(&self.file_bytes.to_le_bytes());
         let parts = [
@@ -98,8 +107,9 @@ impl Footer {
         let zeros = reader.array::<3>()?;
         let _compatible = reader.u64()?;
         let (read_only_compatible, incompatible) = (reader.u64()?, reader.u64()?);
-        if version != SEGMENT_VERSION || hash != HASH_ID || incompatible != 0 {
-            let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, no such features");
+        let unknown = incompatible & !FEATURE_LZ4_BLOCKS;
+        if version != SEGMENT_VERSION || hash != HASH_ID || unknown != 0 {
+            let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, features within 0x1");
             let got = format!("version {version}, hash {hash}, features {incompatible:#x}");
             return Err(Malformed::new(8, WHAT, want, got).newer());
         }
@@ -113,7 +123,16 @@ impl Footer {
             |what: &str| Malformed::new(TYPES_AT, WHAT, format!("a handle of {what}"), "none");
         let index = index.ok_or_else(|| missing("the index"))?;
         let properties = properties.ok_or_else(|| missing("the properties"))?;
-        Ok(Self { read_only_compatible, segment, file_bytes, filter, index, properties })
+        let lz4_blocks = incompatible & FEATURE_LZ4_BLOCKS != 0;
+        Ok(Self {
+            read_only_compatible,
+            lz4_blocks,
+            segment,
+            file_bytes,
+            filter,
+            index,
+            properties,
+        })
     }
 }
 
@@ -158,6 +177,7 @@ mod tests {
 
     const FOOTER: Footer = Footer {
         read_only_compatible: 0,
+        lz4_blocks: false,
         segment: Uuid([2; 16]),
         file_bytes: 4096,
         filter: Some(BlockHandle { offset: 1000, len: 96 }),
@@ -195,6 +215,9 @@ mod tests {
         assert_eq!(Footer::decode(&bytes), Ok(FOOTER));
         let bare = Footer { filter: None, ..FOOTER };
         assert_eq!(Footer::decode(&bare.encode()), Ok(bare));
+        let compressed = Footer { lz4_blocks: true, ..FOOTER };
+        assert_eq!(compressed.encode()[32..40], [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Footer::decode(&compressed.encode()), Ok(compressed));
     }
 
     #[test]

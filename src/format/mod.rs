@@ -16,6 +16,7 @@ pub(crate) mod index;
 pub(crate) mod index_snapshot;
 pub(crate) mod key;
 pub(crate) mod log_header;
+pub(crate) mod lz4;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod properties;

@@ -70,7 +70,7 @@ pub(super) fn read_footer(file: &NamedFile, expect: &Expect, at: u64) -> Result<
     Ok(footer)
 }
 
-/// Reads a block that is kept in decoded form.
+/// Reads a block that is kept in decoded form, and never compressed.
 pub(super) fn read_part<T>(
     file: &NamedFile,
     uuid: Uuid,
@@ -115,8 +115,14 @@ pub(super) fn open_data_block(
     offset: u64,
     bytes: Vec<u8>,
 ) -> Result<Block> {
-    open_block(&bytes, BlockType::Data, uuid, offset)
+    let payload = open_block(&bytes, BlockType::Data, uuid, offset)
         .map_err(|error| error.in_file(&file.path, offset))?;
-    let payload_at = offset + BLOCK_HEADER_BYTES as u64;
-    Block::decode(bytes, BLOCK_HEADER_BYTES).map_err(|error| error.in_file(&file.path, payload_at))
+    let block = match payload.decompressed() {
+        None => Block::decode(bytes, BLOCK_HEADER_BYTES),
+        // A place in what was decompressed is none in the file.
+        Some(raw) => {
+            raw.and_then(|raw| Block::decode(raw, 0)).map_err(|e| Malformed { at: 0, ..e })
+        }
+    };
+    block.map_err(|error| error.in_file(&file.path, offset + BLOCK_HEADER_BYTES as u64))
 }

@@ -1,6 +1,7 @@
 //! Segments against a plain sorted list of entries, on the real disk.
 
 mod cache;
+mod compress;
 mod damage;
 mod model;
 mod source;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 use crate::io::DiskFs;
+use crate::options::Codec;
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -51,7 +53,13 @@ impl Row {
 }
 
 fn options(block_bytes: usize, filter_bits: u8) -> SegmentWriterOptions {
-    SegmentWriterOptions { database: DATABASE, block_bytes, filter_bits, created_ms: 1234 }
+    let (database, codec, created_ms) = (DATABASE, Codec::None, 1234);
+    SegmentWriterOptions { database, codec, block_bytes, filter_bits, created_ms }
+}
+
+/// The same options without compression and with it.
+fn both(options: SegmentWriterOptions) -> [SegmentWriterOptions; 2] {
+    [options, SegmentWriterOptions { codec: Codec::Lz4, ..options }]
 }
 
 fn write(dir: &Path, number: u64, rows: &[Row], options: SegmentWriterOptions) -> FinishedSegment {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::segment_path;
 use crate::error::{Error, Result};
 use crate::format::block::{
-    BLOCK_HEADER_BYTES, BLOCK_PAYLOAD_BYTES_MAX, BlockHandle, BlockType, seal_block,
+    BLOCK_HEADER_BYTES, BLOCK_PAYLOAD_BYTES_MAX, BlockHandle, BlockType, Frame, seal_block,
 };
 use crate::format::data_block::BlockBuilder;
 use crate::format::filter::Filter;
@@ -17,10 +17,12 @@ use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::hash::key_hash;
 use crate::format::index::IndexBuilder;
 use crate::format::key::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::format::lz4::Compressor;
 use crate::format::properties::{OwnedKey, Properties};
 use crate::format::segment_header::SegmentHeader;
 use crate::ids::{FileNumber, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
+use crate::options::Codec;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -30,7 +32,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) struct SegmentWriterOptions {
     /// The database that it belongs to.
     pub(crate) database: Uuid,
-    /// Target size of a data block, header included. One entry may exceed it.
+    /// How data blocks are stored; one that it hardly shortens is stored as it is.
+    pub(crate) codec: Codec,
+    /// Target size of a data block before compression, header included. One entry may exceed it.
     pub(crate) block_bytes: usize,
     /// Filter bits per user key; 0 for no filter.
     pub(crate) filter_bits: u8,
@@ -64,6 +68,9 @@ pub(crate) struct SegmentWriter {
     offset: u64,
     buffer: Vec<u8>,
     block: BlockBuilder,
+    compressor: Compressor,
+    /// Whether any block is stored compressed.
+    compressed: bool,
     /// The last key of the block that is being closed; its memory is reused.
     last_key: Vec<u8>,
     index: IndexBuilder,
@@ -92,6 +99,8 @@ impl SegmentWriter {
             offset: 0,
             buffer: header.encode().to_vec(),
             block: BlockBuilder::default(),
+            compressor: Compressor::default(),
+            compressed: false,
             last_key: Vec::new(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
@@ -175,6 +184,7 @@ impl SegmentWriter {
         let bytes = self.offset + (self.buffer.len() + FOOTER_BYTES) as u64;
         let footer = Footer {
             read_only_compatible: 0,
+            lz4_blocks: self.compressed,
             segment: self.uuid,
             file_bytes: bytes,
             filter,
@@ -234,8 +244,26 @@ impl SegmentWriter {
             .ok()
             .filter(|&len| len <= BLOCK_PAYLOAD_BYTES_MAX)
             .ok_or_else(|| self.too_large("block"))?;
-        seal_block(&mut self.buffer[at..], kind, self.uuid, offset);
+        let raw_bytes = len - BLOCK_HEADER_BYTES as u32;
+        let codec = if kind == BlockType::Data { self.compress(at) } else { Codec::None };
+        let len = (self.buffer.len() - at) as u32;
+        let frame = Frame { kind, codec, raw_bytes };
+        seal_block(&mut self.buffer[at..], frame, self.uuid, offset);
         Ok(BlockHandle { offset, len })
+    }
+
+    /// Compresses the payload of the block that began at `at` of the buffer where that pays.
+    fn compress(&mut self, at: usize) -> Codec {
+        let payload_at = at + BLOCK_HEADER_BYTES;
+        if self.options.codec == Codec::Lz4
+            && let Some(stored) = self.compressor.compress(&self.buffer[payload_at..])
+        {
+            self.buffer.truncate(payload_at);
+            self.buffer.extend_from_slice(stored);
+            self.compressed = true;
+            return Codec::Lz4;
+        }
+        Codec::None
     }
 
     fn write_buffer(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::ids::{FileNumber, RunId, Uuid};
 use crate::io::{FaultPlan, OpKind, SimFs};
 use crate::iter::testing::{OwnedEntry, Random, drain, entry};
 use crate::iter::two_way::TwoWay;
+use crate::options::Codec;
 use crate::runs::SegmentRef;
 use crate::segment::{BlockCache, Segment, SegmentWriter, SegmentWriterOptions};
 
@@ -19,7 +20,9 @@ fn bound(entry: &OwnedEntry) -> BoundKey {
 fn segment(fs: &SimFs, number: u64, entries: &[OwnedEntry]) -> Arc<Segment> {
     let (database, number, dir) = (DATABASE, FileNumber(number), Path::new(""));
     let block_bytes = [128, 300, 4096][number.0 as usize % 3];
-    let options = SegmentWriterOptions { database, block_bytes, filter_bits: 10, created_ms: 1 };
+    let codec = [Codec::None, Codec::Lz4][number.0 as usize % 2];
+    let (filter_bits, created_ms) = (10, 1);
+    let options = SegmentWriterOptions { database, codec, block_bytes, filter_bits, created_ms };
     let mut writer = SegmentWriter::create(fs, dir, number, options).unwrap();
     entries.iter().for_each(|entry| writer.add(&entry.borrow()).unwrap());
     let expect = writer.finish().unwrap().expect(DATABASE);

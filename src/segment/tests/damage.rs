@@ -67,18 +67,20 @@ fn shows_an_error(dir: &Path, finished: &FinishedSegment, bytes: &[u8], rows: &[
 fn every_flipped_byte_is_noticed_and_never_wrong_data() {
     let dir = tempfile::tempdir().unwrap();
     let rows = small_rows();
-    let finished = write(dir.path(), 1, &rows, options(256, 10));
-    let sound = std::fs::read(segment_path(dir.path(), finished.number)).unwrap();
-    assert!(!shows_an_error(dir.path(), &finished, &sound, &rows));
-    for at in 0..sound.len() {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut damaged = sound.clone();
-            damaged[at] ^= flip;
-            assert!(
-                shows_an_error(dir.path(), &finished, &damaged, &rows),
-                "byte {at} of {} has no keeper",
-                sound.len()
-            );
+    for options in both(options(256, 10)) {
+        let finished = write(dir.path(), options.codec as u64, &rows, options);
+        let sound = std::fs::read(segment_path(dir.path(), finished.number)).unwrap();
+        assert!(!shows_an_error(dir.path(), &finished, &sound, &rows));
+        for at in 0..sound.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = sound.clone();
+                damaged[at] ^= flip;
+                assert!(
+                    shows_an_error(dir.path(), &finished, &damaged, &rows),
+                    "byte {at} of {} has no keeper",
+                    sound.len()
+                );
+            }
         }
     }
 }
@@ -86,19 +88,24 @@ fn every_flipped_byte_is_noticed_and_never_wrong_data() {
 #[test]
 fn every_cut_and_every_longer_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let rows = small_rows();
-    let finished = write(dir.path(), 1, &rows, options(256, 10));
-    let sound = std::fs::read(segment_path(dir.path(), finished.number)).unwrap();
+    for options in both(options(256, 10)) {
+        check_cuts(dir.path(), &small_rows(), options);
+    }
+}
+
+fn check_cuts(dir: &Path, rows: &[Row], options: SegmentWriterOptions) {
+    let finished = write(dir, options.codec as u64, rows, options);
+    let sound = std::fs::read(segment_path(dir, finished.number)).unwrap();
     for len in 0..sound.len() {
-        assert!(shows_an_error(dir.path(), &finished, &sound[..len], &rows));
+        assert!(shows_an_error(dir, &finished, &sound[..len], rows));
         // Also where the manifest would agree with the cut.
         let agreeing = FinishedSegment { bytes: len as u64, ..finished.clone() };
-        assert!(shows_an_error(dir.path(), &agreeing, &sound[..len], &rows), "{len} bytes");
+        assert!(shows_an_error(dir, &agreeing, &sound[..len], rows), "{len} bytes");
     }
     let longer = [sound.as_slice(), &[0; 8]].concat();
     let agreeing = FinishedSegment { bytes: longer.len() as u64, ..finished.clone() };
-    assert!(shows_an_error(dir.path(), &finished, &longer, &rows));
-    assert!(shows_an_error(dir.path(), &agreeing, &longer, &rows));
+    assert!(shows_an_error(dir, &finished, &longer, rows));
+    assert!(shows_an_error(dir, &agreeing, &longer, rows));
 }
 
 #[test]

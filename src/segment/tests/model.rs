@@ -108,6 +108,10 @@ fn check_gets(segment: &Segment, rows: &[Row], targets: &[Position<'_>]) {
 }
 
 fn check(rows: &[Row], options: SegmentWriterOptions) {
+    both(options).into_iter().for_each(|options| check_one(rows, options));
+}
+
+fn check_one(rows: &[Row], options: SegmentWriterOptions) {
     let dir = tempfile::tempdir().unwrap();
     let finished = write(dir.path(), 7, rows, options);
     let cache = BlockCache::new(1 << 30);

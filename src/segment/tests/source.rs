@@ -72,15 +72,18 @@ fn any_part_of_a_segment_comes_as_from_a_list() {
             // A block that is larger than a piece.
             rows[keys as usize / 2].value = Some(vec![7; 600 << 10]);
         }
-        let segment = segment(&SimFs::new(), &rows, options(block_bytes, 10));
+        let segments =
+            both(options(block_bytes, 10)).map(|options| segment(&SimFs::new(), &rows, options));
         let bounded = |from: Option<&BoundKey>, to: Option<&BoundKey>| {
             let wanted = rows.iter().filter(|row| {
                 let key = BoundKey { keyspace: KeyspaceId(row.keyspace), key: row.key.clone() };
                 from.is_none_or(|from| key >= *from) && to.is_none_or(|to| key < *to)
             });
             let wanted: Vec<_> = wanted.cloned().collect();
-            let source = SegmentSource::new(Arc::clone(&segment), from, to);
-            assert!(check(source, &wanted, &format!("{from:?} to {to:?}")).is_none());
+            for segment in &segments {
+                let source = SegmentSource::new(Arc::clone(segment), from, to);
+                assert!(check(source, &wanted, &format!("{from:?} to {to:?}")).is_none());
+            }
         };
         bounded(None, None);
         for _ in 0..300 {
@@ -141,9 +144,13 @@ fn a_walk_reads_large_pieces_past_the_cache_into_the_same_memory() {
 /// I20.
 #[test]
 fn damage_is_corruption_at_its_block_after_everything_before() {
+    both(options(1024, 10)).into_iter().for_each(check_damage);
+}
+
+fn check_damage(options: SegmentWriterOptions) {
     let rows = uniform_rows(60);
     let fs = SimFs::new();
-    let segment = segment(&fs, &rows, options(1024, 10));
+    let segment = segment(&fs, &rows, options);
     let index = segment.index();
     let mut begin = 0;
     for i in 0..index.len() {

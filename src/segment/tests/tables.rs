@@ -35,9 +35,10 @@ fn mixed_rows() -> Vec<Row> {
 fn derived_tables_are_byte_for_byte_the_stored_ones() {
     let dir = tempfile::tempdir().unwrap();
     let (mixed, uniform) = (mixed_rows(), uniform_rows(3_000));
-    let check =
-        |number: u64, rows: &[Row], block_bytes: usize, filter_bits: u8| {
-            let finished = write(dir.path(), number, rows, options(block_bytes, filter_bits));
+    let check = |number: u64, rows: &[Row], block_bytes: usize, filter_bits: u8| {
+        for options in both(options(block_bytes, filter_bits)) {
+            let number = 2 * number + options.codec as u64;
+            let finished = write(dir.path(), number, rows, options);
             let segment = open(dir.path(), &finished, &BlockCache::new(0)).unwrap();
             let (rebuilt, keys) = segment.rebuild(DATABASE).unwrap();
             assert!(parts(&rebuilt) == parts(&segment), "{block_bytes}, {filter_bits}");
@@ -48,7 +49,8 @@ fn derived_tables_are_byte_for_byte_the_stored_ones() {
             assert!(want.iter().all(|(keyspace, key)| {
                 rebuilt.may_contain(key_hash(KeyspaceId(*keyspace), key))
             }));
-        };
+        }
+    };
     check(1, &mixed, 256, 10);
     check(2, &mixed, 1024, 0);
     check(3, &mixed, 1 << 20, 16);
@@ -61,9 +63,13 @@ fn derived_tables_are_byte_for_byte_the_stored_ones() {
 
 #[test]
 fn damaged_tables_lose_nothing() {
+    both(options(512, 10)).into_iter().for_each(check_damaged_tables);
+}
+
+fn check_damaged_tables(options: SegmentWriterOptions) {
     let dir = tempfile::tempdir().unwrap();
     let rows = mixed_rows();
-    let finished = write(dir.path(), 1, &rows, options(512, 10));
+    let finished = write(dir.path(), 1, &rows, options);
     let path = segment_path(dir.path(), finished.number);
     let sound = std::fs::read(&path).unwrap();
     let segment = open(dir.path(), &finished, &BlockCache::new(0)).unwrap();

@@ -23,9 +23,12 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn every_damaged_byte_is_reported_while_the_file_is_open() {
+    both(options(256, 10)).into_iter().for_each(check_every_byte);
+}
+
+fn check_every_byte(options: SegmentWriterOptions) {
     let dir = tempfile::tempdir().unwrap();
-    let rows = rows();
-    let finished = write(dir.path(), 1, &rows, options(256, 10));
+    let finished = write(dir.path(), 1, &rows(), options);
     let path = segment_path(dir.path(), finished.number);
     let sound = std::fs::read(&path).unwrap();
     let segment = open(dir.path(), &finished, &BlockCache::new(0)).unwrap();
