@@ -56,7 +56,8 @@
 //! one named `default`. All share one log, one memory budget and one commit order, so a
 //! [`WriteBatch`] or a [`Snapshot`] across them costs nothing extra. Use one for each kind of
 //! record, for each index, and for what goes away as a whole: [`Db::drop_keyspace`] is one small
-//! write however much is in it. Filters and block size are chosen for each ([`KeyspaceOptions`]).
+//! write however much is in it. Filters, block size and compression are chosen for each
+//! ([`KeyspaceOptions`]).
 //!
 //! # Reading, and what keeps what
 //!
@@ -237,7 +238,7 @@ pub use iter::KeyRange;
 #[cfg(not(all(test, loom)))]
 pub use keyspace::Keyspace;
 #[cfg(not(all(test, loom)))]
-pub use options::{Durability, KeyspaceOptions, OnOverload};
+pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
 #[cfg(not(all(test, loom)))]
 pub use range::{Keys, Range, Values};
 #[cfg(not(all(test, loom)))]

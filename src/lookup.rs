@@ -140,8 +140,8 @@ impl Db {
 
     /// About how many bytes a range of keys takes, on disk and in memtables, all versions together.
     ///
-    /// From indexes, without the disk. Never less than the range takes (keys that begin alike share
-    /// that part on disk, so it may be less than they are long), and more by at most one data block
+    /// From indexes, without the disk. Never less than the range takes (on disk, keys that begin
+    /// alike share that part, and data may be compressed), and more by at most one data block
     /// at either end of it in each run, and by what else is in memtables (at most
     /// [`Builder::memory_bytes`](crate::Builder::memory_bytes)) where the range has thousands of
     /// versions there.

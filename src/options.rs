@@ -133,9 +133,44 @@ pub struct KeyspaceOptions {
     /// Target size of a data block in bytes; default 4096: what a read of one small value takes
     /// from the disk. From 256 bytes to 1 MiB.
     pub block_bytes: u32,
+    /// How its data lies in segment files; default [`Compression::Auto`].
+    pub compression: Compression,
 }
 
-/// How the data blocks of one segment are stored.
+/// How the data of a keyspace is compressed on disk.
+///
+/// Only segment files are compressed, block by block; memtables, the log and cached blocks are not,
+/// so it costs a merge or a flush some time, and a read only where it goes to the file. A block
+/// that LZ4 shortens by less than an eighth is stored as it is: values that are compressed already
+/// cost the attempt, and reads of them nothing.
+///
+/// ```
+/// use alluvium::{Compression, KeyspaceOptions};
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// // Pictures do not get shorter: save the attempt.
+/// let pictures = KeyspaceOptions::new().compression(Compression::None);
+/// let pictures = db.keyspace_with("pictures", pictures)?;
+/// assert_eq!(pictures.options().compression, Compression::None);
+/// assert_eq!(db.keyspace("notes")?.options().compression, Compression::Auto);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Nothing is compressed: the fastest reads of data that is in the system's page cache and not
+    /// in the block cache.
+    None,
+    /// Every segment is compressed with LZ4.
+    Lz4,
+    /// What a merge writes into the oldest run is compressed with LZ4, and what is newer is not:
+    /// most data lies there, and it is rewritten least often. What a merge moves there without
+    /// writing it again, as it does with keys that only ever ascend, stays as it is.
+    #[default]
+    Auto,
+}
+
+/// How the data blocks of one segment are stored: what [`Compression`] comes to for one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     None,
@@ -151,7 +186,7 @@ impl KeyspaceOptions {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self { filter_bits: 10, block_bytes: 4096 }
+        Self { filter_bits: 10, block_bytes: 4096, compression: Compression::default() }
     }
 
     /// Sets [`Self::filter_bits`](#structfield.filter_bits).
@@ -180,6 +215,32 @@ impl KeyspaceOptions {
     pub fn block_bytes(mut self, bytes: u32) -> Self {
         self.block_bytes = bytes;
         self
+    }
+
+    /// Sets [`Self::compression`](#structfield.compression).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::{Compression, KeyspaceOptions};
+    ///
+    /// let logs = KeyspaceOptions::new().compression(Compression::Lz4);
+    /// assert_eq!(db.keyspace_with("logs", logs)?.options().compression, Compression::Lz4);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// How a segment of the oldest run, or of a newer one, is to be written.
+    pub(crate) fn codec_for(&self, oldest: bool) -> Codec {
+        match self.compression {
+            Compression::None => Codec::None,
+            Compression::Lz4 => Codec::Lz4,
+            Compression::Auto if oldest => Codec::Lz4,
+            Compression::Auto => Codec::None,
+        }
     }
 
     /// Refuses what cannot work, and says what would.

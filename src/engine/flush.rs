@@ -66,7 +66,7 @@ impl Engine {
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let span = tracing::info_span!("flush", memtables = view.sealed.len(), bytes);
         let _entered = span.enter();
-        let mut outputs = Outputs::new(core);
+        let mut outputs = Outputs::new(core, false);
         let written = self.write_run(&view, &mut outputs, reclaim);
         let finished = written.and_then(|newest| Ok((outputs.finish()?, newest)));
         let (finished, newest) = match finished {

@@ -113,7 +113,7 @@ impl Engine {
         core.settle_manifest()?;
         let span = tracing::info_span!("merge_step", newer = ?step.newer, older = ?step.older);
         let _entered = span.enter();
-        let mut outputs = Outputs::new(core);
+        let mut outputs = Outputs::new(core, pair.below.is_empty());
         let written = match &plan.from {
             None => Ok(Some((None, Tally::default()))),
             Some(from) => {

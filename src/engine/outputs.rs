@@ -7,7 +7,7 @@ use super::Core;
 use crate::error::Result;
 use crate::format::key::Entry;
 use crate::ids::{FileNumber, KeyspaceId};
-use crate::options::{Codec, KeyspaceOptions};
+use crate::options::KeyspaceOptions;
 use crate::runs::SegmentRef;
 use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
 use crate::sync::Arc;
@@ -19,6 +19,8 @@ const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 /// The segments of one run, in key order.
 pub(super) struct Outputs<'a> {
     core: &'a Core,
+    /// Whether they become part of the oldest run.
+    oldest: bool,
     open: Option<SegmentWriter>,
     done: Vec<FinishedSegment>,
     /// The keyspace of the last entry, and its options.
@@ -27,9 +29,10 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    pub(super) fn new(core: &'a Core) -> Self {
+    /// Outputs for the oldest run, or for a newer one.
+    pub(super) fn new(core: &'a Core, oldest: bool) -> Self {
         let (keyspace, options) = Default::default();
-        Self { core, open: None, done: Vec::new(), keyspace, options }
+        Self { core, oldest, open: None, done: Vec::new(), keyspace, options }
     }
 
     /// Whether the open segment is to end before `entry`, the next one: it has what it takes, and
@@ -59,7 +62,7 @@ impl<'a> Outputs<'a> {
             open => {
                 self.keyspace = entry.keyspace;
                 self.options = self.core.keyspace_options(entry.keyspace);
-                open.insert(create(self.core, &self.options)?)
+                open.insert(create(self.core, &self.options, self.oldest)?)
             }
         };
         writer.add(entry)
@@ -93,11 +96,11 @@ impl<'a> Outputs<'a> {
     }
 }
 
-fn create(core: &Core, options: &KeyspaceOptions) -> Result<SegmentWriter> {
+fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<SegmentWriter> {
     let number = FileNumber(core.segment_next.fetch_add(1, Ordering::Relaxed));
     let options = SegmentWriterOptions {
         database: core.database,
-        codec: Codec::None,
+        codec: options.codec_for(oldest),
         block_bytes: options.block_bytes as usize,
         filter_bits: options.filter_bits,
         created_ms: super::stats::now_ms(),

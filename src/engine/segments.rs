@@ -27,6 +27,9 @@ pub struct SegmentInfo {
     pub number: u64,
     /// Length of its file in bytes.
     pub bytes: u64,
+    /// Bytes of the keys and values in it, as they were written: more than `bytes` if compression
+    /// has helped.
+    pub raw_bytes: u64,
     /// Data blocks in it.
     pub blocks: u64,
     /// Versions in it, tombstones included.
@@ -70,6 +73,7 @@ impl Engine {
             age,
             number: segment.number().0,
             bytes: segment.bytes(),
+            raw_bytes: properties.raw_bytes,
             blocks: properties.data_blocks,
             entries: properties.entries(),
             tombstones: properties.tombstones,

@@ -16,12 +16,13 @@
 //! | run | id · flags (1; bit 0 *override*) · *override* sequence · references |
 //! | references | how many · each, in key order |
 //! | keyspace | id · name length · name · options length · options · lifetime |
-//! | options | filter bits per key (1) · bytes of a block |
+//! | options | filter bits per key (1) · bytes of a block · *compression* (1: 1 LZ4, 2 auto) |
 //! | lifetime | created at · flags (1; bit 0 *dropped*) · *dropped* at |
 //!
 //! A segment's creation is in milliseconds since 1970, a keyspace's lifetime in sequences.
 //!
-//! A part named in italics is there if its flag is set. What a later version adds comes with a flag
+//! A part named in italics is there if its flag is set; *compression* has none, and is left out if
+//! there is none, as it was before there was any. What a later version adds comes with a flag
 //! of its own, or at the end of the options; either is refused here as newer, because a state that
 //! was read without it would be written back without it.
 
@@ -29,7 +30,7 @@ use super::Malformed;
 use super::coding::{Reader, put_bytes, put_varint};
 use super::key::KEY_BYTES_MAX;
 use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence, Uuid};
-use crate::options::KeyspaceOptions;
+use crate::options::{Compression, KeyspaceOptions};
 
 /// A user key in its keyspace: one end of something. Ordered like keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -194,6 +195,11 @@ impl KeyspaceMeta {
         put_bytes(out, self.name.as_bytes());
         let mut options = vec![self.options.filter_bits];
         put_varint(&mut options, u64::from(self.options.block_bytes));
+        match self.options.compression {
+            Compression::None => {}
+            Compression::Lz4 => options.push(COMPRESSION_LZ4),
+            Compression::Auto => options.push(COMPRESSION_AUTO),
+        }
         put_bytes(out, &options);
         put_varint(out, self.created_at.0);
         out.push(u8::from(self.dropped_at.is_some()));
@@ -208,19 +214,31 @@ impl KeyspaceMeta {
         let name = std::str::from_utf8(reader.bytes()?)
             .map_err(|error| at.malformed("a name in UTF-8", error.to_string()))?
             .to_owned();
-        let at = reader.clone();
-        let mut options_reader = Reader::new(reader.bytes()?, "keyspace options");
-        let options = KeyspaceOptions {
-            filter_bits: options_reader.u8()?,
-            block_bytes: options_reader.varint_u32()?,
-        };
-        if options_reader.remaining() > 0 {
-            let got = format!("{} more bytes", options_reader.remaining());
-            return Err(at.malformed("two options", got).newer());
-        }
+        let options = decode_options(reader)?;
         let created_at = Sequence(reader.varint()?);
         let dropped = flags(reader, 1)? != 0;
         let dropped_at = dropped.then(|| reader.varint()).transpose()?.map(Sequence);
         Ok(Self { id, name, options, created_at, dropped_at })
     }
+}
+
+/// Numbers of compressions on disk: frozen.
+const COMPRESSION_LZ4: u8 = 1;
+const COMPRESSION_AUTO: u8 = 2;
+
+fn decode_options(reader: &mut Reader<'_>) -> Result<KeyspaceOptions, Malformed> {
+    let at = reader.clone();
+    let mut options = Reader::new(reader.bytes()?, "keyspace options");
+    let (filter_bits, block_bytes) = (options.u8()?, options.varint_u32()?);
+    let compression = match options.take(options.remaining())? {
+        [] => Compression::None,
+        [COMPRESSION_LZ4] => Compression::Lz4,
+        [COMPRESSION_AUTO] => Compression::Auto,
+        more => {
+            return Err(at
+                .malformed("compression 1 or 2, and no more", format!("{more:?}"))
+                .newer());
+        }
+    };
+    Ok(KeyspaceOptions { filter_bits, block_bytes, compression })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::SimFs;
-use alluvium::{Db, Error, KeyspaceOptions};
+use alluvium::{Compression, Db, Error, KeyspaceOptions, SegmentInfo};
 
 use crate::small;
 
@@ -13,11 +13,12 @@ fn options_are_kept_with_the_keyspace_whoever_opens_it() {
     let sim = SimFs::new();
     let open = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone())).open().unwrap();
     let options = KeyspaceOptions::new().filter_bits(3).block_bytes(512);
+    let options = options.compression(Compression::Lz4);
     let db = open();
     assert_eq!(db.keyspace_with("mine", options).unwrap().options(), options);
     let plain = KeyspaceOptions::default();
     assert_eq!(db.keyspace("plain").unwrap().options(), plain);
-    let other = KeyspaceOptions::new().filter_bits(0);
+    let other = KeyspaceOptions::new().filter_bits(0).compression(Compression::None);
     assert_eq!(db.keyspace_with("mine", other).unwrap().options(), options);
     db.close().unwrap();
     drop(db);
@@ -64,4 +65,93 @@ fn options_that_cannot_work_are_refused() {
         assert!(matches!(result, Err(Error::InvalidArgument { .. })), "{options:?}");
     }
     assert_eq!(db.keyspaces(), ["default"]);
+}
+
+/// The segment of a keyspace with this compression and a thousand such values, read back in every
+/// way, and its damage reported.
+fn compressed(compression: Compression, value: impl Fn(u64) -> Vec<u8>) -> SegmentInfo {
+    let sim = SimFs::new();
+    let open = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone())).open().unwrap();
+    let options = KeyspaceOptions::new().compression(compression);
+    let db = open();
+    let rows = db.keyspace_with("rows", options).unwrap();
+    for i in 0..1_000 {
+        rows.put(format!("{i:06}"), value(i)).unwrap();
+    }
+    db.flush().unwrap();
+    let check = |db: &Db| {
+        let rows = db.keyspace("rows").unwrap();
+        assert_eq!(rows.options(), options);
+        for i in (0..1_000).step_by(7) {
+            assert_eq!(rows.get(format!("{i:06}")).unwrap().unwrap().to_vec(), value(i));
+        }
+        let values = |kv: alluvium::Result<_>| kv.map(|(_, value): (_, alluvium::Value)| value);
+        let all: Vec<_> = rows.range(..).map(values).collect::<Result<_, _>>().unwrap();
+        assert!(all.len() == 1_000 && all.iter().zip(0..).all(|(got, i)| **got == value(i)));
+        assert_eq!(rows.range(..).rev().count(), 1_000);
+        assert!(db.verify().unwrap().is_sound());
+    };
+    check(&db);
+    assert_eq!(db.rebuild_index().unwrap().keys, 1_000);
+    check(&db);
+    let [info] = &db.segments()[..] else { panic!("one segment") };
+    db.close().unwrap();
+    let db = open();
+    check(&db);
+    // Whatever a flipped bit in the data does, it is told.
+    sim.flip(format!("/db/{:06}.seg", info.number), info.bytes / 3, 4);
+    assert_eq!(db.verify().unwrap().damages, 1);
+    info.clone()
+}
+
+#[test]
+fn compression_decides_how_long_a_segment_is_and_nothing_else() {
+    let text =
+        |i: u64| format!("{{\"id\":{i},\"name\":\"user {i}\",\"active\":true}}").into_bytes();
+    let noise = |i: u64| {
+        let mut word = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            (word >> 32) as u8
+        };
+        (0..100).map(|_| next()).collect::<Vec<u8>>()
+    };
+    let plain = compressed(Compression::None, text);
+    assert_eq!(plain.raw_bytes, (0..1_000).map(|i| 6 + text(i).len() as u64).sum::<u64>());
+    let short = compressed(Compression::Lz4, text);
+    assert!(short.bytes < plain.bytes * 3 / 4, "{} of {}", short.bytes, plain.bytes);
+    assert_eq!((short.raw_bytes, short.blocks), (plain.raw_bytes, plain.blocks));
+    // A flush writes the newest run, which `Auto` leaves as it is.
+    assert_eq!(compressed(Compression::Auto, text).bytes, plain.bytes);
+    let plain = compressed(Compression::None, noise);
+    assert_eq!(compressed(Compression::Lz4, noise).bytes, plain.bytes);
+}
+
+#[test]
+fn what_is_merged_into_the_oldest_run_is_compressed_unless_it_is_said_otherwise() {
+    let merged = |compression: Compression| {
+        let (db, _) = small();
+        let options = KeyspaceOptions::new().compression(compression);
+        let rows = db.keyspace_with("rows", options).unwrap();
+        // Two runs that overlap, so that nothing is moved as it is.
+        for half in [0, 1] {
+            (0..2_000).filter(|i| i % 2 == half).for_each(|i| {
+                rows.put(format!("{i:06}"), format!("the value of row number {i:06}")).unwrap();
+            });
+            db.flush().unwrap();
+        }
+        db.compact().unwrap();
+        assert_eq!(rows.range(..).count(), 2_000);
+        assert!(db.verify().unwrap().is_sound());
+        let infos = db.segments();
+        assert!(infos.iter().all(|info| info.age == 0), "one run");
+        let sum = |of: fn(&SegmentInfo) -> u64| infos.iter().map(of).sum::<u64>();
+        assert_eq!(sum(|info| info.entries), 2_000);
+        (sum(|info| info.bytes), sum(|info| info.raw_bytes))
+    };
+    let (plain, short) = (merged(Compression::None), merged(Compression::Lz4));
+    assert!(plain.0 > plain.1 && short.0 < short.1 && plain.1 == short.1, "{plain:?}, {short:?}");
+    assert_eq!(merged(Compression::Auto), short);
 }

@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::{CrashMode, Fs, FsFile, FsLock, OpenMode, SimFs};
-use alluvium::{Db, Durability, Error, Keyspace, KeyspaceOptions, OnOverload, WriteBatch};
+use alluvium::{
+    Compression, Db, Durability, Error, Keyspace, KeyspaceOptions, OnOverload, WriteBatch,
+};
 
 use crate::Check;
 use crate::oracle::{Demand, Effect, History, Op, State, Step, tag_of, value};
 
 pub const DIR: &str = "data";
 
-/// Options of the keyspaces that are made: a few operations fill several blocks.
+/// Options of the keyspaces that are made: a few operations fill several blocks, which are
+/// compressed.
 fn small_blocks() -> KeyspaceOptions {
-    KeyspaceOptions::new().block_bytes(512)
+    KeyspaceOptions::new().block_bytes(512).compression(Compression::Lz4)
 }
 pub const DEFAULT: &str = "default";
 

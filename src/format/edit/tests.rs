@@ -1,7 +1,7 @@
 //! Golden bytes and damage, for manifest headers and edits.
 
 use super::*;
-use crate::options::KeyspaceOptions;
+use crate::options::{Compression, KeyspaceOptions};
 
 fn bound(keyspace: u32, key: &[u8]) -> BoundKey {
     BoundKey { keyspace: KeyspaceId(keyspace), key: key.to_vec() }
@@ -28,7 +28,11 @@ fn keyspace() -> KeyspaceMeta {
     KeyspaceMeta {
         id: KeyspaceId(2),
         name: "users".to_owned(),
-        options: KeyspaceOptions { filter_bits: 10, block_bytes: 4096 },
+        options: KeyspaceOptions {
+            filter_bits: 10,
+            block_bytes: 4096,
+            compression: Compression::Auto,
+        },
         created_at: Sequence(4),
         dropped_at: Some(Sequence(6)),
     }
@@ -52,7 +56,7 @@ fn sample() -> Edit {
 fn golden_edit() {
     let segment = b"\x05fedcba9876543210\xac\x02\x09\0\x01a\x01\x02zz\x0a\x14\xe8\x07";
     let run = [b"\x03\x01\x07\x02\x02", &segment[..], b"\0\x01c\x01", segment, b"\0\x01m"].concat();
-    let keyspace = b"\x02\x05users\x03\x0a\x80\x20\x04\x01\x06";
+    let keyspace = b"\x02\x05users\x04\x0a\x80\x20\x02\x04\x01\x06";
     let mut want = vec![0x80, 1];
     want.extend_from_slice(&[1, keyspace.len() as u8]);
     want.extend_from_slice(keyspace);
@@ -110,7 +114,9 @@ fn what_a_newer_version_adds_is_told_as_newer() {
     };
     check(&[0, 8, 0], "change 8");
     check(b"\0\x01\x0d\x02\x05users\x03\x0a\x80\x20\x04\x02", "a keyspace flag");
-    check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\0\x04\0", "a keyspace option");
+    check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\0\x04\0", "a compression");
+    check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\x03\x04\0", "a compression");
+    check(b"\0\x01\x0f\x02\x05users\x05\x0a\x80\x20\x02\0\x04\0", "a keyspace option");
     check(&[0, 4, 3, 3, 2, 0], "a run flag");
 }
 
@@ -188,4 +194,21 @@ fn unknown_features_refuse_what_they_must() {
     for at in (13..16).chain(72..88) {
         assert!(!with(at, 1).unwrap_err().newer, "byte {at}");
     }
+}
+
+#[test]
+fn compression_is_kept_with_a_keyspace_and_left_out_if_there_is_none() {
+    let encoded = |compression| {
+        let mut keyspace = keyspace();
+        keyspace.options.compression = compression;
+        let edit = Edit { time_ms: 0, changes: vec![Change::AddKeyspace(keyspace)] };
+        let bytes = edit.encode();
+        assert_eq!(Edit::decode(&bytes), Ok(edit));
+        bytes
+    };
+    assert_eq!(encoded(Compression::Auto)[10..15], [4, 10, 0x80, 0x20, 2]);
+    assert_eq!(encoded(Compression::Lz4)[10..15], [4, 10, 0x80, 0x20, 1]);
+    // What was written before there was compression.
+    let before = b"\0\x01\x0e\x02\x05users\x03\x0a\x80\x20\x04\x01\x06";
+    assert_eq!(encoded(Compression::None), before);
 }

@@ -211,7 +211,7 @@ fn one_refused_change_refuses_the_edit() {
 #[test]
 fn golden_snapshot_of_an_empty_database() {
     let mut want = vec![7; 16];
-    want.extend_from_slice(b"\0\x01\x01\x01\0\0\x01\0\x07default\x03\x0a\x80\x20\0\0\0");
+    want.extend_from_slice(b"\0\x01\x01\x01\0\0\x01\0\x07default\x04\x0a\x80\x20\x02\0\0\0");
     let state = ManifestState::new(Uuid([7; 16]));
     assert_eq!(state.to_snapshot(), want);
     assert_eq!(ManifestState::from_snapshot(&want), Ok(state));
