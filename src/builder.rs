@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// Bound of all memtables together in bytes; default 256 MiB, at least two memtables and one
-    /// flush. A write that would pass it waits for the disk (see [`Self::on_overload`]).
+    /// flush. A write that finds it used up waits for a flush (see [`Self::on_overload`]).
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().memory_bytes(1 << 30).open()?;
@@ -121,9 +121,9 @@ impl Builder {
         self
     }
 
-    /// What a write does that would pass [`Self::memory_bytes`]; default [`OnOverload::Pace`]: it
-    /// waits for a flush, at most ten seconds, because most programs would rather be slowed down
-    /// than handle one more error.
+    /// What a write does while memtables fill faster than the disk takes them; default
+    /// [`OnOverload::Pace`] with ten seconds: it is slowed down, because most programs would rather
+    /// be than handle one more error.
     ///
     /// ```
     /// use alluvium::OnOverload;

@@ -85,8 +85,8 @@
 //! says so instead of reading from the disk, for threads that must not wait. A write shares one
 //! short section with other writers, and waits for no flush, sync, reader or background thread,
 //! with these exceptions: a [`Durability::Sync`] write waits for the device; the first write after
-//! an open, for its log file; and a write that would pass [`Builder::memory_bytes`], for a flush,
-//! as [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
+//! an open, for its log file; and where memory runs short, writes are slowed down or fail, as
+//! [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
 //! one) and [`Db::drop_keyspace`] wait for the work that they ask for.
 //!
 //! # Memory and options
@@ -98,7 +98,7 @@
 //! [`Db::stats`] has the figures of the moment.
 //!
 //! There are twelve options, and the defaults suit most. Raise `cache_bytes` towards the data that
-//! is read often; raise `memory_bytes` if bursts of writes wait (`stalls` in [`Stats`]); lower both
+//! is read often; raise `memory_bytes` if bursts wait (`stalls`, `paced` in [`Stats`]); lower both
 //! on a small machine.
 //!
 //! | option of [`Builder`] | default | what it trades |
@@ -223,6 +223,8 @@ pub use engine::explain::{
 pub use engine::index::IndexReport;
 #[cfg(not(all(test, loom)))]
 pub use engine::merge_stats::MergeStats;
+#[cfg(not(all(test, loom)))]
+pub use engine::overload::StallCause;
 #[cfg(not(all(test, loom)))]
 pub use engine::segments::SegmentInfo;
 #[cfg(not(all(test, loom)))]

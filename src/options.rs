@@ -62,13 +62,19 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnOverload {
-    /// It waits, outside of every lock, for a flush to free memory; as soon as one does it goes on.
+    /// It is slowed down to the speed of the disk. From three quarters of
+    /// [`memory_bytes`](crate::Builder::memory_bytes) on writes are delayed, mostly by a
+    /// millisecond or less and never by more than 100, so that what is left lasts until a flush
+    /// gives memory back; one that finds none left waits for the flush. As soon as there is memory
+    /// all go on, and they wait outside of every lock. `stalls` and `paced` of
+    /// [`Stats`](crate::Stats) count them.
     Pace {
         /// How long one write may wait, in milliseconds, before it fails with
         /// [`Error::Overloaded`](crate::Error::Overloaded).
         stall_ms_max: u64,
     },
-    /// It fails with [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
+    /// It is never delayed. Where memory is used up it fails with
+    /// [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
     Error,
 }
 

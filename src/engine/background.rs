@@ -66,7 +66,7 @@ pub(super) enum FlushJob {
     },
     /// A superseded view.
     Retire(Arc<View>),
-    /// A writer waits for memory.
+    /// Writers find little memory, or none.
     Pressure,
     /// The block cache is over its bound.
     Evict,
@@ -283,7 +283,8 @@ fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
                 }
             }
             Ok(FlushJob::Pressure) => {
-                if !retry && engine.core.over_budget() {
+                engine.core.memory_asked_for();
+                if !retry && engine.core.is_pressed() {
                     retry = engine.relieve(&mut reclaim).is_err();
                 }
             }
@@ -328,10 +329,10 @@ impl Engine {
         answer.recv().unwrap_or(Err(Error::Closed))
     }
 
-    /// Makes room for a waiting writer: flushes what is sealed, and the active memtable too where
-    /// that alone has outgrown the budget.
+    /// Makes room for writers: flushes what is sealed, and the active memtable too where that alone
+    /// has outgrown the budget.
     fn relieve(&self, reclaim: &mut Reclaim) -> Result<()> {
-        if self.core.view.load().sealed.is_empty() {
+        if self.core.view.load().sealed.is_empty() && self.core.over_budget() {
             self.seal_active()?;
         }
         self.flush_sealed(reclaim)

@@ -51,6 +51,7 @@ impl Engine {
             return Ok(());
         }
         let result = self.flush_group(reclaim);
+        self.core.pace.flush_ended(result.is_ok(), self.core.pace.now_ns());
         self.core.note(Work::Flush, &result);
         self.core.gate.wake();
         result
@@ -66,6 +67,7 @@ impl Engine {
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let span = tracing::info_span!("flush", memtables = view.sealed.len(), bytes);
         let _entered = span.enter();
+        core.pace.flush_began(bytes, core.pace.now_ns());
         let mut outputs = Outputs::new(core, false);
         let written = self.write_run(&view, &mut outputs, reclaim);
         let finished = written.and_then(|newest| Ok((outputs.finish()?, newest)));

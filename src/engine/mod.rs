@@ -2,8 +2,8 @@
 //! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
-//! `section`, `spares` and `overload` are parts of `open` and `write`, `outputs` of `flush` and
-//! `merge`, `jobs` and `lines` of `compact`.
+//! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `outputs` of `flush`
+//! and `merge`, `jobs` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -26,7 +26,8 @@ mod merge;
 pub(crate) mod merge_stats;
 mod open;
 mod outputs;
-mod overload;
+pub(crate) mod overload;
+mod pace;
 mod read;
 mod recover;
 mod section;
@@ -44,6 +45,7 @@ use crossbeam_channel::Sender;
 use self::background::{FlushJob, LogJob};
 use self::compact::Compaction;
 use self::keyspaces::Keyspaces;
+use self::pace::Pace;
 use self::section::WriteEnv;
 use self::stats::Counters;
 use self::sync::Logs;
@@ -110,6 +112,8 @@ pub(crate) struct Core {
     logs: Logs,
     /// Bytes in sealed memtables that are not flushed yet.
     gate: Gate,
+    /// How fast writers may go while memory runs short.
+    pace: Pace,
     /// Bytes in the active memtable; stored inside the commit section.
     active_bytes: AtomicU64,
     /// Bytes of the memtables made from now on; begins as the option says.

@@ -21,6 +21,7 @@ use super::background::{FlushJob, LogJob, Threads};
 use super::compact::Compaction;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
+use super::pace::Pace;
 use super::recover::{Recovered, recover};
 use super::section::WriteEnv;
 use super::sync::Logs;
@@ -128,6 +129,7 @@ impl Engine {
             group_sync: GroupSync::new(synced.min(end.position)),
             logs: Logs::new(live, end.position),
             gate,
+            pace: Pace::new(options.flush_bytes),
             active_bytes: AtomicU64::new(0),
             memtable_bytes: AtomicUsize::new(options.memtable_bytes),
             durable: AtomicU64::new(0),

@@ -1,13 +1,135 @@
-//! What a write does before it enters the commit section: fail if it must, wait if memory is full.
+//! What a write does before it enters the commit section: fail if it must, wait if memory is short.
+//! And the books on what writes waited for.
 //!
-//! Memory is the one hard limit. A writer over the budget sleeps outside the section until the
-//! flush thread has freed some, and gives up after `stall_ms_max`; `stats()` shows the time.
+//! Memory is the one hard limit. From three quarters of the budget on writers ask for a flush, and
+//! with `OnOverload::Pace` each waits for its turn (`pace` says when that is); at the budget they
+//! wait for room, and give up after `stall_ms_max`. Both waits are outside of the section and at
+//! the gate, so that a flush, a close or a writer that has stopped ends them at once. With
+//! `OnOverload::Error` nobody waits: at the budget a write fails.
+
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::background::FlushJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::options::OnOverload;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a write had to wait for, or was refused for; the last one is in
+/// [`Stats::stall_last`](crate::Stats::stall_last).
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// if db.stats().stall_last == Some(alluvium::StallCause::Memory) {
+///     println!("bursts are larger than memory_bytes");
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StallCause {
+    /// Memtables were full: it waited for a flush, or was refused.
+    Memory,
+    /// Memtables were filling up: it was delayed, so that they would not.
+    Pace,
+    /// There was no log file to append to.
+    Log,
+    /// The disk was full: it was refused.
+    DiskFull,
+}
+
+impl StallCause {
+    const ALL: [Self; 4] = [Self::Memory, Self::Pace, Self::Log, Self::DiskFull];
+}
+
+impl fmt::Display for StallCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Pace => "pace",
+            Self::Log => "log",
+            Self::DiskFull => "disk full",
+        })
+    }
+}
+
+/// The books on waiting. Relaxed: each is a number of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls {
+    /// How often each cause was met.
+    counts: [AtomicU64; StallCause::ALL.len()],
+    /// How long each was waited for, in microseconds.
+    waited_us: [AtomicU64; StallCause::ALL.len()],
+    /// Writes that were refused for want of memory, at once or after a wait.
+    refused: AtomicU64,
+    /// The last cause's place among all, from 1; 0 for none.
+    last: AtomicU64,
+}
+
+impl Stalls {
+    /// Books a wait: once when it begins, and its time when it ends.
+    fn book<T>(&self, cause: StallCause, wait: impl FnOnce() -> T) -> T {
+        self.count(cause);
+        let start = Instant::now();
+        let result = wait();
+        let waited_us = start.elapsed().as_micros() as u64;
+        self.waited_us[cause as usize].fetch_add(waited_us, Ordering::Relaxed);
+        result
+    }
+
+    /// Books a write that was refused.
+    pub(super) fn refused(&self, error: &Error) {
+        match error {
+            Error::Overloaded { .. } => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.last.store(StallCause::Memory as u64 + 1, Ordering::Relaxed);
+            }
+            Error::StorageFull { .. } => self.count(StallCause::DiskFull),
+            _ => {}
+        }
+    }
+
+    fn count(&self, cause: StallCause) {
+        self.counts[cause as usize].fetch_add(1, Ordering::Relaxed);
+        self.last.store(cause as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// How often a cause was met, and for how long it was waited for in microseconds.
+    pub(super) fn of(&self, cause: StallCause) -> (u64, u64) {
+        let load = |of: &[AtomicU64]| of[cause as usize].load(Ordering::Relaxed);
+        (load(&self.counts), load(&self.waited_us))
+    }
+
+    /// Writes that were refused for want of memory.
+    pub(super) fn overloaded(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The cause that was met last.
+    pub(super) fn last(&self) -> Option<StallCause> {
+        let place = self.last.load(Ordering::Relaxed) as usize;
+        StallCause::ALL.get(place.checked_sub(1)?).copied()
+    }
+}
+
+/// How long one write may still wait.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    start: Instant,
+    limit: Duration,
+}
+
+impl Patience {
+    fn waited_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// What is left, if anything.
+    fn left(&self) -> Option<Duration> {
+        self.limit.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
+    }
+}
 
 impl Engine {
     /// Fails a write that is bound to fail before it costs anything.
@@ -21,49 +143,126 @@ impl Engine {
         self.core.stopped().map_or(Ok(()), Err)
     }
 
-    /// Overload: waits for the flush thread while memtables are over their budget, at most
-    /// `stall_ms_max`, outside the section.
-    pub(super) fn wait_for_memory(&self) -> Result<()> {
+    /// Overload: lets a write of `bytes` pass while there is memory, at two loads; delays it while
+    /// there is little; and while there is none, lets it wait or fails it, as the option says.
+    pub(super) fn wait_for_memory(&self, bytes: usize) -> Result<()> {
         self.refuse_early()?;
-        let core = &self.core;
-        if !core.over_budget() {
+        if !self.core.is_pressed() {
             return Ok(());
         }
-        let start = std::time::Instant::now();
-        let stall_ms_max = match core.options.on_overload {
-            OnOverload::Pace { stall_ms_max } => stall_ms_max,
-            OnOverload::Error => 0,
+        self.wait_under_pressure(bytes as u64)
+    }
+
+    #[cold]
+    fn wait_under_pressure(&self, bytes: u64) -> Result<()> {
+        let core = &self.core;
+        core.ask_for_memory();
+        let OnOverload::Pace { stall_ms_max } = core.options.on_overload else {
+            return if core.over_budget() { Err(core.overloaded(0)) } else { Ok(()) };
         };
-        let limit = std::time::Duration::from_millis(stall_ms_max);
-        core.counters.stalls.fetch_add(1, Ordering::Relaxed);
-        let result = loop {
+        let limit = Duration::from_millis(stall_ms_max);
+        let patience = Patience { start: Instant::now(), limit };
+        let left = core.memory_left();
+        let now_ns = core.pace.now_ns();
+        if left > 0
+            && let Some(turn_ns) = core.pace.take_turn(bytes, left, core.gate.used(), now_ns)
+        {
+            let turn = Duration::from_nanos(turn_ns - now_ns).min(limit);
+            let patience = Patience { limit: turn, ..patience };
+            core.counters.stalls.book(StallCause::Pace, || self.wait_for_turn(patience))?;
+        }
+        if core.over_budget() {
+            core.counters.stalls.book(StallCause::Memory, || self.wait_for_room(patience))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the write's turn has come, which `patience` says, or memory has.
+    fn wait_for_turn(&self, patience: Patience) -> Result<()> {
+        let core = &self.core;
+        loop {
             let seen = core.gate.generation();
-            if let Err(error) = self.refuse_early() {
-                break Err(error);
+            self.refuse_early()?;
+            if !core.is_pressed() {
+                core.pace.forgive();
+                return Ok(());
             }
+            let Some(left) = patience.left() else { return Ok(()) };
+            core.gate.wait_timeout(seen, left);
+        }
+    }
+
+    /// Waits while memtables are over their budget.
+    fn wait_for_room(&self, patience: Patience) -> Result<()> {
+        let core = &self.core;
+        loop {
+            let seen = core.gate.generation();
+            self.refuse_early()?;
             if !core.over_budget() {
-                break Ok(());
+                return Ok(());
             }
             // A full disk is told at once: waiting does not empty it.
             if let Some(full @ Error::StorageFull { .. }) = core.trouble() {
-                break Err(full);
+                return Err(full);
             }
-            let waited = start.elapsed();
-            if waited >= limit {
-                break Err(Error::Overloaded { waited_ms: waited.as_millis() as u64 });
-            }
-            core.send_flush(FlushJob::Pressure);
-            core.gate.wait_timeout(seen, limit - waited);
-        };
-        let waited = start.elapsed().as_micros() as u64;
-        core.counters.stalled_us.fetch_add(waited, Ordering::Relaxed);
-        result
+            let Some(left) = patience.left() else {
+                return Err(core.overloaded(patience.waited_ms()));
+            };
+            core.ask_for_memory();
+            core.gate.wait_timeout(seen, left);
+        }
+    }
+
+    /// [`Self::wait_for_log`] for a write, which goes into the books.
+    pub(super) fn stall_for_log(&self) -> Result<()> {
+        self.core.counters.stalls.book(StallCause::Log, || self.wait_for_log())
     }
 }
 
 impl Core {
+    /// Bytes in memtables that are not flushed.
+    fn memory_used(&self) -> u64 {
+        // Relaxed: an estimate. Who waits looks again whenever the gate's generation moves.
+        self.gate.used() + self.active_bytes.load(Ordering::Relaxed)
+    }
+
+    fn memory_left(&self) -> u64 {
+        (self.options.memory_bytes as u64).saturating_sub(self.memory_used())
+    }
+
+    /// Whether writers have to wait for a flush.
     pub(super) fn over_budget(&self) -> bool {
-        let active = self.active_bytes.load(Ordering::Relaxed);
-        self.gate.used() + active > self.options.memory_bytes as u64
+        self.memory_used() > self.options.memory_bytes as u64
+    }
+
+    /// Whether writers should go slower, and a flush begin.
+    pub(super) fn is_pressed(&self) -> bool {
+        let budget = self.options.memory_bytes as u64;
+        self.memory_used() > budget - budget / 4
+    }
+
+    /// Asks the flush thread for memory, once until it looks.
+    fn ask_for_memory(&self) {
+        // AcqRel; pairs with the one in `memory_asked_for`: whoever finds the flag up has its bytes
+        // seen by the look that follows.
+        if !self.pace.asked.swap(true, Ordering::AcqRel) {
+            self.send_flush(FlushJob::Pressure);
+        }
+    }
+
+    /// Takes the question back. On the flush thread, before it looks.
+    pub(super) fn memory_asked_for(&self) {
+        self.pace.asked.swap(false, Ordering::AcqRel);
+    }
+
+    /// Why a write found no memory.
+    fn overloaded(&self, waited_ms: u64) -> Error {
+        match self.trouble() {
+            Some(full @ Error::StorageFull { .. }) => full,
+            _ => Error::Overloaded { waited_ms },
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

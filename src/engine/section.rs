@@ -267,6 +267,7 @@ impl WriteEnv {
         }
         if std::mem::replace(&mut self.failed_before, true) {
             self.core.group_sync.latch(error.clone());
+            self.core.gate.wake();
             return Error::WriterStopped { cause: Arc::new(error) };
         }
         error

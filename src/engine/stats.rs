@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::merge_stats::{MergeCounters, MergeStats};
+use super::overload::{StallCause, Stalls};
 use super::{Core, Engine};
 use crate::error::Error;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,8 +21,7 @@ pub(crate) struct Counters {
     /// As of the flush thread's last look.
     pub(super) retired_bytes: AtomicU64,
     pub(super) snapshots_saved: AtomicU64,
-    pub(super) stalls: AtomicU64,
-    pub(super) stalled_us: AtomicU64,
+    pub(super) stalls: Stalls,
     /// Whether the flush thread has been asked to evict and has not done so yet.
     pub(super) evicting: AtomicBool,
 }
@@ -89,10 +89,27 @@ pub struct Stats {
     pub snapshots: usize,
     /// Sequence of the oldest live snapshot.
     pub snapshot_oldest: Option<u64>,
-    /// Writes that had to wait for memory.
+    /// Writes that found [`memory_bytes`](crate::Builder::memory_bytes) used up, and waited for a
+    /// flush.
     pub stalls: u64,
     /// Time that they waited, in microseconds.
     pub stalled_us: u64,
+    /// Writes that were delayed while memory ran short, so that it would last until a flush gives
+    /// some back.
+    pub paced: u64,
+    /// Time that they were delayed, in microseconds.
+    pub paced_us: u64,
+    /// Writes that waited for a log file: the first one after an open or a failed append may, and a
+    /// big batch.
+    pub stalls_log: u64,
+    /// Time that they waited, in microseconds.
+    pub stalled_log_us: u64,
+    /// Writes that failed with [`Error::Overloaded`].
+    pub refused_overloaded: u64,
+    /// Writes that failed with [`Error::StorageFull`].
+    pub refused_full: u64,
+    /// What a write waited for last, or was refused for.
+    pub stall_last: Option<StallCause>,
 }
 
 /// Whether background work goes well, from [`Db::health`](crate::Db::health).
@@ -140,6 +157,10 @@ impl Engine {
         let tables = std::iter::once(&view.active).chain(&view.sealed);
         let files = super::index::each_file(&view.segments);
         let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
+        let waits = &core.counters.stalls;
+        let (stalls, stalled_us) = waits.of(StallCause::Memory);
+        let (paced, paced_us) = waits.of(StallCause::Pace);
+        let (stalls_log, stalled_log_us) = waits.of(StallCause::Log);
         Stats {
             visible: self.visible().0,
             memtables_sealed: view.sealed.len(),
@@ -162,8 +183,15 @@ impl Engine {
             cache_misses: core.cache.stats().misses,
             snapshots: core.snapshots.count(),
             snapshot_oldest: core.snapshots.oldest().map(|at| at.0),
-            stalls: count(&core.counters.stalls),
-            stalled_us: count(&core.counters.stalled_us),
+            stalls,
+            stalled_us,
+            paced,
+            paced_us,
+            stalls_log,
+            stalled_log_us,
+            refused_overloaded: waits.overloaded(),
+            refused_full: waits.of(StallCause::DiskFull).0,
+            stall_last: waits.last(),
         }
     }
 
@@ -229,7 +257,21 @@ impl fmt::Display for Stats {
         )?;
         let oldest = self.snapshot_oldest.map_or(String::new(), |at| format!(", oldest at {at}"));
         row("snapshots", format!("{}{oldest}", self.snapshots))?;
-        write!(f, "{:<22} {} ({} ms)", "stalls", self.stalls, self.stalled_us / 1_000)
+        self.fmt_waits(f)
+    }
+}
+
+impl Stats {
+    /// What writes waited for. The last rows: the last one ends without a line break.
+    fn fmt_waits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
+        let [memory, paced, log] = [self.stalled_us, self.paced_us, self.stalled_log_us].map(ms);
+        let logs = self.stalls_log;
+        row("stalls", format!("{} ({memory}), and {logs} for a log ({log})", self.stalls))?;
+        row("paced writes", format!("{} ({paced})", self.paced))?;
+        let last = self.stall_last.map_or(String::new(), |cause| format!("; last: {cause}"));
+        let (memory, disk) = (self.refused_overloaded, self.refused_full);
+        write!(f, "{:<22} {memory} overloaded, {disk} on a full disk{last}", "refused writes")
     }
 }
 
@@ -253,6 +295,11 @@ impl fmt::Display for Health {
 pub(super) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
     let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Microseconds for people.
+fn ms(us: u64) -> String {
+    format!("{} ms", us / 1_000)
 }
 
 /// A number of bytes for people.

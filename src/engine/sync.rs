@@ -81,9 +81,13 @@ impl SyncEnv for Engine {
 impl Engine {
     /// Returns once everything below `position` is durable.
     pub(crate) fn wait_synced(&self, position: LogPosition) -> Result<()> {
-        self.core.group_sync.wait(position, self).map_err(|cause| match cause {
-            Error::WriterStopped { .. } => cause,
-            cause => Error::WriterStopped { cause: Arc::new(cause) },
+        self.core.group_sync.wait(position, self).map_err(|cause| {
+            // Who waits for memory waits in vain now.
+            self.core.gate.wake();
+            match cause {
+                Error::WriterStopped { .. } => cause,
+                cause => Error::WriterStopped { cause: Arc::new(cause) },
+            }
         })
     }
 

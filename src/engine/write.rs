@@ -125,11 +125,19 @@ impl Engine {
     /// Commits a write, and waits for its sync if that is wanted. `None` if its condition does not
     /// hold.
     fn submit(&self, write: &mut Write, durability: Durability) -> Result<Option<Sequence>> {
-        self.wait_for_memory()?;
+        let result = self.enter(write, durability);
+        if let Err(error) = &result {
+            self.core.counters.stalls.refused(error);
+        }
+        result
+    }
+
+    fn enter(&self, write: &mut Write, durability: Durability) -> Result<Option<Sequence>> {
+        self.wait_for_memory(crate::memtable::cost(write.body_len, write.count as usize))?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(self.prepare_private(write)?);
         }
-        let committed = self.commit_write(write, || self.wait_for_log());
+        let committed = self.commit_write(write, || self.stall_for_log());
         if let Some(unused) = write.private.take() {
             unused.remove(&self.core);
         }

@@ -44,6 +44,11 @@ const FILTER_BITS: u8 = 10;
 /// smaller entries is sealed when its filter is full.
 const ENTRY_BYTES_TYPICAL: usize = ENTRY_OVERHEAD + 30;
 
+/// About what operations that take so many encoded bytes take in a memtable.
+pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
+    ops.saturating_mul(ENTRY_OVERHEAD).saturating_add(bytes)
+}
+
 /// Largest step in which an active table's memory grows.
 const SLAB_BYTES_MAX: usize = 1 << 20;
 
@@ -328,7 +333,7 @@ impl MemtableWriter {
     /// every table.
     pub(crate) fn fits(&self, bytes: usize, ops: u32) -> bool {
         let (entries, ops) = (self.table.entries(), ops as usize);
-        let cost = ops.saturating_mul(ENTRY_OVERHEAD).saturating_add(bytes);
+        let cost = cost(bytes, ops);
         entries == 0
             || self.table.bytes().saturating_add(cost) <= self.bytes_max
                 && entries.saturating_add(ops) <= self.entries_max
