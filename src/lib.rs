@@ -72,7 +72,8 @@
 //! | any handle, snapshot or iterator | the lock on the directory, the first until [`Db::close`] |
 //!
 //! So hold snapshots as long as you like, and iterators only while you iterate; to stop for a while
-//! and go on later, keep a snapshot and the last key. `to_vec` a large value that is kept for long.
+//! and go on later, keep a snapshot and the last key. [`Stats`] tells how old the oldest snapshot
+//! is, and how much either holds back. `to_vec` a large value that is kept for long.
 //!
 //! # Threads and waiting
 //!

@@ -14,8 +14,25 @@ use crate::value::Value;
 ///
 /// Owned, `Send`, double-ended and fused. Going backward costs about what going forward does,
 /// except in the active memtable, where each step back is a search. After an error it keeps
-/// returning that error. While it lives it keeps the memtables and segment files that it may still
-/// read.
+/// returning that error.
+///
+/// # What it keeps
+///
+/// From when it is made until it is dropped, also past its end, it owns all that could be read at
+/// that moment, whatever its bounds and whichever snapshot it came from:
+///
+/// - the memtables, in memory, also when they have been flushed since. They no longer count for
+///   [`memory_bytes`](crate::Builder::memory_bytes) then: each old iterator can keep that much
+///   more;
+/// - the segment files, on the disk, also when merges have replaced them or their keyspace was
+///   dropped: up to the size of the database at that moment;
+/// - the lock on the directory, also past a [`close`](crate::Db::close).
+///
+/// It keeps nothing of what is written later, makes nobody wait, and flushes, merges and logs go on
+/// as without it. [`Stats`](crate::Stats) shows what is held: `memtable_bytes_retired`,
+/// `segment_bytes_held`, `views_held`. It comes free about a second after the drop. To read slowly,
+/// or to stop and go on later, keep a [`Snapshot`](crate::Snapshot) and the last key instead, and
+/// make a range for each stretch.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;

@@ -44,6 +44,10 @@ pub(crate) struct Survival {
     bottom: bool,
     /// Dropped keyspaces that no reader can see any more, ascending.
     dropped: Vec<KeyspaceId>,
+    /// Dropped keyspaces that only snapshots see, ascending.
+    held: Vec<KeyspaceId>,
+    /// How many versions were kept that nobody but a snapshot needs.
+    kept_for_snapshots: u64,
     /// The version judged last.
     last: Option<Judged>,
     /// The key judged last; its memory is reused.
@@ -74,9 +78,18 @@ impl Survival {
         lines.push(visible);
         lines.sort_unstable();
         lines.dedup();
-        let unseen = |&(_, &at): &(&KeyspaceId, &Sequence)| at <= lines[0];
-        let dropped = dropped.iter().filter(unseen).map(|(&keyspace, _)| keyspace).collect();
-        Self { lines, visible, bottom, dropped, last: None, last_key: Vec::new() }
+        let between = |low: Option<Sequence>, high| {
+            let inside = |at| low.is_none_or(|low| at > low) && at <= high;
+            dropped.iter().filter(|&(_, &at)| inside(at)).map(|(&id, _)| id).collect()
+        };
+        let (held, dropped) = (between(Some(lines[0]), visible), between(None, lines[0]));
+        let (last, last_key, kept_for_snapshots) = (None, Vec::new(), 0);
+        Self { lines, visible, bottom, dropped, held, kept_for_snapshots, last, last_key }
+    }
+
+    /// How many versions were kept so far for snapshots alone: without any, they would have gone.
+    pub(crate) fn kept_for_snapshots(&self) -> u64 {
+        self.kept_for_snapshots
     }
 
     /// Judges the next version.
@@ -105,6 +118,13 @@ impl Survival {
         }
         if entry.kind == Kind::Tombstone && self.bottom && line == Some(self.lines[0]) {
             return Verdict::Dropped;
+        }
+        // For a reader of now alone, rules 2 to 4 have one line, `visible`.
+        let shadowed = newer.is_some_and(|newer| newer.line.is_some());
+        let bottom = entry.kind == Kind::Tombstone && self.bottom;
+        let held = || self.held.binary_search(&entry.keyspace).is_ok();
+        if line.is_some() && (shadowed || bottom || held()) {
+            self.kept_for_snapshots += 1;
         }
         Verdict::Keep
     }
@@ -199,6 +219,19 @@ mod tests {
         assert_eq!(verdict(&[], 9, 3), Verdict::Keep);
     }
 
+    #[test]
+    fn a_dropped_keyspace_that_a_snapshot_sees_is_kept_for_it_alone() {
+        let dropped = BTreeMap::from([(KeyspaceId(2), Sequence(6))]);
+        let kept = |snapshots: &[u64], visible, keyspace| {
+            let snapshots = snapshots.iter().copied().map(Sequence).collect();
+            let mut survival = Survival::new(snapshots, Sequence(visible), false, &dropped);
+            survival.keep(&entry(keyspace, "k", 4, Some("v")).borrow());
+            survival.kept_for_snapshots()
+        };
+        assert_eq!((kept(&[5, 8], 9, 2), kept(&[6, 8], 9, 2), kept(&[5, 8], 9, 1)), (1, 0, 0));
+        assert_eq!(kept(&[], 5, 2), 0, "readers of now are below the drop");
+    }
+
     /// What a reader at `at` finds under `key`.
     fn read<'a>(entries: &'a [OwnedEntry], key: &[u8], at: u64) -> Option<&'a [u8]> {
         entries
@@ -213,7 +246,7 @@ mod tests {
     #[test]
     fn every_reader_finds_the_same_before_and_after_a_pass() {
         let mut random = Random::from_env(0x7375_7276);
-        let mut left_out = 0;
+        let (mut left_out, mut held_back) = (0, 0);
         for round in 0..4_000 {
             let keys = ["a", "b", "c"];
             let older_count = random.below(8) as u64;
@@ -241,6 +274,14 @@ mod tests {
             let mut kept = input.clone();
             kept.retain(|entry| survival.keep(&entry.borrow()) == Verdict::Keep);
             left_out += input.len() - kept.len();
+            // What a pass without snapshots leaves out, and this one has not.
+            let mut alone = Survival::new(vec![], Sequence(visible), bottom, &BTreeMap::new());
+            let mut needed = input.clone();
+            needed.retain(|entry| alone.keep(&entry.borrow()) == Verdict::Keep);
+            let extra = kept.iter().filter(|entry| !needed.contains(entry)).count() as u64;
+            assert_eq!(survival.kept_for_snapshots(), extra, "seed {}", random.seed);
+            assert_eq!(alone.kept_for_snapshots(), 0);
+            held_back += extra;
 
             let (before, after) = ([input, older.clone()].concat(), [kept, older].concat());
             let readers = snapshots.iter().map(|at| at.0).chain(visible..=older_count + count + 2);
@@ -256,5 +297,6 @@ mod tests {
             }
         }
         assert!(left_out > 10_000, "the filter kept nearly everything: {left_out}");
+        assert!(held_back > 2_000, "snapshots held next to nothing back: {held_back}");
     }
 }

@@ -137,7 +137,18 @@ impl Reclaim {
             core.remove_segment(number);
             left = left.saturating_sub(bytes);
         }
-        core.counters.retired_bytes.store(self.retired_bytes(&current), Ordering::Relaxed);
+        self.publish_figures(core, &current);
+    }
+
+    /// What superseded views still hold, for `stats()`.
+    fn publish_figures(&self, core: &Core, current: &View) {
+        let held = self.views.iter().filter(|view| Arc::strong_count(view) > 1).count();
+        let held_files = self.files.iter().map(|file| file.bytes());
+        let files = held_files.chain(self.doomed.iter().map(|&(_, bytes)| bytes)).sum();
+        let counters = &core.counters;
+        counters.retired_bytes.store(self.retired_bytes(current), Ordering::Relaxed);
+        counters.views_held.store(held as u64, Ordering::Relaxed);
+        counters.files_held_bytes.store(files, Ordering::Relaxed);
     }
 
     /// Bytes of memtables that the current view has no more and that are still in memory, because

@@ -119,6 +119,8 @@ impl Engine {
                 reclaim.evict(core);
             }
         }
+        let kept = survival.kept_for_snapshots();
+        core.counters.kept_for_snapshots.fetch_add(kept, Ordering::Relaxed);
         Ok(newest)
     }
 

@@ -94,6 +94,8 @@ struct Tally {
     kept: u64,
     shadowed: u64,
     dropped: u64,
+    /// Of those kept, what only snapshots need.
+    held: u64,
     bytes: u64,
 }
 
@@ -188,6 +190,7 @@ impl Engine {
                 Verdict::Shadowed => tally.shadowed += 1,
                 Verdict::Dropped => tally.dropped += 1,
             }
+            tally.held = survival.kept_for_snapshots();
             if tally.bytes >= most && past.is_none() {
                 past = Some(entry.key.to_vec());
             }
@@ -360,5 +363,6 @@ fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) 
     add(&counters.entries_in, tally.read);
     add(&counters.entries_out, entries);
     add(&counters.moved, moved as u64);
+    add(&core.counters.kept_for_snapshots, tally.held);
     debug_assert_eq!(tally.kept, entries, "what is kept is written");
 }

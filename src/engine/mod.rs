@@ -181,7 +181,7 @@ impl Engine {
 
     /// Registers a snapshot of now.
     pub(crate) fn register_snapshot(&self) -> Sequence {
-        self.core.snapshots.register(|| self.visible())
+        self.core.snapshots.register(self.core.pace.now_ms(), || self.visible())
     }
 
     /// Releases a snapshot, and lets the flush thread look whether that frees something.

@@ -70,6 +70,11 @@ impl Pace {
         self.started.elapsed().as_nanos() as u64
     }
 
+    /// The same in milliseconds: the age of snapshots is counted by it too.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ns() / NS_PER_MS
+    }
+
     /// A flush begins that will give back so many bytes of memory. On the flush thread.
     pub(super) fn flush_began(&self, bytes: u64, now_ns: u64) {
         self.began_ns.store(now_ns, Ordering::Relaxed);

@@ -20,6 +20,10 @@ pub(crate) struct Counters {
     pub(super) log_bytes_rewritten: AtomicU64,
     /// As of the flush thread's last look.
     pub(super) retired_bytes: AtomicU64,
+    /// As of the same.
+    pub(super) views_held: AtomicU64,
+    pub(super) files_held_bytes: AtomicU64,
+    pub(super) kept_for_snapshots: AtomicU64,
     pub(super) snapshots_saved: AtomicU64,
     pub(super) stalls: Stalls,
     /// Whether the flush thread has been asked to evict and has not done so yet.
@@ -89,6 +93,20 @@ pub struct Stats {
     pub snapshots: usize,
     /// Sequence of the oldest live snapshot.
     pub snapshot_oldest: Option<u64>,
+    /// How long it has been held, in milliseconds.
+    pub snapshot_oldest_ms: Option<u64>,
+    /// Operations committed since it was taken: it keeps what they have replaced.
+    pub snapshot_oldest_ops: u64,
+    /// Versions that flushes and merges wrote since open only because a snapshot saw them, each
+    /// time that they did: for readers of now they were replaced or deleted. Once the snapshots are
+    /// gone merges drop them.
+    pub snapshot_versions_kept: u64,
+    /// Superseded views that iterators still hold, as of at most half a second ago. The memtables
+    /// of each are in `memtable_bytes_retired`.
+    pub views_held: u64,
+    /// Bytes of segment files that the database needs no more and that are still on disk: for a
+    /// second or so, and for as long as an iterator holds them.
+    pub segment_bytes_held: u64,
     /// Writes that found [`memory_bytes`](crate::Builder::memory_bytes) used up, and waited for a
     /// flush.
     pub stalls: u64,
@@ -157,12 +175,15 @@ impl Engine {
         let tables = std::iter::once(&view.active).chain(&view.sealed);
         let files = super::index::each_file(&view.segments);
         let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
+        // The oldest snapshot first: what it sees is visible.
+        let oldest = core.snapshots.oldest();
+        let visible = self.visible().0;
         let waits = &core.counters.stalls;
         let (stalls, stalled_us) = waits.of(StallCause::Memory);
         let (paced, paced_us) = waits.of(StallCause::Pace);
         let (stalls_log, stalled_log_us) = waits.of(StallCause::Log);
         Stats {
-            visible: self.visible().0,
+            visible,
             memtables_sealed: view.sealed.len(),
             memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
             memtable_bytes_retired: count(&core.counters.retired_bytes),
@@ -182,7 +203,12 @@ impl Engine {
             cache_hits: core.cache.stats().hits,
             cache_misses: core.cache.stats().misses,
             snapshots: core.snapshots.count(),
-            snapshot_oldest: core.snapshots.oldest().map(|at| at.0),
+            snapshot_oldest: oldest.map(|(at, _)| at.0),
+            snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
+            snapshot_oldest_ops: oldest.map_or(0, |(at, _)| visible.saturating_sub(at.0)),
+            snapshot_versions_kept: count(&core.counters.kept_for_snapshots),
+            views_held: count(&core.counters.views_held),
+            segment_bytes_held: count(&core.counters.files_held_bytes),
             stalls,
             stalled_us,
             paced,
@@ -255,13 +281,30 @@ impl fmt::Display for Stats {
                 self.cache_misses
             ),
         )?;
-        let oldest = self.snapshot_oldest.map_or(String::new(), |at| format!(", oldest at {at}"));
-        row("snapshots", format!("{}{oldest}", self.snapshots))?;
+        self.fmt_held(f)?;
         self.fmt_waits(f)
     }
 }
 
 impl Stats {
+    /// What snapshots and iterators hold back.
+    fn fmt_held(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
+        let mut snapshots = self.snapshots.to_string();
+        if let (Some(at), Some(age_ms)) = (self.snapshot_oldest, self.snapshot_oldest_ms) {
+            let since = counted(self.snapshot_oldest_ops, "operation");
+            snapshots += &format!(", oldest at {at}, {} s and {since} ago", age_ms / 1_000);
+        }
+        row("snapshots", snapshots)?;
+        let kept = counted(self.snapshot_versions_kept, "version");
+        row("kept for snapshots", format!("{kept}, since open"))?;
+        let held = bytes(self.segment_bytes_held);
+        row(
+            "superseded views",
+            format!("{} held, {held} of files freed with them", self.views_held),
+        )
+    }
+
     /// What writes waited for. The last rows: the last one ends without a line break.
     fn fmt_waits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");

@@ -19,8 +19,16 @@ use crate::sync::{Mutex, lock};
 /// that the survivors were computed for, and everything from there up is kept.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
-    /// How many readers each sequence has; never zero.
-    live: Mutex<BTreeMap<Sequence, usize>>,
+    live: Mutex<BTreeMap<Sequence, Readers>>,
+}
+
+/// Who reads at one sequence.
+#[derive(Debug)]
+struct Readers {
+    /// Never zero.
+    count: usize,
+    /// The stamp of the first one.
+    stamp: u64,
 }
 
 /// What a flush or a merge must keep readable, as of one instant.
@@ -47,11 +55,11 @@ impl Snapshots {
     }
 
     /// Registers a reader at what `visible` says, and returns that sequence. Each registration is
-    /// ended by one [`Self::release`].
-    pub(crate) fn register(&self, visible: impl FnOnce() -> Sequence) -> Sequence {
+    /// ended by one [`Self::release`]. `stamp` is the caller's, for [`Self::oldest`]: a time, say.
+    pub(crate) fn register(&self, stamp: u64, visible: impl FnOnce() -> Sequence) -> Sequence {
         let mut live = lock(&self.live);
         let sequence = visible();
-        *live.entry(sequence).or_insert(0) += 1;
+        live.entry(sequence).or_insert(Readers { count: 0, stamp }).count += 1;
         sequence
     }
 
@@ -62,8 +70,8 @@ impl Snapshots {
     pub(crate) fn release(&self, sequence: Sequence) {
         let mut live = lock(&self.live);
         let readers = live.get_mut(&sequence).expect("every release follows its own registration");
-        *readers -= 1;
-        if *readers == 0 {
+        readers.count -= 1;
+        if readers.count == 0 {
             live.remove(&sequence);
         }
     }
@@ -75,14 +83,15 @@ impl Snapshots {
         Survivors { snapshots: live.keys().copied().collect(), visible }
     }
 
-    /// The oldest registered sequence.
-    pub(crate) fn oldest(&self) -> Option<Sequence> {
-        lock(&self.live).keys().next().copied()
+    /// The oldest registered sequence, with the stamp of the first of its readers.
+    pub(crate) fn oldest(&self) -> Option<(Sequence, u64)> {
+        let live = lock(&self.live);
+        live.first_key_value().map(|(&sequence, readers)| (sequence, readers.stamp))
     }
 
     /// How many registrations are live.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.live).values().sum()
+        lock(&self.live).values().map(|readers| readers.count).sum()
     }
 }
 

@@ -6,6 +6,7 @@ mod conditional;
 mod durable;
 mod estimate;
 mod explain;
+mod held;
 mod keyspaces;
 mod lookup;
 mod temporary;

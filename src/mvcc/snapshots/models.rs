@@ -28,9 +28,9 @@ impl Db {
         match steps {
             Steps::RegisterReadsBeforeLock => {
                 let early = self.visible();
-                self.snapshots.register(|| early)
+                self.snapshots.register(0, || early)
             }
-            _ => self.snapshots.register(|| self.visible()),
+            _ => self.snapshots.register(0, || self.visible()),
         }
     }
 
@@ -79,7 +79,7 @@ fn snapshots_survive(steps: Steps) {
     assert!(ordered && survivors.snapshots.last().is_none_or(|last| *last <= survivors.visible));
     passing.join().expect("no thread panics");
     writer.join().expect("no thread panics");
-    assert_eq!((db.snapshots.count(), db.snapshots.oldest()), (1, Some(snapshot)));
+    assert_eq!((db.snapshots.count(), db.snapshots.oldest()), (1, Some((snapshot, 0))));
     assert!(keeps(&db.survivors(steps), snapshot), "a later merge does not keep the snapshot");
     db.snapshots.release(snapshot);
     assert_eq!(db.snapshots.count(), 0);

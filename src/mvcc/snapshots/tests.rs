@@ -12,12 +12,14 @@ fn survivors_are_the_registered_sequences_and_visible() {
         let snapshots = want.iter().copied().map(Sequence).collect();
         assert_eq!(survivors, Survivors { snapshots, visible: Sequence(visible) });
         assert_eq!(survivors.drop_line(), Sequence(drop_line));
-        assert_eq!(registry.oldest(), want.first().copied().map(Sequence));
+        // Stamped with ten times the sequence, or later.
+        let oldest = want.first().map(|&sequence| (Sequence(sequence), 10 * sequence));
+        assert_eq!(registry.oldest(), oldest);
     };
     check(0, &[], 0);
     check(9, &[], 9);
-    for sequence in [5, 9, 5] {
-        assert_eq!(registry.register(|| Sequence(sequence)), Sequence(sequence));
+    for (sequence, stamp) in [(5, 50), (9, 90), (5, 99)] {
+        assert_eq!(registry.register(stamp, || Sequence(sequence)), Sequence(sequence));
     }
     assert_eq!(registry.count(), 3);
     check(9, &[5, 9], 5);
@@ -49,7 +51,7 @@ fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..ROUNDS {
-                    let sequence = registry.register(read);
+                    let sequence = registry.register(0, read);
                     assert!(dropped.load(Ordering::Acquire) <= sequence.0);
                     assert!(registry.survivors(read).snapshots.contains(&sequence));
                     registry.release(sequence);
