@@ -159,32 +159,41 @@ impl Block {
         Ok(())
     }
 
-    /// Checks what each entry says of itself.
+    /// Checks what each entry says of itself, one array after the other.
     fn check_entries(&self, start: usize) -> Result<(), Malformed> {
-        let suffix_max = (KEY_BYTES_MAX - self.prefix().len()) as u64;
-        let (mut key_start, mut value_start) = (0, 0);
-        for i in 0..self.count {
-            let key_end = self.number(self.key_ends_at, self.key_width, i);
-            let value_end = self.number(self.value_ends_at, self.value_width, i);
-            let delta = self.number(self.sequences_at, self.sequence_width, i);
-            let byte = self.bytes[self.kinds_at + i];
-            let fail = |at: usize, want: &str, got: String| {
-                Err(Malformed::new(at - start, WHAT, format!("{want} of entry {i}"), got))
-            };
-            if key_end < key_start || key_end - key_start > suffix_max {
-                return fail(self.key_ends_at, "a sound key end", key_end.to_string());
+        let fail = |at: usize, i: usize, want: &str, got: String| {
+            Err(Malformed::new(at - start, WHAT, format!("{want} of entry {i}"), got))
+        };
+        let ends = |at: usize, width: u8, len_max: usize| match width {
+            2 => unsound_end::<2>(&self.bytes[at..][..2 * self.count], len_max),
+            _ => unsound_end::<4>(&self.bytes[at..][..4 * self.count], len_max),
+        };
+        let suffix_max = KEY_BYTES_MAX - self.prefix().len();
+        if let Some(i) = ends(self.key_ends_at, self.key_width, suffix_max) {
+            let got = self.number(self.key_ends_at, self.key_width, i);
+            return fail(self.key_ends_at, i, "a sound key end", got.to_string());
+        }
+        if let Some(i) = ends(self.value_ends_at, self.value_width, VALUE_BYTES_MAX) {
+            let got = self.number(self.value_ends_at, self.value_width, i);
+            return fail(self.value_ends_at, i, "a sound value end", got.to_string());
+        }
+        // Only sequences near the largest number need a look at each.
+        let delta_max = u64::MAX >> (64 - 8 * u32::from(self.sequence_width));
+        if self.base.checked_add(delta_max).is_none() {
+            let delta = |i: &usize| self.number(self.sequences_at, self.sequence_width, *i);
+            let unsound = |i: &usize| self.base.checked_add(delta(i)).is_none();
+            if let Some(i) = (0..self.count).find(unsound) {
+                let got = format!("delta {}", delta(&i));
+                return fail(self.sequences_at, i, "a sound sequence", got);
             }
-            if value_end < value_start || value_end - value_start > VALUE_BYTES_MAX as u64 {
-                return fail(self.value_ends_at, "a sound value end", value_end.to_string());
-            }
-            if self.base.checked_add(delta).is_none() {
-                return fail(self.sequences_at, "a sound sequence", format!("delta {delta}"));
-            }
+        }
+        let kinds = &self.bytes[self.kinds_at..self.keys_at];
+        for (i, &byte) in kinds.iter().enumerate() {
             match Kind::from_byte(byte) {
                 Some(Kind::Value) => {}
-                Some(Kind::Tombstone) if value_end == value_start => {}
+                Some(Kind::Tombstone) if self.value_range(i).is_empty() => {}
                 Some(Kind::Tombstone) => {
-                    return fail(self.kinds_at, "no value", "a tombstone with one".into());
+                    return fail(self.kinds_at, i, "no value", "a tombstone with one".into());
                 }
                 None => {
                     let at = self.kinds_at + i - start;
@@ -193,7 +202,6 @@ impl Block {
                     return Err(if reserved { unknown.newer() } else { unknown });
                 }
             }
-            (key_start, value_start) = (key_end, value_end);
         }
         Ok(())
     }
@@ -361,4 +369,17 @@ impl Block {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
+}
+
+/// The first of these ends that is before the one before it, or more than `len_max` behind.
+fn unsound_end<const WIDTH: usize>(ends: &[u8], len_max: usize) -> Option<usize> {
+    let mut start = 0;
+    ends.chunks_exact(WIDTH).position(|end| {
+        let mut word = [0; 8];
+        word[..WIDTH].copy_from_slice(end);
+        let end = u64::from_le_bytes(word);
+        let sound = start <= end && end - start <= len_max as u64;
+        start = end;
+        !sound
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::key::Entry;
+use crate::ids::SEQUENCE_MAX;
 
 type Row = (Vec<u8>, u64, Kind, Vec<u8>);
 
@@ -169,4 +170,28 @@ fn reserved_kinds_are_newer_and_others_are_damage() {
         other[kind_at] = byte;
         assert_eq!(Block::decode(other, 0).unwrap_err().newer, newer, "kind {byte}");
     }
+}
+
+/// I19.
+#[test]
+fn unsound_entries_are_malformed_where_they_say_so() {
+    let rows = [row(b"ka", 9, Kind::Value, b"x"), row(b"kb", 12, Kind::Value, b"yz")];
+    let sound = encode(&rows);
+    let patched = |at: usize, patch: &[u8]| {
+        let mut bytes = sound.clone();
+        bytes[at..at + patch.len()].copy_from_slice(patch);
+        Block::decode(bytes, 0)
+    };
+    let check = |at: usize, patch: &[u8], want: u64| {
+        assert_eq!(patched(at, patch).unwrap_err().at, want, "{patch:?} at {at}");
+    };
+    let (key_ends, value_ends, deltas, kinds) = (25, 29, 33, 35);
+    check(key_ends, &[3], 25);
+    check(key_ends, &[0xff, 0xff], 25);
+    check(value_ends, &[4], 29);
+    check(kinds + 1, &[2], 35);
+    let base = |base: u64| base.to_le_bytes();
+    check(16, &base(u64::MAX - 2), deltas);
+    let block = patched(16, &base(u64::MAX - 3)).unwrap();
+    assert_eq!((block.sequence(0), block.sequence(1)), (Sequence(u64::MAX - 3), SEQUENCE_MAX));
 }
