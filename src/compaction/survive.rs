@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::key::{Entry, Kind};
+use crate::format::key::{Entry, Kind, same_bytes};
 use crate::ids::{KeyspaceId, Sequence};
 
 /// What becomes of one version.
@@ -98,7 +98,7 @@ impl Survival {
             return Verdict::Dropped;
         }
         let newer = self.last.filter(|last| {
-            last.keyspace == entry.keyspace && self.last_key.as_slice() == entry.key
+            last.keyspace == entry.keyspace && same_bytes(&self.last_key, entry.key)
         });
         let line = self.line_above(entry.sequence);
         self.last = Some(Judged { keyspace: entry.keyspace, sequence: entry.sequence, line });

@@ -96,9 +96,10 @@ impl Filter {
     }
 
     #[inline]
-    fn line(&self, hash: u64) -> &[AtomicU64] {
+    fn line(&self, hash: u64) -> &[AtomicU64; LINE_WORDS] {
         let line = (((hash >> 32) * u64::from(self.lines)) >> 32) as usize;
-        &self.words[line * LINE_WORDS..(line + 1) * LINE_WORDS]
+        let words = &self.words[line * LINE_WORDS..];
+        words.first_chunk().expect("there are `lines` whole lines")
     }
 
     /// Memory of the bits, in bytes.
