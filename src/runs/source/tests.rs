@@ -178,4 +178,15 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
         source.next().unwrap();
         assert!(source.entry().is_none());
     }
+
+    // In the middle of a segment, too.
+    fs.set_fault(None);
+    let (index, first) = (segments[0].index(), segments[0].read_block(0).unwrap().len());
+    assert!(fs.flip("000000.seg", index.handle(1).offset + 30, 1));
+    let mut source = source().unwrap();
+    (1..first).for_each(|_| source.next().unwrap());
+    assert!(source.next().unwrap_err().is_corruption());
+    assert!(source.entry().is_none());
+    source.next().unwrap();
+    assert!(source.entry().is_none());
 }
