@@ -292,6 +292,9 @@ impl Default for Options {
 const MEMTABLE_BYTES_MIN: usize = 4 << 10;
 const MEMTABLE_BYTES_MAX: usize = 1 << 30;
 
+/// A file is not worth less.
+const SEGMENT_BYTES_MIN: usize = if cfg!(test) { 512 } else { 4 << 10 };
+
 impl Options {
     /// Refuses a memtable size that does not go with the other options, which stay.
     pub(crate) fn check_memtable_bytes(&self, bytes: usize) -> Result<()> {
@@ -316,7 +319,7 @@ impl Options {
         check("flush_bytes", self.flush_bytes, self.memtable_bytes, 1 << 34)?;
         check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, 1 << 40)?;
         check("memory_bytes", self.memory_bytes, self.flush_bytes, 1 << 40)?;
-        check("segment_bytes", self.segment_bytes, 4 << 10, 1 << 30)?;
+        check("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, 1 << 30)?;
         self.validate_merging()
     }
 

@@ -108,8 +108,14 @@ impl Threads {
         let mut started = threads.spawn(engine, "alluvium-flush", run);
         for _ in 0..engine.core.compactors() {
             let owned = Arc::clone(engine);
-            let run = move || run_guarded(&owned, run_compactor);
-            started = started.and_then(|()| threads.spawn(engine, "alluvium-compactor", run));
+            let run = move || {
+                run_guarded(&owned, run_compactor);
+                end_flush_thread(&owned);
+            };
+            started = started.and_then(|()| {
+                engine.core.compaction.begin_thread();
+                threads.spawn(engine, "alluvium-compactor", run)
+            });
         }
         if let Err(error) = started {
             engine.core.closed.store(true, Ordering::Release);
@@ -158,8 +164,15 @@ pub(super) fn close(engine: &Engine) -> Result<()> {
     }
     let result = if core.options.read_only { Ok(()) } else { finish(engine) };
     core.send_log(LogJob::Stop);
-    core.send_flush(FlushJob::Stop);
+    end_flush_thread(engine);
     result
+}
+
+/// Stops the flush thread if nobody else has work for it.
+fn end_flush_thread(engine: &Engine) {
+    if engine.core.compaction.ends_flushing() {
+        engine.core.send_flush(FlushJob::Stop);
+    }
 }
 
 fn finish(engine: &Engine) -> Result<()> {
@@ -175,8 +188,9 @@ fn run_guarded(engine: &Engine, run: impl FnOnce(&Engine)) {
     if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
         let panicked = std::io::Error::other("a background thread panicked");
         let error = Error::io("run background work for", &engine.core.dir, panicked);
-        engine.core.group_sync.latch(error);
+        engine.core.group_sync.latch(error.clone());
         engine.core.gate.wake();
+        engine.core.compaction.end_all(&engine.core.stopped().unwrap_or(error));
     }
 }
 

@@ -314,7 +314,7 @@ impl Engine {
                 .runs
                 .iter()
                 .flat_map(|run| &run.segments)
-                .any(|part| part.first.keyspace <= id && id <= part.last.keyspace);
+                .any(|part| part.may_hold(id));
             if in_memory || on_disk {
                 continue;
             }

@@ -1,24 +1,23 @@
 //! Which merge is next, who works on it, and what a caller may ask of merging: a range now, a
 //! pause, a look at the progress.
 //!
-//! Compactor threads run [`run_compactor`]: ask for a step, carry it out, report, ask again. The
-//! choice is `compaction::pick`'s; jobs and requests are kept here. The foreground never waits here
-//! unless it asked for a compaction. The one lock is held for a choice, never across I/O.
+//! Compactor threads run [`run_compactor`]: ask for a step (`choose`), carry it out, report, ask
+//! again. The foreground never waits here unless it asked for a compaction. The one lock is
+//! held for a choice, never across I/O.
 
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::jobs::{Request, RequestProgress, State, size};
+use super::jobs::{Job, Request, RequestProgress, State};
 use super::lines::Lines;
 use super::merge::{Progress, Step};
 use super::{Engine, Work};
-use crate::compaction::pick::{Pick, Policy, pick};
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
-use crate::runs::{Run, SegmentSet};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::runs::SegmentSet;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 
 /// How long nothing may have been written for the foreground to count as idle, in milliseconds.
@@ -44,11 +43,13 @@ pub(super) struct Compaction {
     pub(super) paused: AtomicBool,
     /// Bytes that the jobs of now have still to read.
     pub(super) debt_bytes: AtomicU64,
+    /// Who still has work for the flush thread: the compactor threads, and whoever will close.
+    flush_users: AtomicUsize,
 }
 
 /// What a compactor thread does next.
 enum Next {
-    Step { job: u64, step: Step, progress: Option<Arc<RequestProgress>> },
+    Step { job: u64, step: Step, asked: Option<Arc<RequestProgress>> },
     Wait(Duration),
     Stop,
 }
@@ -60,7 +61,27 @@ impl Compaction {
             changed: Condvar::new(),
             paused: AtomicBool::new(false),
             debt_bytes: AtomicU64::new(0),
+            flush_users: AtomicUsize::new(1),
         }
+    }
+
+    /// Notes that a compactor thread is about to start.
+    pub(super) fn begin_thread(&self) {
+        self.flush_users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a compactor thread has ended, or that the close has nothing more to flush.
+    /// Whether that was the last: the flush thread may end then, and files that a last merge has
+    /// freed have been handed to it.
+    pub(super) fn ends_flushing(&self) -> bool {
+        // AcqRel: what the others have sent was sent before the last of them sends the end.
+        self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Answers whoever waits for a compaction, after the last thread that could has gone.
+    pub(super) fn end_all(&self, error: &Error) {
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.end_all(error);
     }
 
     /// Makes every compactor thread look again.
@@ -100,18 +121,16 @@ pub(super) fn run_compactor(engine: &Engine) {
             Next::Wait(timeout) => {
                 drop(wait_timeout(&core.compaction.changed, state, timeout));
             }
-            Next::Step { job, step, progress } => {
+            Next::Step { job, step, asked } => {
                 drop(state);
-                let cancelled = || {
-                    let asked = progress.as_ref();
-                    asked.is_some_and(|asked| asked.cancelled.load(Ordering::Relaxed))
+                let stop = || {
+                    core.closed.load(Ordering::Acquire)
+                        || asked.as_ref().is_some_and(|asked| asked.is_cancelled())
                 };
-                let stop = || core.closed.load(Ordering::Acquire) || cancelled();
-                let before = core.counters.merges.bytes_in.load(Ordering::Relaxed);
-                let result = engine.merge_step(&step, &stop);
-                if let Some(progress) = &progress {
-                    let read = core.counters.merges.bytes_in.load(Ordering::Relaxed) - before;
-                    progress.bytes_done.fetch_add(read, Ordering::Relaxed);
+                let read = AtomicU64::new(0);
+                let result = engine.merge_step(&step, &stop, &read);
+                if let Some(asked) = &asked {
+                    asked.bytes_done.fetch_add(read.into_inner(), Ordering::Relaxed);
                 }
                 engine.conclude(job, result);
             }
@@ -123,17 +142,22 @@ impl Engine {
     fn next(&self, state: &mut State, lines: &Lines) -> Next {
         let core = &self.core;
         if core.closed.load(Ordering::Acquire) {
-            let left = state.request.take().into_iter().chain(state.waiting.drain(..));
-            // The callers may have gone.
-            left.for_each(|request| drop(request.reply.send(Err(Error::Closed))));
+            state.end_all(&Error::Closed);
             return Next::Stop;
         }
         let tick = Next::Wait(Duration::from_millis(TICK_MS));
-        if core.compaction.paused.load(Ordering::Relaxed) || core.stopped().is_some() {
+        state.end_cancelled();
+        if let Some(stopped) = core.stopped() {
+            // Nothing is merged any more, so nobody is to wait for it.
+            state.end_all(&stopped);
+            return tick;
+        }
+        if core.compaction.paused.load(Ordering::Relaxed) {
             return tick;
         }
         let now = Instant::now();
-        if let Some(at) = state.retry_at.filter(|at| *at > now) {
+        let asked = state.request.is_none() && !state.waiting.is_empty();
+        if let Some(at) = state.retry_at.filter(|at| *at > now && !asked) {
             return Next::Wait(at - now);
         }
         let view = core.view.load_full();
@@ -145,16 +169,17 @@ impl Engine {
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
         core.compaction.debt_bytes.store(debt, Ordering::Relaxed);
         let Some(at) = chosen else {
-            // Nothing is left of a request once no job of it is.
-            let over = state.jobs.is_empty() && state.end_request(Ok(()));
-            return if over { Next::Wait(Duration::ZERO) } else { tick };
+            if state.jobs.is_empty() && core.options.compaction_threads > 0 {
+                // What failed is no longer to be done: its runs went, or its request.
+                core.note(Work::Merge, &Ok(()));
+            }
+            let more = state.request.is_none() && !state.waiting.is_empty();
+            return if more { Next::Wait(Duration::ZERO) } else { tick };
         };
         state.steps += 1;
         let job = &mut state.jobs[at];
         job.running = true;
-        let progress = state.request.as_ref().map(|request| Arc::clone(&request.progress));
-        let progress = progress.filter(|_| job.requested);
-        Next::Step { job: job.id, step: job.step.clone(), progress }
+        Next::Step { job: job.id, step: job.step.clone(), asked: job.asked.clone() }
     }
 
     /// Whether nothing has been committed for a while: for longer the more there is, because
@@ -169,119 +194,6 @@ impl Engine {
         now.duration_since(state.idle.1) >= Duration::from_millis(enough_ms)
     }
 
-    /// The job to take a step of: one that has begun, or a new one.
-    fn choose(
-        &self,
-        state: &mut State,
-        set: &SegmentSet,
-        idle: bool,
-        lines: &Lines,
-    ) -> Option<usize> {
-        let runs = &set.runs;
-        if self.core.options.compaction_threads > 0 {
-            let chosen = self.pick(state, set, runs, idle);
-            if chosen.is_some() {
-                return chosen;
-            }
-        }
-        if idle && state.request.is_none() && self.core.options.compaction_threads > 0 {
-            let step = Step::alone(self.wasteful_run(state, set, lines)?);
-            return Some(state.begin(step, false));
-        }
-        let request = state.request.as_ref()?;
-        if let Some(range) = request.range.clone() {
-            return self.choose_in(state, set, &range, lines);
-        }
-        // What was flushed since the request came is not its business, or it might never end.
-        let newest = request.newest;
-        let begin = runs.iter().position(|run| run.id <= newest)?;
-        let chosen = self.pick(state, set, &runs[begin..], true);
-        chosen.or_else(|| {
-            let step = Step::alone(self.wasteful_run(state, set, lines)?);
-            Some(state.begin(step, true))
-        })
-    }
-
-    /// What the policy says of `runs`, which are some or all of the set's.
-    fn pick(
-        &self,
-        state: &mut State,
-        set: &SegmentSet,
-        runs: &[Arc<Run>],
-        idle: bool,
-    ) -> Option<usize> {
-        let options = &self.core.options;
-        let sizes: Vec<_> = runs.iter().map(|run| size(run)).collect();
-        let jobs = state.jobs.iter().map(|job| job.state(set, job.running));
-        // Never picked, and their runs never paired.
-        let damaged = state.damaged.iter().map(|job| job.state(set, true));
-        let jobs: Vec<_> = jobs.chain(damaged).collect();
-        let policy = Policy { space_amp_target: options.space_amp_target, idle };
-        match pick(&sizes, &jobs, &policy, state.steps)? {
-            Pick::Continue(at) => Some(at),
-            Pick::Start { newer, older } => {
-                let step = Step { newer: Some(newer), ..Step::alone(older) };
-                let requested = state.request.is_some();
-                Some(state.begin(step, requested))
-            }
-        }
-    }
-
-    /// As [`Self::choose`], for a requested range: down through the runs, newest first.
-    fn choose_in(
-        &self,
-        state: &mut State,
-        set: &SegmentSet,
-        range: &(BoundKey, Option<BoundKey>),
-        lines: &Lines,
-    ) -> Option<usize> {
-        if let Some(at) = state.jobs.iter().position(|job| !job.running) {
-            return Some(at);
-        }
-        let (from, to) = (&range.0, range.1.as_ref());
-        let free = |run: &Arc<Run>| !state.is_busy(run.id);
-        let holds = |run: &Arc<Run>| !run.between(Some(from), to).is_empty();
-        let newest = set.runs.iter().position(|run| holds(run))?;
-        let step = match set.runs.get(newest + 1) {
-            // The rest of the way down there may be nothing in the range: then it stays here.
-            Some(older) if set.runs[newest + 1..].iter().any(holds) => {
-                let pair = [&set.runs[newest], older];
-                if !pair.into_iter().all(free) {
-                    return None;
-                }
-                let newer = Some(set.runs[newest].id);
-                Step { newer, older: older.id, from: Some(from.clone()), to: to.cloned() }
-            }
-            _ => {
-                let run = &set.runs[newest];
-                let step =
-                    Step { from: Some(from.clone()), to: to.cloned(), ..Step::alone(run.id) };
-                let tried = (run.id, lines.lowest());
-                if !free(run)
-                    || state.rewritten.contains(&tried)
-                    || !self.would_write(set, &step, lines)
-                {
-                    return None;
-                }
-                state.rewritten.push(tried);
-                step
-            }
-        };
-        Some(state.begin(step, true))
-    }
-
-    /// A run that holds so much of no use that it is to be written anew by itself.
-    fn wasteful_run(&self, state: &mut State, set: &SegmentSet, lines: &Lines) -> Option<RunId> {
-        let wasteful = |run: &&Arc<Run>| {
-            !state.is_busy(run.id)
-                && !state.rewritten.contains(&(run.id, lines.lowest()))
-                && self.would_write(set, &Step::alone(run.id), lines)
-        };
-        let id = set.runs.iter().find(wasteful)?.id;
-        state.rewritten.push((id, lines.lowest()));
-        Some(id)
-    }
-
     /// Takes the outcome of a step in.
     fn conclude(&self, id: u64, result: Result<Progress>) {
         let core = &self.core;
@@ -292,7 +204,9 @@ impl Engine {
             Ok(progress) => {
                 state.failures = 0;
                 core.note(Work::Merge, &Ok(()));
+                let cancelled = state.jobs[at].is_cancelled();
                 match progress {
+                    Progress::Stopped if cancelled => drop(state.jobs.remove(at)),
                     Progress::At(frontier) => state.jobs[at].step.from = Some(frontier),
                     Progress::Stale | Progress::Stopped => {}
                     Progress::Done | Progress::Gone => {
@@ -304,18 +218,22 @@ impl Engine {
             }
             Err(error) => {
                 let damaged = error.is_corruption();
+                let failed = state.jobs[at].clone();
                 let work = if damaged { Work::Damage } else { Work::Merge };
                 core.note(work, &Err::<(), _>(error.clone()));
                 if damaged {
-                    let job = state.jobs.remove(at);
-                    state.damaged.push(job);
+                    state.jobs.remove(at);
+                    state.damaged.push(failed.clone());
                 } else {
                     let wait = RETRY_MS << state.failures.min(8);
                     state.failures += 1;
                     state.retry_at =
                         Some(Instant::now() + Duration::from_millis(wait.min(RETRY_MS_MAX)));
                 }
-                state.jobs.retain(|job| job.running || !job.requested);
+                // What has failed may be tried again.
+                let Job { step, .. } = &failed;
+                state.rewritten.retain(|(run, _)| !step.is_about(*run));
+                state.jobs.retain(|job| job.running || job.asked.is_none());
                 state.end_request(Err(error));
             }
         }
@@ -339,10 +257,8 @@ impl Engine {
         let request = Request { range, newest, progress: Arc::clone(&progress), reply };
         lock(&self.core.compaction.state).waiting.push(request);
         self.core.compaction.changed.notify_all();
-        if self.core.closed.load(Ordering::Acquire) {
-            // The threads may have ended before they could see it.
-            return Err(Error::Closed);
-        }
+        // The threads may have ended before they could see it.
+        self.refuse_early()?;
         Ok((progress, answer))
     }
 
@@ -354,7 +270,10 @@ impl Engine {
 
     /// Makes a request end where it is.
     pub(crate) fn cancel_compaction(&self, progress: &RequestProgress) {
-        progress.cancelled.store(true, Ordering::Relaxed);
+        progress.cancel();
         self.core.compaction.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::merge::Step;
 use crate::compaction::pick::{JobState, RunSize};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{RunId, Sequence};
@@ -43,7 +43,8 @@ pub(super) struct Job {
     pub(super) id: u64,
     pub(super) step: Step,
     pub(super) running: bool,
-    pub(super) requested: bool,
+    /// The request that it was begun for.
+    pub(super) asked: Option<Arc<RequestProgress>>,
 }
 
 /// A compaction that a caller asked for.
@@ -63,7 +64,18 @@ pub(crate) struct RequestProgress {
     /// Bytes of data that were in the range when it began, and the part read so far.
     pub(crate) bytes_total: AtomicU64,
     pub(crate) bytes_done: AtomicU64,
-    pub(crate) cancelled: AtomicBool,
+    cancelled: AtomicBool,
+}
+
+impl RequestProgress {
+    /// Makes the compaction end where it is.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
 }
 
 impl State {
@@ -83,9 +95,10 @@ impl State {
         }
     }
 
-    pub(super) fn begin(&mut self, step: Step, requested: bool) -> usize {
+    /// Takes a job into the book, and says where.
+    pub(super) fn begin(&mut self, step: Step, asked: Option<Arc<RequestProgress>>) -> usize {
         self.next_job += 1;
-        self.jobs.push(Job { id: self.next_job, step, running: false, requested });
+        self.jobs.push(Job { id: self.next_job, step, running: false, asked });
         self.jobs.len() - 1
     }
 
@@ -93,17 +106,33 @@ impl State {
         self.jobs.iter().chain(&self.damaged).any(|job| job.step.is_about(run))
     }
 
-    /// Forgets jobs whose runs are gone or no longer neighbours, and those of a request that was
-    /// cancelled.
+    /// Forgets jobs whose runs are gone or no longer neighbours.
     pub(super) fn forget_gone(&mut self, set: &SegmentSet) {
         self.damaged.retain(|job| job.step.is_in(set));
         self.rewritten.retain(|(id, _)| set.runs.iter().any(|run| run.id == *id));
-        let cancelled = |request: &Request| request.progress.cancelled.load(Ordering::Relaxed);
-        let cancelled = self.request.as_ref().is_some_and(cancelled);
-        self.jobs.retain(|job| job.running || job.step.is_in(set) && !(job.requested && cancelled));
-        if cancelled {
+        self.jobs.retain(|job| job.running || job.step.is_in(set));
+    }
+
+    /// Ends requests that their callers have given up, and forgets what was begun for them.
+    pub(super) fn end_cancelled(&mut self) {
+        self.jobs.retain(|job| job.running || !job.is_cancelled());
+        if self.request.as_ref().is_some_and(|request| request.progress.is_cancelled()) {
             self.end_request(Ok(()));
         }
+        for request in self.waiting.extract_if(.., |request| request.progress.is_cancelled()) {
+            request.answer(Ok(()));
+        }
+    }
+
+    /// Ends all requests.
+    pub(super) fn end_all(&mut self, error: &Error) {
+        let all = self.request.take().into_iter().chain(self.waiting.drain(..));
+        all.for_each(|request| request.answer(Err(error.clone())));
+    }
+
+    /// The request at hand, for what is begun for it.
+    pub(super) fn asked(&self) -> Option<Arc<RequestProgress>> {
+        self.request.as_ref().map(|request| Arc::clone(&request.progress))
     }
 
     /// Takes the next request up.
@@ -120,21 +149,38 @@ impl State {
         });
         request.progress.bytes_total.store(bytes.sum(), Ordering::Relaxed);
         self.request = Some(request);
-        // Who asks wants an answer: damage is looked at again.
+        // Who asks wants an answer: what has failed is tried again.
         self.damaged.clear();
         self.rewritten.clear();
+        self.retry_at = None;
     }
 
     /// Answers the request at hand, if there is one.
-    pub(super) fn end_request(&mut self, result: Result<()>) -> bool {
-        let Some(request) = self.request.take() else { return false };
+    pub(super) fn end_request(&mut self, result: Result<()>) {
+        if let Some(request) = self.request.take() {
+            request.answer(result);
+        }
+    }
+}
+
+impl Request {
+    fn answer(self, result: Result<()>) {
         // The caller may have gone.
-        let _ = request.reply.send(result);
-        true
+        let _ = self.reply.send(result);
     }
 }
 
 impl Job {
+    /// The newest run that it is about.
+    pub(super) fn newest(&self) -> RunId {
+        self.step.newer.unwrap_or(self.step.older)
+    }
+
+    /// Whether it is for a request that was given up.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_cancelled())
+    }
+
     pub(super) fn state(&self, set: &SegmentSet, running: bool) -> JobState {
         let Step { newer, older, .. } = self.step;
         let remaining_bytes = self.remaining(set);

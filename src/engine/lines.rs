@@ -36,7 +36,7 @@ impl Lines {
     pub(super) fn is_worth_rewriting(&self, part: &SegmentRef, bottom: bool) -> bool {
         let properties = part.segment.properties();
         let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);
-        let gone = keyspaces.any(|(_, at)| *at <= self.lowest);
+        let gone = keyspaces.any(|(id, at)| *at <= self.lowest && part.may_hold(*id));
         let dead = bottom
             // One that a snapshot needs would come out again and again.
             && properties.largest <= self.lowest

@@ -25,7 +25,8 @@ use crate::runs::source::RunSource;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::FinishedSegment;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 
 /// How many entries are merged between two looks at whether to stop, and at the rate.
 const LOOK_ENTRIES: u64 = 256;
@@ -91,7 +92,6 @@ type Entries = TwoWay<RunSource, RunSource>;
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     read: u64,
-    kept: u64,
     shadowed: u64,
     dropped: u64,
     /// Of those kept, what only snapshots need.
@@ -101,8 +101,13 @@ struct Tally {
 
 impl Engine {
     /// Carries one step out. After an error nothing has changed; what was written is removed, now
-    /// or when the manifest is known not to name it.
-    pub(super) fn merge_step(&self, step: &Step, stop: &dyn Fn() -> bool) -> Result<Progress> {
+    /// or when the manifest is known not to name it. Adds what it read to `bytes_read`.
+    pub(super) fn merge_step(
+        &self,
+        step: &Step,
+        stop: &dyn Fn() -> bool,
+        bytes_read: &AtomicU64,
+    ) -> Result<Progress> {
         let core = &self.core;
         let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
             return Ok(Progress::Gone);
@@ -123,17 +128,19 @@ impl Engine {
                 self.merge_range(&pair, from, to, &lines, &mut outputs, stop)
             }
         };
-        let ready = written.and_then(|merged| Ok(merged.map(|merged| (merged, outputs.finish()))));
-        let (frontier, tally, written) = match ready {
-            Ok(Some(((frontier, tally), Ok(written)))) => (frontier, tally, written),
-            failed => {
-                outputs.abandon();
-                return match failed {
-                    Ok(Some((_, Err(error)))) | Err(error) => Err(error),
-                    _ => Ok(Progress::Stopped),
-                };
+        // What is being written may take long to become durable.
+        let ready = match written {
+            Ok(Some(_)) if stop() => Ok(None),
+            Ok(Some((frontier, tally))) => {
+                outputs.finish().map(|written| Some((frontier, tally, written)))
             }
+            other => other.map(|_| None),
         };
+        let Ok(Some((frontier, tally, written))) = ready else {
+            outputs.abandon();
+            return ready.map(|_| Progress::Stopped);
+        };
+        tally.check(&written);
         // Where nothing was read, everything was moved.
         let frontier = if plan.from.is_some() { frontier } else { step.to.clone() };
         let moved = plan.moved.len();
@@ -142,6 +149,7 @@ impl Engine {
             return Ok(Progress::Stale);
         }
         count(core, &tally, &written, moved);
+        bytes_read.fetch_add(tally.bytes, Ordering::Relaxed);
         Ok(match frontier {
             Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
             _ => Progress::Done,
@@ -183,10 +191,7 @@ impl Engine {
             tally.read += 1;
             tally.bytes += (entry.key.len() + entry.value.len()) as u64;
             match survival.keep(&entry) {
-                Verdict::Keep => {
-                    outputs.add(&entry)?;
-                    tally.kept += 1;
-                }
+                Verdict::Keep => outputs.add(&entry)?,
                 Verdict::Shadowed => tally.shadowed += 1,
                 Verdict::Dropped => tally.dropped += 1,
             }
@@ -204,8 +209,7 @@ impl Engine {
             }
             entries.next()?;
         }
-        // What is being written may take long to become durable.
-        Ok((!stop()).then(|| (to.cloned(), tally)))
+        Ok(Some((to.cloned(), tally)))
     }
 
     /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
@@ -266,7 +270,7 @@ impl Pair {
         let (from, to) = (step.from.as_ref(), step.to.as_ref());
         let parts = |run: &Arc<Run>| run.between(from, to);
         let newer = self.newer.as_ref().map(parts).unwrap_or_default();
-        let mut pieces: Vec<_> = newer.iter().cloned().collect();
+        let mut pieces = newer.to_vec();
         let newer_left = !pieces.is_empty();
         pieces.extend(parts(&self.older));
         let span = pieces.iter().map(|part| &part.first).min().cloned();
@@ -330,13 +334,25 @@ impl Pair {
 
     /// Segments that no run refers to after the step.
     fn freed(&self, after: &[Arc<Run>]) -> Vec<Arc<crate::segment::Segment>> {
-        let left: Vec<_> = after.iter().flat_map(|run| run.numbers()).collect();
+        let left: BTreeSet<_> = after.iter().flat_map(|run| run.numbers()).collect();
         let parts = self.runs().flat_map(|run| &run.segments);
         parts
             .map(|part| &part.segment)
             .filter(|segment| !left.contains(&segment.number()))
             .cloned()
             .collect()
+    }
+}
+
+impl Tally {
+    /// Looks that nothing got lost on the way, while the inputs are still there (I30).
+    fn check(&self, written: &[FinishedSegment]) {
+        let entries: u64 = written.iter().map(|segment| segment.entries).sum();
+        assert_eq!(
+            self.read,
+            entries + self.shadowed + self.dropped,
+            "entries in are entries out, shadowed or dropped"
+        );
     }
 }
 
@@ -347,11 +363,6 @@ fn is_mostly_trimmed(part: &SegmentRef) -> bool {
 
 fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) {
     let entries: u64 = written.iter().map(|segment| segment.entries).sum();
-    assert_eq!(
-        tally.read,
-        entries + tally.shadowed + tally.dropped,
-        "entries in are entries out, shadowed or dropped"
-    );
     let bytes: u64 = written.iter().map(|segment| segment.bytes).sum();
     let add = |counter: &crate::sync::atomic::AtomicU64, count: u64| {
         counter.fetch_add(count, Ordering::Relaxed);
@@ -364,5 +375,7 @@ fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) 
     add(&counters.entries_out, entries);
     add(&counters.moved, moved as u64);
     add(&core.counters.kept_for_snapshots, tally.held);
-    debug_assert_eq!(tally.kept, entries, "what is kept is written");
 }
+
+#[cfg(test)]
+mod tests;

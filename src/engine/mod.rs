@@ -11,6 +11,7 @@
 
 pub(crate) mod background;
 mod big;
+mod choose;
 mod cleanup;
 mod compact;
 mod conditional;
@@ -257,6 +258,14 @@ impl Core {
     /// Whether the last try at a piece of background work failed.
     fn is_troubled(&self, work: Work) -> bool {
         lock(&self.troubles)[work as usize].is_some()
+    }
+
+    /// What keeps writes from being taken: the trouble that a flush, or the making of spares, is
+    /// in. A merge that fails is no writer's concern.
+    fn write_trouble(&self) -> Option<Error> {
+        let troubles = lock(&self.troubles);
+        let of = |work: Work| troubles[work as usize].clone();
+        of(Work::Flush).or_else(|| of(Work::Spares))
     }
 
     /// The first trouble that background work is in.

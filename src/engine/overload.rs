@@ -202,7 +202,7 @@ impl Engine {
                 return Ok(());
             }
             // A full disk is told at once: waiting does not empty it.
-            if let Some(full @ Error::StorageFull { .. }) = core.trouble() {
+            if let Some(full @ Error::StorageFull { .. }) = core.write_trouble() {
                 return Err(full);
             }
             let Some(left) = patience.left() else {
@@ -257,7 +257,7 @@ impl Core {
 
     /// Why a write found no memory.
     fn overloaded(&self, waited_ms: u64) -> Error {
-        match self.trouble() {
+        match self.write_trouble() {
             Some(full @ Error::StorageFull { .. }) => full,
             _ => Error::Overloaded { waited_ms },
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::background::{FlushJob, LogJob};
 use super::write::{Refused, Write};
-use super::{Core, LogEnd, View};
+use super::{Core, LogEnd, View, Work};
 use crate::error::Error;
 use crate::format::batch::{Control, ops};
 use crate::format::hash::key_hash;
@@ -53,7 +53,8 @@ impl CommitEnv for WriteEnv {
         // Here, where no sequence is taken yet: records of one log leave none out.
         if self.last.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
             // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
-            let error = self.core.trouble().unwrap_or(Error::Overloaded { waited_ms: 0 });
+            let error = lock(&self.core.troubles)[Work::Manifest as usize].clone();
+            let error = error.unwrap_or(Error::Overloaded { waited_ms: 0 });
             return Err(error.into());
         }
         self.check_unchanged(write)?;

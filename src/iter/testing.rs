@@ -186,7 +186,7 @@ pub(crate) fn drain(mut source: impl Source) -> Result<Vec<OwnedEntry>> {
 #[derive(Debug)]
 pub(crate) struct Random {
     pub(crate) seed: u64,
-    state: u64,
+    pub(crate) state: u64,
 }
 
 impl Random {

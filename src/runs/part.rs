@@ -4,7 +4,7 @@
 
 use super::{Run, SegmentRef};
 use crate::format::meta::{BoundKey, RunMeta, SegmentMeta, SegmentRefMeta};
-use crate::ids::FileNumber;
+use crate::ids::{FileNumber, KeyspaceId};
 use crate::segment::Segment;
 use crate::sync::Arc;
 
@@ -73,6 +73,19 @@ impl SegmentRef {
             return Some(self.clone());
         }
         Some(Self { first: at.clone(), ..self.clone() }.measured())
+    }
+
+    /// Whether there may be keys of a keyspace in it: of a whole segment exactly, since a data
+    /// block holds keys of one keyspace only.
+    pub(crate) fn may_hold(&self, keyspace: KeyspaceId) -> bool {
+        let start = BoundKey { keyspace, key: Vec::new() };
+        if self.to.as_ref().is_some_and(|to| *to <= start) {
+            return false;
+        }
+        let from = self.first.clone().max(start);
+        let index = self.segment.index();
+        let block = index.find(from.keyspace, &from.key);
+        block < index.len() && index.keyspace(block) == keyspace
     }
 
     /// With the bytes of the data blocks that it reaches, those at its ends in full.

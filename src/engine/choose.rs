@@ -1,0 +1,199 @@
+//! Which merge takes the next step: one that has begun, or a new one; for a caller who asked for a
+//! compaction, or in the background.
+//!
+//! The policy is `compaction::pick`'s. Called by compactor threads under the lock of
+//! [`super::compact`]: no I/O.
+
+use super::jobs::{Job, RequestProgress, State, size};
+use super::lines::Lines;
+use super::merge::Step;
+use super::{Engine, Work};
+use crate::compaction::pick::{Pick, Policy, pick};
+use crate::format::meta::BoundKey;
+use crate::ids::RunId;
+use crate::runs::{Run, SegmentSet};
+use crate::sync::Arc;
+
+/// What there is to do for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Job(usize),
+    /// Nothing until a job has come further.
+    Later,
+    Nothing,
+}
+
+impl Engine {
+    /// The job to take a step of. Ends the request of which nothing is left to do.
+    pub(super) fn choose(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        idle: bool,
+        lines: &Lines,
+    ) -> Option<usize> {
+        let background = self.core.options.compaction_threads > 0;
+        // In turns: neither a request nor what goes on beside it is to wait for the other's end.
+        let request_first = !background || state.steps.is_multiple_of(2);
+        let requested = |state: &mut State| self.choose_requested(state, set, lines);
+        let first = if request_first { requested(state) } else { None };
+        if first.is_some() {
+            return first;
+        }
+        if background && let Some(at) = self.pick(state, set, &set.runs, idle, None) {
+            return Some(at);
+        }
+        if !request_first {
+            return requested(state);
+        }
+        if idle && background && state.request.is_none() {
+            let step = Step::alone(self.wasteful_run(state, set, &set.runs, lines)?);
+            return Some(state.begin(step, None));
+        }
+        None
+    }
+
+    /// As [`Self::choose`], for the request at hand.
+    fn choose_requested(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        lines: &Lines,
+    ) -> Option<usize> {
+        let request = state.request.as_ref()?;
+        let (newest, range) = (request.newest, request.range.clone());
+        // What was flushed since the request came is not its business, or it might never end.
+        let begin = set.runs.partition_point(|run| run.id > newest);
+        let runs = &set.runs[begin..];
+        let choice = match &range {
+            Some((from, to)) => self.choose_in(state, set, runs, (from, to.as_ref()), lines),
+            None => self.choose_all(state, set, runs, lines),
+        };
+        match choice {
+            Choice::Job(at) => return Some(at),
+            // A step of it may be running.
+            Choice::Nothing if !state.jobs.iter().any(|job| job.newest() <= newest) => {
+                state.end_request(Ok(()));
+                if range.is_none() {
+                    // Everything was read, so what was damaged is gone, or sound after all.
+                    self.core.note(Work::Damage, &Ok(()));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// For everything in `runs`: down to one run, without what nobody needs.
+    fn choose_all(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        runs: &[Arc<Run>],
+        lines: &Lines,
+    ) -> Choice {
+        if let Some(at) = self.pick(state, set, runs, true, state.asked()) {
+            return Choice::Job(at);
+        }
+        if runs.len() > 1 {
+            return Choice::Later;
+        }
+        match self.wasteful_run(state, set, runs, lines) {
+            Some(run) => {
+                let asked = state.asked();
+                Choice::Job(state.begin(Step::alone(run), asked))
+            }
+            None => Choice::Nothing,
+        }
+    }
+
+    /// What the policy says of `runs`, which are some or all of the set's.
+    fn pick(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        runs: &[Arc<Run>],
+        idle: bool,
+        asked: Option<Arc<RequestProgress>>,
+    ) -> Option<usize> {
+        let options = &self.core.options;
+        let sizes: Vec<_> = runs.iter().map(|run| size(run)).collect();
+        let jobs = state.jobs.iter().map(|job| job.state(set, job.running));
+        // Never picked, and their runs never paired.
+        let damaged = state.damaged.iter().map(|job| job.state(set, true));
+        let jobs: Vec<_> = jobs.chain(damaged).collect();
+        let policy = Policy { space_amp_target: options.space_amp_target, idle };
+        match pick(&sizes, &jobs, &policy, state.steps)? {
+            Pick::Continue(at) => Some(at),
+            Pick::Start { newer, older } => {
+                let step = Step { newer: Some(newer), ..Step::alone(older) };
+                Some(state.begin(step, asked))
+            }
+        }
+    }
+
+    /// For a range: down through `runs`, newest first.
+    fn choose_in(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        runs: &[Arc<Run>],
+        (from, to): (&BoundKey, Option<&BoundKey>),
+        lines: &Lines,
+    ) -> Choice {
+        let mine = |job: &Job| !job.running && job.asked.is_some();
+        if let Some(at) = state.jobs.iter().position(mine) {
+            return Choice::Job(at);
+        }
+        let holds = |run: &Arc<Run>| !run.between(Some(from), to).is_empty();
+        let Some(newest) = runs.iter().position(holds) else { return Choice::Nothing };
+        let run = &runs[newest];
+        let begin =
+            |older: RunId| Step { from: Some(from.clone()), to: to.cloned(), ..Step::alone(older) };
+        // The rest of the way down there may be nothing in the range: then it stays here.
+        let below = &runs[newest + 1..];
+        let step = match below.first().filter(|_| below.iter().any(holds)) {
+            Some(older) => {
+                if state.is_busy(run.id) || state.is_busy(older.id) {
+                    return Choice::Later;
+                }
+                Step { newer: Some(run.id), ..begin(older.id) }
+            }
+            None => {
+                let step = begin(run.id);
+                let tried = state.rewritten.iter().any(|(id, _)| *id == run.id);
+                if tried || !self.would_write(set, &step, lines) {
+                    return Choice::Nothing;
+                }
+                if state.is_busy(run.id) {
+                    return Choice::Later;
+                }
+                state.rewritten.push((run.id, lines.lowest()));
+                step
+            }
+        };
+        let asked = state.asked();
+        Choice::Job(state.begin(step, asked))
+    }
+
+    /// A run that holds so much of no use that it is to be written anew by itself. Once for a
+    /// request, and once for as long as the lowest line stays where it is.
+    fn wasteful_run(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        runs: &[Arc<Run>],
+        lines: &Lines,
+    ) -> Option<RunId> {
+        let asked = state.request.is_some();
+        let wasteful = |run: &&Arc<Run>| {
+            let same = |at| asked || at == lines.lowest();
+            !state.is_busy(run.id)
+                && !state.rewritten.iter().any(|&(id, at)| id == run.id && same(at))
+                && self.would_write(set, &Step::alone(run.id), lines)
+        };
+        let id = runs.iter().find(wasteful)?.id;
+        state.rewritten.push((id, lines.lowest()));
+        Some(id)
+    }
+}

@@ -1,0 +1,158 @@
+//! Requests that could wait for ever, and troubles that were told to the wrong ones: symptom,
+//! mechanism, fix.
+
+use std::path::PathBuf;
+
+use super::super::background::Threads;
+use super::super::cleanup::Reclaim;
+use super::*;
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
+use crate::io::SimFs;
+use crate::options::{Durability, KeyspaceOptions, Options};
+
+type Answer = Receiver<Result<()>>;
+
+fn open() -> (Arc<Engine>, Threads) {
+    let options = Options {
+        memtable_bytes: 64 << 10,
+        flush_bytes: 256 << 10,
+        sync_every_ms: 0,
+        compaction_threads: 0,
+        segment_bytes: 4 << 10,
+        ..Options::default()
+    };
+    Engine::open(Arc::new(SimFs::new()), PathBuf::from("data"), options, None).unwrap()
+}
+
+fn close(engine: &Engine, threads: &Threads) {
+    let _ = engine.close();
+    threads.join();
+    engine.release_directory();
+}
+
+/// A run of a few keys, in each of the keyspaces.
+fn add_run(engine: &Engine, keyspaces: &[KeyspaceId]) {
+    for &keyspace in keyspaces {
+        for key in 0..20 {
+            let key = format!("{key:03}").into_bytes();
+            engine.write_one(keyspace, &key, Some(&[b'v'; 50]), Durability::Buffered).unwrap();
+        }
+    }
+    engine.flush().unwrap();
+}
+
+fn ask(engine: &Engine) -> (Arc<RequestProgress>, Answer) {
+    engine.request_compaction(None).unwrap()
+}
+
+fn runs(engine: &Engine) -> Vec<RunId> {
+    engine.core.view.load().segments.runs.iter().map(|run| run.id).collect()
+}
+
+/// Symptom: `compact()` never returned when the writer had been stopped by a failed sync meanwhile.
+/// Mechanism: the compactor then waits, and looked at no request. Fix: they end with the cause.
+#[test]
+fn a_request_ends_when_the_writer_is_stopped() {
+    let (engine, threads) = open();
+    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    engine.pause_compaction(true);
+    let (_progress, answer) = ask(&engine);
+    let cause = Error::io("sync", &engine.core.dir, std::io::ErrorKind::Other.into());
+    engine.core.group_sync.latch(cause);
+    engine.pause_compaction(false);
+    assert!(matches!(answer.recv().unwrap(), Err(Error::WriterStopped { .. })));
+    assert!(matches!(engine.request_compaction(None), Err(Error::WriterStopped { .. })));
+    close(&engine, &threads);
+}
+
+/// Symptom: `cancel` of a paused compaction, or of one that another was ahead of, did not make
+/// `wait` return. Mechanism: only the request at hand was looked at, and not in a pause. Fix: all
+/// are looked at, first of all.
+#[test]
+fn a_cancelled_request_ends_also_in_a_pause() {
+    let (engine, threads) = open();
+    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    engine.pause_compaction(true);
+    let (first, first_answer) = ask(&engine);
+    let (second, second_answer) = ask(&engine);
+    engine.cancel_compaction(&second);
+    second_answer.recv().unwrap().unwrap();
+    engine.cancel_compaction(&first);
+    first_answer.recv().unwrap().unwrap();
+    assert_eq!(runs(&engine).len(), 2);
+    close(&engine, &threads);
+}
+
+/// Symptom: the compaction of a range did not end while its keys were being written. Mechanism: the
+/// runs of later flushes were taken in. Fix: they are none of its business, as for all of it.
+#[test]
+fn a_range_is_compacted_as_it_was_when_asked_for() {
+    let (engine, threads) = open();
+    (0..3).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    let oldest = *runs(&engine).last().unwrap();
+    engine.pause_compaction(true);
+    let from = BoundKey { keyspace: KEYSPACE_DEFAULT, key: b"0".to_vec() };
+    let (_progress, answer) = engine.request_compaction(Some((from, None))).unwrap();
+    add_run(&engine, &[KEYSPACE_DEFAULT]);
+    let newest = runs(&engine)[0];
+    engine.pause_compaction(false);
+    answer.recv().unwrap().unwrap();
+    assert_eq!(runs(&engine), [newest, oldest]);
+    close(&engine, &threads);
+}
+
+/// Symptom: after a full disk had space again, `compact()` waited for up to half a minute, until
+/// the background's next try. Fix: who asks is served at once.
+#[test]
+fn a_request_does_not_wait_for_a_retry() {
+    let (engine, threads) = open();
+    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    lock(&engine.core.compaction.state).retry_at = Some(Instant::now() + Duration::from_secs(3600));
+    let (_progress, answer) = ask(&engine);
+    answer.recv().unwrap().unwrap();
+    assert_eq!(runs(&engine).len(), 1);
+    close(&engine, &threads);
+}
+
+/// Symptom: with a keyspace dropped whose id lies between two others in one segment, that segment
+/// was written anew again and again, for every request without end while there were writes, and the
+/// keyspace was never forgotten. Mechanism: the bounds of a segment were taken for what it holds.
+/// Fix: its index is asked.
+#[test]
+fn a_keyspace_dropped_from_between_others_is_forgotten() {
+    let (engine, threads) = open();
+    let make = |name| engine.open_keyspace(name, Some(KeyspaceOptions::new())).unwrap().id;
+    let keyspaces = ["one", "two", "three"].map(make);
+    add_run(&engine, &keyspaces);
+    engine.drop_keyspace("two").unwrap();
+    let would_write = || {
+        let view = engine.core.view.load_full();
+        let step = Step::alone(view.segments.runs[0].id);
+        engine.would_write(&view.segments, &step, &engine.lines())
+    };
+    assert!(would_write());
+    let (_progress, answer) = ask(&engine);
+    answer.recv().unwrap().unwrap();
+    let view = engine.core.view.load_full();
+    let part = &view.segments.runs[0].segments[0];
+    assert!(keyspaces[0] == part.first.keyspace && part.last.keyspace == keyspaces[2]);
+    assert!(!would_write());
+    engine.clean_up(&mut Reclaim::new());
+    assert!(!engine.core.keyspaces.any_dropped());
+    close(&engine, &threads);
+}
+
+/// Symptom: a write was refused with `StorageFull` because a merge had met a full disk. Mechanism:
+/// whatever trouble came first was told to a writer that waits for memory. Fix: only what keeps
+/// memory from being freed, or logs from being made.
+#[test]
+fn the_trouble_of_a_merge_is_no_writers() {
+    let (engine, threads) = open();
+    let full = || Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
+    engine.core.note(Work::Merge, &Err::<(), _>(full()));
+    assert!(engine.health().background_error.is_some());
+    assert!(engine.core.write_trouble().is_none());
+    engine.core.note(Work::Flush, &Err::<(), _>(full()));
+    assert!(matches!(engine.core.write_trouble(), Some(Error::StorageFull { .. })));
+    close(&engine, &threads);
+}
