@@ -6,9 +6,11 @@
 //! median of its rounds, with the range beside it, because other processes run on most machines.
 //! Results are checked as they are read: a wrong answer ends the program.
 
+mod count_fs;
 mod get;
 mod histogram;
 mod limits;
+mod merge;
 mod open;
 mod probe_fs;
 mod put;
@@ -36,6 +38,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   scan     all keys forward and backward, and seek + 10
   open     reopening after a kill with a log of 64 MiB to recover
   sync     puts that wait for the device
+  merge    what merging writes and leaves, how fast it is, and what readers feel of it
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -45,6 +48,15 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   breakdown=0    leaves that of a single-threaded put out, for a profiler
   seed=NUMBER    of keys and choices (default 1)
   dir=PATH       where to make the databases (default: the system's temporary directory)
+
+  Of merge:
+  part=NAME        amplification, speed or latency (default all)
+  flush_kib=COUNT  flush_bytes in KiB (default 2,048; segments take a quarter of it)
+  data=COUNT       size of the data, in flushes (default 100)
+  passes=COUNT     how often it is overwritten (default 3)
+  bandwidth=COUNT  what can be written while a flush's worth arrives, in flushes (default 12)
+  mib=COUNT        data of the timed merges, in MiB (default 600)
+  puts=COUNT       puts in a second beside the reads, where there are any (default 20,000)
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +79,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "scan" => scan::run(settings),
         "open" => open::run(settings),
         "sync" => sync::run(settings),
+        "merge" => merge::run(settings),
         "limits" => limits::run(settings),
         // Not for people: what `open` starts and kills.
         "open-child" => open::run_child(settings),

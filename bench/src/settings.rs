@@ -12,6 +12,42 @@ pub(crate) struct Settings {
     pub(crate) breakdown: bool,
     pub(crate) seed: u64,
     pub(crate) dir: PathBuf,
+    pub(crate) merge: MergeSettings,
+}
+
+/// Those of `merge` alone.
+#[derive(Clone, Debug)]
+pub(crate) struct MergeSettings {
+    pub(crate) part: String,
+    pub(crate) flush_kib: usize,
+    pub(crate) data: u64,
+    pub(crate) passes: u64,
+    pub(crate) bandwidth: u64,
+    pub(crate) mib: u64,
+    pub(crate) puts: u64,
+}
+
+impl Default for MergeSettings {
+    fn default() -> Self {
+        Self {
+            part: "all".to_owned(),
+            flush_kib: 2 << 10,
+            data: 100,
+            passes: 3,
+            bandwidth: 12,
+            mib: 600,
+            puts: 20_000,
+        }
+    }
+}
+
+/// As they would be given again.
+impl std::fmt::Display for MergeSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { part, flush_kib, data, passes, bandwidth, mib, puts } = self;
+        write!(f, "part={part} flush_kib={flush_kib} data={data} passes={passes} ")?;
+        write!(f, "bandwidth={bandwidth} mib={mib} puts={puts}")
+    }
 }
 
 impl Settings {
@@ -26,6 +62,7 @@ impl Settings {
             breakdown: true,
             seed: 1,
             dir: std::env::temp_dir(),
+            merge: MergeSettings::default(),
         };
         for arg in args {
             let (name, value) = arg
@@ -44,6 +81,13 @@ impl Settings {
                 "breakdown" => settings.breakdown = number()? != 0,
                 "seed" => settings.seed = number()?,
                 "dir" => settings.dir = PathBuf::from(value),
+                "part" => settings.merge.part = value.to_owned(),
+                "flush_kib" => settings.merge.flush_kib = usize::try_from(number()?)?.max(64),
+                "data" => settings.merge.data = number()?.max(1),
+                "passes" => settings.merge.passes = number()?.max(1),
+                "bandwidth" => settings.merge.bandwidth = number()?.max(2),
+                "mib" => settings.merge.mib = number()?.max(1),
+                "puts" => settings.merge.puts = number()?.max(1),
                 _ => return Err(format!("there is no setting `{name}`").into()),
             }
         }
