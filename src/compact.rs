@@ -123,12 +123,30 @@ impl Keyspace {
     ///
     /// As [`Db::compact`].
     pub fn compact_range(&self, range: impl KeyRange) -> Result<()> {
+        self.start_compaction(range)?.wait()
+    }
+
+    /// [`Db::start_compaction`] for the keys of this keyspace in a range.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let sessions = db.keyspace("sessions")?;
+    /// sessions.put("ann", "1")?;
+    /// sessions.start_compaction("a".."b")?.wait()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::start_compaction`].
+    pub fn start_compaction(&self, range: impl KeyRange) -> Result<Compaction> {
         let range = bounds_in(self.identity().1, range.into_bounds());
-        start(self.engine(), Some(range))?.wait()
+        start(self.engine(), Some(range))
     }
 }
 
-/// A compaction that was asked for, from [`Db::start_compaction`]. It goes on if this is dropped.
+/// A compaction that was asked for, from [`Db::start_compaction`] or
+/// [`Keyspace::start_compaction`]. It goes on if this is dropped.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -158,6 +176,23 @@ impl Compaction {
     pub fn progress(&self) -> (u64, u64) {
         let count = |count: &crate::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         (count(&self.progress.bytes_done), count(&self.progress.bytes_total))
+    }
+
+    /// Whether [`Self::wait`] would return at once.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let compaction = db.start_compaction()?;
+    /// while !compaction.is_over() {
+    ///     println!("{:?}", compaction.progress());
+    ///     std::thread::sleep(std::time::Duration::from_millis(10));
+    /// }
+    /// compaction.wait()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.answer.is_empty()
     }
 
     /// Ends it where it is, within a segment: [`Self::wait`] returns `Ok` then.

@@ -227,7 +227,7 @@ pub use engine::merge_stats::MergeStats;
 #[cfg(not(all(test, loom)))]
 pub use engine::overload::StallCause;
 #[cfg(not(all(test, loom)))]
-pub use engine::segments::SegmentInfo;
+pub use engine::segments::{RunInfo, SegmentInfo};
 #[cfg(not(all(test, loom)))]
 pub use engine::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]

@@ -1,19 +1,40 @@
-//! What those who run a database ask of it: syncs and flushes, figures, its segments, its index,
-//! and the memtable size while it is open. Contracts and delegation, as in `db`, of which this is a
-//! part.
+//! What those who run a database ask of it: syncs and flushes, figures, its runs and segments, its
+//! index, and the memtable size while it is open. Contracts and delegation, as in `db`, of which
+//! this is a part.
 
 use std::path::Path;
 
 use crate::db::Db;
 use crate::engine::index::IndexReport;
-use crate::engine::segments::SegmentInfo;
+use crate::engine::segments::{RunInfo, SegmentInfo};
 use crate::engine::stats::{Health, Stats};
 use crate::engine::verify::VerifyReport;
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 
 impl Db {
-    /// Every segment file of this moment: newest run first, in key order within a run.
+    /// Every run of this moment, newest first: how large it is, what of it merges have trimmed, and
+    /// whether one is at work on it.
+    ///
+    /// ```
+    /// # let db = alluvium::Builder::temporary().compaction_threads(0).open()?;
+    /// for value in ["old", "new"] {
+    ///     db.put("k", value)?;
+    ///     db.flush()?;
+    /// }
+    /// let runs = db.runs();
+    /// assert_eq!((runs.len(), runs[0].age, runs[0].entries), (2, 0, 1));
+    /// db.compact()?;
+    /// assert_eq!(db.runs().len(), 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn runs(&self) -> Vec<RunInfo> {
+        self.engine().runs()
+    }
+
+    /// Every segment of this moment: newest run first, in key order within a run. A file of which
+    /// merges have left several parts comes once for each.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -17,20 +17,23 @@ pub(crate) enum Request {
         json: bool,
         /// Whether commands typed at a terminal are kept for the next session.
         history: bool,
+        /// Whether runs are merged unasked.
+        compaction: bool,
     },
 }
 
 pub(crate) const HELP: &str = "\
 A shell for an Alluvium database.
 
-usage: repl [--path DIR] [--json] [--no-history] [-e COMMANDS]...
+usage: repl [--path DIR] [--json] [--no-history] [--no-compaction] [-e COMMANDS]...
 
-    --path DIR     the database; made if there is none (default: ./alluvium-data)
-    -e COMMANDS    run these and leave; may be repeated; one command on each line
-    --json         answer in JSON: one object in a line, bytes that are not text as base64
-    --no-history   keep no file of the commands typed at a terminal
-    --help         print this text
-    --version      print the version
+    --path DIR       the database; made if there is none (default: ./alluvium-data)
+    -e COMMANDS      run these and leave; may be repeated; one command on each line
+    --json           answer in JSON: one object in a line, bytes that are not text as base64
+    --no-history     keep no file of the commands typed at a terminal
+    --no-compaction  merge no runs unasked; the command compact still does
+    --help           print this text
+    --version        print the version
 
 Without -e, commands are read from standard input; type help there for a list of them.
 Colours appear only at a terminal, and not if NO_COLOR is set.
@@ -44,13 +47,15 @@ const PATH: &str = "./alluvium-data";
 /// Reads the arguments after the name of the program; the error is a sentence for the user.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let mut args = args.into_iter();
-    let (mut path, mut scripts, mut json, mut history) = (None, Vec::new(), false, true);
+    let (mut path, mut scripts) = (None, Vec::new());
+    let (mut json, mut history, mut compaction) = (false, true, true);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--help" | "-h") => return Ok(Request::Help),
             Some("--version" | "-V") => return Ok(Request::Version),
             Some("--json") => json = true,
             Some("--no-history") => history = false,
+            Some("--no-compaction") => compaction = false,
             Some("-e") => scripts.push(args.next().ok_or("-e takes commands")?),
             Some("--path") => directory(&mut path, &args.next().unwrap_or_default())?,
             Some(arg) if arg.starts_with("--path=") => {
@@ -60,7 +65,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         }
     }
     let path = path.unwrap_or_else(|| PATH.into());
-    Ok(Request::Run { path, scripts, json, history })
+    Ok(Request::Run { path, scripts, json, history, compaction })
 }
 
 fn directory(path: &mut Option<PathBuf>, name: &OsStr) -> Result<(), String> {
@@ -86,13 +91,15 @@ mod tests {
         }
         let run = |path: &str, scripts: &[&str]| {
             let scripts = scripts.iter().map(OsString::from).collect();
-            Ok(Request::Run { path: path.into(), scripts, json: false, history: true })
+            let path = path.into();
+            Ok(Request::Run { path, scripts, json: false, history: true, compaction: true })
         };
         check("", run(PATH, &[]));
         check("--path d", run("d", &[]));
         check("-e flush --path=d -e --help", run("d", &["flush", "--help"]));
-        check("--no-history --json --path d", {
-            Ok(Request::Run { path: "d".into(), scripts: vec![], json: true, history: false })
+        check("--no-history --json --path d --no-compaction", {
+            let (path, scripts) = ("d".into(), vec![]);
+            Ok(Request::Run { path, scripts, json: true, history: false, compaction: false })
         });
         check("--path d --help", Ok(Request::Help));
         check("--version", Ok(Request::Version));

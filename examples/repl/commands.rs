@@ -9,6 +9,7 @@
 //! Text is UTF-8 without control characters other than newline and tab. What `scan` prints can be
 //! read back with `import --format tsv`. A missing key is an answer, `(not found)`, and no error.
 
+mod compact;
 mod data;
 mod engine;
 mod explain;
@@ -92,6 +93,9 @@ pub(crate) fn run(
         Command::SetThreshold { bytes } => engine::set_threshold(shell, bytes, out)?,
         Command::Explain { key, at } => explain::run(shell, &key, at.as_deref(), out)?,
         Command::Verify => engine::verify(shell, out)?,
+        Command::Compact { extent } => compact::run(shell, extent.as_ref(), out)?,
+        Command::PauseCompaction => compact::pause(shell, true, out)?,
+        Command::ResumeCompaction => compact::pause(shell, false, out)?,
         Command::Stats => engine::stats(shell, out)?,
         Command::Help { command: None } => help::all(out)?,
         Command::Help { command: Some(spec) } => help::one(spec, out)?,

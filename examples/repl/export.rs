@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::commands::Failure;
 use crate::output::Output;
 use crate::parse::{ExportRequest, Extent};
-use crate::progress::{Progress, Style, rate};
+use crate::progress::{self, Progress, Style, rate};
 use crate::rows::{Format, ROW_BYTES_MAX, write};
 use crate::shell::Shell;
 
@@ -92,7 +92,7 @@ fn rows(
         rows += 1;
         bytes += row.len() as u64;
         if rows % SHOW_ROWS == 0 {
-            progress.show(rows, bytes);
+            progress.show(bytes, |elapsed| progress::rows(rows, bytes, elapsed));
         }
     }
     let file = file.into_inner().map_err(|error| cannot(error.into_error()))?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::commands::Failure;
 use crate::output::{Look, Output};
 use crate::parse::ImportRequest;
-use crate::progress::{Progress, Style, rate};
+use crate::progress::{Progress, Style, rate, rows};
 use crate::rows::{Format, Row, RowError, Rows};
 use crate::shell::{KEY_BYTES_MAX, Shell};
 
@@ -148,7 +148,8 @@ impl Import<'_, '_> {
             self.out.say(&format!("acked {stored}"), || json!({"acked": stored}))?;
             self.out.flush()?;
         }
-        self.progress.show(self.stored, self.rows.bytes());
+        let (stored, bytes) = (self.stored, self.rows.bytes());
+        self.progress.show(bytes, |elapsed| rows(stored, bytes, elapsed));
         Ok(())
     }
 

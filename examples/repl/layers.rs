@@ -1,4 +1,7 @@
-//! The runs of a database drawn as layers: newest on top, each as wide as it is large.
+//! The runs of a database drawn as layers: newest on top, each as wide as it is large, what merges
+//! have trimmed off in a lighter shade.
+
+use std::collections::BTreeSet;
 
 use alluvium::SegmentInfo;
 
@@ -17,8 +20,15 @@ const KEY_CHARS: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
-    pub(crate) segments: u64,
+    /// Numbers of its files.
+    pub(crate) files: BTreeSet<u64>,
+    /// Length of its files, and the part of it that is not trimmed.
     pub(crate) bytes: u64,
+    pub(crate) used: u64,
+    /// How many of its references are trimmed.
+    pub(crate) trimmed: u64,
+    /// Whether a merge of it has begun.
+    pub(crate) merging: bool,
     pub(crate) entries: u64,
     pub(crate) tombstones: u64,
     /// The first and the last key, with their keyspaces.
@@ -31,8 +41,11 @@ impl Layer {
     fn segment(info: &SegmentInfo) -> Self {
         Self {
             name: format!("  {:06}", info.number),
-            segments: 1,
+            files: [info.number].into(),
             bytes: info.bytes,
+            used: if info.trimmed { info.used_bytes.min(info.bytes) } else { info.bytes },
+            trimmed: info.trimmed.into(),
+            merging: false,
             entries: info.entries,
             tombstones: info.tombstones,
             range: [
@@ -45,23 +58,28 @@ impl Layer {
 
     /// Takes in the next segment of the same run.
     fn extend(&mut self, next: Self) {
-        self.segments += next.segments;
-        self.bytes += next.bytes;
-        self.entries += next.entries;
-        self.tombstones += next.tombstones;
+        // A file once, however many parts of it are here.
+        if next.files.iter().any(|number| self.files.insert(*number)) {
+            self.bytes += next.bytes;
+            self.entries += next.entries;
+            self.tombstones += next.tombstones;
+        }
+        self.used += next.used;
+        self.trimmed += next.trimmed;
         let [_, last] = next.range;
         self.range[1] = last;
         self.created_ms = self.created_ms.max(next.created_ms);
     }
 }
 
-/// The runs, newest first; with `all` each is followed by its segments.
-pub(crate) fn layers(infos: &[SegmentInfo], all: bool) -> Vec<Layer> {
+/// The runs, newest first, some of them `merging`; with `all` each is followed by its segments.
+pub(crate) fn layers(infos: &[SegmentInfo], merging: &[u64], all: bool) -> Vec<Layer> {
     let mut layers = Vec::new();
     for run in infos.chunk_by(|one, next| one.age == next.age) {
         let mut segments = run.iter().map(Layer::segment);
         let Some(first) = segments.next() else { continue };
-        let mut whole = Layer { name: format!("run {}", run[0].run), ..first };
+        let (name, merging) = (format!("run {}", run[0].run), merging.contains(&run[0].run));
+        let mut whole = Layer { name, merging, ..first };
         segments.for_each(|segment| whole.extend(segment));
         layers.push(whole);
         if all {
@@ -86,26 +104,44 @@ pub(crate) fn draw(layers: &[Layer], now_ms: u64, look: Look) -> Vec<String> {
     let mut lines = vec![look.paint(Ink::Title, &row("", &head.map(String::from), "keys"))];
     for layer in layers {
         let [first, last] = layer.range.each_ref().map(|(keyspace, key)| place(keyspace, key));
-        let bar = format!("{:<width$}", bar(layer.bytes, largest), width = CELLS as usize);
+        let bar = bar(layer.used, layer.bytes, largest);
+        let bar = format!("{bar:<width$}", width = CELLS as usize);
         let cells = [
             look.paint(Ink::Bar, &bar),
             bytes(layer.bytes),
             grouped(layer.entries),
             grouped(layer.tombstones),
-            layer.segments.to_string(),
+            layer.files.len().to_string(),
             age(now_ms.saturating_sub(layer.created_ms)),
         ];
-        lines.push(row(&layer.name, &cells, &format!("{first} … {last}")));
+        let note = look.paint(Ink::Faint, &note(layer));
+        lines.push(row(&layer.name, &cells, &format!("{first} … {last}{note}")));
     }
     lines
 }
 
-/// A bar in eighths of a character; nothing is too small to be seen.
-fn bar(bytes: u64, largest: u64) -> String {
+/// What merges are doing to a layer, or have done.
+fn note(layer: &Layer) -> String {
+    let trimmed = format!("{} trimmed, {} in use", layer.trimmed, bytes(layer.used));
+    match (layer.merging, layer.trimmed > 0) {
+        (false, false) => String::new(),
+        (true, false) => "  (merging)".into(),
+        (false, true) => format!("  ({trimmed})"),
+        (true, true) => format!("  (merging; {trimmed})"),
+    }
+}
+
+/// A bar in eighths of a character, with what is not `used` in whole light ones; nothing is too
+/// small to be seen.
+fn bar(used: u64, bytes: u64, largest: u64) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = u128::from(bytes) * u128::from(CELLS * 8) / u128::from(largest.max(1));
-    let eighths = (eighths as usize).max(1);
-    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+    let eighths = |bytes: u64| {
+        let eighths = u128::from(bytes) * u128::from(CELLS * 8) / u128::from(largest.max(1));
+        (eighths as usize).max(1)
+    };
+    let solid = eighths(used);
+    let light = eighths(bytes).div_ceil(8) - solid.div_ceil(8);
+    format!("{}{}{}", "█".repeat(solid / 8), PARTS[solid % 8], "░".repeat(light))
 }
 
 /// A key, cut short, with its keyspace where that is not the default.
@@ -127,16 +163,19 @@ mod tests {
     #[test]
     fn bars_are_as_wide_as_runs_are_large() {
         let full = "█".repeat(CELLS as usize);
-        for (bytes, largest, want) in [
-            (100, 100, full.as_str()),
-            (50, 100, "████████"),
-            (1, 128, "▏"),
-            (12, 128, "█▌"),
-            (1, u64::MAX, "▏"),
-            (u64::MAX, u64::MAX, full.as_str()),
-            (0, 0, "▏"),
+        for (used, bytes, largest, want) in [
+            (100, 100, 100, full.as_str()),
+            (50, 50, 100, "████████"),
+            (1, 1, 128, "▏"),
+            (12, 12, 128, "█▌"),
+            (1, 1, u64::MAX, "▏"),
+            (u64::MAX, u64::MAX, u64::MAX, full.as_str()),
+            (0, 0, 0, "▏"),
+            (12, 32, 128, "█▌░░"),
+            (0, 64, 128, "▏░░░░░░░"),
+            (31, 32, 128, "███▉"),
         ] {
-            assert_eq!(bar(bytes, largest), want, "{bytes} of {largest}");
+            assert_eq!(bar(used, bytes, largest), want, "{used} of {bytes} of {largest}");
         }
     }
 
@@ -146,8 +185,11 @@ mod tests {
         let users = (String::from("users"), b"a key that is too long\n".to_vec());
         let large = Layer {
             name: "run 2".into(),
-            segments: 3,
+            files: [1, 2, 3].into(),
             bytes: 48 << 20,
+            used: 24 << 20,
+            trimmed: 2,
+            merging: true,
             entries: 1_234_567,
             tombstones: 1_000,
             range: [key("a"), users],
@@ -157,8 +199,11 @@ mod tests {
         let name = "run 12".into();
         let small = Layer {
             name,
-            segments: 1,
+            files: [4].into(),
             bytes: 2 << 20,
+            used: 2 << 20,
+            trimmed: 0,
+            merging: false,
             entries: 1,
             tombstones: 0,
             range,
@@ -169,8 +214,8 @@ mod tests {
             lines[1..],
             [
                 "run 12   ▋                   2.0 MiB           1         0     1   2 min  k\\n … ",
-                "run 2    ████████████████   48.0 MiB   1,234,567     1,000     3   2 min  \
-                 a … users/a key that is t…",
+                "run 2    ████████░░░░░░░░   48.0 MiB   1,234,567     1,000     3   2 min  \
+                 a … users/a key that is t…  (merging; 2 trimmed, 24.0 MiB in use)",
             ]
         );
         let head = "                               bytes    versions   deleted files     age  keys";
@@ -180,7 +225,7 @@ mod tests {
 
     #[test]
     fn runs_are_put_together_from_their_segments() {
-        let db = alluvium::Db::in_memory().unwrap();
+        let db = alluvium::Builder::temporary().compaction_threads(0).open().unwrap();
         for (key, value) in [("a", "1"), ("b", "2")] {
             db.put(key, value).unwrap();
             db.put("z", value).unwrap();
@@ -188,17 +233,27 @@ mod tests {
             db.flush().unwrap();
         }
         let infos = db.segments();
-        let runs = layers(&infos, false);
-        assert_eq!(runs.len(), 2);
-        assert_eq!((runs[0].entries, runs[0].tombstones, runs[0].segments), (3, 1, 1));
+        let runs = layers(&infos, &[infos[1].run], false);
+        assert_eq!(runs.iter().map(|run| run.merging).collect::<Vec<_>>(), [false, true]);
+        assert_eq!((runs[0].entries, runs[0].tombstones, runs[0].files.len()), (3, 1, 1));
+        assert_eq!((runs[0].used, runs[0].trimmed), (runs[0].bytes, 0));
         assert_eq!(runs[0].range.each_ref().map(|(_, key)| key.as_slice()), [b"b", b"z"]);
-        assert_eq!(layers(&infos, true).len(), 4);
+        assert_eq!(layers(&infos, &[], true).len(), 4);
         // As if both were one run: the same age, one after the other.
         let mut infos = infos;
         infos[1].age = infos[0].age;
-        let both = layers(&infos, false);
+        let both = layers(&infos, &[], false);
         let entries = runs[0].entries + runs[1].entries;
-        assert_eq!((both.len(), both[0].segments, both[0].entries), (1, 2, entries));
+        assert_eq!((both.len(), both[0].files.len(), both[0].entries), (1, 2, entries));
         assert_eq!(both[0].bytes, runs[0].bytes + runs[1].bytes);
+        // As if they were two parts of one file, with the middle taken out.
+        infos[1].number = infos[0].number;
+        for info in &mut infos {
+            (info.trimmed, info.used_bytes) = (true, 10);
+        }
+        let both = layers(&infos, &[], false);
+        assert_eq!((both[0].files.len(), both[0].bytes), (1, infos[0].bytes));
+        assert_eq!((both[0].used, both[0].trimmed, both[0].entries), (20, 2, 3));
+        assert_eq!(note(&both[0]), "  (2 trimmed, 20 B in use)");
     }
 }

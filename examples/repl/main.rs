@@ -11,7 +11,8 @@
 //! | `shell` | what is remembered between commands: keyspace, snapshots, batch |
 //! | `commands`, `layers` | what a command does and prints; runs drawn |
 //! | `output` | how answers look: plain, in colours, as JSON |
-//! | `import`, `export`, `progress` | whole files, and how far they are |
+//! | `import`, `export` | whole files |
+//! | `progress` | how far an import or a compaction is |
 //! | `rows` | the formats of these files |
 //! | `escape`, `size` | how any bytes are written as text, and numbers |
 
@@ -58,9 +59,15 @@ fn main() -> ExitCode {
         Ok(Request::Version) => {
             print(&mut out, concat!("alluvium ", env!("CARGO_PKG_VERSION"), "\n"))
         }
-        Ok(Request::Run { path, scripts, json, history }) => {
+        Ok(Request::Run { path, scripts, json, history, compaction }) => {
             let look = Look { json, colour: !json && colours() };
-            run(&path, &scripts, look, history, &mut out)
+            match open(&path, compaction) {
+                Ok((db, shell)) => run(db, shell, &scripts, look, history, &mut out),
+                Err(error) => {
+                    complain(look, &error.to_string());
+                    Ok(false)
+                }
+            }
         }
         Err(message) => {
             complain(Look::default(), &format!("{message}; --help lists the arguments"));
@@ -91,22 +98,22 @@ fn on_stderr(look: Look) -> Look {
     Look { colour: look.colour && io::stderr().is_terminal(), ..look }
 }
 
-/// Runs the commands on the database at `path`; false if one failed.
+fn open(path: &Path, compaction: bool) -> alluvium::Result<(Db, Shell)> {
+    let builder = Db::builder(path);
+    let builder = if compaction { builder } else { builder.compaction_threads(0) };
+    let db = builder.open()?;
+    Ok((db.clone(), Shell::new(db)?))
+}
+
+/// Runs the commands, and closes the database; false if something failed.
 fn run(
-    path: &Path,
+    db: Db,
+    mut shell: Shell,
     scripts: &[OsString],
     look: Look,
     history: bool,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let opened = Db::open(path).and_then(|db| Ok((db.clone(), Shell::new(db)?)));
-    let (db, mut shell) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            complain(look, &error.to_string());
-            return Ok(false);
-        }
-    };
     let ended = if scripts.is_empty() {
         read_input(&mut shell, look, history, out)
     } else {

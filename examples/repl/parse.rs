@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Segments { all: bool },
     Explain { key: Vec<u8>, at: Option<String> },
     Verify,
+    Compact { extent: Option<Extent> },
+    PauseCompaction,
+    ResumeCompaction,
     SetThreshold { bytes: u64 },
     LoadIndex,
     SaveIndexSnapshot { file: PathBuf },
@@ -136,6 +139,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
         "segments" => Command::Segments { all: given.option("--all").is_some() },
         "explain" => Command::Explain { key: given.needed(), at: given.text("--at")? },
         "verify" => Command::Verify,
+        "compact" => Command::Compact { extent: given.extent() },
+        "pause_compaction" => Command::PauseCompaction,
+        "resume_compaction" => Command::ResumeCompaction,
         "set_threshold" => Command::SetThreshold { bytes: given.size()? },
         "load_index" => Command::LoadIndex,
         "save_index_snapshot" => Command::SaveIndexSnapshot { file: path(given.needed())? },
@@ -213,6 +219,12 @@ impl Given {
         let format = std::str::from_utf8(&name).ok().and_then(Format::named);
         let wrong = || format!("--format takes tsv, csv or jsonl, and got {:?}", escaped(&name));
         format.map(Some).ok_or_else(wrong)
+    }
+
+    /// From one key up to another, if one was given.
+    fn extent(&mut self) -> Option<Extent> {
+        let from = self.next()?;
+        Some(Extent::Between { from: Some(from), to: self.next() })
     }
 
     fn scan(&mut self, extent: Extent) -> Result<ScanRequest, String> {

@@ -1,7 +1,7 @@
-//! How far an import is, on standard error: a bar at a terminal, lines elsewhere.
+//! How far an import or a compaction is, on standard error: a bar at a terminal, lines elsewhere.
 //!
-//! Called after each batch; draws at most ten times a second, and lines once a second. What cannot
-//! be written is dropped: progress is no reason for an import to fail.
+//! Called as often as there is news; draws at most ten times a second, and lines once a second.
+//! What cannot be written is dropped: progress is no reason for a command to fail.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl Style {
 
 pub(crate) struct Progress {
     style: Style,
-    /// Size of the file in bytes, where it has one.
+    /// How many bytes there are to be done, where that is known.
     total: Option<u64>,
     started: Instant,
     drawn: Instant,
@@ -47,8 +47,12 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// Shows that `rows` rows, out of `bytes` bytes of the file, are stored.
-    pub(crate) fn show(&mut self, rows: u64, bytes: u64) {
+    pub(crate) fn set_total(&mut self, bytes: u64) {
+        self.total = Some(bytes);
+    }
+
+    /// Shows that `bytes` bytes are done, and what `describe` says of it.
+    pub(crate) fn show(&mut self, bytes: u64, describe: impl FnOnce(Duration) -> String) {
         let pause_ms = match self.style {
             Style::Bar => 100,
             Style::Lines => 1_000,
@@ -58,7 +62,7 @@ impl Progress {
             return;
         }
         self.drawn = Instant::now();
-        let text = describe(rows, bytes, self.total, self.started.elapsed());
+        let text = percent(bytes, self.total) + &describe(self.started.elapsed());
         let mut err = io::stderr().lock();
         let _ = match self.style {
             Style::Bar => write!(err, "\r{} {text}\x1b[K", bar(bytes, self.total)),
@@ -77,16 +81,24 @@ impl Drop for Progress {
     }
 }
 
-/// Rows per second; what took no measurable time took a nanosecond.
-pub(crate) fn rate(rows: u64, elapsed: Duration) -> f64 {
-    rows as f64 / elapsed.max(Duration::from_nanos(1)).as_secs_f64()
+/// How many per second; what took no measurable time took a nanosecond.
+pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.max(Duration::from_nanos(1)).as_secs_f64()
 }
 
-fn describe(rows: u64, bytes: u64, total: Option<u64>, elapsed: Duration) -> String {
+/// What there is to say of rows.
+pub(crate) fn rows(rows: u64, bytes: u64, elapsed: Duration) -> String {
     let mib = bytes as f64 / (1 << 20) as f64;
-    let percent = total.map(|total| format!("{:3.0}% ", 100.0 * share(bytes, total)));
-    let rate = rate(rows, elapsed);
-    format!("{}{rows} rows, {mib:.1} MiB, {rate:.0} rows/s", percent.unwrap_or_default())
+    format!("{rows} rows, {mib:.1} MiB, {:.0} rows/s", rate(rows, elapsed))
+}
+
+/// Megabytes per second, for people.
+pub(crate) fn megabytes_rate(bytes: u64, elapsed: Duration) -> String {
+    format!("{:.0} MB/s", rate(bytes, elapsed) / 1e6)
+}
+
+fn percent(bytes: u64, total: Option<u64>) -> String {
+    total.map_or(String::new(), |total| format!("{:3.0}% ", 100.0 * share(bytes, total)))
 }
 
 fn bar(bytes: u64, total: Option<u64>) -> String {
@@ -94,7 +106,7 @@ fn bar(bytes: u64, total: Option<u64>) -> String {
     format!("[{}{}]", "#".repeat(full), ".".repeat(CELLS as usize - full))
 }
 
-/// From 0 to 1; a file that grew meanwhile counts as done.
+/// From 0 to 1; what has grown meanwhile counts as done.
 fn share(bytes: u64, total: u64) -> f64 {
     if total == 0 { 1.0 } else { (bytes as f64 / total as f64).min(1.0) }
 }
@@ -105,9 +117,12 @@ mod tests {
 
     #[test]
     fn progress_in_words_and_cells() {
-        let second = Duration::from_secs(2);
-        assert_eq!(describe(10, 1 << 20, None, second), "10 rows, 1.0 MiB, 5 rows/s");
-        assert_eq!(describe(10, 1 << 20, Some(1 << 22), second), " 25% 10 rows, 1.0 MiB, 5 rows/s");
+        let two = Duration::from_secs(2);
+        assert_eq!(rows(10, 1 << 20, two), "10 rows, 1.0 MiB, 5 rows/s");
+        assert_eq!(percent(1 << 20, None), "");
+        assert_eq!(percent(1 << 20, Some(1 << 22)), " 25% ");
+        assert_eq!(percent(3, Some(2)), "100% ");
+        assert_eq!(megabytes_rate(10_000_000, two), "5 MB/s");
         assert_eq!(bar(0, Some(100)), format!("[{}]", ".".repeat(24)));
         assert_eq!(bar(50, Some(100)), format!("[{}{}]", "#".repeat(12), ".".repeat(12)));
         for (bytes, total) in [(100, 100), (200, 100), (0, 0)] {

@@ -26,6 +26,8 @@ pub(crate) struct Shell {
     numbered: u64,
     /// The batch between `batch` and its `commit` or `abort`.
     pub(crate) batch: Option<Vec<Operation>>,
+    /// Whether `pause_compaction` has been the last word on merging.
+    pub(crate) paused: bool,
 }
 
 /// One operation of a batch. Kept apart from [`WriteBatch`], which a failed commit uses up.
@@ -39,7 +41,8 @@ pub(crate) struct Operation {
 impl Shell {
     pub(crate) fn new(db: Db) -> alluvium::Result<Self> {
         let keyspace = db.keyspace(DEFAULT)?;
-        Ok(Self { db, keyspace, snapshots: BTreeMap::new(), numbered: 0, batch: None })
+        let snapshots = BTreeMap::new();
+        Ok(Self { db, keyspace, snapshots, numbered: 0, batch: None, paused: false })
     }
 
     /// What stands before each command at a terminal: the keyspace and the batch, if there is
@@ -138,21 +141,7 @@ impl Shell {
     }
 
     pub(crate) fn range(&self, extent: &Extent, at: Option<&str>) -> Result<Range, Failure> {
-        // Bounds that are the wrong way round hold nothing, like two that are the same.
-        let bounds = match extent {
-            Extent::Prefix(prefix) => {
-                let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
-                (Bound::Included(prefix.clone()), end)
-            }
-            Extent::Between { from, to } => {
-                let to = match (from, to) {
-                    (Some(from), Some(to)) => Some(to.max(from).clone()),
-                    (_, to) => to.clone(),
-                };
-                let from = from.clone().map_or(Bound::Unbounded, Bound::Included);
-                (from, to.map_or(Bound::Unbounded, Bound::Excluded))
-            }
-        };
+        let bounds = extent.bounds();
         Ok(match self.at(at)? {
             None => self.keyspace.range(bounds),
             Some(snapshot) => snapshot.range_in(&self.keyspace, bounds),
@@ -163,6 +152,26 @@ impl Shell {
         let Some(name) = name else { return Ok(None) };
         let found = self.snapshots.get(name);
         found.map(Some).ok_or_else(|| no_snapshot(name))
+    }
+}
+
+impl Extent {
+    pub(crate) fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        // Bounds that are the wrong way round hold nothing, like two that are the same.
+        match self {
+            Self::Prefix(prefix) => {
+                let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
+                (Bound::Included(prefix.clone()), end)
+            }
+            Self::Between { from, to } => {
+                let to = match (from, to) {
+                    (Some(from), Some(to)) => Some(to.max(from).clone()),
+                    (_, to) => to.clone(),
+                };
+                let from = from.clone().map_or(Bound::Unbounded, Bound::Included);
+                (from, to.map_or(Bound::Unbounded, Bound::Excluded))
+            }
+        }
     }
 }
 

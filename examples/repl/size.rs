@@ -53,6 +53,11 @@ pub(crate) fn age(milliseconds: u64) -> String {
     }
 }
 
+/// `1 run`, `1,234 runs`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// `1234` as `1,234`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -110,6 +115,9 @@ mod tests {
     fn numbers_are_written() {
         for (number, want) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), want);
+        }
+        for (number, want) in [(0, "0 runs"), (1, "1 run"), (2_000, "2,000 runs")] {
+            assert_eq!(counted(number, "run"), want);
         }
         for (number, want) in [
             (0, "0 B"),

@@ -76,6 +76,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("save", "export"),
     ("info", "stats"),
     ("runs", "segments"),
+    ("merge", "compact"),
+    ("vacuum", "compact"),
     ("check", "verify"),
     ("quit", "exit"),
     ("q", "exit"),

@@ -84,6 +84,16 @@ impl Compaction {
         state.end_all(error);
     }
 
+    /// Runs of which a merge has begun.
+    pub(super) fn merging(&self) -> Vec<RunId> {
+        let state = lock(&self.state);
+        state
+            .jobs
+            .iter()
+            .flat_map(|job| job.step.newer.into_iter().chain([job.step.older]))
+            .collect()
+    }
+
     /// Makes every compactor thread look again.
     pub(super) fn wake(&self) {
         drop(lock(&self.state));

@@ -1,10 +1,54 @@
-//! What a database says about its segments, for people and for the shell.
+//! What a database says about its runs and segments, for people and for the shell.
+//!
+//! On the caller's thread, from one view; nothing here is asked by reads, writes or merges.
 
 use super::Engine;
-use crate::ids::{KeyspaceId, Sequence};
-use crate::runs::SegmentRef;
+use crate::ids::{KeyspaceId, RunId, Sequence};
+use crate::runs::{Run, SegmentRef};
 
-/// One segment file of a database, from [`Db::segments`](crate::Db::segments).
+/// One run of a database, from [`Db::runs`](crate::Db::runs): segments that do not overlap, in key
+/// order, made by a flush or by merges.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// db.flush()?;
+/// let [run] = &db.runs()[..] else { panic!("one run") };
+/// assert_eq!((run.age, run.segments, run.trimmed), (0, 1, 0));
+/// assert_eq!((run.entries, run.tombstones), (1, 0));
+/// assert!(run.bytes < run.file_bytes && !run.merging);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunInfo {
+    /// Its number, given in the order in which runs were made. A merge goes on under the number of
+    /// the older run.
+    pub id: u64,
+    /// Its place among all, 0 for the newest. For each key, versions in a run of lower age are
+    /// newer.
+    pub age: usize,
+    /// Segments in it. One of which a merge has taken the middle out counts as two.
+    pub segments: usize,
+    /// How many of these a merge under way, or one that was given up, has trimmed: of the file only
+    /// a part still belongs to the run.
+    pub trimmed: usize,
+    /// Bytes of data blocks that belong to it.
+    pub bytes: u64,
+    /// Length of its files, with their filters and indexes and what trims keep out. A file of which
+    /// two runs have a part counts in both.
+    pub file_bytes: u64,
+    /// Versions in it, tombstones included. Of a trimmed segment this is an estimate, by the share
+    /// of its bytes.
+    pub entries: u64,
+    /// Tombstones in it, as exact as `entries`.
+    pub tombstones: u64,
+    /// Whether a merge of it has begun. It may be waiting for its turn.
+    pub merging: bool,
+}
+
+/// One segment of a database, from [`Db::segments`](crate::Db::segments): a file, or the part of
+/// one that belongs to a run.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -30,6 +74,11 @@ pub struct SegmentInfo {
     /// Bytes of the keys and values in it, as they were written: more than `bytes` if compression
     /// has helped.
     pub raw_bytes: u64,
+    /// Bytes of the data blocks that can be met here: of all in the file, if it is not trimmed.
+    pub used_bytes: u64,
+    /// Whether a merge has trimmed it: of the file only what lies between `first_key` and
+    /// `last_key` belongs to the run. The counts are those of the file.
+    pub trimmed: bool,
     /// Data blocks in it.
     pub blocks: u64,
     /// Versions in it, tombstones included.
@@ -38,12 +87,14 @@ pub struct SegmentInfo {
     pub tombstones: u64,
     /// Name of the keyspace of its first key; `#` and a number for one that is forgotten.
     pub first_keyspace: String,
-    /// The first key.
+    /// The first key, or from which key on the file belongs to the run.
     pub first_key: Vec<u8>,
     /// Name of the keyspace of its last key.
     pub last_keyspace: String,
-    /// The last key, inclusive.
+    /// The last key, inclusive; or, with `last_excluded`, before which key the part ends.
     pub last_key: Vec<u8>,
+    /// Whether a merge has trimmed the end off.
+    pub last_excluded: bool,
     /// Sequence of its oldest version.
     pub smallest: Sequence,
     /// Sequence of its newest version.
@@ -65,22 +116,35 @@ impl Engine {
         infos
     }
 
+    /// Every run of this moment, newest first.
+    pub(crate) fn runs(&self) -> Vec<RunInfo> {
+        // A job that ends in between has runs that the view may not have: those are passed over.
+        let merging = self.core.compaction.merging();
+        let view = self.core.view.load_full();
+        let runs = view.segments.runs.iter().enumerate();
+        runs.map(|(age, run)| run_info(run, age, &merging)).collect()
+    }
+
     fn segment_info(&self, run: u64, age: usize, part: &SegmentRef) -> SegmentInfo {
         let segment = &part.segment;
         let properties = segment.properties();
+        let last = part.to.as_ref().unwrap_or(&part.last);
         SegmentInfo {
             run,
             age,
             number: segment.number().0,
             bytes: segment.bytes(),
             raw_bytes: properties.raw_bytes,
+            used_bytes: part.bytes,
+            trimmed: part.is_trimmed(),
             blocks: properties.data_blocks,
             entries: properties.entries(),
             tombstones: properties.tombstones,
             first_keyspace: self.keyspace_name(part.first.keyspace),
             first_key: part.first.key.clone(),
-            last_keyspace: self.keyspace_name(part.last.keyspace),
-            last_key: part.last.key.clone(),
+            last_keyspace: self.keyspace_name(last.keyspace),
+            last_key: last.key.clone(),
+            last_excluded: part.to.is_some(),
             smallest: properties.smallest,
             largest: properties.largest,
             created_ms: properties.created_ms,
@@ -91,5 +155,115 @@ impl Engine {
     fn keyspace_name(&self, id: KeyspaceId) -> String {
         let known = self.core.keyspaces.by_id(id);
         known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone())
+    }
+}
+
+fn run_info(run: &Run, age: usize, merging: &[RunId]) -> RunInfo {
+    let parts = &run.segments;
+    let count = |of: fn(&SegmentRef) -> u64| parts.iter().map(|part| share(part, of(part))).sum();
+    // A file comes once for each of its parts, and not always side by side.
+    let mut files: Vec<_> =
+        parts.iter().map(|part| (part.segment.number(), part.segment.bytes())).collect();
+    files.sort_unstable();
+    files.dedup();
+    RunInfo {
+        id: run.id.0,
+        age,
+        segments: parts.len(),
+        trimmed: parts.iter().filter(|part| part.is_trimmed()).count(),
+        bytes: run.bytes(),
+        file_bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+        entries: count(|part| part.segment.properties().entries()),
+        tombstones: count(|part| part.segment.properties().tombstones),
+        merging: merging.contains(&run.id),
+    }
+}
+
+/// Of what a whole file counts, what is about in the part of it.
+fn share(part: &SegmentRef, whole: u64) -> u64 {
+    let all = u128::from(part.segment.properties().stored_bytes.max(1));
+    let share = u128::from(whole) * u128::from(part.bytes) / all;
+    if part.is_trimmed() { share as u64 } else { whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::engine::merge::{Progress, Step};
+    use crate::ids::KEYSPACE_DEFAULT;
+    use crate::io::SimFs;
+    use crate::iter::testing::Random;
+    use crate::options::{Durability, Options};
+    use crate::sync::Arc;
+
+    /// A file is the sum of what its parts show, a trim is told, and the runs say the same as the
+    /// segments, before, between and after the steps of a merge.
+    #[test]
+    fn a_trim_shows_in_runs_and_segments() {
+        let options =
+            Options { segment_bytes: 32 << 10, compaction_threads: 0, ..Options::default() };
+        let fs = Arc::new(SimFs::new());
+        let (engine, threads) = Engine::open(fs, PathBuf::from("data"), options, None).unwrap();
+        let mut random = Random::from_env(1);
+        for round in 0..2 {
+            for n in (0..4_000).step_by(1 + 2 * round) {
+                let key = format!("{n:04}");
+                // Noise, which does not get shorter in the oldest run.
+                let value: Vec<u8> = (0..13).flat_map(|_| random.next().to_le_bytes()).collect();
+                let put = engine.write_one(
+                    KEYSPACE_DEFAULT,
+                    key.as_bytes(),
+                    Some(&value),
+                    Durability::Buffered,
+                );
+                put.unwrap();
+            }
+            engine.flush().unwrap();
+        }
+        let runs = engine.runs();
+        let [newer, older] = &runs[..] else { panic!("{runs:?}") };
+        assert_eq!((newer.age, older.age, newer.trimmed, older.trimmed), (0, 1, 0, 0));
+        assert_eq!((newer.entries, newer.tombstones, newer.merging), (1_334, 0, false));
+        check(&engine);
+
+        let newer = Some(RunId(newer.id));
+        let mut step = Step { newer, ..Step::alone(RunId(older.id)) };
+        let (mut trims, mut fewest, mut most) = (0, u64::MAX, 0);
+        while let Progress::At(frontier) = engine.merge_step(&step, &|| false).unwrap() {
+            check(&engine);
+            let trimmed = engine.segments().into_iter().filter(|info| info.trimmed);
+            let at = |info: SegmentInfo| info.first_key == frontier.key && !info.last_excluded;
+            assert!(trimmed.clone().all(at), "each is trimmed up to the frontier");
+            trims += trimmed.count();
+            let runs = engine.runs();
+            let entries: u64 = runs.iter().map(|run| run.entries).sum();
+            fewest = fewest.min(entries);
+            most = most.max(entries);
+            step.from = Some(frontier);
+        }
+        assert!(trims > 0, "outputs end at other keys than inputs");
+        // Estimates sink from 5,334 to 4,000, by a block or two at each end more or less.
+        assert!(fewest < 4_200 && most > 5_000 && most < 5_500, "{fewest} to {most}");
+        check(&engine);
+        let runs = engine.runs();
+        assert_eq!((runs.len(), runs[0].trimmed, runs[0].entries), (1, 0, 4_000));
+        engine.close().unwrap();
+        threads.join();
+    }
+
+    fn check(engine: &Engine) {
+        let (runs, segments) = (engine.runs(), engine.segments());
+        for run in &runs {
+            let parts: Vec<_> = segments.iter().filter(|info| info.run == run.id).collect();
+            let sum = |of: fn(&SegmentInfo) -> u64| parts.iter().map(|part| of(part)).sum::<u64>();
+            assert_eq!((run.segments, run.bytes), (parts.len(), sum(|part| part.used_bytes)));
+            assert_eq!(run.trimmed, parts.iter().filter(|part| part.trimmed).count());
+            assert_eq!(run.file_bytes, sum(|part| part.bytes), "no file has two parts in a run");
+            assert!(run.bytes < run.file_bytes && run.entries <= sum(|part| part.entries));
+            assert!(parts.iter().all(|part| part.age == run.age && part.used_bytes > 0));
+        }
+        assert_eq!(runs.iter().map(|run| run.segments).sum::<usize>(), segments.len());
     }
 }

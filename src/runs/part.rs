@@ -32,6 +32,11 @@ impl SegmentRef {
         Self { first, to, ..whole }.measured()
     }
 
+    /// Whether it reaches only a part of the segment.
+    pub(crate) fn is_trimmed(&self) -> bool {
+        self.to.is_some() || self.first != bound(&self.segment.properties().first)
+    }
+
     /// What the manifest says of it.
     pub(crate) fn meta(&self) -> SegmentRefMeta {
         let properties = self.segment.properties();

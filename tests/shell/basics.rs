@@ -43,7 +43,17 @@ fn a_session_stores_gets_and_leaves() {
 #[test]
 fn help_lists_every_command() {
     let out = Place::new().input("help\n").ok();
-    let groups = ["data", "keyspaces", "snapshots", "batches", "files", "engine", "index", "shell"];
+    let groups = [
+        "data",
+        "keyspaces",
+        "snapshots",
+        "batches",
+        "files",
+        "engine",
+        "merging",
+        "index",
+        "shell",
+    ];
     let headings = out.lines().filter(|line| !line.contains(' ') && !line.is_empty());
     assert_eq!(headings.collect::<Vec<_>>(), groups, "{out}");
     for name in ["store", "get", "scan", "use", "snapshot", "commit", "export", "help", "exit"] {

@@ -19,11 +19,11 @@ impl Place {
 #[test]
 fn segments_are_drawn_as_layers() {
     let place = Place::new();
-    assert_eq!(place.e("segments").ok(), "(none: all is in memory and in the log)\n");
+    assert_eq!(place.e_unmerged("segments").ok(), "(none: all is in memory and in the log)\n");
     let rows: String = (0..2_000).map(|n| format!("key {n:05}\n")).collect();
     place.write("keys.txt", rows);
     let script = "import keys.txt\nflush\nuse users\nstore ann 1\ndelete bob\nflush\nsegments";
-    let out = place.e(script).ok();
+    let out = place.e_unmerged(script).ok();
     let lines: Vec<&str> = out.lines().rev().take(4).collect();
     let [total, old, new, head] = lines[..] else { panic!("{out}") };
     assert!(head.trim_start().starts_with("bytes") && head.ends_with("keys"), "{out}");
@@ -33,12 +33,17 @@ fn segments_are_drawn_as_layers() {
     assert!(old.ends_with("  key 00000 … key 01999"), "{out}");
     assert!(total.starts_with("2 runs, newest first; 2 segments, "), "{out}");
     assert!(total.ends_with(", 2,002 versions"), "{out}");
-    assert_eq!(place.e("segments --all").ok().lines().count(), 6);
+    assert_eq!(place.e_unmerged("segments --all").ok().lines().count(), 6);
 
-    let json = place.run(&["--json", "-e", "segments"], "").ok();
+    let json = place.run(&["--json", "--no-compaction", "-e", "segments"], "").ok();
     let infos: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((infos.len(), &infos[1]["first_key"]), (2, &json!("key 00000")));
     assert_eq!((&infos[0]["age"], &infos[0]["first_keyspace"]), (&json!(0), &json!("users")));
+    for info in &infos {
+        let whole = [&info["trimmed"], &info["last_excluded"], &info["merging"]];
+        assert_eq!(whole, [&json!(false); 3], "{info}");
+        assert!(info["used_bytes"].as_u64() < info["bytes"].as_u64(), "{info}");
+    }
 }
 
 #[test]
@@ -52,9 +57,11 @@ fn the_index_is_made_anew_saved_and_loaded() {
     let out = place.e("save_index_snapshot 'warm index'\nload_index_snapshot 'warm index'").ok();
     assert!(out.starts_with("saved the index of 1 segments to warm index: 1 blocks"), "{out}");
     assert!(out.contains("\nloaded the index of 1 segments from warm index: "), "{out}");
-    let out = place.e("store c 3\nflush\nload_index_snapshot 'warm index'\nget c").ok();
+    let out = place.e_unmerged("store c 3\nflush\nload_index_snapshot 'warm index'\nget c").ok();
     assert!(out.contains("; 1 segments are not in the file and keep theirs\n3\n"), "{out}");
-    let json = place.run(&["--json", "-e", "load_index_snapshot 'warm index'"], "").ok();
+    let json = place
+        .run(&["--json", "--no-compaction", "-e", "load_index_snapshot 'warm index'"], "")
+        .ok();
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&report["segments"], &report["missing"]), (&json!(1), &json!(1)));
 
@@ -120,7 +127,7 @@ fn damage_is_found_and_fails_the_command() {
 fn a_get_is_explained() {
     let place = Place::new();
     let script = "store k old\nsnapshot\nflush\ndelete k\nexplain k\nexplain k --at s1\nexplain x";
-    let out = place.e(script).ok();
+    let out = place.e_unmerged(script).ok();
     let answers = out.split_once("ok\nkey ").expect("three answers, then the first explanation").1;
     let explained: Vec<&str> = answers.split("\nkey ").collect();
     let [now, then, absent] = explained[..] else { panic!("{out}") };
@@ -128,7 +135,7 @@ fn a_get_is_explained() {
     assert!(then.contains("found: a value of 3 bytes") && then.contains("run "), "{then}");
     assert!(absent.contains("not found: no layer has it"), "{absent}");
 
-    let json = place.run(&["--json", "-e", "flush\nexplain k"], "").ok();
+    let json = place.run(&["--json", "--no-compaction", "-e", "flush\nexplain k"], "").ok();
     let explained: Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
     assert_eq!((&explained["key"], &explained["keyspace"]), (&json!("k"), &json!("default")));
     assert_eq!(explained["found"]["version"]["value_bytes"], json!(null));
@@ -144,4 +151,85 @@ fn a_get_is_explained() {
         let err = place.e(command).failed(1);
         assert!(err.contains(want), "{command}: {err}");
     }
+}
+
+/// A script of flushes, each of the same keys.
+fn flushes(values: &[&str]) -> String {
+    let flush =
+        |value: &&str| format!("store a {value}\nstore m {value}\nstore z {value}\nflush\n");
+    values.iter().map(flush).collect()
+}
+
+#[test]
+fn runs_are_merged_on_request() {
+    let place = Place::new();
+    place.e_unmerged(&(flushes(&["1", "2", "3"]) + "delete m\nflush")).ok();
+    assert!(place.e_unmerged("segments").ok().contains("\n4 runs, newest first; 4 segments, "));
+    // Also where nothing is merged unasked.
+    let out = place.e_unmerged("compact\nsegments\nscan").ok();
+    let (answer, rest) = out.split_once('\n').unwrap();
+    assert!(answer.starts_with("read ") && !answer.starts_with("read 0 B in "), "{answer}");
+    assert!(answer.contains(" s; there are 1 run now, 1 segment, "), "{answer}");
+    assert!(rest.contains("\n1 run, newest first; 1 segment, "), "{rest}");
+    assert!(rest.ends_with(", 2 versions\na\t3\nz\t3\n"), "{rest}");
+    // What is merged is not merged again.
+    let out = place.run(&["--json", "-e", "compact"], "").ok();
+    let again: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&again["read"], &again["runs"]), (&json!(0), &json!(1)), "{again}");
+    assert!(again["seconds"].is_f64() && again["bytes"].as_u64() > Some(0), "{again}");
+    assert!(place.e("stats").ok().contains("\nruns                   1 (1 segment, "));
+}
+
+#[test]
+fn a_range_of_the_keyspace_in_use_is_merged() {
+    let place = Place::new();
+    let script = flushes(&["1", "2"]) + "use users\n" + &flushes(&["3", "4"]);
+    place.e_unmerged(&script).ok();
+    // On how many layers a get of a key meets a version.
+    let versions = |command: &str| {
+        let out = place.run(&["--json", "--no-compaction", "-e", command], "").ok();
+        let answer: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+        let layers = answer["layers"].as_array().unwrap();
+        layers.iter().filter(|layer| layer["versions"] != json!([])).count()
+    };
+    assert_eq!(versions("explain m"), 2);
+    assert_eq!(versions("compact a m\nexplain a"), 1);
+    assert_eq!(versions("explain m"), 2, "the end is left out");
+    assert_eq!(versions("explain z"), 2);
+    assert_eq!(versions("use users\nexplain a"), 2);
+    assert_eq!(versions("use users\ncompact m\nexplain z"), 1);
+    assert_eq!(versions("use users\nexplain a"), 2);
+    assert_eq!(versions("explain z"), 2, "of another keyspace");
+    assert_eq!(versions("compact\nexplain z"), 1);
+    assert_eq!(versions("use users\nexplain a"), 1);
+    let out = place.e("scan\nuse users\nscan").ok();
+    assert_eq!(out, "a\t2\nm\t2\nz\t2\nnow in users\na\t4\nm\t4\nz\t4\n");
+}
+
+#[test]
+fn merging_can_be_paused() {
+    let place = Place::new();
+    let script = "pause_compaction\n".to_owned() + &flushes(&["1", "2", "3"]) + "segments";
+    let out = place.e(&script).ok();
+    assert!(out.contains("\n3 runs, newest first; 3 segments, "), "{out}");
+    // It would wait for a command that cannot be typed meanwhile.
+    for command in ["compact", "compact a"] {
+        let err = place.e(&format!("pause_compaction\n{command}")).failed(1);
+        assert!(err.contains("merging is paused: resume_compaction first"), "{err}");
+    }
+    let out = place.e("pause_compaction\nresume_compaction\ncompact").ok();
+    assert!(out.starts_with("ok\nok\nread "), "{out}");
+    assert!(out.contains("; there are 1 run now, "), "{out}");
+    // Shutting down does not wait for it either.
+    assert_eq!(place.e("pause_compaction").ok(), "ok\n");
+}
+
+#[test]
+fn what_a_snapshot_sees_outlives_a_compaction() {
+    let place = Place::new();
+    let script = "store k old\nflush\nsnapshot\nstore k new\ncompact\nget k --at s1\nsegments";
+    let out = place.e_unmerged(script).ok();
+    assert!(out.contains("\nold\n") && out.ends_with(", 2 versions\n"), "{out}");
+    let out = place.e_unmerged("store k newer\ncompact\nsegments\nget k").ok();
+    assert!(out.ends_with(", 1 version\nnewer\n"), "{out}");
 }

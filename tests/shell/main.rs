@@ -103,6 +103,11 @@ impl Place {
         self.run(&["-e", command], "")
     }
 
+    /// As [`Self::e`], with runs left as flushes make them.
+    fn e_unmerged(&self, command: &str) -> Ran {
+        self.run(&["--no-compaction", "-e", command], "")
+    }
+
     fn read(&self, file: &str) -> Vec<u8> {
         fs::read(self.path().join(file)).unwrap()
     }

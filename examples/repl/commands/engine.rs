@@ -1,17 +1,18 @@
 //! What the engine says about itself, its segments and their index.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alluvium::IndexReport;
-use serde_json::json;
+use alluvium::{IndexReport, MergeStats};
+use serde_json::{Value, json};
 
 use super::Failure;
 use crate::layers::{draw, layers};
 use crate::output::{self, Ink, Output};
 use crate::shell::Shell;
-use crate::size::{bytes, grouped};
+use crate::size::{bytes, counted, grouped};
 
 pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let (stats, health) = (shell.db.stats(), shell.db.health());
@@ -19,6 +20,7 @@ pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> 
         writeln!(out, "{stats}\n{health}")?;
         return Ok(());
     }
+    let merges = merges_as_json(&stats.merges);
     let answer = json!({
         "visible": stats.visible,
         "memtables_sealed": stats.memtables_sealed,
@@ -54,6 +56,7 @@ pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> 
         "refused_full": stats.refused_full,
         "stall_last": stats.stall_last.map(|cause| cause.to_string()),
         "indexes_rebuilt": stats.indexes_rebuilt,
+        "merges": merges,
         "healthy": health.is_healthy(),
         "health": health.to_string(),
     });
@@ -61,15 +64,37 @@ pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> 
     Ok(())
 }
 
+fn merges_as_json(merges: &MergeStats) -> Value {
+    json!({
+        "jobs": merges.jobs,
+        "steps": merges.steps,
+        "bytes_read": merges.bytes_read,
+        "bytes_written": merges.bytes_written,
+        "entries_read": merges.entries_read,
+        "entries_written": merges.entries_written,
+        "segments_moved": merges.segments_moved,
+        "debt_bytes": merges.debt_bytes,
+        "write_amplification": merges.write_amplification,
+        "space_amplification": merges.space_amplification,
+        "read_amplification": merges.read_amplification,
+    })
+}
+
 pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
-    let infos = shell.db.segments();
+    // The runs first: a run that a merge has ended meanwhile is not in the list behind.
+    let (runs, infos) = (shell.db.runs(), shell.db.segments());
+    let merging: Vec<_> = runs.iter().filter(|run| run.merging).map(|run| run.id).collect();
     if out.look.json {
         for info in infos {
             let answer = json!({
                 "run": info.run,
                 "age": info.age,
                 "number": info.number,
+                "merging": merging.contains(&info.run),
                 "bytes": info.bytes,
+                "raw_bytes": info.raw_bytes,
+                "used_bytes": info.used_bytes,
+                "trimmed": info.trimmed,
                 "blocks": info.blocks,
                 "entries": info.entries,
                 "tombstones": info.tombstones,
@@ -77,6 +102,7 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
                 "first_key": output::bytes(&info.first_key),
                 "last_keyspace": info.last_keyspace,
                 "last_key": output::bytes(&info.last_key),
+                "last_excluded": info.last_excluded,
                 "smallest": info.smallest.0,
                 "largest": info.largest.0,
                 "created_ms": info.created_ms,
@@ -92,18 +118,18 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_ms = now.map_or(0, |since| since.as_millis() as u64);
-    for line in draw(&layers(&infos, all), now_ms, out.look) {
+    for line in draw(&layers(&infos, &merging, all), now_ms, out.look) {
         writeln!(out, "{line}")?;
     }
-    let (size, entries) = infos
-        .iter()
-        .fold((0, 0), |(size, entries), info| (size + info.bytes, entries + info.entries));
+    // A file once, however many parts of it there are.
+    let files: BTreeMap<_, _> = infos.iter().map(|info| (info.number, info)).collect();
     let runs = infos.last().map_or(0, |info| info.age + 1);
     let total = format!(
-        "{runs} runs, newest first; {} segments, {}, {} versions",
-        infos.len(),
-        bytes(size),
-        grouped(entries)
+        "{}, newest first; {}, {}, {}",
+        counted(runs as u64, "run"),
+        counted(files.len() as u64, "segment"),
+        bytes(files.values().map(|info| info.bytes).sum()),
+        counted(files.values().map(|info| info.entries).sum(), "version")
     );
     writeln!(out, "{}", out.look.paint(Ink::Faint, &total))?;
     Ok(())

@@ -209,6 +209,15 @@ fn sessions_take_names() {
     check("LOAD_INDEX", Command::LoadIndex);
     check("set_threshold 4MiB", Command::SetThreshold { bytes: 4 << 20 });
     check("segments --all", Command::Segments { all: true });
+    check("compact", Command::Compact { extent: None });
+    let compact = |from, to| Command::Compact { extent: Some(between(Some(from), to)) };
+    check("compact a", compact("a", None));
+    check("compact '' \"m m\"", compact("", Some("m m")));
+    check("compact pause", compact("pause", None));
+    check("pause_compaction", Command::PauseCompaction);
+    check("RESUME_COMPACTION", Command::ResumeCompaction);
+    wrong("compact a b c", "c is one word too many: write compact [FROM] [TO]");
+    wrong("pause_compaction now", "now is one word too many: write pause_compaction");
     wrong("set_threshold big", "\"big\" is no size: write bytes, or a number with KiB, MiB or GiB");
     wrong("set_threshold", "the size is missing: write set_threshold SIZE");
     wrong("load_index x", "x is one word too many: write load_index");

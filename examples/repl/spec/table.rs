@@ -20,6 +20,7 @@ const MOMENTS: &str = "snapshots";
 const BATCHES: &str = "batches";
 const FILES: &str = "files";
 const ENGINE: &str = "engine";
+const MERGING: &str = "merging";
 const INDEX: &str = "index";
 const SHELL: &str = "shell";
 
@@ -237,7 +238,9 @@ pub(crate) const SPECS: &[Spec] = &[
         arguments: "[--all]",
         meaning: "draw the runs on disk as layers, newest first",
         more: "For each run: a bar as wide as it is large, its size, versions, segments, \
-               tombstones, age, and first and last key. --all adds a line for each segment.",
+               tombstones, age, and first and last key. The light end of a bar is what merges \
+               have trimmed off its files, and goes as they do. --all adds a line for each \
+               segment.",
         example: "segments",
         places: &[],
         options: &[("--all", Kind::Flag)],
@@ -273,6 +276,39 @@ pub(crate) const SPECS: &[Spec] = &[
                bytes, or one with KiB, MiB or GiB.",
         example: "set_threshold 4MiB",
         places: &[needed("size", Kind::Free)],
+        options: &[],
+    },
+    Spec {
+        name: "compact",
+        group: MERGING,
+        arguments: "[FROM] [TO]",
+        meaning: "merge all runs into one, or the keys from FROM up to TO",
+        more: "Runs are merged by themselves in the background; this does what is left of it, \
+               and waits. Old versions go, and deleted keys with them, but what a snapshot of \
+               this session sees stays. FROM and TO are keys of the keyspace in use; TO itself \
+               is left out.",
+        example: "compact user:a user:m",
+        places: &[optional("first key", Kind::Key), optional("end", Kind::Key)],
+        options: &[],
+    },
+    Spec {
+        name: "pause_compaction",
+        group: MERGING,
+        arguments: "",
+        meaning: "merge nothing until resume_compaction",
+        more: "What a merge is writing it finishes. Runs pile up meanwhile.",
+        example: "pause_compaction",
+        places: &[],
+        options: &[],
+    },
+    Spec {
+        name: "resume_compaction",
+        group: MERGING,
+        arguments: "",
+        meaning: "let merges go on",
+        more: "",
+        example: "resume_compaction",
+        places: &[],
         options: &[],
     },
     Spec {

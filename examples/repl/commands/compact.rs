@@ -1,0 +1,74 @@
+//! `compact`, with its progress, and `pause_compaction`, `resume_compaction`.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Failure;
+use crate::output::Output;
+use crate::parse::Extent;
+use crate::progress::{Progress, Style, megabytes_rate};
+use crate::shell::Shell;
+use crate::size::{bytes, counted};
+
+/// How long to wait between two looks: from one to the other, so that little takes no longer than
+/// it has to.
+const LOOK_MS: std::ops::RangeInclusive<u64> = 1..=64;
+
+/// Merges all runs, or what they hold in an extent of the keyspace in use, and waits for it.
+pub(super) fn run(
+    shell: &Shell,
+    extent: Option<&Extent>,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if shell.paused {
+        // It would wait for a command that cannot be typed meanwhile.
+        return Err("merging is paused: resume_compaction first".into());
+    }
+    let compaction = match extent {
+        None => shell.db.start_compaction()?,
+        Some(extent) => shell.keyspace.start_compaction(extent.bounds())?,
+    };
+    let mut progress = Progress::new(Style::at_terminal(out.look), Some(compaction.progress().1));
+    let mut look_ms = *LOOK_MS.start();
+    while !compaction.is_over() {
+        sleep(Duration::from_millis(look_ms));
+        look_ms = (look_ms * 2).min(*LOOK_MS.end());
+        let (done, total) = compaction.progress();
+        progress.set_total(total);
+        progress.show(done, |elapsed| {
+            format!("{} read, {}", bytes(done), megabytes_rate(done, elapsed))
+        });
+    }
+    let (read, elapsed) = (compaction.progress().0, progress.elapsed().as_secs_f64());
+    drop(progress);
+    compaction.wait()?;
+    let stats = shell.db.stats();
+    let text = format!(
+        "read {} in {elapsed:.3} s; there are {} now, {}, {}",
+        bytes(read),
+        counted(stats.runs as u64, "run"),
+        counted(stats.segments as u64, "segment"),
+        bytes(stats.segment_bytes)
+    );
+    out.say(&text, || {
+        json!({
+            "read": read, "seconds": elapsed, "runs": stats.runs, "segments": stats.segments,
+            "bytes": stats.segment_bytes,
+        })
+    })?;
+    Ok(())
+}
+
+/// Lets merges wait, or go on.
+pub(super) fn pause(shell: &mut Shell, paused: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+    if paused {
+        shell.db.pause_compaction();
+    } else {
+        shell.db.resume_compaction();
+    }
+    shell.paused = paused;
+    out.ok()?;
+    Ok(())
+}
