@@ -231,7 +231,9 @@ mod tests {
         let newer = Some(RunId(newer.id));
         let mut step = Step { newer, ..Step::alone(RunId(older.id)) };
         let (mut trims, mut fewest, mut most) = (0, u64::MAX, 0);
-        while let Progress::At(frontier) = engine.merge_step(&step, &|| false).unwrap() {
+        while let Progress::At(frontier) =
+            engine.merge_step(&step, &|| false, &Default::default()).unwrap()
+        {
             check(&engine);
             let trimmed = engine.segments().into_iter().filter(|info| info.trimmed);
             let at = |info: SegmentInfo| info.first_key == frontier.key && !info.last_excluded;
