@@ -38,6 +38,7 @@ pub enum Act {
     Do(Effect),
     Sync,
     Flush,
+    Compact,
     Reopen,
 }
 
@@ -48,6 +49,7 @@ pub fn run(world: &mut World, acts: Vec<Act>) -> Check<bool> {
             Act::Do(effect) => world.step(effect)?,
             Act::Sync => world.barrier(Db::sync)?,
             Act::Flush => world.barrier(Db::flush)?,
+            Act::Compact => world.barrier(Db::compact)?,
             Act::Reopen => world.reopen()?,
         };
         if !alive || world.fs.crashed() {
@@ -111,14 +113,14 @@ pub fn small_workload() -> Vec<Act> {
 
 /// What a recovered database is given to do.
 pub fn second_life(random: &mut Random) -> Vec<Act> {
-    use Act::{Do, Flush, Reopen, Sync};
+    use Act::{Compact, Do, Flush, Reopen, Sync};
     use Durability::{Buffered, Sync as Synced};
     let mut acts = Vec::new();
     for _ in 0..3 + random.below(5) {
         let key = random.below(24) as u32;
         let bytes = random.below(900) as usize;
         let keyspace = *random.pick(&[DEFAULT, "users", "tmp"]);
-        acts.push(match random.below(16) {
+        acts.push(match random.below(18) {
             0..=5 => Do(put(keyspace, key, bytes, Buffered)),
             6..=7 => Do(put(keyspace, key, bytes, Synced)),
             8..=9 => Do(batch(key, 4, bytes, Buffered)),
@@ -127,6 +129,7 @@ pub fn second_life(random: &mut Random) -> Vec<Act> {
             12 => Sync,
             13 => Flush,
             14 => Reopen,
+            15..=16 => Compact,
             _ => Do(Effect::Write(vec![op(keyspace, key, None)], Buffered)),
         });
     }
@@ -159,9 +162,19 @@ fn recover_twice(first: &World, mode: CrashMode, seed: u64) -> Check<()> {
 
 /// Crashes `acts` at every operation. Returns the crash points and how many images were recovered.
 fn enumerate(seed: u64, lie: Lie, acts: impl Fn() -> Vec<Act>) -> Check<(u64, u64)> {
+    enumerate_from(0, seed, lie, acts)
+}
+
+/// As [`enumerate`], from operation `first` on.
+pub fn enumerate_from(
+    first: u64,
+    seed: u64,
+    lie: Lie,
+    acts: impl Fn() -> Vec<Act>,
+) -> Check<(u64, u64)> {
     let mut images = 0;
     // Threads make the count of operations vary, so the end is reached when runs survive.
-    let (mut at, mut survived) = (0, 0);
+    let (mut at, mut survived) = (first, 0);
     while survived < 3 {
         let mut world = World::new(SimFs::new(), lie);
         world.fs.crash_at(at);

@@ -160,7 +160,7 @@ impl World {
         };
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
         // Repeatable to the operation; merges have crash tests of their own.
-        let builder = builder.compaction_threads(0);
+        let builder = builder.compaction_threads(0).segment_bytes(4 << 10);
         let pace = OnOverload::Pace { stall_ms_max: 1_000 };
         builder.sync_every_ms(0).on_overload(pace).fs(fs).open()
     }

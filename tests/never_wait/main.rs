@@ -4,12 +4,13 @@
 //! An operation of the file system is held at a gate by a thread that is meant to wait there, and
 //! meanwhile the thread of the test does what must not wait. If it did, the gate would open by
 //! force in the end, and the test fails. `foreground` has puts and gets against held background
-//! work, `sync` the group sync, `overload` the memory bound.
+//! work, `merges` the same for merges, `sync` the group sync, `overload` the memory bound.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod foreground;
 mod gates;
+mod merges;
 mod overload;
 mod sync;
 
