@@ -10,7 +10,7 @@
 #[cfg(not(all(test, loom)))]
 mod primitives {
     pub(crate) use std::sync::atomic;
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 }
 
 #[cfg(all(test, loom))]
@@ -23,6 +23,7 @@ mod primitives {
 }
 
 pub(crate) use primitives::*;
+use std::sync::TryLockError;
 
 /// What models run on, so that they need not name the checker either.
 #[cfg(all(test, loom))]
@@ -60,6 +61,17 @@ pub(crate) mod model {
 /// Locks, or panics if a thread panicked while it held the lock: its data may be half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a thread panicked while it held this lock, so its data cannot be trusted")
+}
+
+/// Locks if nobody holds the lock, with the poison policy of [`lock`].
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Poisoned(_)) => {
+            panic!("a thread panicked while it held this lock, so its data cannot be trusted")
+        }
+    }
 }
 
 /// Waits on a condition variable, with the poison policy of [`lock`].

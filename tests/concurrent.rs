@@ -288,6 +288,78 @@ fn the_checks_of_this_file_can_fail() {
     assert_prefix(pairs(&[0, 1]).into_iter(), 2);
 }
 
+/// Checks that a scan saw a queue without a hole, between two looks at its head and its end, and
+/// the pair whole or not at all.
+fn assert_queue(found: Vec<Pair>, before: (u64, u64), after: (u64, u64)) {
+    let (pairs, queue): (Vec<Pair>, Vec<Pair>) =
+        found.into_iter().partition(|(key, _)| key.len() > 7);
+    let pairs: Vec<_> = pairs.iter().map(|(_, value)| number(value)).collect();
+    assert!(pairs.is_empty() || pairs.len() == 2 && pairs[0] == pairs[1], "{pairs:?}");
+    let queue: Vec<_> = queue.iter().map(|(_, value)| number(value)).collect();
+    assert!(queue.windows(2).all(|pair| pair[0] + 1 == pair[1]), "a hole: {queue:?}");
+    let (first, end) = match (queue.first(), queue.last()) {
+        (Some(first), Some(last)) => (*first, last + 1),
+        _ => (before.0, before.1),
+    };
+    // What is counted is acknowledged; one more of each may be under way.
+    assert!(before.0 <= first && first <= after.0 + 1, "{before:?} {first} {after:?}");
+    assert!(before.1 <= end && end <= after.1 + 1, "{before:?} {end} {after:?}");
+}
+
+/// A queue that one thread feeds and drains, with a pair of keys in its dead head that come and go
+/// together: no scan may miss a live key, however much it jumps over, and none sees half a pair.
+///
+/// (I28)
+#[test]
+fn scans_that_jump_over_dead_keys_see_a_prefix() {
+    const STEPS: u64 = 6_000;
+    const LIVE: u64 = 40;
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let key = |n: u64| format!("q{n:06}");
+    let (tail, head) = (AtomicU64::new(0), AtomicU64::new(0));
+    let feed = || {
+        for n in 0..STEPS {
+            db.put(key(n), n.to_be_bytes()).unwrap();
+            tail.store(n + 1, Ordering::SeqCst);
+            if n >= LIVE {
+                db.delete(key(n - LIVE)).unwrap();
+                head.store(n - LIVE + 1, Ordering::SeqCst);
+            }
+        }
+    };
+    // Between keys that are long dead, as seen from where the queue is by then.
+    let pair = || {
+        for round in 0..STEPS / 8 {
+            let at = head.load(Ordering::SeqCst);
+            let (low, high) = (format!("{}-low", key(at / 4)), format!("{}-pair", key(at / 2)));
+            let mut batch = WriteBatch::new();
+            batch.put(&low, round.to_be_bytes());
+            batch.put(&high, round.to_be_bytes());
+            db.write(batch).unwrap();
+            let mut batch = WriteBatch::new();
+            batch.delete(low);
+            batch.delete(high);
+            db.write(batch).unwrap();
+        }
+    };
+    let now = || (head.load(Ordering::SeqCst), tail.load(Ordering::SeqCst));
+    let scan = |backward: bool| {
+        let before = now();
+        let range = db.range(..);
+        let found: Vec<_> = match backward {
+            false => range.map(owned).collect(),
+            true => {
+                let mut found: Vec<_> = range.rev().map(owned).collect();
+                found.reverse();
+                found
+            }
+        };
+        assert_queue(found, before, now());
+    };
+    race(&[&feed, &pair], &[&|| scan(false), &|| scan(true), &|| db.flush().unwrap()]);
+}
+
 /// Counts with `increment` from several threads while memtables rotate and leave; every count must
 /// be there in the end.
 fn count_together(increment: impl Fn(&Db, &str) + Sync) {

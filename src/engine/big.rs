@@ -4,7 +4,7 @@
 use super::background::{FlushJob, LogJob};
 use super::section::WriteEnv;
 use super::write::{Refused, Write};
-use super::{Core, DirectoryLock, Engine, View};
+use super::{Core, DirectoryLock, Engine};
 use crate::error::{Error, Result};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::ids::{LogPosition, Sequence};
@@ -97,12 +97,7 @@ impl WriteEnv {
         table.set_log_first(self.last_log_number());
         let table = Arc::new(table);
         self.core.gate.add(table.bytes() as u64);
-        self.core.publish(|view| View {
-            active: Arc::clone(&view.active),
-            sealed: std::iter::once(&table).chain(&view.sealed).cloned().collect(),
-            segments: Arc::clone(&view.segments),
-            flushed: view.flushed,
-        });
+        self.publish_private(&table);
         self.core.send_flush(FlushJob::Sealed);
     }
 }

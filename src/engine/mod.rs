@@ -2,8 +2,8 @@
 //! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
-//! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `outputs` of `flush`
-//! and `merge`, `jobs` and `lines` of `compact`.
+//! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of
+//! `read`, `outputs` of `flush` and `merge`, `jobs` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -35,6 +35,7 @@ mod section;
 pub(crate) mod segments;
 mod spares;
 pub(crate) mod stats;
+mod stretches;
 mod sync;
 pub(crate) mod verify;
 mod write;

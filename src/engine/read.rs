@@ -13,6 +13,7 @@ use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
 use crate::iter::range::Bounds;
+use crate::iter::stretch::{Edge, Way};
 use crate::iter::visible::VisibleIter;
 use crate::memtable::{self, Memtable, MemtableCursor};
 use crate::mvcc::view::{read_point, read_point_owned};
@@ -213,9 +214,11 @@ impl Engine {
     ) -> Result<EngineIter> {
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
         let at = at.resolve(keyspace, visible)?;
+        let newest = Arc::clone(&view.active);
         let make: MakeCursor = Box::new(move || layers(&view));
         Ok(EngineIter {
             inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
+            newest,
             engine: Arc::clone(self),
             _directory: directory,
         })
@@ -275,6 +278,8 @@ type MakeCursor = Box<dyn Fn() -> LayersCursor + Send>;
 pub(crate) struct EngineIter {
     // Dropped before the engine, whose memory and files it reads.
     inner: VisibleIter<LayersCursor, MakeCursor>,
+    /// The newest layer that it reads, on which it remembers what it has walked over.
+    newest: Arc<Memtable>,
     engine: Arc<Engine>,
     _directory: Arc<DirectoryLock>,
 }
@@ -288,7 +293,7 @@ impl EngineIter {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         let next = self.inner.next_front(key, value);
-        self.engine.core.after_disk_read();
+        self.after_draw();
         next
     }
 
@@ -299,8 +304,16 @@ impl EngineIter {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         let next = self.inner.next_back(key, value);
-        self.engine.core.after_disk_read();
+        self.after_draw();
         next
+    }
+
+    #[inline]
+    fn after_draw(&mut self) {
+        self.engine.core.after_disk_read();
+        if let Some((span, at)) = self.inner.take_walked() {
+            self.engine.remember_dead(&self.newest, span, at);
+        }
     }
 
     /// Passes over the keys before `key`.
@@ -364,6 +377,11 @@ impl Cursor for LayerCursor {
 
     fn value(&self) -> Value {
         each_layer!(self, cursor => cursor.value())
+    }
+
+    #[inline]
+    fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
+        each_layer!(self, cursor => cursor.stretch(way, edge, at, to))
     }
 }
 

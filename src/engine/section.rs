@@ -12,12 +12,15 @@ use super::{Core, LogEnd, View, Work};
 use crate::error::Error;
 use crate::format::batch::{Control, ops};
 use crate::format::hash::key_hash;
+use crate::format::key::Kind;
 use crate::format::log_header::LogHeader;
 use crate::format::record::{RecordKind, record_bytes};
 use crate::ids::{KeyspaceId, LogNumber, LogPosition, SEQUENCE_MAX, Sequence};
+use crate::iter::stretch::KeySpan;
 use crate::log::{LogWriter, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::mvcc::commit::CommitEnv;
+use crate::mvcc::stretches::Book;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
@@ -32,6 +35,8 @@ pub(crate) struct WriteEnv {
     /// Number of the next log to be taken into use.
     next_log: LogNumber,
     memtable: MemtableWriter,
+    /// What is remembered of dead keys on the active memtable.
+    stretches: Book<KeySpan>,
     /// The last sequence that was taken.
     last: Sequence,
     /// The keyspaces dropped since open: writes to them are refused here, in commit order.
@@ -127,6 +132,10 @@ impl CommitEnv for WriteEnv {
             let op = op.expect("the batch was encoded by this process");
             let hash = key_hash(op.keyspace, op.key);
             self.memtable.insert(op.keyspace, op.key, op.kind, op.value, sequence, hash);
+            if op.kind != Kind::Tombstone {
+                let on = self.memtable.table().stretches();
+                self.stretches.written(on, (op.keyspace, op.key));
+            }
             sequence = sequence.plus(1);
         }
         let bytes = self.memtable.table().bytes() as u64;
@@ -146,8 +155,14 @@ impl WriteEnv {
         memtable: MemtableWriter,
         last: Sequence,
     ) -> Self {
-        let dropped = HashMap::new();
-        Self { core, log: None, last_log, next_log, memtable, last, dropped, failed_before: false }
+        let (dropped, failed_before) = (HashMap::new(), false);
+        let stretches = Book::new(memtable.table().stretches());
+        let log = None;
+        Self { core, log, last_log, next_log, memtable, stretches, last, dropped, failed_before }
+    }
+
+    pub(super) fn stretches(&mut self) -> &mut Book<KeySpan> {
+        &mut self.stretches
     }
 
     /// Where the next log takes its place in the chain.
@@ -206,11 +221,10 @@ impl WriteEnv {
 
     /// Seals the active memtable and publishes an empty one in its place.
     pub(super) fn swap_memtable(&mut self) {
-        let spare = lock(&self.core.spare_memtables).pop();
-        let (writer, table) = spare.unwrap_or_else(|| Memtable::active(self.core.memtable_bytes()));
-        let old = std::mem::replace(&mut self.memtable, writer);
+        let (old, table) = self.next_memtable();
+        old.table().seal();
+        self.stretches.hand_over(table.stretches());
         self.core.gate.add(old.table().bytes() as u64);
-        self.core.active_bytes.store(0, Ordering::Relaxed);
         self.core.publish(|view| View {
             active: Arc::clone(&table),
             sealed: std::iter::once(&view.active).chain(&view.sealed).cloned().collect(),
@@ -218,6 +232,29 @@ impl WriteEnv {
             flushed: view.flushed,
         });
         self.core.send_flush(FlushJob::Sealed);
+    }
+
+    /// Puts an empty memtable in the active one's place. Not published yet.
+    fn next_memtable(&mut self) -> (MemtableWriter, Arc<Memtable>) {
+        let spare = lock(&self.core.spare_memtables).pop();
+        let (writer, table) = spare.unwrap_or_else(|| Memtable::active(self.core.memtable_bytes()));
+        self.core.active_bytes.store(0, Ordering::Relaxed);
+        (std::mem::replace(&mut self.memtable, writer), table)
+    }
+
+    /// Publishes a sealed memtable that was never active, under an active one that is empty. That
+    /// is replaced by another empty one: what was remembered on it spoke of all that is older, and
+    /// this was not there then.
+    pub(super) fn publish_private(&mut self, private: &Arc<Memtable>) {
+        debug_assert!(self.memtable.table().is_empty(), "what is newer has been sealed");
+        let (_, table) = self.next_memtable();
+        self.stretches.begin(table.stretches());
+        self.core.publish(|view| View {
+            active: Arc::clone(&table),
+            sealed: std::iter::once(private).chain(&view.sealed).cloned().collect(),
+            segments: Arc::clone(&view.segments),
+            flushed: view.flushed,
+        });
     }
 
     pub(super) fn last_log_number(&self) -> LogNumber {

@@ -16,9 +16,11 @@ use std::mem;
 
 use crate::error::Result;
 use crate::format::key::{Entry, Position};
+use crate::ids::Sequence;
 use crate::value::Value;
 
 use super::Cursor;
+use super::stretch::{Edge, Way};
 
 /// The entries of all its sources in order.
 ///
@@ -151,6 +153,12 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
 
     fn value(&self) -> Value {
         self.winner.map_or_else(|| Value::copy(&[]), |winner| self.sources[winner].value())
+    }
+
+    #[inline]
+    fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
+        // What is remembered on the newest source speaks of all that is older too.
+        self.sources.first().is_some_and(|newest| newest.stretch(way, edge, at, to))
     }
 }
 

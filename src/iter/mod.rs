@@ -3,11 +3,12 @@
 //!
 //! Nothing here knows what a memtable or a segment is. In reading order, for readers: the
 //! [`Cursor`] contract, [`merge`] (many cursors as one), [`visible`] (what a reader sees),
-//! [`range`] (what it asks for). For merges of runs: the [`Source`] contract, [`two_way`] (two
-//! sources as one).
+//! [`range`] (what it asks for), [`stretch`] (dead keys that it need not walk over again). For
+//! merges of runs: the [`Source`] contract, [`two_way`] (two sources as one).
 
 pub(crate) mod merge;
 pub(crate) mod range;
+pub(crate) mod stretch;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod two_way;
@@ -15,7 +16,10 @@ pub(crate) mod visible;
 
 use crate::error::Result;
 use crate::format::key::{Entry, Position};
+use crate::ids::Sequence;
 use crate::value::Value;
+
+use stretch::{Edge, Way};
 
 pub use range::KeyRange;
 
@@ -42,6 +46,13 @@ pub(crate) trait Cursor {
     /// The value of the entry here for the user to keep: copied if small, else shared. Empty if
     /// there is none.
     fn value(&self) -> Value;
+
+    /// Whether a stretch of dead keys is remembered that holds at `edge`, for readers at `at`. If
+    /// so, `to` becomes the key before which its far end lies, going that way: the cursor may be
+    /// moved there. Most cursors know of none.
+    fn stretch(&self, _way: Way, _edge: Edge<'_>, _at: Sequence, _to: &mut Vec<u8>) -> bool {
+        false
+    }
 }
 
 /// Entries in internal order, walked once from front to back: what a merge reads.

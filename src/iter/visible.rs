@@ -14,6 +14,7 @@ use crate::ids::{KeyspaceId, Sequence};
 
 use super::Cursor;
 use super::range::Bounds;
+use super::stretch::{DeadRun, Edge, KeySpan, Way, jump};
 
 /// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
 /// about as much as this many steps; with fewer, a key overwritten twice would pay for a seek.
@@ -43,6 +44,13 @@ pub(crate) struct VisibleIter<C, F> {
     front: Option<C>,
     /// Stands below the key last yielded.
     back: Option<C>,
+    /// The dead keys that either end has walked over since it met a live one.
+    front_run: DeadRun,
+    back_run: DeadRun,
+    /// A run that has ended and is worth remembering.
+    walked: Option<KeySpan>,
+    /// Memory for where a jump goes.
+    jump_to: Vec<u8>,
     /// The error that either end returns from now on: an iterator that fell silent after an error
     /// would look complete.
     failure: Option<Error>,
@@ -53,7 +61,28 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// An iterator over the entries that the cursors from `make` walk, all of them the same set.
     pub(crate) fn new(make: F, keyspace: KeyspaceId, at: Sequence, bounds: Bounds) -> Self {
         let (start, end) = bounds;
-        Self { make, keyspace, at, start, end, front: None, back: None, failure: None, done: false }
+        Self {
+            make,
+            keyspace,
+            at,
+            start,
+            end,
+            front: None,
+            back: None,
+            front_run: DeadRun::new(),
+            back_run: DeadRun::new(),
+            walked: None,
+            jump_to: Vec::new(),
+            failure: None,
+            done: false,
+        }
+    }
+
+    /// The dead keys that the last draw has walked over, if they are worth remembering, and the
+    /// sequence that they are dead at and, but for later writes, above.
+    #[inline]
+    pub(crate) fn take_walked(&mut self) -> Option<(KeySpan, Sequence)> {
+        self.walked.take().map(|span| (span, self.at))
     }
 
     /// The next key in ascending order: what `key` makes of it, and what `value` makes of the
@@ -92,6 +121,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         };
         if ahead {
             self.start = Bound::Included(copy_into(&mut self.start, key));
+            self.front_run.forget();
         }
     }
 
@@ -103,6 +133,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         };
         if ahead {
             self.end = Bound::Included(copy_into(&mut self.end, key));
+            self.back_run.forget();
         }
     }
 
@@ -130,46 +161,66 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_key: impl Fn(&[u8]) -> K,
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
-        let (keyspace, at) = (self.keyspace, self.at);
-        if self.front.is_none() {
-            let mut cursor = (self.make)();
-            cursor.seek(match &self.start {
-                Bound::Included(key) => Position::first(keyspace, key),
-                Bound::Excluded(key) => Position::last(keyspace, key),
-                Bound::Unbounded => Position::first(keyspace, &[]),
-            })?;
-            self.front = Some(cursor);
-        } else if let Some(cursor) = &mut self.front {
-            match &self.start {
-                Bound::Excluded(key) => skip(cursor, Position::last(keyspace, key))?,
-                Bound::Included(key) => skip(cursor, Position::first(keyspace, key))?,
-                Bound::Unbounded => {}
-            }
-        }
-        let cursor = self.front.as_mut().expect("the cursor was made above");
-        loop {
-            let Some(entry) = cursor.entry() else { return Ok(None) };
+        let (keyspace, at, way) = (self.keyspace, self.at, Way::Forward);
+        self.place_front()?;
+        let cursor = self.front.as_mut().expect("the cursor was placed above");
+        let run = &mut self.front_run;
+        while let Some(entry) = cursor.entry() {
             let inside = match &self.end {
                 Bound::Included(end) => entry.key <= end.as_slice(),
                 Bound::Excluded(end) => entry.key < end.as_slice(),
                 Bound::Unbounded => true,
             };
             if entry.keyspace != keyspace || !inside {
-                return Ok(None);
+                break;
+            }
+            let newer = entry.sequence > at;
+            if newer {
+                run.spoil();
+            } else if entry.kind == Kind::Tombstone {
+                run.begin(way, &self.start, entry.key);
             }
             let key = exclude(&mut self.start, entry.key);
-            if entry.sequence > at {
+            if newer {
                 skip(cursor, Position { keyspace, key, sequence: at })?;
-                let Some(entry) = cursor.entry() else { return Ok(None) };
-                if entry.keyspace != keyspace || entry.key != key {
-                    continue;
+                match cursor.entry() {
+                    Some(entry) if entry.keyspace == keyspace && entry.key == key => {}
+                    _ => continue,
                 }
             }
             if let Some(Kind::Value) = cursor.entry().map(|entry| entry.kind) {
+                self.walked = run.end(way, keyspace, key, true);
                 return Ok(Some((take_key(key), take_value(cursor))));
             }
-            skip(cursor, Position::last(keyspace, key))?;
+            run.walked();
+            if jump(cursor, way, Edge { keyspace, key, after: true }, at, &mut self.jump_to)? {
+                run.jumped();
+            } else {
+                skip(cursor, Position::last(keyspace, key))?;
+            }
         }
+        self.walked = run.end(way, keyspace, key_of(&self.start), false);
+        Ok(None)
+    }
+
+    /// Makes the front's cursor, or moves it on to where the next draw begins.
+    fn place_front(&mut self) -> Result<()> {
+        let (keyspace, way) = (self.keyspace, Way::Forward);
+        let (key, after) = (key_of(&self.start), matches!(&self.start, Bound::Excluded(_)));
+        let place = match after {
+            true => Position::last(keyspace, key),
+            false => Position::first(keyspace, key),
+        };
+        if let Some(cursor) = &mut self.front {
+            return skip(cursor, place);
+        }
+        let cursor = self.front.insert((self.make)());
+        if jump(cursor, way, Edge { keyspace, key, after }, self.at, &mut self.jump_to)? {
+            self.front_run.begin(way, &self.start, &[]);
+            self.front_run.jumped();
+            return Ok(());
+        }
+        cursor.seek(place)
     }
 
     fn advance_back<K, V>(
@@ -177,47 +228,81 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_key: impl Fn(&[u8]) -> K,
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
-        let (keyspace, at) = (self.keyspace, self.at);
-        if self.back.is_none() {
-            let mut cursor = (self.make)();
-            cursor.seek_before(match &self.end {
-                Bound::Included(key) => Position::last(keyspace, key),
-                Bound::Excluded(key) => Position::first(keyspace, key),
-                Bound::Unbounded => Position::last(keyspace, &KEY_LAST),
-            })?;
-            self.back = Some(cursor);
-        } else if let (Some(cursor), Bound::Included(key)) = (&mut self.back, &self.end) {
-            // A seek has been here; otherwise the cursor stands below the end already.
-            skip_back(cursor, Position::last(keyspace, key))?;
-        }
-        let cursor = self.back.as_mut().expect("the cursor was made above");
-        loop {
-            let Some(entry) = cursor.entry() else { return Ok(None) };
+        let (keyspace, at, way) = (self.keyspace, self.at, Way::Backward);
+        self.place_back()?;
+        let cursor = self.back.as_mut().expect("the cursor was placed above");
+        let run = &mut self.back_run;
+        while let Some(entry) = cursor.entry() {
             let inside = match &self.start {
                 Bound::Included(start) => entry.key >= start.as_slice(),
                 Bound::Excluded(start) => entry.key > start.as_slice(),
                 Bound::Unbounded => true,
             };
             if entry.keyspace != keyspace || !inside {
-                return Ok(None);
+                break;
             }
+            run.begin(way, &self.end, entry.key);
             let key = exclude(&mut self.end, entry.key);
-            if let Some(value) = take_key_backward(cursor, keyspace, key, at, &take_value)? {
+            let (value, newer) = take_key_backward(cursor, keyspace, key, at, &take_value)?;
+            if let Some(value) = value {
+                self.walked = run.end(way, keyspace, key, true);
                 return Ok(Some((take_key(key), value)));
             }
+            if newer {
+                run.spoil();
+            }
+            run.walked();
+            if jump(cursor, way, Edge { keyspace, key, after: false }, at, &mut self.jump_to)? {
+                run.jumped();
+            }
         }
+        self.walked = run.end(way, keyspace, key_of(&self.end), false);
+        Ok(None)
+    }
+
+    /// Makes the back's cursor, or moves it on to where the next draw begins.
+    fn place_back(&mut self) -> Result<()> {
+        let (keyspace, way) = (self.keyspace, Way::Backward);
+        let (key, after) = match &self.end {
+            Bound::Included(key) => (key.as_slice(), true),
+            Bound::Excluded(key) => (key.as_slice(), false),
+            Bound::Unbounded => (&KEY_LAST[..], true),
+        };
+        let place = match after {
+            true => Position::last(keyspace, key),
+            false => Position::first(keyspace, key),
+        };
+        if let Some(cursor) = &mut self.back {
+            // Only a seek leaves the cursor above the end.
+            return if after { skip_back(cursor, place) } else { Ok(()) };
+        }
+        let cursor = self.back.insert((self.make)());
+        if jump(cursor, way, Edge { keyspace, key, after }, self.at, &mut self.jump_to)? {
+            self.back_run.begin(way, &self.end, &[]);
+            self.back_run.jumped();
+            return Ok(());
+        }
+        cursor.seek_before(place)
+    }
+}
+
+/// The key of a bound; the first one of all where there is no bound.
+fn key_of(bound: &Bound<Vec<u8>>) -> &[u8] {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => key,
+        Bound::Unbounded => &[],
     }
 }
 
 /// Moves a backward cursor from the oldest version of `key` to before all of them, and returns what
-/// the newest one at or below `at` holds, if it holds a value.
+/// the newest one at or below `at` holds, if it holds a value, and whether there may be newer ones.
 fn take_key_backward<C: Cursor, V>(
     cursor: &mut C,
     keyspace: KeyspaceId,
     key: &[u8],
     at: Sequence,
     take_value: impl Fn(&C) -> V,
-) -> Result<Option<V>> {
+) -> Result<(Option<V>, bool)> {
     let kind_here = |cursor: &C| match cursor.entry() {
         Some(entry) if entry.keyspace == keyspace && entry.key == key && entry.sequence <= at => {
             Some(entry.kind)
@@ -234,14 +319,15 @@ fn take_key_backward<C: Cursor, V>(
             cursor.seek(Position { keyspace, key, sequence: at })?;
             newest = kind_here(cursor).and_then(|kind| value_here(cursor, kind));
             cursor.seek_before(Position::first(keyspace, key))?;
-            return Ok(newest);
+            return Ok((newest, true));
         }
         newest = value_here(cursor, kind);
         cursor.prev()?;
         steps += 1;
     }
+    let newer = cursor.entry().is_some_and(|it| it.keyspace == keyspace && it.key == key);
     skip_back(cursor, Position::first(keyspace, key))?;
-    Ok(newest)
+    Ok((newest, newer))
 }
 
 /// Moves a forward cursor to the first entry at or after `target`: by steps if it is near.

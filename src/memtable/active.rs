@@ -194,6 +194,13 @@ impl Active {
         // SAFETY: the node is in the list of `self`, which holds the arena and is borrowed.
         Some(unsafe { found.key().entry() })
     }
+
+    /// The last version.
+    pub(super) fn last(&self) -> Option<Entry<'_>> {
+        let found = self.list.back(guard())?;
+        // SAFETY: as in `lower_bound`.
+        Some(unsafe { found.key().entry() })
+    }
 }
 
 /// A cursor on an active memtable. A step forward follows one link; a step back is a search.
@@ -224,6 +231,15 @@ impl ActiveCursor {
         // SAFETY: the list sits in the allocation of `self.table`, which neither moves nor goes
         // while this cursor lives, and the result leaves `self` only inside `place`.
         unsafe { &*std::ptr::from_ref(&active.list) }
+    }
+
+    pub(super) fn table(&self) -> &Arc<Memtable> {
+        &self.table
+    }
+
+    /// To no entry.
+    pub(super) fn leave(&mut self) {
+        self.place = None;
     }
 
     pub(super) fn seek(&mut self, target: Position<'_>) {

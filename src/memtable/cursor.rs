@@ -5,7 +5,9 @@ use super::sorted::Sorted;
 use super::{Index, Memtable, VALUE_COPY_BYTES_MAX};
 use crate::error::Result;
 use crate::format::key::{Entry, Position};
+use crate::ids::Sequence;
 use crate::iter::Cursor;
+use crate::iter::stretch::{Edge, Way};
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -34,6 +36,7 @@ impl MemtableCursor {
 impl Cursor for MemtableCursor {
     fn seek(&mut self, target: Position<'_>) -> Result<()> {
         match &mut self.0 {
+            Kind::Active(cursor) if cursor.table().ends_before(target) => cursor.leave(),
             Kind::Active(cursor) => cursor.seek(target),
             Kind::Sorted(cursor) => cursor.at = cursor.sorted().lower_bound(target),
         }
@@ -82,6 +85,25 @@ impl Cursor for MemtableCursor {
             Kind::Sorted(cursor) => cursor.sorted().value(cursor.at, VALUE_COPY_BYTES_MAX),
         }
         .unwrap_or_else(|| Value::copy(&[]))
+    }
+
+    #[inline]
+    fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
+        let table = match &self.0 {
+            Kind::Active(cursor) => cursor.table(),
+            Kind::Sorted(cursor) => &cursor.table,
+        };
+        let found = table.stretches.find(at, |span| {
+            let far = match way {
+                Way::Forward => span.end_for(edge),
+                Way::Backward => span.start_for(edge),
+            };
+            far.map(|far| {
+                to.clear();
+                to.extend_from_slice(far);
+            })
+        });
+        found.is_some()
     }
 }
 

@@ -30,8 +30,10 @@ use crate::format::Malformed;
 use crate::format::filter::Filter;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, LogNumber, Sequence};
+use crate::iter::stretch::KeySpan;
+use crate::mvcc::stretches::Stretches;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, OnceLock, lock};
 use crate::value::{Backing, Value};
 
 /// Values up to this length are copied out of a sorted table, longer ones share its memory.
@@ -78,8 +80,15 @@ pub(crate) struct Memtable {
     index: Index,
     log_first: AtomicU64,
     drops: Mutex<Vec<(KeyspaceId, Sequence)>>,
+    /// Where a view that begins with this table has no live key.
+    stretches: Stretches<KeySpan>,
+    /// The last position, once the table is sealed.
+    last: OnceLock<LastPosition>,
     counters: Counters,
 }
+
+/// Keyspace and key of a table's last version; `None` if it has none.
+type LastPosition = Option<(KeyspaceId, Box<[u8]>)>;
 
 enum Index {
     /// Boxed: the list's head is some 600 bytes.
@@ -150,7 +159,31 @@ impl Memtable {
 
     fn new(filter: Filter, index: Index, counters: Counters) -> Self {
         let drops = Mutex::new(Vec::new());
-        Self { filter, index, log_first: AtomicU64::new(0), drops, counters }
+        let (stretches, last) = (Stretches::new(), OnceLock::new());
+        Self { filter, index, log_first: AtomicU64::new(0), drops, stretches, last, counters }
+    }
+
+    /// The stretches that are remembered for views which begin with this table.
+    #[inline]
+    pub(crate) fn stretches(&self) -> &Stretches<KeySpan> {
+        &self.stretches
+    }
+
+    /// Notes that no version comes any more, so that readers behind its last key pass it over
+    /// without a search. A queue leaves many such tables. Only of use to active tables.
+    /// Inside the commit section.
+    pub(crate) fn seal(&self) {
+        let Index::Active(active) = &self.index else { return };
+        self.last.get_or_init(|| active.last().map(|entry| (entry.keyspace, entry.key.into())));
+    }
+
+    /// Whether it is sealed and ends before `target`.
+    #[inline]
+    fn ends_before(&self, target: Position<'_>) -> bool {
+        self.last.get().is_some_and(|last| {
+            last.as_ref()
+                .is_none_or(|(keyspace, key)| (*keyspace, &**key) < (target.keyspace, target.key))
+        })
     }
 
     /// Gives a sorted table whose bodies count from sequence 0 the sequence of its first operation.

@@ -7,7 +7,7 @@
 
 use crate::ids::Sequence;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, try_lock};
 
 /// What the commit section works on. Every method runs inside the section.
 pub(crate) trait CommitEnv {
@@ -117,6 +117,13 @@ impl<E: CommitEnv> Commit<E> {
         let mut section = lock(&self.section);
         let next = section.next;
         f(&mut section.env, next)
+    }
+
+    /// [`Self::with`], unless somebody is in the section: then `f` has not run.
+    pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> Option<R> {
+        let mut section = try_lock(&self.section)?;
+        let next = section.next;
+        Some(f(&mut section.env, next))
     }
 
     /// Closes the section: no write is acknowledged after this returns. Returns whether this call

@@ -13,6 +13,7 @@ pub(crate) mod gate;
 pub(crate) mod group_sync;
 pub(crate) mod retire;
 pub(crate) mod snapshots;
+pub(crate) mod stretches;
 pub(crate) mod view;
 
 #[cfg(all(test, loom))]

@@ -1,0 +1,72 @@
+//! Remembering the dead keys that an iterator has walked over, on its thread. The protocol is that
+//! of `mvcc::stretches`; what is written cuts them in `section`.
+
+use super::Engine;
+use super::section::WriteEnv;
+use crate::format::key::{Kind, Position};
+use crate::ids::Sequence;
+use crate::iter::Cursor;
+use crate::iter::stretch::{Edge, KeySpan, Way};
+use crate::memtable::Memtable;
+use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
+use crate::sync::Arc;
+
+impl Engine {
+    /// Remembers that a view which begins with `newest` has no live key in `span` at `since`.
+    #[cold]
+    pub(super) fn remember_dead(&self, newest: &Arc<Memtable>, span: KeySpan, since: Sequence) {
+        // If it cannot now, the next scan will.
+        let _ = remember(&Walked { engine: self, newest }, span, since);
+    }
+}
+
+/// The memtable that a scan found in front.
+struct Walked<'a> {
+    engine: &'a Engine,
+    newest: &'a Arc<Memtable>,
+}
+
+impl RememberEnv<KeySpan> for Walked<'_> {
+    fn try_enter<R>(
+        &self,
+        f: impl FnOnce(&mut Book<KeySpan>, &Stretches<KeySpan>, Sequence) -> R,
+    ) -> Option<R> {
+        let entered = self.engine.commit.try_with(|env, next| {
+            let active = env.is_active(self.newest);
+            let last = Sequence(next.0.saturating_sub(1));
+            active.then(|| f(env.stretches(), self.newest.stretches(), last))
+        });
+        entered.flatten()
+    }
+
+    fn written_since(&self, span: &KeySpan, since: Sequence) -> bool {
+        let (keyspace, mut to) = (span.keyspace, Vec::new());
+        let mut cursor = self.newest.cursor();
+        let mut moved = cursor.seek(Position::first(keyspace, &span.from));
+        // A cursor on a memtable never fails, and what fails is not remembered.
+        while moved.is_ok()
+            && let Some(entry) = cursor.entry()
+            && (entry.keyspace, entry.key) < (keyspace, &span.to)
+        {
+            if entry.sequence > since && entry.kind == Kind::Value {
+                return true;
+            }
+            // What is remembered already is watched already.
+            let edge = Edge { keyspace, key: entry.key, after: false };
+            moved = match cursor.stretch(Way::Forward, edge, since, &mut to) {
+                true => cursor.seek(Position::first(keyspace, &to)),
+                false => cursor.next(),
+            };
+        }
+        moved.is_err()
+    }
+}
+
+impl WriteEnv {
+    fn is_active(&self, table: &Arc<Memtable>) -> bool {
+        Arc::ptr_eq(self.memtable().table(), table)
+    }
+}
+
+#[cfg(test)]
+mod tests;

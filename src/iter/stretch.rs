@@ -1,0 +1,216 @@
+//! Stretches of dead keys as cursors see them: spans of keys, places between keys, and the run of
+//! dead keys that a walk is in.
+//!
+//! What may be remembered, when, and for whom is `mvcc::stretches`'s. Pure; used by one reader at a
+//! time, and by writers in the commit section to cut.
+
+use std::ops::Bound;
+
+use super::Cursor;
+use crate::error::Result;
+use crate::format::key::Position;
+use crate::ids::{KeyspaceId, Sequence};
+use crate::mvcc::stretches::Span;
+
+/// Walks over fewer dead keys are not worth remembering: they cost about what that costs.
+const KEYS_MIN: u32 = 32;
+
+/// The same where a walk goes on from a remembered stretch, which then grows. A queue pays for half
+/// of these keys in each scan, and for remembering once in as many.
+const KEYS_MIN_GROWING: u32 = 8;
+
+/// The keys of one keyspace from `from` to before `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySpan {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Vec<u8>,
+}
+
+impl Span for KeySpan {
+    type Point<'a> = (KeyspaceId, &'a [u8]);
+
+    fn covers(&self, (keyspace, key): (KeyspaceId, &[u8])) -> bool {
+        self.keyspace == keyspace && *self.from <= *key && *key < *self.to
+    }
+
+    fn contains(&self, other: &Self) -> bool {
+        self.keyspace == other.keyspace && self.from <= other.from && other.to <= self.to
+    }
+
+    fn join(&self, other: &Self) -> Option<Self> {
+        let touch =
+            self.keyspace == other.keyspace && self.from <= other.to && other.from <= self.to;
+        touch.then(|| Self {
+            keyspace: self.keyspace,
+            from: (&self.from).min(&other.from).clone(),
+            to: (&self.to).max(&other.to).clone(),
+        })
+    }
+
+    fn split(&self, (_, key): (KeyspaceId, &[u8])) -> [Option<Self>; 2] {
+        let part = |from: &[u8], to: &[u8]| {
+            let (from, to) = (from.to_vec(), to.to_vec());
+            (from < to).then_some(Self { keyspace: self.keyspace, from, to })
+        };
+        [part(&self.from, key), part(&after(key), &self.to)]
+    }
+}
+
+/// The first key after `key`.
+fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+/// A place between the keys of a keyspace: before or after one, which need not be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge<'a> {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) key: &'a [u8],
+    pub(crate) after: bool,
+}
+
+impl Edge<'_> {
+    /// Where it lies seen from before `bound`.
+    fn compare(&self, bound: &[u8]) -> std::cmp::Ordering {
+        if !self.after {
+            return self.key.cmp(bound);
+        }
+        match bound.strip_prefix(self.key) {
+            Some([0]) => std::cmp::Ordering::Equal,
+            _ => self.key.cmp(bound).then(std::cmp::Ordering::Greater),
+        }
+    }
+}
+
+impl KeySpan {
+    /// Where a forward cursor at `edge` may go on: the span's end, if the edge is in it.
+    pub(crate) fn end_for(&self, edge: Edge<'_>) -> Option<&[u8]> {
+        let inside = self.keyspace == edge.keyspace
+            && edge.compare(&self.from).is_ge()
+            && edge.compare(&self.to).is_lt();
+        inside.then_some(&*self.to)
+    }
+
+    /// Where a backward cursor at `edge` may go on: before the span's start, if the edge is in it.
+    pub(crate) fn start_for(&self, edge: Edge<'_>) -> Option<&[u8]> {
+        let inside = self.keyspace == edge.keyspace
+            && edge.compare(&self.from).is_gt()
+            && edge.compare(&self.to).is_le();
+        inside.then_some(&*self.from)
+    }
+}
+
+/// Which way a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Forward,
+    Backward,
+}
+
+/// The run of dead keys that a walk is in: from where it began, without a live key since.
+#[derive(Debug)]
+pub(crate) struct DeadRun {
+    /// Where it began, exclusive going backward: a key, in the way of [`KeySpan`].
+    origin: Vec<u8>,
+    begun: bool,
+    /// Met something that is not dead for every later reader: a version above its sequence.
+    spoiled: bool,
+    /// Jumped over a remembered stretch.
+    growing: bool,
+    walked: u32,
+}
+
+impl DeadRun {
+    /// No run.
+    pub(crate) fn new() -> Self {
+        let (begun, spoiled, growing) = (false, false, false);
+        Self { origin: Vec::new(), begun, spoiled, growing, walked: 0 }
+    }
+
+    /// Begins at `bound`, which lies just before the first dead key of the walk, unless it has
+    /// begun. Going backward, `first` stands in for no bound: an end of all keys is long.
+    pub(crate) fn begin(&mut self, way: Way, bound: &Bound<Vec<u8>>, first: &[u8]) {
+        if self.begun {
+            return;
+        }
+        self.begun = true;
+        self.origin.clear();
+        let (key, past) = match (bound, way) {
+            (Bound::Included(key), _) => (key.as_slice(), way == Way::Backward),
+            (Bound::Excluded(key), _) => (key.as_slice(), way == Way::Forward),
+            (Bound::Unbounded, Way::Forward) => (&[][..], false),
+            (Bound::Unbounded, Way::Backward) => (first, true),
+        };
+        self.origin.extend_from_slice(key);
+        if past {
+            self.origin.push(0);
+        }
+    }
+
+    /// One more dead key.
+    pub(crate) fn walked(&mut self) {
+        self.walked += 1;
+    }
+
+    /// A remembered stretch.
+    pub(crate) fn jumped(&mut self) {
+        self.growing = true;
+    }
+
+    /// It cannot be remembered.
+    pub(crate) fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
+    /// Ends the run where the walk stands, before or after `key` as it sees it: on a live key
+    /// (`on`), or behind a dead one. Returns what is worth remembering.
+    pub(crate) fn end(
+        &mut self,
+        way: Way,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        on: bool,
+    ) -> Option<KeySpan> {
+        let keys_min = if self.growing { KEYS_MIN_GROWING } else { KEYS_MIN };
+        let worth = self.begun && self.walked >= keys_min && !self.spoiled;
+        let span = worth.then(|| {
+            let (here, origin) = (key.to_vec(), std::mem::take(&mut self.origin));
+            let (from, to) = match (way, on) {
+                (Way::Forward, true) => (origin, here),
+                (Way::Forward, false) => (origin, after(&here)),
+                (Way::Backward, true) => (after(&here), origin),
+                (Way::Backward, false) => (here, origin),
+            };
+            KeySpan { keyspace, from, to }
+        });
+        self.forget();
+        span.filter(|span| span.from < span.to)
+    }
+
+    /// Ends the run without a word: the walk has left out some keys.
+    pub(crate) fn forget(&mut self) {
+        (self.begun, self.spoiled, self.growing, self.walked) = (false, false, false, 0);
+    }
+}
+
+/// Moves a cursor over the remembered stretch that holds at `edge`, if there is one. Another one
+/// behind it shows itself at its first dead key.
+#[inline]
+pub(super) fn jump<C: Cursor>(
+    cursor: &mut C,
+    way: Way,
+    edge: Edge<'_>,
+    at: Sequence,
+    to: &mut Vec<u8>,
+) -> Result<bool> {
+    if !cursor.stretch(way, edge, at, to) {
+        return Ok(false);
+    }
+    let place = Position::first(edge.keyspace, to);
+    match way {
+        Way::Forward => cursor.seek(place)?,
+        Way::Backward => cursor.seek_before(place)?,
+    }
+    Ok(true)
+}
