@@ -14,6 +14,7 @@ mod merge;
 mod open;
 mod probe_fs;
 mod put;
+mod queue;
 mod runner;
 mod scan;
 mod settings;
@@ -36,6 +37,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   put      24-byte random keys, 100-byte values, Buffered: time in the caller, and where it goes
   get      hits and misses, from memtables and from segments, in and out of the block cache
   scan     all keys forward and backward, and seek + 10
+  queue    put at the tail, delete at the head, scan 10 from the head
   open     reopening after a kill with a log of 64 MiB to recover
   sync     puts that wait for the device
   merge    what merging writes and leaves, how fast it is, and what readers feel of it
@@ -77,6 +79,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "put" => put::run(settings),
         "get" => get::run(settings),
         "scan" => scan::run(settings),
+        "queue" => queue::run(settings),
         "open" => open::run(settings),
         "sync" => sync::run(settings),
         "merge" => merge::run(settings),
