@@ -138,9 +138,9 @@ impl Builder {
         self
     }
 
-    /// Number of threads that merge runs; default 1, at most 64; 0 merges nothing in the
-    /// background. One keeps up with a flush that never rests on most disks; more merge disjoint
-    /// parts at once, where the disk has bandwidth left.
+    /// Number of threads that merge runs; default 1, at most 64; 0 merges nothing but what
+    /// [`Db::compact`](crate::Db::compact) asks for. One keeps up with a flush that never rests on
+    /// most disks; more merge other pairs at the same time, where the disk has bandwidth left.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().compaction_threads(0).open()?;
@@ -152,9 +152,9 @@ impl Builder {
         self
     }
 
-    /// How many bytes all merges together may write in a second; default 0: no limit; at least
-    /// 64 KiB otherwise. For disks that others share; too low a limit lets runs pile up, and reads
-    /// slow down.
+    /// How many bytes all merges together may read in a second, which is as much as they write or
+    /// more; default 0: no limit; at least 64 KiB otherwise. For disks that others share; too low a
+    /// limit lets runs pile up, and reads slow down.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().merge_bytes_per_second(50 << 20).open()?;

@@ -2,7 +2,7 @@
 //!
 //! A log-structured merge tree on a directory. Keys and values are bytes, keys in bytewise order.
 //! Readers find everything through one published, immutable view: no reader and no writer waits
-//! for the threads that move data. This version does not merge runs yet: flushes pile them up.
+//! for the threads that move data: from memory to runs on disk, and runs in pairs into fewer.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -84,11 +84,11 @@
 //!
 //! [`Db::get`] takes no lock, and makes no system call when its data is in memory; [`Db::try_get`]
 //! says so instead of reading from the disk, for threads that must not wait. A write shares one
-//! short section with other writers, and waits for no flush, sync, reader or background thread,
-//! with these exceptions: a [`Durability::Sync`] write waits for the device; the first write after
-//! an open, for its log file; and where memory runs short, writes are slowed down or fail, as
-//! [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a new
-//! one) and [`Db::drop_keyspace`] wait for the work that they ask for.
+//! short section with other writers, and waits for no flush, merge, sync, reader or background
+//! thread, with these exceptions: a [`Durability::Sync`] write waits for the device; the first
+//! write after an open, for its log file; and where memory runs short, writes are slowed down or
+//! fail, as [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a
+//! new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work that they ask for.
 //!
 //! # Memory and options
 //!
@@ -118,8 +118,25 @@
 //! | [`create`](Builder::create) | yes | |
 //!
 //! Three more say only where things are: the path, [`fs`](Builder::fs) ([`io::SimFs`] for tests of
-//! crashes and failures) and [`index_snapshot`](Builder::index_snapshot), for a warmer open. The
-//! three about merging are taken by now, and without effect until it is in.
+//! crashes and failures) and [`index_snapshot`](Builder::index_snapshot), for a warmer open.
+//!
+//! # Merging
+//!
+//! Each flush adds a run to those on disk; a get asks the filter of each, and a scan walks through
+//! all. Background threads merge neighbours in pairs, so that there are few, and leave out what
+//! nobody can see any more: overwritten versions, deletions and what they delete, dropped
+//! keyspaces. That goes a segment at a time, and what is done counts at once: neither a close nor a
+//! crash undoes it. With [`Builder::space_amp_target`] at 1.25 the disk holds about a quarter more
+//! than what is live; what a [`Snapshot`] sees, or a live iterator's files, come on top.
+//!
+//! It needs no attention. After a second without writes, or longer the more there is, everything is
+//! merged down as far as it goes. [`Db::compact`] does that now, [`Db::compact_range`] and
+//! [`Keyspace::compact_range`] for some keys, say after a large deletion;
+//! [`Db::start_compaction`] does not wait, and tells how far it is.
+//! [`Db::pause_compaction`] keeps merges off while something else needs the disk;
+//! [`Builder::merge_bytes_per_second`] limits them for good. [`Db::runs`] shows the runs, and
+//! [`MergeStats`] what merging costs. A merge that fails leaves everything as it was, is tried
+//! again, and shows in [`Db::health`].
 //!
 //! # Errors
 //!
@@ -153,7 +170,8 @@
 //! | 0 | `error`, [`ids`], `sync`, `value` |
 //!
 //! To follow one put, begin with `engine/write.rs` and `mvcc/commit.rs`; one get, with
-//! `engine/read.rs` and `mvcc/view.rs`; a recovery, with `engine/open.rs` and `log/replay.rs`.
+//! `engine/read.rs` and `mvcc/view.rs`; a merge, with `compaction/pick.rs` and `engine/merge.rs`; a
+//! recovery, with `engine/open.rs` and `log/replay.rs`.
 
 pub mod ids;
 mod mvcc;

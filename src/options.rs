@@ -100,9 +100,9 @@ pub(crate) struct Options {
     pub(crate) sync_every_ms: u64,
     /// What a write does that finds no memory.
     pub(crate) on_overload: OnOverload,
-    /// Threads that merge; 0 for none.
+    /// Threads that merge; 0 for one that does what is asked for, and nothing by itself.
     pub(crate) compaction_threads: usize,
-    /// How many bytes merges may write in a second, all together; 0 for any number.
+    /// How many bytes merges may read in a second, all together; 0 for any number.
     pub(crate) merge_bytes_per_second: u64,
     /// Bytes in segments for each byte that is live, which merging aims at.
     pub(crate) space_amp_target: f64,
