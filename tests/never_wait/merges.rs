@@ -28,7 +28,8 @@ fn next_segment(fs: &GatedFs) -> String {
 fn incompressible(seed: usize) -> Vec<u8> {
     let mut state = seed as u64 + 1;
     let step = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005);
+        state = state.wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
     std::iter::repeat_with(step).take(1_000).collect()
