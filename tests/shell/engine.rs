@@ -169,7 +169,7 @@ fn runs_are_merged_on_request() {
     let out = place.e_unmerged("compact\nsegments\nscan").ok();
     let (answer, rest) = out.split_once('\n').unwrap();
     assert!(answer.starts_with("read ") && !answer.starts_with("read 0 B in "), "{answer}");
-    assert!(answer.contains(" s; there are 1 run now, 1 segment, "), "{answer}");
+    assert!(answer.contains("; now 1 run, 1 segment, "), "{answer}");
     assert!(rest.contains("\n1 run, newest first; 1 segment, "), "{rest}");
     assert!(rest.ends_with(", 2 versions\na\t3\nz\t3\n"), "{rest}");
     // What is merged is not merged again.
@@ -219,7 +219,7 @@ fn merging_can_be_paused() {
     }
     let out = place.e("pause_compaction\nresume_compaction\ncompact").ok();
     assert!(out.starts_with("ok\nok\nread "), "{out}");
-    assert!(out.contains("; there are 1 run now, "), "{out}");
+    assert!(out.contains("; now 1 run, "), "{out}");
     // Shutting down does not wait for it either.
     assert_eq!(place.e("pause_compaction").ok(), "ok\n");
 }

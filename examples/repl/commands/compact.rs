@@ -46,7 +46,7 @@ pub(super) fn run(
     compaction.wait()?;
     let stats = shell.db.stats();
     let text = format!(
-        "read {} in {elapsed:.3} s; there are {} now, {}, {}",
+        "read {} in {elapsed:.3} s; now {}, {}, {}",
         bytes(read),
         counted(stats.runs as u64, "run"),
         counted(stats.segments as u64, "segment"),
