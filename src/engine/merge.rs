@@ -28,8 +28,10 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
 
-/// How many entries are merged between two looks at whether to stop, and at the rate.
+/// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
+/// many bytes where they are large.
 const LOOK_ENTRIES: u64 = 256;
+const LOOK_BYTES: u64 = 256 << 10;
 
 /// A step reads at most this many segments' worth of bytes, so that a range of which nothing is
 /// left is given back and can be preempted too.
@@ -181,12 +183,13 @@ impl Engine {
         let mut tally = Tally::default();
         let most = READ_SEGMENTS_MAX * self.core.options.segment_bytes as u64;
         let mut past: Option<Vec<u8>> = None;
+        let rate = self.core.options.merge_bytes_per_second;
         let mut paid = 0;
-        while let Some(entry) = entries.entry() {
+        let frontier = loop {
+            let Some(entry) = entries.entry() else { break to.cloned() };
             let enough = past.as_ref().is_some_and(|last| *last != entry.key);
             if enough || outputs.ends_before(&entry) {
-                let frontier = BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() };
-                return Ok(Some((Some(frontier), tally)));
+                break Some(BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() });
             }
             tally.read += 1;
             tally.bytes += (entry.key.len() + entry.value.len()) as u64;
@@ -199,17 +202,17 @@ impl Engine {
             if tally.bytes >= most && past.is_none() {
                 past = Some(entry.key.to_vec());
             }
-            if tally.read.is_multiple_of(LOOK_ENTRIES) {
+            if tally.read.is_multiple_of(LOOK_ENTRIES) || tally.bytes - paid >= LOOK_BYTES {
                 if stop() {
                     return Ok(None);
                 }
-                let rate = self.core.options.merge_bytes_per_second;
                 self.core.compaction.pay(tally.bytes - paid, rate, stop);
                 paid = tally.bytes;
             }
             entries.next()?;
-        }
-        Ok(Some((to.cloned(), tally)))
+        };
+        self.core.compaction.pay(tally.bytes - paid, rate, stop);
+        Ok(Some((frontier, tally)))
     }
 
     /// Makes a step durable and visible. Returns whether the runs were still those that it read; if

@@ -404,3 +404,34 @@ fn a_stopped_step_leaves_nothing() {
     world.act();
     world.close();
 }
+
+/// Symptom: a limit of bytes a second had no effect on large values or small segments, and a close
+/// waited for up to 256 large values. Mechanism: only each 256th entry of a step was a reason to
+/// look. Fix: so is each 256 KiB, and what is left is paid for at the end of a step.
+#[test]
+fn large_entries_and_small_steps_are_looked_at_too() {
+    for (value_bytes, rate, looks) in [(64 << 10, 0, 20), (10, 64 << 10, 2)] {
+        let options =
+            Options { compaction_threads: 0, merge_bytes_per_second: rate, ..Options::default() };
+        let fs = Arc::new(SimFs::new());
+        let (engine, threads) = Engine::open(fs, PathBuf::from(DIR), options, None).unwrap();
+        for _ in 0..2 {
+            for n in 0..50_u8 {
+                let value = vec![n; value_bytes];
+                let put = Durability::Buffered;
+                engine.write_one(KEYSPACE_DEFAULT, &[n], Some(&value), put).unwrap();
+            }
+            engine.flush().unwrap();
+        }
+        let runs = engine.core.view.load_full().segments.runs.clone();
+        let step = Step { newer: Some(runs[0].id), ..Step::alone(runs[1].id) };
+        let looked = AtomicU64::new(0);
+        let stop = || looked.fetch_add(1, Ordering::Relaxed) == u64::MAX;
+        let progress = engine.merge_step(&step, &stop, &AtomicU64::new(0)).unwrap();
+        assert_eq!(progress, Progress::Done);
+        let looked = looked.into_inner();
+        assert!(looked >= looks, "{looked} looks at values of {value_bytes} bytes");
+        engine.close().unwrap();
+        threads.join();
+    }
+}
