@@ -53,7 +53,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
 
   Of merge:
   part=NAME        amplification, speed or latency (default all)
-  flush_kib=COUNT  flush_bytes in KiB (default 2,048; segments take a quarter of it)
+  flush_kib=COUNT  flush_bytes in KiB (default 4,096; segments take a quarter of it)
   data=COUNT       size of the data, in flushes (default 100)
   passes=COUNT     how often it is overwritten (default 3)
   bandwidth=COUNT  what can be written while a flush's worth arrives, in flushes (default 12)

@@ -9,7 +9,7 @@ mod speed;
 
 use std::path::Path;
 
-use alluvium::{Builder, Db};
+use alluvium::{Builder, Compression, Db, Keyspace, KeyspaceOptions};
 
 use crate::Outcome;
 use crate::settings::Settings;
@@ -26,18 +26,20 @@ const COMPACTOR: &str = "alluvium-compac";
 const FLUSHER: &str = "alluvium-flush";
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
-    println!("merge: 24-byte keys, 100-byte values, one compactor thread; seed {}", settings.seed);
-    println!("again: merge {}", settings.merge);
-    let parts: [(&str, fn(&Settings) -> Outcome); 3] =
-        [("amplification", amplification::run), ("speed", speed::run), ("latency", latency::run)];
-    let wanted = settings.merge.part.as_str();
-    let mut found = false;
-    for (_, part) in parts.iter().filter(|(name, _)| wanted == "all" || wanted == *name) {
-        println!();
-        part(settings)?;
-        found = true;
+    println!("merge: 24-byte keys, 100-byte values, one compactor thread");
+    let (seed, rounds) = (settings.seed, settings.rounds);
+    println!("again: merge seed={seed} rounds={rounds} {}", settings.merge);
+    match settings.merge.part.as_str() {
+        "amplification" => amplification::run(settings),
+        "speed" => speed::run(settings),
+        "latency" => latency::run(settings),
+        "all" => {
+            amplification::run(settings)?;
+            speed::run(settings)?;
+            latency::run(settings)
+        }
+        other => Err(format!("merge has no part `{other}`").into()),
     }
-    if found { Ok(()) } else { Err(format!("merge has no part `{wanted}`").into()) }
 }
 
 /// A database of two runs of distinct keys, every other one of each, in key order; returns how many
@@ -46,10 +48,11 @@ fn make_two_runs(settings: &Settings, workload: &Workload, path: &Path) -> alluv
     // Few memtables, so that all of a run leaves in one flush.
     let builder = Db::builder(path).memtable_bytes(64 << 20).flush_bytes(1 << 30);
     let db = quiet(builder).open()?;
+    let data = plain(&db)?;
     let keys = (settings.merge.mib << 20) / ENTRY_BYTES / 2;
     for run in 0..2 {
         for i in run * keys..(run + 1) * keys {
-            db.put(workload.key(i), workload.value(i))?;
+            data.put(workload.key(i), workload.value(i))?;
         }
         db.flush()?;
     }
@@ -61,6 +64,11 @@ fn make_two_runs(settings: &Settings, workload: &Workload, path: &Path) -> alluv
 /// Without merges that nobody asked for, and without syncs of the log.
 fn quiet(builder: Builder) -> Builder {
     builder.compaction_threads(0).sync_every_ms(0)
+}
+
+/// The keyspace of all figures: without compression, of which the values would have little use.
+fn plain(db: &Db) -> alluvium::Result<Keyspace> {
+    db.keyspace_with("plain", KeyspaceOptions::new().compression(Compression::None))
 }
 
 /// A copy of a database that is closed. Segments never change, so their files are shared.

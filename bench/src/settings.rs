@@ -31,7 +31,7 @@ impl Default for MergeSettings {
     fn default() -> Self {
         Self {
             part: "all".to_owned(),
-            flush_kib: 2 << 10,
+            flush_kib: 4 << 10,
             data: 100,
             passes: 3,
             bandwidth: 12,

@@ -9,9 +9,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use alluvium::Db;
+use alluvium::{Db, Keyspace};
 
-use super::{COMPACTOR, FLUSHER, engine_threads};
+use super::{COMPACTOR, FLUSHER, engine_threads, plain};
 use crate::Outcome;
 use crate::count_fs::{CountFs, Syncs};
 use crate::settings::{MergeSettings, Settings};
@@ -37,7 +37,7 @@ pub(super) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     let flush_entries = entries_of_a_flush(settings, &workload)?;
     println!(
-        "merge amplification: flush_bytes {} KiB, segments and memtables of a quarter; about \
+        "\nmerge amplification: flush_bytes {} KiB, segments and memtables of a quarter; about \
          {flush_entries} entries a flush; merges may write {} bytes for each flushed",
         options.flush_kib,
         options.bandwidth - 1
@@ -70,11 +70,12 @@ fn entries_of_a_flush(settings: &Settings, workload: &Workload) -> Result<u64> {
     let dir = TempDir::new(&settings.dir)?;
     let fs = CountFs::new(Syncs::LeftOut);
     let db = super::quiet(sized(&dir.path().join("data"), &settings.merge)).fs(fs).open()?;
+    let data = plain(&db)?;
     let mut i = 0;
     while db.stats().flushes < TRIAL_FLUSHES {
         // Slowly, so that a flush finds no more than it was told to wait for.
         for _ in 0..100 {
-            db.put(workload.key(i), workload.value(i))?;
+            data.put(workload.key(i), workload.value(i))?;
             i += 1;
         }
         while is_awake(FLUSHER) {
@@ -134,8 +135,8 @@ fn overwrite(mut load: Load<'_>, options: &MergeSettings) -> Outcome {
 fn delete_all(mut load: Load<'_>, n: u64) -> Outcome {
     let peak = load.disk_peak;
     for (i, count) in (0..n).zip(1..) {
-        load.db.delete(load.key(i))?;
-        if count % load.slice_entries() == 0 {
+        load.data.delete(load.key(i))?;
+        if u64::is_multiple_of(count, load.slice_entries()) {
             load.keep_time()?;
         }
     }
@@ -150,20 +151,22 @@ fn delete_all(mut load: Load<'_>, n: u64) -> Outcome {
         }
     }
     println!(
-        "everything deleted: {} KiB of a peak of {} MiB left, logs aside, {:.3} % (1); reached \
-         {:.1} s after the last delete was flushed, with nothing asked for",
-        last.0 >> 10,
+        "everything deleted: of a peak of {} MiB {} KiB are left, logs aside, {:.3} % (1), {} KiB \
+         of them in segments; reached {:.1} s after the last delete was flushed, unasked",
         peak >> 20,
+        last.0 >> 10,
         last.0 as f64 / peak as f64 * 100.0,
+        load.db.stats().segment_bytes >> 10,
         (last.1 - start).as_secs_f64()
     );
-    assert_eq!(load.db.range(..).count(), 0, "keys left after deleting all");
+    assert_eq!(load.data.range(..).count(), 0, "keys left after deleting all");
     load.finish()
 }
 
 /// A database under load, and what was seen of it since the beginning or `forget_the_past`.
 struct Load<'a> {
     db: Db,
+    data: Keyspace,
     fs: std::sync::Arc<CountFs>,
     path: std::path::PathBuf,
     _dir: TempDir,
@@ -229,6 +232,7 @@ impl<'a> Load<'a> {
         let db = sized(&path, &settings.merge).fs(fs.clone()).sync_every_ms(0).open()?;
         let slice_bytes = flush_entries * super::ENTRY_BYTES / SLICES;
         Ok(Self {
+            data: plain(&db)?,
             db,
             fs,
             path,
@@ -260,9 +264,9 @@ impl<'a> Load<'a> {
     /// Writes versions of keys, and keeps time with merging.
     fn write(&mut self, keys: impl Iterator<Item = (u64, u16)>) -> Outcome {
         for (i, version) in keys {
-            self.db.put(self.key(i), value(self.workload, i, version))?;
+            self.data.put(self.key(i), value(self.workload, i, version))?;
             self.written += 1;
-            if self.written % self.slice_entries() == 0 {
+            if self.written.is_multiple_of(self.slice_entries()) {
                 self.keep_time()?;
                 self.sample()?;
             }
@@ -340,12 +344,15 @@ impl<'a> Load<'a> {
         );
     }
 
-    /// That all keys are there, and some of them with what was written last.
+    /// After a compaction: that all keys are there, and some of them with what was written last, and
+    /// that the engine counts what it writes as the disk does.
     fn check(&self, n: u64, version: impl Fn(u64) -> u16) -> Outcome {
+        let facts = self.facts();
+        assert_eq!(facts.segments_written, facts.flushed + facts.merges_wrote, "bytes written");
         assert_eq!(self.db.stats().segment_entries, n, "versions after a compaction");
         for i in (0..n).step_by(97) {
             let want = value(self.workload, i, version(i));
-            let right = self.db.get_with(self.key(i), |value| value == Some(want))?;
+            let right = self.data.get_with(self.key(i), |value| value == Some(want))?;
             assert!(right, "key {i} has not what was written last");
         }
         Ok(())

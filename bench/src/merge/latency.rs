@@ -9,9 +9,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use alluvium::Db;
+use alluvium::{Db, Keyspace};
 
-use super::{link_files, make_two_runs, quiet};
+use super::{link_files, make_two_runs, plain, quiet};
 use crate::Outcome;
 use crate::histogram::Histogram;
 use crate::runner::{Round, Rounds, median};
@@ -40,6 +40,7 @@ pub(super) fn run(settings: &Settings) -> Outcome {
     let dir = TempDir::new(&settings.dir)?;
     let runs = dir.path().join("runs");
     let keys = make_two_runs(settings, &workload, &runs)?;
+    println!();
     Rounds::print_heading(&format!("merge latency: {keys} keys, 2 runs"));
     for puts_per_second in [0, settings.merge.puts] {
         for (name, cache_bytes) in CACHES {
@@ -48,8 +49,10 @@ pub(super) fn run(settings: &Settings) -> Outcome {
                 let copy = dir.path().join("copy");
                 link_files(&runs, &copy)?;
                 let db = quiet(Db::builder(&copy)).cache_bytes(cache_bytes).open()?;
-                assert_eq!(db.range(..).count() as u64, keys, "keys that the scan found");
-                let reads = Reads { db: &db, workload: &workload, keys, puts_per_second };
+                let data = plain(&db)?;
+                assert_eq!(data.range(..).count() as u64, keys, "keys that the scan found");
+                let reads =
+                    Reads { db: &db, data: &data, workload: &workload, keys, puts_per_second };
                 paused.push(reads.paused()?);
                 merging.push(reads.merging()?);
                 db.close()?;
@@ -86,6 +89,7 @@ fn print(name: &str, paused: Vec<Seen>, merging: Vec<Seen>) {
 
 struct Reads<'a> {
     db: &'a Db,
+    data: &'a Keyspace,
     workload: &'a Workload,
     keys: u64,
     puts_per_second: u64,
@@ -140,7 +144,7 @@ impl Reads<'_> {
         while !over.load(Ordering::Relaxed) {
             let i = self.workload.choice(0, count, self.keys);
             let want = Some(self.workload.value(i));
-            let right = self.db.get_with(self.workload.key(i), |value| value == want);
+            let right = self.data.get_with(self.workload.key(i), |value| value == want);
             assert!(right.expect("a read from a healthy disk"), "key {i}");
             let now = Instant::now();
             histogram.add((now - last).as_nanos() as u64);
@@ -164,7 +168,7 @@ impl Reads<'_> {
             let mut last = Instant::now();
             for _ in 0..self.puts_per_second.div_ceil(1_000) {
                 let i = self.workload.choice(1, count, self.keys);
-                let put = self.db.put(self.workload.key(i), self.workload.value(i));
+                let put = self.data.put(self.workload.key(i), self.workload.value(i));
                 put.expect("a put to a healthy disk");
                 let now = Instant::now();
                 histogram.add((now - last).as_nanos() as u64);

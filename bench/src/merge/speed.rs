@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use alluvium::Db;
 
-use super::{COMPACTOR, ENTRY_BYTES, engine_threads, link_files, make_two_runs, quiet};
+use super::{COMPACTOR, ENTRY_BYTES, engine_threads, link_files, make_two_runs, plain, quiet};
 use crate::Outcome;
 use crate::count_fs::{CountFs, Syncs};
 use crate::runner::{median, range};
@@ -38,7 +38,7 @@ pub(super) fn run(settings: &Settings) -> Outcome {
         }
     }
     println!(
-        "merge speed: two runs, {keys} entries, {mb:.0} MB of keys and values, uncompressed, read \
+        "\nmerge speed: two runs, {keys} entries, {mb:.0} MB of keys and values, uncompressed, read \
          from the page cache; MB of input in a second, median of {} (range)",
         settings.rounds
     );
@@ -76,8 +76,9 @@ fn one_merge(
     let syncs = fs.sync_seconds() - synced;
     let stats = db.stats();
     assert_eq!((stats.runs, stats.segment_entries), (1, keys), "runs and entries after a merge");
+    let data = plain(&db)?;
     for i in (0..keys).step_by(997) {
-        let right = db.get_with(workload.key(i), |value| value == Some(workload.value(i)))?;
+        let right = data.get_with(workload.key(i), |value| value == Some(workload.value(i)))?;
         assert!(right, "key {i} after a merge");
     }
     db.close()?;
