@@ -195,6 +195,13 @@ impl Active {
         Some(unsafe { found.key().entry() })
     }
 
+    /// The first version.
+    pub(super) fn first(&self) -> Option<Entry<'_>> {
+        let found = self.list.front(guard())?;
+        // SAFETY: as in `lower_bound`.
+        Some(unsafe { found.key().entry() })
+    }
+
     /// The last version.
     pub(super) fn last(&self) -> Option<Entry<'_>> {
         let found = self.list.back(guard())?;

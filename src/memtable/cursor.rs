@@ -45,6 +45,7 @@ impl Cursor for MemtableCursor {
 
     fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
         match &mut self.0 {
+            Kind::Active(cursor) if cursor.table().starts_after(target) => cursor.leave(),
             Kind::Active(cursor) => cursor.seek_before(target),
             Kind::Sorted(cursor) => {
                 cursor.at = cursor.sorted().lower_bound(target);

@@ -82,13 +82,16 @@ pub(crate) struct Memtable {
     drops: Mutex<Vec<(KeyspaceId, Sequence)>>,
     /// Where a view that begins with this table has no live key.
     stretches: Stretches<KeySpan>,
-    /// The last position, once the table is sealed.
-    last: OnceLock<LastPosition>,
+    /// The first and the last key, once the table is sealed.
+    ends: OnceLock<Option<Ends>>,
     counters: Counters,
 }
 
-/// Keyspace and key of a table's last version; `None` if it has none.
-type LastPosition = Option<(KeyspaceId, Box<[u8]>)>;
+/// The keys that a table begins and ends with.
+struct Ends {
+    first: (KeyspaceId, Box<[u8]>),
+    last: (KeyspaceId, Box<[u8]>),
+}
 
 enum Index {
     /// Boxed: the list's head is some 600 bytes.
@@ -159,8 +162,8 @@ impl Memtable {
 
     fn new(filter: Filter, index: Index, counters: Counters) -> Self {
         let drops = Mutex::new(Vec::new());
-        let (stretches, last) = (Stretches::new(), OnceLock::new());
-        Self { filter, index, log_first: AtomicU64::new(0), drops, stretches, last, counters }
+        let (stretches, ends) = (Stretches::new(), OnceLock::new());
+        Self { filter, index, log_first: AtomicU64::new(0), drops, stretches, ends, counters }
     }
 
     /// The stretches that are remembered for views which begin with this table.
@@ -169,20 +172,33 @@ impl Memtable {
         &self.stretches
     }
 
-    /// Notes that no version comes any more, so that readers behind its last key pass it over
-    /// without a search. A queue leaves many such tables. Only of use to active tables.
-    /// Inside the commit section.
+    /// Notes that no version comes any more, so that readers outside of its keys pass it over
+    /// without a search. A queue leaves many such tables. Only of use to active tables. Inside the
+    /// commit section.
     pub(crate) fn seal(&self) {
         let Index::Active(active) = &self.index else { return };
-        self.last.get_or_init(|| active.last().map(|entry| (entry.keyspace, entry.key.into())));
+        self.ends.get_or_init(|| {
+            let key = |entry: Entry<'_>| (entry.keyspace, entry.key.into());
+            Some(Ends { first: key(active.first()?), last: key(active.last()?) })
+        });
     }
 
-    /// Whether it is sealed and ends before `target`.
+    /// Whether it is sealed and has nothing at or after `target`.
     #[inline]
     fn ends_before(&self, target: Position<'_>) -> bool {
-        self.last.get().is_some_and(|last| {
-            last.as_ref()
-                .is_none_or(|(keyspace, key)| (*keyspace, &**key) < (target.keyspace, target.key))
+        self.ends.get().is_some_and(|ends| {
+            let last = ends.as_ref().map(|Ends { last: (keyspace, key), .. }| (*keyspace, &**key));
+            last.is_none_or(|last| last < (target.keyspace, target.key))
+        })
+    }
+
+    /// Whether it is sealed and has nothing before `target`.
+    #[inline]
+    fn starts_after(&self, target: Position<'_>) -> bool {
+        self.ends.get().is_some_and(|ends| {
+            let first =
+                ends.as_ref().map(|Ends { first: (keyspace, key), .. }| (*keyspace, &**key));
+            first.is_none_or(|first| first > (target.keyspace, target.key))
         })
     }
 

@@ -243,7 +243,10 @@ fn an_active_table_agrees_with_the_model() {
     let mut random = Random::new();
     for count in [1, 2, 10, 600] {
         let model = random_model(&mut random, count, 1, b"");
-        check_shared(&active_of(&model), &model, &mut random);
+        let table = active_of(&model);
+        check_shared(&table, &model, &mut random);
+        table.seal();
+        check_shared(&table, &model, &mut random);
     }
 }
 
@@ -280,7 +283,10 @@ fn keys_that_differ_only_in_zero_bytes_keep_apart() {
         model.insert((0, stem[..len].to_vec(), sequence), (Kind::Value, vec![len as u8]));
     }
     let mut random = Random::new();
-    check_shared(&active_of(&model), &model, &mut random);
+    let table = active_of(&model);
+    check_shared(&table, &model, &mut random);
+    table.seal();
+    check_shared(&table, &model, &mut random);
     check_table(Memtable::sorted(bodies_of(&model, 4, 0)).unwrap(), &model, &mut random);
 }
 
