@@ -43,8 +43,8 @@ impl Engine {
         if background && let Some(at) = self.pick(state, set, &set.runs, idle, None) {
             return Some(at);
         }
-        if !request_first {
-            return requested(state);
+        if !request_first && let Some(at) = requested(state) {
+            return Some(at);
         }
         if idle && background && state.request.is_none() {
             let step = Step::alone(self.wasteful_run(state, set, &set.runs, lines)?);

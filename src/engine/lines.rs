@@ -37,10 +37,11 @@ impl Lines {
         let properties = part.segment.properties();
         let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);
         let gone = keyspaces.any(|(id, at)| *at <= self.lowest && part.may_hold(*id));
-        let dead = bottom
-            // One that a snapshot needs would come out again and again.
-            && properties.largest <= self.lowest
-            && properties.tombstones > properties.entries() / 8;
-        gone || dead
+        // Of each key all but the newest version, and that too if it is a tombstone with nothing
+        // below it.
+        let tombstones = if bottom { properties.tombstones } else { 0 };
+        let dead = tombstones.saturating_add(properties.superseded.unwrap_or(0));
+        // What a snapshot needs would come out again and again.
+        gone || properties.largest <= self.lowest && dead > properties.entries() / 8
     }
 }

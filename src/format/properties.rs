@@ -16,9 +16,10 @@
 //! | 7 | count of data blocks (varint) |
 //! | 8 | creation time, milliseconds since 1970 (varint) |
 //! | 9 | inputs that it replaces, each: segment uuid (16), first key, last key (each keyspace id varint, length varint, bytes) |
+//! | 10 | versions that are not the newest of their key in the segment (varint); what was written without it is read without it |
 //!
-//! All but 5 and 9 are always there. The keyspaces run from that of the first key to that of the
-//! last.
+//! All but 5, 9 and 10 are always there. The keyspaces run from that of the first key to that of
+//! the last.
 
 use super::Malformed;
 use super::coding::{Reader, put_bytes, put_varint};
@@ -54,16 +55,27 @@ pub(crate) struct Properties {
     pub(crate) data_blocks: u64,
     pub(crate) created_ms: u64,
     pub(crate) inputs: Vec<Input>,
+    /// Versions that are not the newest of their key here, if that was counted.
+    pub(crate) superseded: Option<u64>,
 }
 
 impl Properties {
+    /// Those of no entry yet, to be counted.
+    pub(crate) fn counting() -> Self {
+        Self { superseded: Some(0), ..Self::default() }
+    }
+
     /// Entries of all kinds.
     pub(crate) fn entries(&self) -> u64 {
         self.values.saturating_add(self.tombstones)
     }
 
-    /// Counts an entry, the next one in the internal order. `last` is the caller's to set.
-    pub(crate) fn count(&mut self, entry: &Entry<'_>) {
+    /// Counts an entry, the next one in the internal order, and whether it is the first of its key.
+    /// `last` is the caller's to set.
+    pub(crate) fn count(&mut self, entry: &Entry<'_>, new_key: bool) {
+        if let Some(superseded) = &mut self.superseded {
+            *superseded += u64::from(!new_key);
+        }
         if self.entries() == 0 {
             self.first = (entry.keyspace, entry.key.to_vec());
             self.smallest = entry.sequence;
@@ -80,7 +92,9 @@ impl Properties {
     /// Whether another has counted the same entries and blocks; where they came from aside.
     pub(crate) fn same_counts(&self, other: &Self) -> bool {
         let (created_ms, inputs) = (self.created_ms, self.inputs.clone());
-        *self == Self { created_ms, inputs, ..other.clone() }
+        let uncounted = self.superseded.is_none() || other.superseded.is_none();
+        let superseded = if uncounted { self.superseded } else { other.superseded };
+        *self == Self { created_ms, inputs, superseded, ..other.clone() }
     }
 
     /// Appends the payload.
@@ -114,18 +128,20 @@ impl Properties {
         });
         field(7, &|value| put_varint(value, self.data_blocks));
         field(8, &|value| put_varint(value, self.created_ms));
-        if self.inputs.is_empty() {
-            return;
-        }
-        field(9, &|value| {
-            for input in &self.inputs {
-                value.extend_from_slice(&input.uuid.0);
-                for (keyspace, key) in [&input.first, &input.last] {
-                    put_varint(value, u64::from(keyspace.0));
-                    put_bytes(value, key);
+        if !self.inputs.is_empty() {
+            field(9, &|value| {
+                for input in &self.inputs {
+                    value.extend_from_slice(&input.uuid.0);
+                    for (keyspace, key) in [&input.first, &input.last] {
+                        put_varint(value, u64::from(keyspace.0));
+                        put_bytes(value, key);
+                    }
                 }
-            }
-        });
+            });
+        }
+        if let Some(superseded) = self.superseded {
+            field(10, &|value| put_varint(value, superseded));
+        }
     }
 
     /// Reads the payload.
@@ -192,6 +208,7 @@ impl Properties {
                     self.inputs.push(Input { uuid, first, last });
                 }
             }
+            10 => self.superseded = Some(reader.varint()?),
             _ => return Ok(()),
         }
         reader.finish()
@@ -236,6 +253,7 @@ mod tests {
                 first: (KeyspaceId(1), b"a".to_vec()),
                 last: (KeyspaceId(2), b"".to_vec()),
             }],
+            superseded: Some(4),
         }
     }
 
@@ -260,6 +278,7 @@ mod tests {
         ];
         want.extend_from_slice(&[9; 16]);
         want.extend_from_slice(&[1, 1, b'a', 2, 0]);
+        want.extend_from_slice(&[10, 1, 4]);
         assert_eq!(encode(&sample()), want);
         assert_eq!(Properties::decode(&want), Ok(sample()));
     }
@@ -267,9 +286,9 @@ mod tests {
     #[test]
     fn unknown_tags_are_skipped_and_missing_or_repeated_ones_are_malformed() {
         let mut bytes = encode(&sample());
-        bytes.extend_from_slice(&[10, 2, 0xff, 0xff, 0x80, 1, 0]);
+        bytes.extend_from_slice(&[11, 2, 0xff, 0xff, 0x80, 1, 0]);
         assert_eq!(Properties::decode(&bytes), Ok(sample()));
-        bytes.extend_from_slice(&[10, 0]);
+        bytes.extend_from_slice(&[11, 0]);
         assert!(Properties::decode(&bytes).is_err());
         assert!(Properties::decode(&encode(&sample())[7..]).is_err());
         assert!(Properties::decode(&[]).is_err());
@@ -278,9 +297,9 @@ mod tests {
     #[test]
     fn no_damage_makes_the_decoder_panic_and_none_is_taken_for_the_original() {
         let bytes = encode(&sample());
-        // Cut before the optional last field, the rest is sound by itself.
-        let required_end = bytes.len() - 23;
-        for len in (0..bytes.len()).filter(|&len| len != required_end) {
+        // Cut before one of the optional last fields, the rest is sound by itself.
+        let sound = [bytes.len() - 26, bytes.len() - 3];
+        for len in (0..bytes.len()).filter(|len| !sound.contains(len)) {
             assert!(Properties::decode(&bytes[..len]).is_err(), "{len} bytes");
         }
         for at in 0..bytes.len() {

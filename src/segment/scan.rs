@@ -148,7 +148,7 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) fn new() -> Self {
-        Self::default()
+        Self { counted: Properties::counting(), ..Self::default() }
     }
 
     /// Takes the next block in, and hands out each new user key, with its hash. An error is the
@@ -177,11 +177,12 @@ impl Entries {
             if started && last >= at {
                 return Err(i);
             }
-            if !started || !last.same_key(&at) {
+            let is_new = !started || !last.same_key(&at);
+            if is_new {
                 self.keys += 1;
                 new_key(key_hash(keyspace, entry.key), entry.key);
             }
-            self.counted.count(&entry);
+            self.counted.count(&entry, is_new);
             self.started = true;
             (self.keyspace, self.sequence) = (keyspace, entry.sequence);
             std::mem::swap(&mut self.key, &mut self.next);

@@ -104,7 +104,7 @@ impl SegmentWriter {
             last_key: Vec::new(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
-            properties: Properties { created_ms: options.created_ms, ..Properties::default() },
+            properties: Properties { created_ms: options.created_ms, ..Properties::counting() },
         })
     }
 
@@ -116,7 +116,8 @@ impl SegmentWriter {
         let here = entry.position();
         let last = self.block.last();
         debug_assert!(last.is_none_or(|last| last < here), "entries ascend");
-        if self.options.filter_bits > 0 && !last.is_some_and(|last| last.same_key(&here)) {
+        let new_key = !last.is_some_and(|last| last.same_key(&here));
+        if self.options.filter_bits > 0 && new_key {
             self.hashes.push(key_hash(entry.keyspace, entry.key));
         }
         let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
@@ -125,7 +126,7 @@ impl SegmentWriter {
             let added = self.block.add(entry, payload_bytes);
             assert!(added, "an empty block takes any entry");
         }
-        self.properties.count(entry);
+        self.properties.count(entry, new_key);
         Ok(())
     }
 

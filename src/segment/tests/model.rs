@@ -156,6 +156,10 @@ fn check_facts(segment: &Segment, finished: &FinishedSegment, rows: &[Row]) {
     assert_eq!(Some(finished.largest), sequences().max());
     assert_eq!((properties.smallest, properties.largest), (finished.smallest, finished.largest));
     assert_eq!(properties.created_ms, 1234);
+    let same_key =
+        |pair: &&[Row]| (pair[0].keyspace, &pair[0].key) == (pair[1].keyspace, &pair[1].key);
+    let superseded = rows.windows(2).filter(same_key).count() as u64;
+    assert_eq!(properties.superseded, Some(superseded));
     assert_eq!(segment.number(), finished.number);
     assert_eq!(segment.bytes(), finished.bytes);
 }
