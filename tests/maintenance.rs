@@ -320,3 +320,27 @@ fn a_memtable_size_out_of_bounds_is_refused_with_the_bounds() {
     let db = builder(&fs).read_only(true).open().unwrap();
     assert!(matches!(db.set_memtable_bytes(8192), Err(Error::ReadOnly { .. })));
 }
+
+/// What was read before a merge is read from memory after it; what was not stays on disk.
+#[test]
+fn a_merge_keeps_hot_blocks_in_memory() {
+    let fs = SimFs::new();
+    let db = builder(&fs).open().unwrap();
+    for round in 0..2 {
+        for n in (round..4_000).step_by(2) {
+            db.put(format!("{n:06}"), [round as u8; 50]).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    let read = |keys: std::ops::Range<usize>| {
+        keys.for_each(|n| assert!(db.get(format!("{n:06}")).unwrap().is_some(), "{n}"));
+        db.stats().cache_misses
+    };
+    let before = read(0..2_000);
+    db.compact().unwrap();
+    assert_eq!(db.stats().runs, 1);
+    // One block at the end of the range may be cut otherwise than before.
+    let after = read(0..1_900);
+    assert!(after <= before + 1, "{before} misses before the merge, {after} after");
+    assert!(read(2_100..4_000) > after + 20, "cold blocks were read into the cache");
+}

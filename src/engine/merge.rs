@@ -234,7 +234,9 @@ impl Engine {
             Ok(opened)
         });
         let mut fresh = plan.moved;
-        fresh.extend(opened.inspect_err(|_| remove())?);
+        let opened = opened.inspect_err(|_| remove())?;
+        core.warm(pair.runs(), &opened);
+        fresh.extend(opened);
         let from = step.from.as_ref();
         let newer =
             pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
@@ -307,7 +309,7 @@ impl Pair {
     }
 
     /// Newest first.
-    fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+    fn runs(&self) -> impl Iterator<Item = &Arc<Run>> + Clone {
         self.newer.iter().chain([&self.older])
     }
 

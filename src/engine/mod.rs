@@ -3,7 +3,7 @@
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
 //! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of
-//! `read`, `outputs` of `flush` and `merge`, `jobs` and `lines` of `compact`.
+//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -38,6 +38,7 @@ pub(crate) mod stats;
 mod stretches;
 mod sync;
 pub(crate) mod verify;
+mod warm;
 mod write;
 
 use std::path::PathBuf;

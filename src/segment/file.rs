@@ -100,6 +100,11 @@ impl SegmentFile {
 
     fn load_block(&self, index: &Index, i: usize) -> Result<Arc<CachedBlock>> {
         self.cache.count_miss();
+        self.fetch_block(index, i)
+    }
+
+    /// Data block `i` from the file, into its slot if the cache has room.
+    pub(super) fn fetch_block(&self, index: &Index, i: usize) -> Result<Arc<CachedBlock>> {
         let block = self.read_from_file(index, i)?;
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);

@@ -223,10 +223,17 @@ impl Segment {
         self.with_block(i, Arc::clone)
     }
 
-    /// Whether data block `i` is in its slot.
-    #[cfg(test)]
-    pub(super) fn is_resident(&self, i: usize) -> bool {
-        self.file.slots[i].load().is_some()
+    /// Whether data block `i` is there and in its slot.
+    pub(crate) fn is_resident(&self, i: usize) -> bool {
+        self.file.slots.get(i).is_some_and(|slot| slot.load().is_some())
+    }
+
+    /// Puts data block `i` into its slot if the cache has room. Counts as no read.
+    pub(crate) fn warm_block(&self, i: usize) -> Result<()> {
+        if self.is_resident(i) {
+            return Ok(());
+        }
+        self.file.fetch_block(&self.tables.index, i).map(drop)
     }
 
     /// Takes blocks out of the slots: see [`SegmentFile`]. Background threads only.
