@@ -164,8 +164,9 @@ pub struct Compaction {
 }
 
 impl Compaction {
-    /// Bytes that it has read, and about how many there were to read when it began. An entry may be
-    /// read several times on its way down, or never where nothing needs to be written anew.
+    /// Bytes of keys and values that it has read, and about how many there were to read when it
+    /// began. An entry may be read several times on its way down, or never where nothing needs to
+    /// be written anew.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{RunId, Sequence};
-use crate::runs::{Run, SegmentSet};
+use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ pub(super) struct Request {
 /// How far a requested compaction is.
 #[derive(Debug, Default)]
 pub(crate) struct RequestProgress {
-    /// Bytes of data that were in the range when it began, and the part read so far.
+    /// Bytes of keys and values that were in the range when it began, and those read so far.
     pub(crate) bytes_total: AtomicU64,
     pub(crate) bytes_done: AtomicU64,
     cancelled: AtomicBool,
@@ -141,11 +141,10 @@ impl State {
             return;
         }
         let request = self.waiting.remove(0);
+        let raw = |parts: &[SegmentRef]| parts.iter().map(raw_bytes).sum::<u64>();
         let bytes = set.runs.iter().map(|run| match &request.range {
-            None => run.bytes(),
-            Some((from, to)) => {
-                run.between(Some(from), to.as_ref()).iter().map(|part| part.bytes).sum()
-            }
+            None => raw(&run.segments),
+            Some((from, to)) => raw(&run.between(Some(from), to.as_ref())),
         });
         request.progress.bytes_total.store(bytes.sum(), Ordering::Relaxed);
         self.request = Some(request);
@@ -194,6 +193,14 @@ impl Job {
         let parts = runs.flat_map(|run| run.between(from.as_ref(), to.as_ref()));
         parts.map(|part| part.bytes).sum()
     }
+}
+
+/// Bytes of keys and values in a part of a segment, as steps count what they have read: what is
+/// stored may be compressed. By its share of the blocks, so that it is exact for a whole segment.
+fn raw_bytes(part: &SegmentRef) -> u64 {
+    let Properties { raw_bytes, stored_bytes, .. } = part.segment.properties();
+    let raw = u128::from(*raw_bytes) * u128::from(part.bytes) / u128::from((*stored_bytes).max(1));
+    u64::try_from(raw).unwrap_or(u64::MAX)
 }
 
 /// A run as the policy sees it.
