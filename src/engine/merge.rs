@@ -281,7 +281,7 @@ impl Pair {
         let span = pieces.iter().map(|part| &part.first).min().cloned();
         let bottom = span.is_some_and(|first| self.is_bottom(&first, to));
         let pieces = pieces.into_iter().map(|part| {
-            let rewrite = is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
+            let rewrite = self.is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
             Piece::new(part, rewrite)
         });
         // A run by itself is written anew for what it holds in vain; its small segments stay as
@@ -291,6 +291,15 @@ impl Pair {
         // With nothing left above, the rest of the older run stays as it is.
         let finished = !newer_left && plan.from.is_none();
         (plan, finished)
+    }
+
+    /// Whether a file is kept alive of which the pair needs less than half. A part that is small
+    /// because the job's range ends in it is none.
+    fn is_mostly_trimmed(&self, part: &SegmentRef) -> bool {
+        let half = part.segment.properties().stored_bytes / 2;
+        let same = |other: &&SegmentRef| other.segment.number() == part.segment.number();
+        let parts = || self.runs().flat_map(|run| &run.segments).filter(same);
+        part.bytes < half && parts().map(|part| part.bytes).sum::<u64>() < half
     }
 
     /// Whether nothing older than the pair has keys from `from` to before `to`.
@@ -359,11 +368,6 @@ impl Tally {
             "entries in are entries out, shadowed or dropped"
         );
     }
-}
-
-/// Whether a reference keeps a file alive of which it needs less than half.
-fn is_mostly_trimmed(part: &SegmentRef) -> bool {
-    part.bytes < part.segment.properties().stored_bytes / 2
 }
 
 fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) {
