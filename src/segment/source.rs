@@ -1,7 +1,8 @@
 //! A segment read from front to back for a merge: large pieces, past the block cache.
 //!
 //! Blocks are checked as a read checks them, in the same place. The memory of a piece, of a block
-//! and of a key is used again, so that a walk allocates nothing while blocks are of ordinary size.
+//! and of a key is used again, so that a walk over blocks that are stored as they are allocates
+//! nothing while they are of ordinary size; a compressed one takes memory of its own.
 //! Owned by one background thread. Knows no run: the bounds are its caller's.
 
 use super::parts::read_block;
