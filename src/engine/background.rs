@@ -34,6 +34,9 @@ const TICK_MS: u64 = 500;
 /// milliseconds.
 const SPARES_RETRY_MS: u64 = if cfg!(test) { 1 } else { 500 };
 
+/// How long nothing may have been written before spare logs are given back, one in each period.
+const SPARES_IDLE: Duration = Duration::from_secs(10);
+
 /// Work for the log thread.
 #[derive(Debug)]
 pub(super) enum LogJob {
@@ -201,6 +204,8 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
     };
     let pause = Duration::from_millis(SPARES_RETRY_MS);
     let mut next_sync = Instant::now() + period;
+    // The end of the log when it last moved, and when that was.
+    let mut idle = (engine.core.logs.appended(), Instant::now());
     let mut next_try = Instant::now();
     loop {
         // Nobody may ask for a spare until the next write, and the trouble may be over by then.
@@ -217,6 +222,12 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
                 periodic_sync(engine);
             }
             engine.renew_ceiling();
+            let appended = engine.core.logs.appended();
+            if idle.0 != appended {
+                idle = (appended, Instant::now());
+            } else if idle.1.elapsed() >= SPARES_IDLE {
+                engine.core.trim_spares();
+            }
             next_sync = Instant::now() + period;
         }
         if !troubled {

@@ -55,6 +55,23 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Removes one log file beyond those that are kept ready. Called now and then while nothing is
+    /// written: a burst leaves as many behind as a flush sets free at once.
+    pub(super) fn trim_spares(&self) {
+        let spare = {
+            let mut spares = lock(&self.spare_logs);
+            if spares.len() > SPARES { spares.pop() } else { None }
+        };
+        // Only now: nobody else knows the file.
+        if let Some(spare) = spare
+            && let Err(error) = self.fs.remove(spare.path())
+        {
+            tracing::debug!(%error, path = %spare.path().display(), "a spare log was left behind");
+        }
+    }
+}
+
 impl Engine {
     /// Sets the size of the memtables made from now on, and replaces the spares.
     pub(crate) fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {

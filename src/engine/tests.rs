@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::record::RecordKind;
 use crate::ids::KEYSPACE_DEFAULT;
-use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
+use crate::io::{CrashMode, FaultPlan, Fs, OpKind, SimFs};
 use crate::options::{Durability, Options};
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, lock};
 
 const DIR: &str = "data";
 
@@ -276,5 +276,34 @@ fn a_trouble_with_spares_ends_when_the_disk_has_space() {
     });
     assert!(healed, "{}", engine.health());
     put(&engine, "k", "v").unwrap();
+    close(&engine, &threads);
+}
+
+/// A burst of writes leaves more prepared logs than are needed; while idle, all but two go.
+#[test]
+fn spare_logs_are_given_back_while_nothing_is_written() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let core = &engine.core;
+    // Four memtables in one flush: their logs are set free together.
+    for n in 0..40 {
+        put(&engine, &format!("key {n:02}"), &"v".repeat(300)).unwrap();
+    }
+    engine.flush().unwrap();
+    // The log thread has seen to the logs that were set free once it has answered.
+    engine.wait_for_log().unwrap();
+    let spares = || lock(&core.spare_logs).len();
+    let files = || {
+        let names = fs.list(Path::new(DIR)).unwrap();
+        names.iter().filter(|name| name.ends_with(".log")).count()
+    };
+    let before = (spares(), files());
+    assert!(before.0 > 2, "{before:?}");
+    for _ in 0..before.0 {
+        core.trim_spares();
+    }
+    assert_eq!((spares(), files()), (2, before.1 - (before.0 - 2)));
+    put(&engine, "goes on", "v").unwrap();
+    assert!(get(&engine, "goes on").is_some());
     close(&engine, &threads);
 }
