@@ -10,12 +10,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "the child acknowledges on its standard output")]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use alluvium::{Db, Durability, Keyspace, WriteBatch};
+use random::Random;
 
 const THREADS: u64 = 4;
 
@@ -30,18 +34,7 @@ fn env(name: &str, default: u64) -> u64 {
     text.map_or(default, |text| text.parse().expect("the variable holds a number"))
 }
 
-/// splitmix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use alluvium::{
     CompareAndSwap, Compression, Db, Durability, Error, Keyspace, KeyspaceOptions, Snapshot,
     TryGet, Value, WriteBatch,
 };
+use random::Random;
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -26,18 +30,7 @@ type Iter = Box<dyn DoubleEndedIterator<Item = alluvium::Result<(Value, Value)>>
 const DEFAULT: &str = "default";
 const NAMES: [&str; 4] = [DEFAULT, "orders", "users", "\u{fc}ber"];
 
-/// splitmix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
     fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }

@@ -18,9 +18,13 @@ mod faults;
 mod merges;
 mod oracle;
 mod power;
+#[path = "../support/random.rs"]
+mod random;
 mod recovery;
 mod regressions;
 mod world;
+
+use random::Random;
 
 /// What a check found wrong, in words.
 type Check<T> = Result<T, String>;
@@ -37,19 +41,7 @@ fn seeds() -> std::ops::Range<u64> {
     first..first + env("ALLUVIUM_CRASH_SEEDS", 1)
 }
 
-/// splitmix64.
-#[derive(Clone)]
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
