@@ -122,4 +122,9 @@ impl FsFile for CountedFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+
+    /// Of log files only, of which no bytes are counted.
+    fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
+        if self.is_segment { None } else { self.file.overwriter(len) }
+    }
 }

@@ -132,4 +132,9 @@ impl FsFile for ProbedLog {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+
+    fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
+        let file = self.file.overwriter(len)?;
+        Some(Arc::new(Self { file, appends: self.appends, seen: Arc::clone(&self.seen) }))
+    }
 }

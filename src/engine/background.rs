@@ -244,7 +244,7 @@ fn run_log_job(engine: &Engine, job: LogJob) {
     match job {
         LogJob::Stop => {}
         LogJob::Spare { reply } => {
-            core.spare_wanted.store(false, Ordering::Relaxed);
+            core.spares.asked.store(false, Ordering::Relaxed);
             let made = core.fill_spares();
             core.note(Work::Spares, &made);
             if let Some(reply) = reply {
@@ -255,7 +255,13 @@ fn run_log_job(engine: &Engine, job: LogJob) {
         LogJob::Sealed => {
             // Spares first: a writer may be in need of one, and the sync may take long.
             core.note(Work::Spares, &core.fill_spares());
-            periodic_sync(engine);
+            // Before the sync: it would take each page from the writers' address space by itself.
+            core.logs.release_sealed();
+            if core.stopped().is_none()
+                && let Err(error) = engine.sync_sealed()
+            {
+                tracing::error!(%error, "a sealed log could not be synced");
+            }
             engine.renew_ceiling();
         }
         LogJob::Remove(path) => {

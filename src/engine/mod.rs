@@ -55,8 +55,7 @@ use self::sync::Logs;
 use crate::error::{Error, Result};
 use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, FsLock, TemporaryDir};
-use crate::log::SpareLog;
-use crate::memtable::{Memtable, MemtableWriter};
+use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
 use crate::mvcc::gate::Gate;
 use crate::mvcc::group_sync::GroupSync;
@@ -128,14 +127,11 @@ pub(crate) struct Core {
     slot_next: AtomicU64,
     segment_next: AtomicU64,
     closed: AtomicBool,
-    /// Whether the log thread has been asked for spares and has not looked yet.
-    spare_wanted: AtomicBool,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) counters: Counters,
 
     // Guarded lists.
-    spare_logs: Mutex<Vec<SpareLog>>,
-    spare_memtables: Mutex<Vec<(MemtableWriter, Arc<Memtable>)>>,
+    spares: spares::Spares,
     troubles: Mutex<Troubles>,
     /// Segments whose edit failed: the manifest may name them.
     unsettled: Mutex<Vec<FileNumber>>,
@@ -231,13 +227,6 @@ impl Core {
         // A record's header takes less than a memtable adds to an entry, so the sixteenth is for
         // odd mixtures; anything more would only be read at every recovery.
         crate::log::LOG_DATA_START + bytes + bytes / 16
-    }
-
-    /// Asks the log thread for spares, once until it looks.
-    fn want_spare(&self) {
-        if !self.spare_wanted.swap(true, Ordering::Relaxed) {
-            self.send_log(LogJob::Spare { reply: None });
-        }
     }
 
     /// What stops writing for good, if anything does.

@@ -71,7 +71,7 @@ impl CommitEnv for WriteEnv {
         let fits = self.memtable.fits(write.body_len, write.count);
         match &self.log {
             None => {
-                let spare = lock(&self.core.spare_logs).pop().ok_or(Refused::NeedsLog)?;
+                let spare = lock(&self.core.spares.logs).pop().ok_or(Refused::NeedsLog)?;
                 if !fits {
                     self.swap_memtable();
                 }
@@ -81,14 +81,20 @@ impl CommitEnv for WriteEnv {
             Some(log) => {
                 // Without a spare the log is extended and the memtable grows, up to the budget.
                 let may_grow = log.may_grow(bytes);
-                let spare = lock(&self.core.spare_logs).pop();
+                let spare = lock(&self.core.spares.logs).pop();
                 match spare {
                     Some(spare) => {
                         self.seal_log();
                         self.swap_memtable();
                         self.take_log(spare)?;
                     }
-                    None if may_grow => self.core.want_spare(),
+                    None if may_grow => {
+                        // Once for each growing, not for each write meanwhile.
+                        if !self.core.is_spare_wanted() {
+                            self.core.want_more_spares();
+                        }
+                        self.core.want_spare();
+                    }
                     None => return Err(Refused::NeedsLog),
                 }
             }
@@ -212,7 +218,7 @@ impl WriteEnv {
 
     /// Whether sealing the open log would leave the next write without one.
     pub(super) fn takes_last_log(&self) -> bool {
-        self.log.is_some() && lock(&self.core.spare_logs).is_empty()
+        self.log.is_some() && lock(&self.core.spares.logs).is_empty()
     }
 
     fn note_end(&mut self, (number, end, position): (LogNumber, u64, LogPosition)) {
@@ -236,7 +242,10 @@ impl WriteEnv {
 
     /// Puts an empty memtable in the active one's place. Not published yet.
     fn next_memtable(&mut self) -> (MemtableWriter, Arc<Memtable>) {
-        let spare = lock(&self.core.spare_memtables).pop();
+        let spare = lock(&self.core.spares.memtables).pop();
+        if spare.is_none() {
+            self.core.want_more_spares();
+        }
         let (writer, table) = spare.unwrap_or_else(|| Memtable::active(self.core.memtable_bytes()));
         self.core.active_bytes.store(0, Ordering::Relaxed);
         (std::mem::replace(&mut self.memtable, writer), table)

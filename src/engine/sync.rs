@@ -45,6 +45,11 @@ impl Logs {
         lock(&self.live).iter().cloned().collect()
     }
 
+    /// Gives up what sealed logs need for appending only.
+    pub(super) fn release_sealed(&self) {
+        self.list().iter().for_each(|log| log.release());
+    }
+
     /// Takes out the logs below `floor`.
     pub(super) fn retire_below(&self, floor: crate::ids::LogNumber) -> Vec<Arc<LogFile>> {
         let mut live = lock(&self.live);
@@ -64,12 +69,9 @@ impl SyncEnv for Engine {
         let covered = core.logs.appended();
         let synced = core.group_sync.synced();
         for log in core.logs.list() {
-            let done = log.end().is_some_and(|end| log.header.base.plus(end) <= synced);
-            if done && !log.needs_rewrite() {
-                continue;
+            if log.end_position().is_none_or(|end| end > synced) || log.needs_rewrite() {
+                self.sync_log(&log)?;
             }
-            let rewritten = log.sync()?;
-            core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Release; pairs with the Acquire in `wait_durable`.
@@ -78,10 +80,49 @@ impl SyncEnv for Engine {
     }
 }
 
+/// The sealed logs alone: the open one is in use, and much of it may be written again before it is
+/// sealed itself.
+struct SealedLogs<'a>(&'a Engine);
+
+impl SyncEnv for SealedLogs<'_> {
+    type Error = Error;
+
+    fn sync(&self) -> Result<LogPosition> {
+        let core = &self.0.core;
+        let mut covered = core.group_sync.synced();
+        let logs = core.logs.list();
+        for (log, end) in logs.iter().map_while(|log| Some((log, log.end_position()?))) {
+            if end > covered || log.needs_rewrite() {
+                self.0.sync_log(log)?;
+            }
+            covered = covered.max(end);
+        }
+        core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(covered)
+    }
+}
+
 impl Engine {
+    fn sync_log(&self, log: &LogFile) -> Result<()> {
+        let rewritten = log.sync()?;
+        self.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes the sealed logs durable.
+    pub(super) fn sync_sealed(&self) -> Result<()> {
+        let logs = self.core.logs.list();
+        let sealed = logs.iter().map_while(|log| log.end_position()).last();
+        sealed.map_or(Ok(()), |end| self.wait_with(end, &SealedLogs(self)))
+    }
+
     /// Returns once everything below `position` is durable.
     pub(crate) fn wait_synced(&self, position: LogPosition) -> Result<()> {
-        self.core.group_sync.wait(position, self).map_err(|cause| {
+        self.wait_with(position, self)
+    }
+
+    fn wait_with(&self, position: LogPosition, env: &impl SyncEnv<Error = Error>) -> Result<()> {
+        self.core.group_sync.wait(position, env).map_err(|cause| {
             // Who waits for memory waits in vain now.
             self.core.gate.wake();
             match cause {

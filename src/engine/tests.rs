@@ -292,7 +292,7 @@ fn spare_logs_are_given_back_while_nothing_is_written() {
     engine.flush().unwrap();
     // The log thread has seen to the logs that were set free once it has answered.
     engine.wait_for_log().unwrap();
-    let spares = || lock(&core.spare_logs).len();
+    let spares = || lock(&core.spares.logs).len();
     let files = || {
         let names = fs.list(Path::new(DIR)).unwrap();
         names.iter().filter(|name| name.ends_with(".log")).count()
@@ -305,5 +305,49 @@ fn spare_logs_are_given_back_while_nothing_is_written() {
     assert_eq!((spares(), files()), (2, before.1 - (before.0 - 2)));
     put(&engine, "goes on", "v").unwrap();
     assert!(get(&engine, "goes on").is_some());
+    close(&engine, &threads);
+}
+
+/// Syncing what is sealed leaves the open log alone: it is being written, and a sync takes from it
+/// what makes writing it quick.
+#[test]
+fn a_sealed_log_is_synced_without_the_open_one() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let logs = || engine.core.logs.list();
+    while logs().len() < 3 {
+        put(&engine, "key", &"v".repeat(300)).unwrap();
+    }
+    put(&engine, "in the open log", "v").unwrap();
+    engine.sync_sealed().unwrap();
+    let open_log = logs().pop().unwrap();
+    assert_eq!(open_log.end(), None);
+    let synced = engine.core.group_sync.synced();
+    assert_eq!(synced, open_log.header.base, "what is sealed, and no more");
+    assert!(synced < engine.core.logs.appended());
+    // Whoever needs more gets it.
+    engine.sync_all().unwrap();
+    assert_eq!(engine.core.group_sync.synced(), engine.core.logs.appended());
+    close(&engine, &threads);
+}
+
+/// A rotation that found no spare has more of them kept, up to a bound, until the writes end.
+#[test]
+fn rotations_that_find_no_spare_have_more_kept() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let core = &engine.core;
+    let spares = || lock(&core.spares.memtables).len();
+    engine.wait_for_log().unwrap();
+    assert_eq!(spares(), 2);
+    for want in [3, 4, 5, 6, 6] {
+        core.want_more_spares();
+        engine.wait_for_log().unwrap();
+        assert_eq!(spares(), want);
+    }
+    for want in [5, 4, 3, 2, 2] {
+        core.trim_spares();
+        assert_eq!(spares(), want);
+    }
     close(&engine, &threads);
 }

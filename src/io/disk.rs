@@ -58,7 +58,15 @@ impl Drop for TemporaryDir {
 }
 
 #[derive(Debug)]
-struct DiskFile(File);
+struct DiskFile(Arc<File>);
+
+/// A file of which a part can be written as memory.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct MappedFile {
+    file: DiskFile,
+    mapping: super::mapping::Mapping,
+}
 
 #[derive(Debug)]
 struct DiskLock {
@@ -76,7 +84,7 @@ impl Fs for DiskFs {
             OpenMode::ReadWrite => options.read(true).write(true),
             OpenMode::CreateNew => options.read(true).write(true).create_new(true),
         };
-        Ok(Arc::new(DiskFile(options.open(path)?)))
+        Ok(Arc::new(DiskFile(Arc::new(options.open(path)?))))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -150,17 +158,17 @@ impl Fs for DiskFs {
 impl FsFile for DiskFile {
     #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::read_at(&*self.0, buf, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::write_at(&*self.0, buf, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match std::os::windows::fs::FileExt::seek_read(&self.0, buf, offset) {
+        match std::os::windows::fs::FileExt::seek_read(&*self.0, buf, offset) {
             // Reading at or past the end is an error there, and zero bytes in the contract.
             Err(error) if error.raw_os_error() == Some(38) => Ok(0),
             result => result,
@@ -169,7 +177,7 @@ impl FsFile for DiskFile {
 
     #[cfg(windows)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_write(&*self.0, buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -182,5 +190,38 @@ impl FsFile for DiskFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
+        let mapping = super::mapping::Mapping::new(&*self.0, len)?;
+        Some(Arc::new(MappedFile { file: Self(Arc::clone(&self.0)), mapping }))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl FsFile for MappedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    #[inline]
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        if self.mapping.write(buf, offset) {
+            return Ok(buf.len());
+        }
+        self.file.write_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
     }
 }

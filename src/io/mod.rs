@@ -14,6 +14,8 @@
 //! - `rename` replaces its target in one step.
 
 mod disk;
+#[cfg(target_os = "linux")]
+mod mapping;
 mod named;
 mod sim;
 
@@ -297,6 +299,32 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// ```
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// Another handle to this file, for small writes below `len` at less cost than this one's; all
+    /// bytes there must have been written before. Whole words of 8 bytes at multiples of 8 gain.
+    /// `None`, which is what this returns unless overridden, where there is no such way.
+    ///
+    /// May take as long as reading the bytes does. The handle must not outlive a `set_len` below
+    /// `len`.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// use alluvium::io::{DiskFs, Fs, OpenMode};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let file = DiskFs.open(&dir.path().join("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(&[0; 64], 0)?;
+    /// let quick = file.overwriter(64).unwrap_or_else(|| file.clone());
+    /// quick.write_all_at(b"8 bytes.", 16)?;
+    /// let mut buf = [0; 8];
+    /// file.read_exact_at(&mut buf, 16)?;
+    /// assert_eq!(&buf, b"8 bytes.");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
+        let _ = len;
+        None
     }
 
     /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` if the file ends first.

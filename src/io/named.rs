@@ -24,6 +24,13 @@ impl NamedFile {
         Ok(Self { file, path: Arc::new(path) })
     }
 
+    /// The same file through a handle for small writes below `len`, all of which must have been
+    /// written before; this one where there is none.
+    pub(crate) fn overwriter(&self, len: u64) -> Self {
+        let file = self.file.overwriter(len).unwrap_or_else(|| Arc::clone(&self.file));
+        Self { file, path: Arc::clone(&self.path) }
+    }
+
     /// Reads exactly `buf.len()` bytes at `offset`.
     pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> crate::Result<()> {
         self.file.read_exact_at(buf, offset).map_err(|error| self.error("read", error))

@@ -14,8 +14,8 @@ use crate::format::record::{
 };
 use crate::ids::{LogNumber, LogPosition};
 use crate::io::{Fs, NamedFile, OpenMode};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
 
 /// How much of a recovered tail is rewritten at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -39,6 +39,9 @@ pub(crate) struct LogFile {
     pub(crate) header: LogHeader,
     /// Whether it was found at open rather than made by this process.
     recovered: bool,
+    /// What its writer appends through, until [`Self::release`]: dropping the last handle may take
+    /// a while, which is not for the commit section.
+    appends: Mutex<Option<NamedFile>>,
     /// Offset at which the log ends; `u64::MAX` while it is written. Set once, by the commit
     /// section, before the next log is published; Release, pairs with the Acquire in `end`.
     end: AtomicU64,
@@ -58,12 +61,26 @@ impl LogFile {
         end: u64,
     ) -> Self {
         let (end, rewrite_from) = (AtomicU64::new(end), AtomicU64::new(rewrite_from));
-        Self { file, slot, header, recovered: true, end, rewrite_from }
+        let appends = Mutex::new(None);
+        Self { file, slot, header, recovered: true, appends, end, rewrite_from }
+    }
+
+    /// Gives up what only appending needs, if no append comes any more. Called by the log thread.
+    pub(crate) fn release(&self) {
+        if self.end().is_some() {
+            let appends = lock(&self.appends).take();
+            drop(appends);
+        }
     }
 
     /// The offset at which the log was sealed, if it was.
     pub(crate) fn end(&self) -> Option<u64> {
         Some(self.end.load(Ordering::Acquire)).filter(|&end| end != u64::MAX)
+    }
+
+    /// The position at which the log was sealed, if it was.
+    pub(crate) fn end_position(&self) -> Option<LogPosition> {
+        self.end().map(|end| self.header.base.plus(end))
     }
 
     /// Whether the file was found at open rather than made by this process.
@@ -104,6 +121,8 @@ impl LogFile {
 #[derive(Debug)]
 pub(crate) struct SpareLog {
     file: NamedFile,
+    /// The same file, for appending.
+    appends: NamedFile,
     slot: u64,
     capacity: u64,
     salt: u64,
@@ -120,7 +139,12 @@ impl SpareLog {
             let _ = fs.remove(&spare.file.path);
             return Err(error);
         }
-        Ok(Self { capacity, ..spare })
+        Ok(Self::new(spare.file, slot, capacity, spare.salt))
+    }
+
+    fn new(file: NamedFile, slot: u64, capacity: u64, salt: u64) -> Self {
+        let appends = file.overwriter(capacity);
+        Self { file, appends, slot, capacity, salt }
     }
 
     /// Makes an empty file in a new slot, for a log that is written once, whole.
@@ -128,14 +152,15 @@ impl SpareLog {
         let path = dir.join(FileName::LogSlot(slot).name());
         let salt = random_u64(&path)?;
         let file = NamedFile::open(fs, path, OpenMode::CreateNew)?;
-        Ok(Self { file, slot, capacity: 0, salt })
+        let appends = file.clone();
+        Ok(Self { file, appends, slot, capacity: 0, salt })
     }
 
     /// Takes over the file of a log that no recovery needs any more.
     pub(crate) fn recycle(log: &LogFile) -> Result<Self> {
         let salt = random_u64(&log.file.path)?;
         let capacity = log.file.len()?;
-        Ok(Self { file: log.file.clone(), slot: log.slot, capacity, salt })
+        Ok(Self::new(log.file.clone(), log.slot, capacity, salt))
     }
 
     /// Takes over a dead file found at open.
@@ -144,7 +169,7 @@ impl SpareLog {
         let salt = random_u64(&path)?;
         let file = NamedFile::open(fs, path, OpenMode::ReadWrite)?;
         let capacity = file.len()?;
-        Ok(Self { file, slot, capacity, salt })
+        Ok(Self::new(file, slot, capacity, salt))
     }
 
     /// Bytes that can be appended without growing the file, header included.
@@ -177,7 +202,7 @@ impl SpareLog {
     /// Makes this file the log that `place` describes: writes the header, nothing else.
     pub(crate) fn activate(self, place: LogHeader) -> Result<LogWriter> {
         let header = LogHeader { salt: self.salt, ..place };
-        self.file.write_all_at(&header_copies(&header), 0)?;
+        self.appends.write_all_at(&header_copies(&header), 0)?;
         Ok(self.into_writer(header))
     }
 
@@ -206,10 +231,12 @@ impl SpareLog {
             slot: self.slot,
             header,
             recovered: false,
+            appends: Mutex::new(Some(self.appends.clone())),
             end,
             rewrite_from,
         };
-        LogWriter { log: Arc::new(log), tail: LOG_DATA_START, capacity: self.capacity }
+        let (log, appends) = (Arc::new(log), self.appends);
+        LogWriter { log, appends, tail: LOG_DATA_START, capacity: self.capacity }
     }
 }
 
@@ -217,6 +244,7 @@ impl SpareLog {
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     log: Arc<LogFile>,
+    appends: NamedFile,
     tail: u64,
     capacity: u64,
 }
@@ -252,15 +280,17 @@ impl LogWriter {
         body_hash: u64,
     ) -> Result<LogPosition> {
         seal_record(record, self.log.header.salt, self.tail, header, body_hash);
-        self.log.file.write_all_at(record, self.tail)?;
+        self.appends.write_all_at(record, self.tail)?;
         self.tail += record.len() as u64;
         Ok(self.position())
     }
 
     /// Ends the log here. The next log's header names the offset.
     pub(crate) fn seal(self) -> (LogNumber, u64, LogPosition) {
+        // Before the end is known, so that this is not the last handle.
+        drop(self.appends);
         self.log.end.store(self.tail, Ordering::Release);
-        (self.log.header.number, self.tail, self.position())
+        (self.log.header.number, self.tail, self.log.header.base.plus(self.tail))
     }
 
     /// Ends the log after a failed append: whatever part of the record reached the file must not be

@@ -65,20 +65,22 @@ pub(super) struct ArenaWriter {
 unsafe impl Send for ArenaWriter {}
 
 impl ArenaWriter {
-    /// An arena that grows in steps of `slab_bytes`.
-    ///
-    /// The first slab is touched here, so that the commit section meets no page fault in it; the
-    /// caller is the thread that prepares spares.
-    pub(super) fn new(slab_bytes: usize) -> Self {
+    /// An arena of `first_bytes` that grows in steps of `slab_bytes`.
+    pub(super) fn new(first_bytes: usize, slab_bytes: usize) -> Self {
         let arena = Arena(Arc::new(Mutex::new(Vec::new())));
         let mut writer =
             Self { arena, free: NonNull::dangling().as_ptr(), left: 0, slab_bytes, used: 0 };
-        writer.open_slab();
-        for at in (0..writer.left).step_by(PAGE_BYTES) {
-            // SAFETY: `at` is inside the slab. Volatile, because the bytes are overwritten unread.
-            unsafe { writer.free.add(at).write_volatile(0) };
-        }
+        writer.open_slab(first_bytes);
         writer
+    }
+
+    /// Touches what is free, so that the commit section meets no page fault in it.
+    pub(super) fn touch(&mut self) {
+        for at in (0..self.left).step_by(PAGE_BYTES) {
+            // SAFETY: `at` is inside the slab, in the part that nothing points to yet. Volatile,
+            // because the bytes are overwritten unread.
+            unsafe { self.free.add(at).write_volatile(0) };
+        }
     }
 
     /// The arena, for whoever follows the pointers.
@@ -122,7 +124,7 @@ impl ArenaWriter {
                 return self.add_slab(len);
             }
             self.used += self.left;
-            self.open_slab();
+            self.open_slab(self.slab_bytes);
         }
         let start = self.free;
         // SAFETY: `len <= left`, so the result is inside the slab, or one past its end.
@@ -132,9 +134,9 @@ impl ArenaWriter {
         start
     }
 
-    fn open_slab(&mut self) {
-        self.free = self.add_slab(self.slab_bytes);
-        self.left = self.slab_bytes;
+    fn open_slab(&mut self, bytes: usize) {
+        self.free = self.add_slab(bytes);
+        self.left = bytes;
     }
 
     fn add_slab(&self, len: usize) -> *mut u8 {
@@ -151,9 +153,9 @@ mod tests {
 
     #[test]
     fn records_of_any_length_stay_as_stored_after_the_writer_is_gone() {
-        let mut writer = ArenaWriter::new(4096);
+        let mut writer = ArenaWriter::new(4096, 4096);
         let arena = writer.arena();
-        assert!(writer.fills(&arena) && !writer.fills(&ArenaWriter::new(4096).arena()));
+        assert!(writer.fills(&arena) && !writer.fills(&ArenaWriter::new(4096, 4096).arena()));
         let lens = [1, 0, 511, 512, 513, 4096, 4097, 100_000];
         let stored: Vec<_> = (0..200_usize)
             .map(|n| {

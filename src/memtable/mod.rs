@@ -54,6 +54,9 @@ pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
 /// Largest step in which an active table's memory grows.
 const SLAB_BYTES_MAX: usize = 1 << 20;
 
+/// Largest part of an active table's memory that is had, and touched, before anything is written.
+const FIRST_SLAB_BYTES_MAX: usize = 8 << 20;
+
 /// Bytes read from a log, or built for one, that sorted tables and their values share.
 #[derive(Debug)]
 pub(crate) struct Chunk(pub(crate) Vec<u8>);
@@ -133,10 +136,13 @@ impl Counters {
 impl Memtable {
     /// An empty table to be written, and its only writer.
     ///
-    /// `bytes_max` is what [`MemtableWriter::fits`] holds it to. Touches the first of its memory,
-    /// so call it outside the commit section.
+    /// `bytes_max` is what [`MemtableWriter::fits`] holds it to.
     pub(crate) fn active(bytes_max: usize) -> (MemtableWriter, Arc<Self>) {
-        let arena = ArenaWriter::new((bytes_max / 8).clamp(4096, SLAB_BYTES_MAX));
+        // Records of 130 bytes take five eighths of a table; longer ones meet a page fault now and
+        // then.
+        let first_bytes = (bytes_max / 8 * 5).clamp(4096, FIRST_SLAB_BYTES_MAX);
+        let slab_bytes = (bytes_max / 8).clamp(4096, SLAB_BYTES_MAX);
+        let arena = ArenaWriter::new(first_bytes, slab_bytes);
         let entries_max = (bytes_max / ENTRY_BYTES_TYPICAL).max(1);
         let filter = Filter::new(entries_max, FILTER_BITS);
         let index = Index::Active(Box::new(Active::new(arena.arena())));
@@ -348,6 +354,12 @@ impl MemtableWriter {
     /// The table it writes.
     pub(crate) fn table(&self) -> &Arc<Memtable> {
         &self.table
+    }
+
+    /// Has the system back the first of its memory now: takes a page fault for each page, which the
+    /// commit section is spared.
+    pub(crate) fn touch(&mut self) {
+        self.arena.touch();
     }
 
     /// Adds one version. Cannot fail; `sequence` must not be in the table yet, and `hash` is the

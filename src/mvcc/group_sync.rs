@@ -13,8 +13,9 @@ pub(crate) trait SyncEnv {
     /// Why a sync failed. Every later waiter gets a clone.
     type Error: Clone;
 
-    /// Syncs everything appended so far, oldest log first, and returns the position covered: no
-    /// byte below it is unsynced. The position is read before the first sync.
+    /// Syncs what was appended so far, oldest log first, at least to the position that the caller
+    /// of [`GroupSync::wait`] gave, and returns the position covered: no byte below it is
+    /// unsynced. That is read before the first sync.
     fn sync(&self) -> Result<LogPosition, Self::Error>;
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::fault::{OpKind, Refusal};
 use super::state::{Change, Inode, Pending, State};
 use super::{FsFile, FsLock, SimFs};
+use crate::sync::Arc;
 
 /// Keeps an open file from being forgotten.
 pub(super) struct Handle {
@@ -147,5 +148,11 @@ impl FsFile for SimFile {
         let mut state = self.handle.fs.state();
         self.begin(&mut state, OpKind::Read, format_args!(" (length)"))?;
         Ok(state.content(self.handle.inode).visible.len() as u64)
+    }
+
+    /// A second handle: what is written through it is like every other write.
+    fn overwriter(&self, _len: u64) -> Option<Arc<dyn FsFile>> {
+        let handle = Handle::new(&self.handle.fs, &mut self.handle.fs.state(), self.handle.inode);
+        Some(Arc::new(Self { handle, path: self.path.clone(), writable: self.writable }))
     }
 }

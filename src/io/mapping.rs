@@ -1,0 +1,134 @@
+//! A file's bytes as memory: how small writes to a prepared file come without a system call.
+//!
+//! Made and dropped by background threads, written by whoever holds the file. What is stored is in
+//! the system's page cache at once, as after a write: it survives the death of the process, and a
+//! sync of the file makes it durable. Knows no path and no format.
+//!
+//! A store into a mapping cannot fail: where the system has no page to back it, it ends the
+//! process. So there is one only where that cannot happen short of a broken device:
+//!
+//! - On file systems that overwrite in place. On others each overwriting takes new space, which a
+//!   full disk does not have: they get none, and the engine's writes stay system calls.
+//! - Of bytes that were all written before, so that no store fills a hole. Making the mapping
+//!   touches every page, which reports what is missing as an error; then there is none either.
+//! - Of a file that nobody cuts: the engine never does, and the lock keeps other engines away.
+//!
+//! What remains is a page that memory pressure has taken away in between, on a device that then
+//! fails to read it back.
+
+#![allow(unsafe_code, reason = "memory that the system backs with a file is had no other way")]
+
+use std::os::fd::AsFd;
+use std::ptr;
+use std::slice;
+
+use rustix::fs::{fstat, fstatfs};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What `statfs` calls the file systems that overwrite in place: ext2 to ext4, and tmpfs.
+const IN_PLACE: [rustix::fs::FsWord; 2] = [0xEF53, 0x0102_1994];
+
+/// Bytes in a word.
+const WORD: usize = size_of::<u64>();
+
+/// The first bytes of a file, shared with it.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    /// In pages of the file. Words, so that overlapping writes of several threads are stores that
+    /// come one after the other, as the contract of a file allows them.
+    words: &'static [AtomicU64],
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of a file and brings their pages in, if that is safe and the
+    /// system can.
+    pub(super) fn new(file: impl AsFd, len: u64) -> Option<Self> {
+        let system = fstatfs(&file).ok()?.f_type;
+        let there = u64::try_from(fstat(&file).ok()?.st_size).ok()?;
+        let len = usize::try_from(len).ok()? / WORD * WORD;
+        if !IN_PLACE.contains(&system) || len == 0 || there < len as u64 {
+            return None;
+        }
+        let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: the system picks an address range that nothing else uses.
+        let start = unsafe { mmap(ptr::null_mut(), len, rights, flags, file, 0) }.ok()?;
+        // SAFETY: the range was mapped readable and writable just now, begins at a page, and is
+        // unmapped only when this is dropped; `words` does not leave the value. Words that a store
+        // cannot reach were found out below, before anything is stored.
+        let words = unsafe { slice::from_raw_parts(start.cast::<AtomicU64>(), len / WORD) };
+        let mapping = Self { words };
+        // SAFETY: the range of `mapping`; the advice changes no byte.
+        unsafe { madvise(start, len, Advice::LinuxPopulateWrite) }.ok()?;
+        Some(mapping)
+    }
+
+    /// Overwrites whole words, and returns whether it did: not if the bytes lie outside, or are no
+    /// whole words.
+    #[inline]
+    pub(super) fn write(&self, bytes: &[u8], offset: u64) -> bool {
+        let Ok(at) = usize::try_from(offset) else { return false };
+        let (words, rest) = bytes.as_chunks::<WORD>();
+        if at % WORD != 0 || !rest.is_empty() {
+            return false;
+        }
+        let Some(there) = self.words.get(at / WORD..).and_then(|left| left.get(..words.len()))
+        else {
+            return false;
+        };
+        for (there, word) in there.iter().zip(words) {
+            // Relaxed: whoever syncs or reads the file learned of the write from its writer.
+            there.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let start = self.words.as_ptr().cast_mut().cast();
+        // SAFETY: mapped in `new` with this length, and unmapped only here; the words are borrowed
+        // by nobody while they are dropped.
+        let unmapped = unsafe { munmap(start, size_of_val(self.words)) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of `len` bytes, and its mapping where the system's temporary directory allows one.
+    fn mapped(len: u64) -> (std::fs::File, Option<Mapping>) {
+        let file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut &file, &vec![7; len as usize]).unwrap();
+        let mapping = Mapping::new(&file, len);
+        (file, mapping)
+    }
+
+    #[test]
+    fn words_are_written_and_everything_else_is_left_to_the_call() {
+        // None where the temporary directory is on a file system without mappings.
+        let (file, Some(mapping)) = mapped(10_000) else { return };
+        assert!(mapping.write(b"sixteen bytes :)", 9_984));
+        assert!(mapping.write(b"", 0));
+        for (len, offset) in [(8, 4), (7, 8), (16, 9_992), (8, 10_000), (8, 1 << 60), (8, u64::MAX)]
+        {
+            assert!(!mapping.write(&vec![1; len], offset), "{len} at {offset}");
+        }
+        drop(mapping);
+        let mut want = vec![7; 10_000];
+        want[9_984..].copy_from_slice(b"sixteen bytes :)");
+        let mut got = vec![0; 10_000];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut got, 0).unwrap();
+        assert!(got == want);
+    }
+
+    #[test]
+    fn there_is_none_beyond_the_end_or_of_nothing() {
+        let (file, _) = mapped(4_096);
+        assert!(Mapping::new(&file, 4_104).is_none());
+        assert!(Mapping::new(&file, 7).is_none());
+    }
+}
