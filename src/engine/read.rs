@@ -8,7 +8,7 @@ use super::background::FlushJob;
 use super::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};
 use crate::format::hash::key_hash;
-use crate::format::key::{Entry, Kind, Position};
+use crate::format::key::{Entry, KeyWords, Kind, Position};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
@@ -373,6 +373,11 @@ impl Cursor for LayerCursor {
 
     fn entry(&self) -> Option<Entry<'_>> {
         each_layer!(self, cursor => cursor.entry())
+    }
+
+    #[inline]
+    fn words(&self) -> Option<KeyWords> {
+        each_layer!(self, cursor => cursor.words())
     }
 
     fn value(&self) -> Value {

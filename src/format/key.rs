@@ -105,6 +105,24 @@ pub(crate) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.last_chunk::<8>() == b.last_chunk::<8>() && a == b
 }
 
+/// The start of a key in numbers. Where two of them differ, their keys compare the same way; where
+/// they do not, only the keys can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeyWords {
+    pub(crate) keyspace: u32,
+    pub(crate) high: u64,
+    pub(crate) low: u64,
+}
+
+impl KeyWords {
+    /// Of `key` in `keyspace`.
+    #[inline]
+    pub(crate) fn new(keyspace: KeyspaceId, key: &[u8]) -> Self {
+        let low = prefix_word(key.get(8..).unwrap_or_default());
+        Self { keyspace: keyspace.0, high: prefix_word(key), low }
+    }
+}
+
 /// The first eight bytes of a key as a big-endian number, padded with zeros: compares like the key
 /// wherever it differs.
 #[inline]

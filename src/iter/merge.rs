@@ -11,11 +11,14 @@
 //! comparison, whatever the number of sources, and none at all with one source: the common case
 //! after a load, where one run holds long stretches alone. A loser tree would need a comparison per
 //! level for the same step. No step allocates or copies a key.
+//!
+//! The first 16 bytes of each source's key stand in one place: a comparison that they decide, which
+//! is nearly every one, meets no cache miss in the sources.
 
 use std::mem;
 
 use crate::error::Result;
-use crate::format::key::{Entry, Position};
+use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::value::Value;
 
@@ -32,6 +35,8 @@ use super::stretch::{Edge, Way};
 #[derive(Debug)]
 pub(crate) struct MergeCursor<C> {
     sources: Vec<C>,
+    /// How the key of each source's entry starts.
+    words: Vec<KeyWords>,
     direction: Direction,
     /// The source whose entry is the cursor's, while there is one.
     winner: Option<usize>,
@@ -49,7 +54,8 @@ impl<C: Cursor> MergeCursor<C> {
     /// A cursor over `sources`, newest first, nowhere until the first seek.
     pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
-        Self { sources, direction: Direction::Forward, winner: None, heap }
+        let words = vec![KeyWords::default(); sources.len()];
+        Self { sources, words, direction: Direction::Forward, winner: None, heap }
     }
 
     /// Moves every source with `place`, then finds the winner among them.
@@ -61,10 +67,13 @@ impl<C: Cursor> MergeCursor<C> {
         self.direction = direction;
         self.winner = None;
         self.heap.clear();
-        for source in &mut self.sources {
+        for (i, source) in self.sources.iter_mut().enumerate() {
             place(source)?;
+            if let Some(words) = source.words() {
+                self.words[i] = words;
+                self.heap.push(i);
+            }
         }
-        self.heap.extend((0..self.sources.len()).filter(|&i| self.sources[i].entry().is_some()));
         for slot in (0..self.heap.len() / 2).rev() {
             self.sift_down(slot);
         }
@@ -77,10 +86,11 @@ impl<C: Cursor> MergeCursor<C> {
         // Taken, so that a step that fails leaves no entry behind.
         let Some(winner) = self.winner.take() else { return Ok(()) };
         step(&mut self.sources[winner])?;
-        if self.sources[winner].entry().is_none() {
+        let Some(words) = self.sources[winner].words() else {
             self.winner = self.pop();
             return Ok(());
-        }
+        };
+        self.words[winner] = words;
         self.winner = Some(winner);
         if let Some(&runner_up) = self.heap.first()
             && self.precedes(runner_up, winner)
@@ -92,7 +102,18 @@ impl<C: Cursor> MergeCursor<C> {
     }
 
     /// Whether source `a` is to be yielded before source `b`. Both have an entry.
+    #[inline]
     fn precedes(&self, a: usize, b: usize) -> bool {
+        let (here, there) = (&self.words[a], &self.words[b]);
+        match self.direction {
+            Direction::Forward if here != there => here < there,
+            Direction::Backward if here != there => here > there,
+            _ => self.precedes_in_full(a, b),
+        }
+    }
+
+    /// [`Self::precedes`], where the keys start alike.
+    fn precedes_in_full(&self, a: usize, b: usize) -> bool {
         let position = |i: usize| self.sources[i].entry().map(|entry| entry.position());
         let (here, there) = ((position(a), a), (position(b), b));
         match self.direction {

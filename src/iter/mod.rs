@@ -15,7 +15,7 @@ pub(crate) mod two_way;
 pub(crate) mod visible;
 
 use crate::error::Result;
-use crate::format::key::{Entry, Position};
+use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::value::Value;
 
@@ -42,6 +42,13 @@ pub(crate) trait Cursor {
 
     /// The entry here, or `None` past either end, or before the first seek.
     fn entry(&self) -> Option<Entry<'_>>;
+
+    /// The start of the key here, if there is an entry. A cursor that has it without looking at the
+    /// key says so: what comes next is mostly decided by it.
+    #[inline]
+    fn words(&self) -> Option<KeyWords> {
+        self.entry().map(|entry| KeyWords::new(entry.keyspace, entry.key))
+    }
 
     /// The value of the entry here for the user to keep: copied if small, else shared. Empty if
     /// there is none.

@@ -26,9 +26,13 @@ use crossbeam_skiplist::base::{self, SkipList};
 
 use super::arena::{Arena, ArenaWriter};
 use super::{Index, Memtable};
-use crate::format::key::{Entry, Kind, Position, prefix_word};
+use crate::format::key::{Entry, KeyWords, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::sync::Arc;
+
+/// How many cache lines of a record are fetched ahead: a key, its head, and 100 bytes of value.
+#[cfg(target_arch = "x86_64")]
+const PREFETCH_LINES: usize = 3;
 
 /// How many key bytes a node holds itself, in two words.
 const PREFIX_BYTES: usize = 16;
@@ -70,12 +74,13 @@ unsafe impl Sync for Node {}
 impl Node {
     /// A node for `target`, pointing at its key.
     fn new(target: Position<'_>) -> Self {
+        let KeyWords { keyspace, high, low } = KeyWords::new(target.keyspace, target.key);
         Self {
-            high: prefix_word(target.key),
-            low: prefix_word(target.key.get(8..).unwrap_or_default()),
+            high,
+            low,
             sequence: target.sequence.0,
             key: target.key.as_ptr(),
-            keyspace: target.keyspace.0,
+            keyspace,
             // Stored keys are far shorter, so a range bound beyond 4 GiB compares the same when
             // cut.
             key_len: u32::try_from(target.key.len()).unwrap_or(u32::MAX),
@@ -151,6 +156,20 @@ impl PartialEq for Node {
 }
 
 type List = SkipList<Node, ()>;
+
+/// Has the start of a record brought near, for whoever comes to it next: in a merge of many tables
+/// that is some steps later.
+#[inline]
+fn prefetch(record: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..PREFETCH_LINES {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(record.wrapping_add(64 * line).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = record;
+}
 
 /// The guard that every use of a list takes.
 fn guard() -> &'static Guard {
@@ -259,10 +278,19 @@ impl ActiveCursor {
 
     pub(super) fn next(&mut self) {
         self.place = self.place.as_ref().and_then(base::Entry::next);
+        if let Some(place) = &self.place {
+            prefetch(place.key().key);
+        }
     }
 
     pub(super) fn prev(&mut self) {
         self.place = self.place.as_ref().and_then(base::Entry::prev);
+    }
+
+    /// The start of the key here, out of its node.
+    pub(super) fn words(&self) -> Option<KeyWords> {
+        let node = self.place.as_ref()?.key();
+        Some(KeyWords { keyspace: node.keyspace, high: node.high, low: node.low })
     }
 
     pub(super) fn entry(&self) -> Option<Entry<'_>> {

@@ -4,7 +4,7 @@ use super::active::ActiveCursor;
 use super::sorted::Sorted;
 use super::{Index, Memtable, VALUE_COPY_BYTES_MAX};
 use crate::error::Result;
-use crate::format::key::{Entry, Position};
+use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::iter::Cursor;
 use crate::iter::stretch::{Edge, Way};
@@ -77,6 +77,17 @@ impl Cursor for MemtableCursor {
         match &self.0 {
             Kind::Active(cursor) => cursor.entry(),
             Kind::Sorted(cursor) => cursor.sorted().entry(cursor.at),
+        }
+    }
+
+    #[inline]
+    fn words(&self) -> Option<KeyWords> {
+        match &self.0 {
+            Kind::Active(cursor) => cursor.words(),
+            Kind::Sorted(cursor) => {
+                let entry = cursor.sorted().entry(cursor.at)?;
+                Some(KeyWords::new(entry.keyspace, entry.key))
+            }
         }
     }
 
