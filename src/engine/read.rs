@@ -327,6 +327,12 @@ impl EngineIter {
     }
 }
 
+impl Drop for EngineIter {
+    fn drop(&mut self) {
+        self.engine.count_jumps(self.inner.jumps());
+    }
+}
+
 /// All layers of a view in order.
 pub(crate) type LayersCursor = MergeCursor<LayerCursor>;
 

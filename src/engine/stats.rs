@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     pub(super) kept_for_snapshots: AtomicU64,
     pub(super) snapshots_saved: AtomicU64,
     pub(super) stalls: Stalls,
+    /// Counted when an iterator goes.
+    pub(super) stretch_jumps: AtomicU64,
     /// Whether the flush thread has been asked to evict and has not done so yet.
     pub(super) evicting: AtomicBool,
 }
@@ -89,6 +91,12 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Block reads that went to the file.
     pub cache_misses: u64,
+    /// Stretches of deleted keys that scans remember now: at most 16. Who scans 32 deleted keys or
+    /// more, with no live one between them, remembers them, and later scans jump.
+    pub stretches: usize,
+    /// How often scans have jumped over one since open, or ended in it, instead of walking over
+    /// what is deleted. Counted when the iterator is dropped.
+    pub stretch_jumps: u64,
     /// Live snapshots.
     pub snapshots: usize,
     /// Sequence of the oldest live snapshot.
@@ -202,6 +210,8 @@ impl Engine {
             cache_bytes: core.cache.used() as u64,
             cache_hits: core.cache.stats().hits,
             cache_misses: core.cache.stats().misses,
+            stretches: view.active.stretches().count(),
+            stretch_jumps: count(&core.counters.stretch_jumps),
             snapshots: core.snapshots.count(),
             snapshot_oldest: oldest.map(|(at, _)| at.0),
             snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
@@ -281,6 +291,8 @@ impl fmt::Display for Stats {
                 self.cache_misses
             ),
         )?;
+        let jumps = counted(self.stretch_jumps, "time");
+        row("deleted stretches", format!("{} remembered, jumped over {jumps}", self.stretches))?;
         self.fmt_held(f)?;
         self.fmt_waits(f)
     }

@@ -10,6 +10,7 @@ use crate::iter::stretch::{Edge, KeySpan, Way};
 use crate::memtable::Memtable;
 use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 impl Engine {
     /// Remembers that a view which begins with `newest` has no live key in `span` at `since`.
@@ -17,6 +18,13 @@ impl Engine {
     pub(super) fn remember_dead(&self, newest: &Arc<Memtable>, span: KeySpan, since: Sequence) {
         // If it cannot now, the next scan will.
         let _ = remember(&Walked { engine: self, newest }, span, since);
+    }
+
+    /// Counts the jumps of an iterator that goes, for `stats()`: then, so that no draw has to.
+    pub(super) fn count_jumps(&self, jumps: u64) {
+        if jumps > 0 {
+            self.core.counters.stretch_jumps.fetch_add(jumps, Ordering::Relaxed);
+        }
     }
 }
 

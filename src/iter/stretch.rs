@@ -70,7 +70,7 @@ pub(crate) struct Edge<'a> {
     pub(crate) after: bool,
 }
 
-impl Edge<'_> {
+impl<'a> Edge<'a> {
     /// Where it lies seen from before `bound`.
     fn compare(&self, bound: &[u8]) -> std::cmp::Ordering {
         if !self.after {
@@ -79,6 +79,28 @@ impl Edge<'_> {
         match bound.strip_prefix(self.key) {
             Some([0]) => std::cmp::Ordering::Equal,
             _ => self.key.cmp(bound).then(std::cmp::Ordering::Greater),
+        }
+    }
+
+    /// Where a cursor seeks to be there.
+    pub(super) fn position(self) -> Position<'a> {
+        match self.after {
+            true => Position::last(self.keyspace, self.key),
+            false => Position::first(self.keyspace, self.key),
+        }
+    }
+
+    /// Whether a walk in its keyspace that ends at `limit` has no key left where it has only those
+    /// from `far` on, or, going backward, before `far`.
+    fn is_over(self, way: Way, far: &[u8], limit: &Bound<Vec<u8>>) -> bool {
+        let last = |key, after| Edge { key, after, ..self }.compare(far);
+        match (way, limit) {
+            (Way::Forward, Bound::Included(end)) => last(end, true).is_le(),
+            (Way::Forward, Bound::Excluded(end)) => last(end, false).is_le(),
+            (Way::Forward, Bound::Unbounded) => false,
+            (Way::Backward, Bound::Included(start)) => last(start, false).is_ge(),
+            (Way::Backward, Bound::Excluded(start)) => last(start, true).is_ge(),
+            (Way::Backward, Bound::Unbounded) => far.is_empty(),
         }
     }
 }
@@ -108,6 +130,18 @@ pub(crate) enum Way {
     Backward,
 }
 
+/// What became of a cursor that was asked to jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jump {
+    /// Nothing is remembered there: it has not moved.
+    None,
+    /// It stands behind the stretch.
+    Landed,
+    /// The stretch reaches to the end of the walk or past it: no live key is left, so it was not
+    /// moved.
+    Over,
+}
+
 /// The run of dead keys that a walk is in: from where it began, without a live key since.
 #[derive(Debug)]
 pub(crate) struct DeadRun {
@@ -119,13 +153,18 @@ pub(crate) struct DeadRun {
     /// Jumped over a remembered stretch.
     growing: bool,
     walked: u32,
+    /// How often it has jumped, in this run and all before.
+    jumps: u64,
+    /// Memory for where a jump goes.
+    to: Vec<u8>,
 }
 
 impl DeadRun {
     /// No run.
     pub(crate) fn new() -> Self {
         let (begun, spoiled, growing) = (false, false, false);
-        Self { origin: Vec::new(), begun, spoiled, growing, walked: 0 }
+        let (origin, to) = (Vec::new(), Vec::new());
+        Self { origin, begun, spoiled, growing, walked: 0, jumps: 0, to }
     }
 
     /// Begins at `bound`, which lies just before the first dead key of the walk, unless it has
@@ -151,11 +190,6 @@ impl DeadRun {
     /// One more dead key.
     pub(crate) fn walked(&mut self) {
         self.walked += 1;
-    }
-
-    /// A remembered stretch.
-    pub(crate) fn jumped(&mut self) {
-        self.growing = true;
     }
 
     /// It cannot be remembered.
@@ -188,29 +222,41 @@ impl DeadRun {
         span.filter(|span| span.from < span.to)
     }
 
+    /// Moves a cursor over the remembered stretch that holds at `edge`, if there is one, unless the
+    /// walk, which goes to `limit`, ends in it. Another one behind it shows itself at its first
+    /// dead key.
+    #[inline]
+    pub(super) fn jump<C: Cursor>(
+        &mut self,
+        cursor: &mut C,
+        way: Way,
+        edge: Edge<'_>,
+        limit: &Bound<Vec<u8>>,
+        at: Sequence,
+    ) -> Result<Jump> {
+        if !cursor.stretch(way, edge, at, &mut self.to) {
+            return Ok(Jump::None);
+        }
+        self.growing = true;
+        self.jumps += 1;
+        if edge.is_over(way, &self.to, limit) {
+            return Ok(Jump::Over);
+        }
+        let place = Position::first(edge.keyspace, &self.to);
+        match way {
+            Way::Forward => cursor.seek(place)?,
+            Way::Backward => cursor.seek_before(place)?,
+        }
+        Ok(Jump::Landed)
+    }
+
+    /// How often it has jumped since it was made.
+    pub(crate) fn jumps(&self) -> u64 {
+        self.jumps
+    }
+
     /// Ends the run without a word: the walk has left out some keys.
     pub(crate) fn forget(&mut self) {
         (self.begun, self.spoiled, self.growing, self.walked) = (false, false, false, 0);
     }
-}
-
-/// Moves a cursor over the remembered stretch that holds at `edge`, if there is one. Another one
-/// behind it shows itself at its first dead key.
-#[inline]
-pub(super) fn jump<C: Cursor>(
-    cursor: &mut C,
-    way: Way,
-    edge: Edge<'_>,
-    at: Sequence,
-    to: &mut Vec<u8>,
-) -> Result<bool> {
-    if !cursor.stretch(way, edge, at, to) {
-        return Ok(false);
-    }
-    let place = Position::first(edge.keyspace, to);
-    match way {
-        Way::Forward => cursor.seek(place)?,
-        Way::Backward => cursor.seek_before(place)?,
-    }
-    Ok(true)
 }

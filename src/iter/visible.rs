@@ -14,7 +14,7 @@ use crate::ids::{KeyspaceId, Sequence};
 
 use super::Cursor;
 use super::range::Bounds;
-use super::stretch::{DeadRun, Edge, KeySpan, Way, jump};
+use super::stretch::{DeadRun, Edge, Jump, KeySpan, Way};
 
 /// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
 /// about as much as this many steps; with fewer, a key overwritten twice would pay for a seek.
@@ -49,8 +49,6 @@ pub(crate) struct VisibleIter<C, F> {
     back_run: DeadRun,
     /// A run that has ended and is worth remembering.
     walked: Option<KeySpan>,
-    /// Memory for where a jump goes.
-    jump_to: Vec<u8>,
     /// The error that either end returns from now on: an iterator that fell silent after an error
     /// would look complete.
     failure: Option<Error>,
@@ -72,7 +70,6 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
             front_run: DeadRun::new(),
             back_run: DeadRun::new(),
             walked: None,
-            jump_to: Vec::new(),
             failure: None,
             done: false,
         }
@@ -83,6 +80,11 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     #[inline]
     pub(crate) fn take_walked(&mut self) -> Option<(KeySpan, Sequence)> {
         self.walked.take().map(|span| (span, self.at))
+    }
+
+    /// How often it has jumped over remembered stretches instead of walking.
+    pub(crate) fn jumps(&self) -> u64 {
+        self.front_run.jumps() + self.back_run.jumps()
     }
 
     /// The next key in ascending order: what `key` makes of it, and what `value` makes of the
@@ -162,7 +164,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
         let (keyspace, at, way) = (self.keyspace, self.at, Way::Forward);
-        self.place_front()?;
+        if !self.place_front()? {
+            return Ok(None);
+        }
         let cursor = self.front.as_mut().expect("the cursor was placed above");
         let run = &mut self.front_run;
         while let Some(entry) = cursor.entry() {
@@ -193,34 +197,39 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 return Ok(Some((take_key(key), take_value(cursor))));
             }
             run.walked();
-            if jump(cursor, way, Edge { keyspace, key, after: true }, at, &mut self.jump_to)? {
-                run.jumped();
-            } else {
-                skip(cursor, Position::last(keyspace, key))?;
+            let edge = Edge { keyspace, key, after: true };
+            match run.jump(cursor, way, edge, &self.end, at)? {
+                Jump::None => skip(cursor, Position::last(keyspace, key))?,
+                Jump::Landed => {}
+                Jump::Over => break,
             }
         }
         self.walked = run.end(way, keyspace, key_of(&self.start), false);
         Ok(None)
     }
 
-    /// Makes the front's cursor, or moves it on to where the next draw begins.
-    fn place_front(&mut self) -> Result<()> {
+    /// Makes the front's cursor, or moves it on to where the next draw begins. Returns whether
+    /// there may be a key left.
+    fn place_front(&mut self) -> Result<bool> {
         let (keyspace, way) = (self.keyspace, Way::Forward);
         let (key, after) = (key_of(&self.start), matches!(&self.start, Bound::Excluded(_)));
-        let place = match after {
-            true => Position::last(keyspace, key),
-            false => Position::first(keyspace, key),
-        };
-        if let Some(cursor) = &mut self.front {
-            return skip(cursor, place);
+        let edge = Edge { keyspace, key, after };
+        let fresh = self.front.is_none();
+        let cursor = self.front.get_or_insert_with(&self.make);
+        // Only a seek leaves an older cursor before the start.
+        if fresh || !after {
+            let jump = self.front_run.jump(cursor, way, edge, &self.end, self.at)?;
+            if jump != Jump::None {
+                self.front_run.begin(way, &self.start, &[]);
+                return Ok(jump == Jump::Landed);
+            }
         }
-        let cursor = self.front.insert((self.make)());
-        if jump(cursor, way, Edge { keyspace, key, after }, self.at, &mut self.jump_to)? {
-            self.front_run.begin(way, &self.start, &[]);
-            self.front_run.jumped();
-            return Ok(());
+        if fresh {
+            cursor.seek(edge.position())?
+        } else {
+            skip(cursor, edge.position())?
         }
-        cursor.seek(place)
+        Ok(true)
     }
 
     fn advance_back<K, V>(
@@ -229,7 +238,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
         let (keyspace, at, way) = (self.keyspace, self.at, Way::Backward);
-        self.place_back()?;
+        if !self.place_back()? {
+            return Ok(None);
+        }
         let cursor = self.back.as_mut().expect("the cursor was placed above");
         let run = &mut self.back_run;
         while let Some(entry) = cursor.entry() {
@@ -252,37 +263,43 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 run.spoil();
             }
             run.walked();
-            if jump(cursor, way, Edge { keyspace, key, after: false }, at, &mut self.jump_to)? {
-                run.jumped();
+            let edge = Edge { keyspace, key, after: false };
+            match run.jump(cursor, way, edge, &self.start, at)? {
+                Jump::None | Jump::Landed => {}
+                Jump::Over => break,
             }
         }
         self.walked = run.end(way, keyspace, key_of(&self.end), false);
         Ok(None)
     }
 
-    /// Makes the back's cursor, or moves it on to where the next draw begins.
-    fn place_back(&mut self) -> Result<()> {
+    /// Makes the back's cursor, or moves it on to where the next draw begins. Returns whether there
+    /// may be a key left.
+    fn place_back(&mut self) -> Result<bool> {
         let (keyspace, way) = (self.keyspace, Way::Backward);
         let (key, after) = match &self.end {
             Bound::Included(key) => (key.as_slice(), true),
             Bound::Excluded(key) => (key.as_slice(), false),
             Bound::Unbounded => (&KEY_LAST[..], true),
         };
-        let place = match after {
-            true => Position::last(keyspace, key),
-            false => Position::first(keyspace, key),
-        };
-        if let Some(cursor) = &mut self.back {
-            // Only a seek leaves the cursor above the end.
-            return if after { skip_back(cursor, place) } else { Ok(()) };
+        let edge = Edge { keyspace, key, after };
+        let fresh = self.back.is_none();
+        let cursor = self.back.get_or_insert_with(&self.make);
+        // Only a seek leaves an older cursor above the end.
+        if !fresh && !after {
+            return Ok(true);
         }
-        let cursor = self.back.insert((self.make)());
-        if jump(cursor, way, Edge { keyspace, key, after }, self.at, &mut self.jump_to)? {
+        let jump = self.back_run.jump(cursor, way, edge, &self.start, self.at)?;
+        if jump != Jump::None {
             self.back_run.begin(way, &self.end, &[]);
-            self.back_run.jumped();
-            return Ok(());
+            return Ok(jump == Jump::Landed);
         }
-        cursor.seek_before(place)
+        if fresh {
+            cursor.seek_before(edge.position())?
+        } else {
+            skip_back(cursor, edge.position())?
+        }
+        Ok(true)
     }
 }
 

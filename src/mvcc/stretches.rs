@@ -118,6 +118,11 @@ impl<S: Span> Stretches<S> {
         let holds = list.iter().rev().filter(|stretch| stretch.since <= at);
         holds.map(|stretch| &*stretch.span).find_map(take)
     }
+
+    /// How many are remembered, for whatever readers.
+    pub(crate) fn count(&self) -> usize {
+        self.list.load().len()
+    }
 }
 
 /// The writing end, inside the commit section: the list of the active memtable, and the watch.

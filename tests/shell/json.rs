@@ -58,6 +58,7 @@ fn every_answer_is_an_object() {
     }
     let stats = &answers(&place, "stats")[0];
     assert_eq!((&stats["runs"], &stats["healthy"]), (&json!(1), &json!(true)));
+    assert_eq!((&stats["stretches"], &stats["stretch_jumps"]), (&json!(0), &json!(0)));
     let help = answers(&place, "help");
     assert!(help.iter().any(|command| command["usage"] == "store KEY VALUE"), "{help:?}");
     assert_eq!(answers(&place, "help get")[0]["command"], "get");

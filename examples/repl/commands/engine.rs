@@ -39,6 +39,8 @@ pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> 
         "cache_bytes": stats.cache_bytes,
         "cache_hits": stats.cache_hits,
         "cache_misses": stats.cache_misses,
+        "stretches": stats.stretches,
+        "stretch_jumps": stats.stretch_jumps,
         "snapshots": stats.snapshots,
         "snapshot_oldest": stats.snapshot_oldest,
         "snapshot_oldest_ms": stats.snapshot_oldest_ms,

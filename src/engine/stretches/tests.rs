@@ -9,7 +9,7 @@ use crate::engine::background::Threads;
 use crate::engine::{Batch, Engine, EngineIter, KeyspaceState, ReadAt};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, SEQUENCE_MAX, Sequence};
 use crate::io::{CrashMode, SimFs};
-use crate::iter::range::Bounds;
+use crate::iter::range::{Bounds, prefix_bounds};
 use crate::iter::stretch::{Edge, KeySpan, Way};
 use crate::iter::testing::Random;
 use crate::iter::{Cursor, KeyRange};
@@ -320,16 +320,26 @@ impl World {
         self.engine.write_batch(batch, Durability::Buffered).unwrap();
     }
 
+    /// Anywhere, or at an edge of what is remembered.
     fn bound(&mut self) -> Bound<Vec<u8>> {
-        let key = key(self.random.below(NUMBERS));
+        let mut spans = spans(&self.engine);
+        let mut key = key(self.random.below(NUMBERS));
+        if self.random.below(2) == 0 && !spans.is_empty() {
+            let KeySpan { from, to, .. } = spans.swap_remove(self.random.below(spans.len()));
+            key = if self.random.below(2) == 0 { from } else { to };
+            if self.random.below(4) == 0 {
+                key.push(0);
+            }
+        }
         [Bound::Included(key.clone()), Bound::Excluded(key), Bound::Unbounded][self.random.below(3)]
             .clone()
     }
 
     /// A scan of now or of a snapshot, kept for later, and what it should give.
     fn scan(&mut self, which: usize) {
-        let bounds = match self.random.below(2) {
+        let bounds = match self.random.below(3) {
             0 => (Bound::Unbounded, Bound::Unbounded),
+            1 => prefix_bounds(&key(self.random.below(NUMBERS))[..4 + self.random.below(2)]),
             _ => (self.bound(), self.bound()),
         };
         let (at, table) = match self.random.below(3) {
@@ -354,8 +364,21 @@ impl World {
     /// Draws from a scan that was begun at some time. Returns whether it gave what it should.
     fn draw(&mut self) -> bool {
         let at = self.random.below(self.iterators.len());
-        let (iter, want) = &mut self.iterators[at];
         let (from_front, count) = (self.random.below(3) > 0, self.random.below(2 * NUMBERS));
+        let (iter, want) = &mut self.iterators[at];
+        if self.random.below(4) == 0 {
+            let key = key(self.random.below(NUMBERS));
+            match from_front {
+                true => {
+                    iter.seek(&key);
+                    want.retain(|pair| pair.0 >= key);
+                }
+                false => {
+                    iter.seek_back(&key);
+                    want.retain(|pair| pair.0 <= key);
+                }
+            }
+        }
         for _ in 0..count {
             let (got, want) = match from_front {
                 true => (front(iter), want.pop_front()),
@@ -457,5 +480,46 @@ fn a_remembered_stretch_is_not_walked() {
         assert!(cursor.stretch(Way::Forward, edge, at, &mut to), "{number}");
         assert_eq!(to, end);
     }
+    close(&engine, &threads);
+}
+
+/// I28. A jump behind the end of the scan used to seek there in every layer.
+#[test]
+fn a_short_range_inside_a_stretch_reads_no_block() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 1 << 20, 0);
+    (0..3_000).for_each(|number| write(&engine, number, Some(b"v")));
+    engine.flush().unwrap();
+    (500..2_500).for_each(|number| write(&engine, number, None));
+    engine.flush().unwrap();
+    let from = || (Bound::Included(key(500)), Bound::Unbounded);
+    let scan = || {
+        let mut iter = iter(&engine, None, from(), ReadAt::Now);
+        assert_eq!(front(&mut iter).map(|(key, _)| key), Some(key(2_500)));
+    };
+    assert_eq!(remembered(&engine, scan, |_| true), (500, 2_500));
+    let blocks = || engine.stats().cache_hits + engine.stats().cache_misses;
+    let jumps = engine.stats().stretch_jumps;
+    let inside = [
+        (Bound::Included(key(1_000)), Bound::Included(key(1_010))),
+        (Bound::Excluded(key(1_000)), Bound::Excluded(key(1_010))),
+        (Bound::Included(key(500)), Bound::Excluded(key(2_500))),
+        (Bound::Excluded(key(499)), Bound::Included(key(2_499))),
+        prefix_bounds(b"0012"),
+    ];
+    for bounds in inside {
+        let read = blocks();
+        assert_eq!(front(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
+        assert_eq!(back(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
+        // The second of these begins after the last live key, which is none of the stretch.
+        let first_unknown = bounds.0 == Bound::Excluded(key(499));
+        assert_eq!(blocks() > read, first_unknown, "{bounds:?}");
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.stretches, stats.stretch_jumps - jumps), (1, 2 * 5));
+    let read = blocks();
+    let across = (Bound::Included(key(2_000)), Bound::Included(key(2_500)));
+    assert_eq!(front(&mut iter(&engine, None, across, ReadAt::Now)).unwrap().0, key(2_500));
+    assert!(blocks() > read, "what is read is counted");
     close(&engine, &threads);
 }

@@ -1,5 +1,6 @@
 //! Tests of [`super::VisibleIter`] against a map, from both ends.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::super::merge::MergeCursor;
@@ -266,4 +267,143 @@ fn an_error_comes_again_from_either_end() {
         }
     }
     assert_eq!(seen, 10);
+}
+
+/// A list on which a stretch is remembered, and where the jumps over it have gone.
+struct Remembering<'a> {
+    list: ListCursor,
+    span: &'a KeySpan,
+    /// The next seek is a jump.
+    jumps: Cell<bool>,
+    landed: &'a RefCell<Vec<Vec<u8>>>,
+}
+
+impl Remembering<'_> {
+    fn note(&self, target: Position<'_>) {
+        if self.jumps.take() {
+            self.landed.borrow_mut().push(target.key.to_vec());
+        }
+    }
+}
+
+impl Cursor for Remembering<'_> {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        self.note(target);
+        self.list.seek(target)
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        self.note(target);
+        self.list.seek_before(target)
+    }
+
+    fn next(&mut self) -> Result<()> {
+        self.list.next()
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        self.list.prev()
+    }
+
+    fn entry(&self) -> Option<crate::format::key::Entry<'_>> {
+        self.list.entry()
+    }
+
+    fn value(&self) -> Value {
+        self.list.value()
+    }
+
+    fn stretch(&self, way: Way, edge: Edge<'_>, _: Sequence, to: &mut Vec<u8>) -> bool {
+        let far = match way {
+            Way::Forward => self.span.end_for(edge),
+            Way::Backward => self.span.start_for(edge),
+        };
+        far.inspect(|far| {
+            to.clear();
+            to.extend_from_slice(far);
+            self.jumps.set(true);
+        })
+        .is_some()
+    }
+}
+
+/// A key of two digits, or the one right after it.
+fn number(random: &mut Random, from: usize, to: usize) -> Vec<u8> {
+    let mut key = format!("{:02}", from + random.below(to - from)).into_bytes();
+    if random.below(4) == 0 {
+        key.push(0);
+    }
+    key
+}
+
+/// Whether a walk has keys left from where a jump has landed: on the end of the span going
+/// `forward`, else before its start.
+fn in_sight(landed: &Vec<u8>, forward: bool, bounds: &Bounds) -> bool {
+    match (forward, bounds) {
+        (true, (_, Bound::Included(end))) => landed <= end,
+        (true, (_, Bound::Excluded(end))) => landed < end,
+        (true, (_, Bound::Unbounded)) => true,
+        (false, (Bound::Included(start), _)) => landed > start,
+        (false, (Bound::Excluded(start), _)) => *landed > [start.as_slice(), &[0]].concat(),
+        (false, (Bound::Unbounded, _)) => !landed.is_empty(),
+    }
+}
+
+/// A jump that lands behind the end of a walk has each layer read a block in vain.
+#[test]
+fn jumps_in_bounded_walks_read_as_the_map_does_and_land_inside() {
+    let mut random = Random::from_env(0x6a75_6d70);
+    let (mut over, mut landed_ever) = (0, 0);
+    for _ in 0..4_000 {
+        // Dead from `first` to before `last`; what is remembered may be less.
+        let (first, last) = (random.below(40), 50 + random.below(50));
+        let mut entries = Vec::new();
+        for key in (0..100).filter(|_| random.below(4) > 0) {
+            let dead = first <= key && key < last;
+            entries.push(entry(1, &format!("{key:02}"), 1, (!dead).then_some("v")));
+        }
+        let (mut from, mut to) =
+            (number(&mut random, first, first + 10), number(&mut random, last - 10, last));
+        match random.below(4) {
+            0 if first == 0 => from.clear(),
+            1 => (from, to) = (format!("{first:02}").into(), format!("{last:02}").into()),
+            _ => {}
+        }
+        let span = KeySpan { keyspace: KeyspaceId(1), from, to };
+        let bound = |random: &mut Random, edge: &[u8]| {
+            let key = match random.below(4) {
+                0 => edge.to_vec(),
+                1 => edge.strip_suffix(&[0]).map_or([edge, &[0][..]].concat(), <[u8]>::to_vec),
+                2 => number(random, first, last),
+                _ => number(random, 0, 100),
+            };
+            [Bound::Included(key.clone()), Bound::Excluded(key), Bound::Unbounded]
+                [random.below(9).min(4) / 2]
+                .clone()
+        };
+        let start = if random.below(4) == 0 { &span.to } else { &span.from };
+        let bounds = (bound(&mut random, start), bound(&mut random, &span.to));
+        let want = want(&entries, Sequence(1), &bounds);
+        for draw in [Draw::Front, Draw::Back, Draw::Mixed] {
+            let landed = RefCell::new(Vec::new());
+            let list = ListCursor::new(entries.clone());
+            let make = || Remembering {
+                list: list.clone(),
+                span: &span,
+                jumps: Cell::new(false),
+                landed: &landed,
+            };
+            let mut iter = VisibleIter::new(make, KeyspaceId(1), Sequence(1), bounds.clone());
+            let got = drain(&mut iter, draw, &mut random);
+            let seed = random.seed;
+            assert_eq!(got, want, "{draw:?} {bounds:?} {span:?} seed {seed}");
+            let jumps = iter.jumps() as usize;
+            let landed = landed.take();
+            landed_ever += landed.len();
+            over += jumps - landed.len();
+            let inside = landed.iter().all(|landed| in_sight(landed, *landed == span.to, &bounds));
+            assert!(inside, "{draw:?} {bounds:?} {span:?} {landed:?} seed {seed}");
+        }
+    }
+    assert!(over > 1_000 && landed_ever > 1_000, "{over} over, {landed_ever} landed");
 }
