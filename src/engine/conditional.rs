@@ -11,7 +11,11 @@
 //!    again. Otherwise commit like any write.
 //!
 //! Nobody waits for another writer's decision. Each refusal by a version means that another write
-//! to the key has come to pass; those by a flush are as rare as flushes.
+//! to the key has come to pass. One by a flush means that the flush ended between 1 and 4. What
+//! takes long is done once for each decision: the wait for memory, and the log file of a value that
+//! is too big for a memtable. From the second try on nothing is between 1 and 4 but the read, and,
+//! where none is ready, a wait for a log. A load that flushes without a pause can still refuse many
+//! tries: there is no bound on their number.
 
 use super::read::id_of;
 use super::write::check_sizes;
@@ -46,19 +50,16 @@ impl Engine {
                 Decision::Delete(answer) => (None, answer),
             };
             let value = value.as_ref().map(AsRef::as_ref);
-            let durability = Durability::Buffered;
-            let decided = current;
             // A decision goes by the value, and holds for as long as that is what it was.
-            loop {
-                let id = id_of(keyspace);
-                if self.write_one_if(id, key, value, durability, Some(seen))?.is_some() {
-                    return Ok(answer);
-                }
+            let (since, decided) = (Some(seen), std::mem::take(&mut current));
+            let again = || {
                 self.refuse_early()?;
                 (seen, current) = self.get_seen(keyspace, key)?;
-                if current != decided {
-                    break;
-                }
+                Ok((current == decided).then_some(seen))
+            };
+            let (id, durability) = (id_of(keyspace), Durability::Buffered);
+            if self.write_one_if(id, key, value, durability, since, again)?.is_some() {
+                return Ok(answer);
             }
         }
     }

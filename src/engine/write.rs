@@ -69,12 +69,13 @@ impl Engine {
         value: Option<&[u8]>,
         durability: Durability,
     ) -> Result<Sequence> {
-        let written = self.write_one_if(keyspace, key, value, durability, None)?;
+        let written = self.write_one_if(keyspace, key, value, durability, None, || Ok(None))?;
         Ok(written.expect(UNCONDITIONAL))
     }
 
-    /// [`Self::write_one`], if the key has no version above `unchanged_since`. `None` if it may
-    /// have one; then nothing was written.
+    /// [`Self::write_one`], if the key has no version above `unchanged_since`. If it may have one,
+    /// `again` says whether to try again, with which sequence in its place. Until then nothing was
+    /// written, but what is encoded, waited for and written ahead is so for all tries.
     pub(super) fn write_one_if(
         &self,
         keyspace: KeyspaceId,
@@ -82,6 +83,7 @@ impl Engine {
         value: Option<&[u8]>,
         durability: Durability,
         unchanged_since: Option<Sequence>,
+        again: impl FnMut() -> Result<Option<Sequence>>,
     ) -> Result<Option<Sequence>> {
         check_sizes(key, value.unwrap_or_default())?;
         let mut buffer = SINGLE.take().unwrap_or_default();
@@ -91,7 +93,7 @@ impl Engine {
         }
         let mut write = Write::new(buffer, RecordKind::Data);
         write.unchanged_since = unchanged_since;
-        let result = self.submit(&mut write, durability);
+        let result = self.submit(&mut write, durability, again);
         let mut buffer = write.buffer;
         buffer.clear();
         if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
@@ -111,7 +113,8 @@ impl Engine {
             }
             return Ok(visible);
         }
-        let written = self.submit(&mut Write::new(batch, RecordKind::Data), durability)?;
+        let mut write = Write::new(batch, RecordKind::Data);
+        let written = self.submit(&mut write, durability, || Ok(None))?;
         Ok(written.expect(UNCONDITIONAL))
     }
 
@@ -123,21 +126,31 @@ impl Engine {
     }
 
     /// Commits a write, and waits for its sync if that is wanted. `None` if its condition does not
-    /// hold.
-    fn submit(&self, write: &mut Write, durability: Durability) -> Result<Option<Sequence>> {
-        let result = self.enter(write, durability);
+    /// hold and `again` has no other.
+    fn submit(
+        &self,
+        write: &mut Write,
+        durability: Durability,
+        again: impl FnMut() -> Result<Option<Sequence>>,
+    ) -> Result<Option<Sequence>> {
+        let result = self.enter(write, durability, again);
         if let Err(error) = &result {
             self.core.counters.stalls.refused(error);
         }
         result
     }
 
-    fn enter(&self, write: &mut Write, durability: Durability) -> Result<Option<Sequence>> {
+    fn enter(
+        &self,
+        write: &mut Write,
+        durability: Durability,
+        again: impl FnMut() -> Result<Option<Sequence>>,
+    ) -> Result<Option<Sequence>> {
         self.wait_for_memory(crate::memtable::cost(write.body_len, write.count as usize))?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(self.prepare_private(write)?);
         }
-        let committed = self.commit_write(write, || self.stall_for_log());
+        let committed = self.commit_tries(write, again);
         if let Some(unused) = write.private.take() {
             unused.remove(&self.core);
         }
@@ -146,6 +159,23 @@ impl Engine {
             self.wait_synced(position)?;
         }
         Ok(Some(last))
+    }
+
+    fn commit_tries(
+        &self,
+        write: &mut Write,
+        mut again: impl FnMut() -> Result<Option<Sequence>>,
+    ) -> Result<Option<(Sequence, LogPosition)>> {
+        loop {
+            let committed = self.commit_write(write, || self.stall_for_log())?;
+            if committed.is_some() {
+                return Ok(committed);
+            }
+            write.unchanged_since = again()?;
+            if write.unchanged_since.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     fn commit_write(

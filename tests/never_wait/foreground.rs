@@ -65,6 +65,48 @@ fn a_put_makes_one_write() {
     });
 }
 
+/// Symptom: an `update` to a big value did not end while the rest of the load kept flushes going.
+/// Mechanism: a flush that ends between its read and its write refuses it; each try wrote the log
+/// file of the value anew, and that took as long as a flush takes to come. Fix: one file for all
+/// tries, so that from the second on nothing but the read lies between.
+#[test]
+fn a_big_value_is_written_once_though_a_flush_refuses_it() {
+    let fs = GatedFs::default();
+    let db = open(&fs);
+    let before = db.stats().flushes;
+    let (new, done) = fs.done_by(|| {
+        let change = |_: Option<&[u8]>| {
+            db.put("other", "v").unwrap();
+            db.flush().unwrap();
+            Some(vec![b'v'; 100_000])
+        };
+        db.update("k", change).unwrap().unwrap()
+    });
+    assert_eq!((new.len(), db.get("k").unwrap().unwrap().len()), (100_000, 100_000));
+    assert_eq!(
+        db.stats().flushes,
+        before + 1,
+        "`change` ran once, and its flush refused the write"
+    );
+    let files = done.iter().filter(|op| op.kind == OpKind::Create);
+    assert_eq!(files.count(), 1, "{done:?}");
+    assert!(!done.iter().any(|op| op.kind == OpKind::Remove), "{done:?}");
+    // A decision about another value is another value to write, and the file of the first goes.
+    let mut runs = 0;
+    let (_, done) = fs.done_by(|| {
+        let change = |_: Option<&[u8]>| {
+            runs += 1;
+            if runs == 1 {
+                db.put("k", "newer").unwrap();
+            }
+            Some(vec![b'w'; 100_000])
+        };
+        db.update("k", change).unwrap().unwrap()
+    });
+    let count = |kind| done.iter().filter(|op| op.kind == kind).count();
+    assert_eq!((runs, count(OpKind::Create), count(OpKind::Remove)), (2, 2, 1), "{done:?}");
+}
+
 #[test]
 fn a_rotation_adds_one_write_and_nothing_else() {
     let fs = GatedFs::default();
