@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use alluvium::io::SimFs;
-use alluvium::{Builder, Db, Error, Snapshot, WriteBatch};
+use alluvium::{Builder, Db, Error, KeyspaceOptions, Snapshot, WriteBatch};
 
 /// How long something may take that nothing says the time of. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -273,4 +273,28 @@ fn what_a_snapshot_held_comes_back() {
         wait_until("old versions go", || about(4_000, db.stats().segment_entries));
         wait_until("the files go", || segment_bytes(&fs) < once + once / 10);
     }
+}
+
+/// Symptom: small segments of keyspaces with options of their own were written anew by each merge.
+/// Mechanism: the plan joined what the writer had to cut apart again. Fix: the plan knows the
+/// options, and they are moved.
+#[test]
+fn small_segments_of_keyspaces_that_differ_are_moved() {
+    let fs = SimFs::new();
+    let db = builder(&fs).compaction_threads(0).open().unwrap();
+    let make = |number: u8| {
+        let options = KeyspaceOptions::new().filter_bits(8 + number % 2);
+        db.keyspace_with(&format!("{number}"), options).unwrap()
+    };
+    let keyspaces: Vec<_> = (0..8).map(make).collect();
+    for turn in 0..2 {
+        // Neighbours in the order of keys come into different runs, or into the same.
+        for keyspace in keyspaces.iter().enumerate().filter(|(at, _)| at / 2 % 2 == turn) {
+            keyspace.1.put("k", noise(turn as u64, 100)).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    db.compact().unwrap();
+    let merges = db.stats().merges;
+    assert_eq!((db.stats().runs, merges.segments_moved, merges.bytes_read), (1, 8, 0));
 }

@@ -17,16 +17,27 @@ pub(crate) struct Piece<P> {
     pub(crate) bytes: u64,
     /// So much in it is of no use that it is to be written anew even if nothing overlaps it.
     pub(crate) rewrite: bool,
+    /// What is of different groups is not written into one segment.
+    pub(crate) group: usize,
     pub(crate) part: P,
 }
 
 impl Piece<SegmentRef> {
-    pub(crate) fn new(part: SegmentRef, rewrite: bool) -> Self {
+    pub(crate) fn new(part: SegmentRef, rewrite: bool, group: usize) -> Self {
         let (first, bytes) = (part.first.clone(), part.bytes);
         let cut = part.to.as_ref().is_some_and(|to| *to <= part.last);
         let last = part.to.as_ref().filter(|_| cut).unwrap_or(&part.last).clone();
-        Self { first, last, cut, bytes, rewrite, part }
+        Self { first, last, cut, bytes, rewrite, group, part }
     }
+}
+
+/// Which pieces are written together though they do not overlap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joining {
+    /// A piece smaller than this joins its neighbour, so that merges leave no dust.
+    pub(crate) small_bytes: u64,
+    /// A segment of so many bytes ends where the keyspace does.
+    pub(crate) keyspace_cut_bytes: u64,
 }
 
 /// What to do next.
@@ -44,14 +55,14 @@ pub(crate) struct Plan<P> {
 /// Plans the next step over the pieces of both runs, in any order.
 ///
 /// Pieces that overlap are merged. One that stands alone is moved, unless there is reason to write
-/// it anew; a neighbour smaller than `small_bytes` joins what is merged beside it, so that merges
-/// leave no dust.
-pub(crate) fn plan<P: Clone>(mut pieces: Vec<Piece<P>>, small_bytes: u64) -> Plan<P> {
+/// it anew; a small neighbour joins what is merged beside it, if it would come into one segment
+/// with that. Or each merge would write it anew, and it would be as small again.
+pub(crate) fn plan<P: Clone>(mut pieces: Vec<Piece<P>>, joining: Joining) -> Plan<P> {
     pieces.sort_by(|a, b| a.first.cmp(&b.first));
     let mut moved = Vec::new();
     let mut at = 0;
     while at < pieces.len() {
-        let end = cluster_end(&pieces, at, small_bytes);
+        let end = cluster_end(&pieces, at, joining);
         let alone = end == at + 1 && !pieces[at].rewrite;
         if !alone {
             let to = pieces.get(end).map(|next| next.first.clone());
@@ -65,13 +76,19 @@ pub(crate) fn plan<P: Clone>(mut pieces: Vec<Piece<P>>, small_bytes: u64) -> Pla
 
 /// The end of the pieces from `at` on that are written as one: those that overlap, and small ones
 /// beside them.
-fn cluster_end<P>(pieces: &[Piece<P>], at: usize, small_bytes: u64) -> usize {
+fn cluster_end<P>(pieces: &[Piece<P>], at: usize, joining: Joining) -> usize {
+    let Joining { small_bytes, keyspace_cut_bytes } = joining;
     let mut end = overlap_end(pieces, at);
     let mut bytes: u64 = pieces[at..end].iter().map(|piece| piece.bytes).sum();
     while bytes < small_bytes && end < pieces.len() {
         let written = end > at + 1 || pieces[at].rewrite;
         let next_end = overlap_end(pieces, end);
         let next = &pieces[end];
+        let last = &pieces[end - 1];
+        let same_keyspace = last.first.keyspace == next.first.keyspace;
+        if last.group != next.group || !same_keyspace && bytes >= keyspace_cut_bytes {
+            break;
+        }
         let next_written = next_end > end + 1 || next.rewrite;
         // Two that would both be moved: only if both are small. Else the small one joins what is
         // written anyway.
@@ -111,28 +128,41 @@ mod tests {
     use super::*;
     use crate::ids::KeyspaceId;
 
+    /// Capitals are of keyspace 1, and digits of keyspace 2.
     fn bound(key: &str) -> BoundKey {
-        BoundKey { keyspace: KeyspaceId(0), key: key.as_bytes().to_vec() }
+        let keyspace = match key.as_bytes()[0] {
+            b'A'..=b'Z' => KeyspaceId(1),
+            b'0'..=b'9' => KeyspaceId(2),
+            _ => KeyspaceId(0),
+        };
+        BoundKey { keyspace, key: key.as_bytes().to_vec() }
     }
 
-    /// `a-c` with 100 bytes, `a-c!` to be written anew, `a-c)` cut before c, `.` in front: 1 byte.
+    /// `a-c` with 100 bytes, `a-c!` to be written anew, `a-c)` cut before c, `.` in front: 1 byte,
+    /// `:` in front: 5 bytes. What begins with a digit is of another group.
     fn piece(text: &'static str) -> Piece<&'static str> {
-        let small = text.starts_with('.');
-        let plain = text.trim_start_matches('.').trim_end_matches(['!', ')']);
+        let bytes = match text.as_bytes()[0] {
+            b'.' => 1,
+            b':' => 5,
+            _ => 100,
+        };
+        let plain = text.trim_start_matches(['.', ':']).trim_end_matches(['!', ')']);
         let (first, last) = plain.split_once('-').unwrap();
         Piece {
             first: bound(first),
             last: bound(last),
             cut: text.contains(')'),
-            bytes: if small { 1 } else { 100 },
+            bytes,
             rewrite: text.contains('!'),
+            group: usize::from(first.starts_with(|first: char| first.is_ascii_digit())),
             part: text,
         }
     }
 
     #[track_caller]
     fn check(pieces: &[&'static str], moved: &[&'static str], merge: Option<(&str, Option<&str>)>) {
-        let plan = plan(pieces.iter().map(|text| piece(text)).collect(), 10);
+        let joining = Joining { small_bytes: 10, keyspace_cut_bytes: 5 };
+        let plan = plan(pieces.iter().map(|text| piece(text)).collect(), joining);
         assert_eq!(plan.moved, moved);
         let want = merge.map(|(from, to)| (bound(from), to.map(bound)));
         assert_eq!(plan.from.map(|from| (from, plan.to)), want);
@@ -159,5 +189,21 @@ mod tests {
         check(&[".a-c", ".b-d", ".e-f", "g-h"], &[], Some(("a", Some("g"))));
         check(&[".a-c", ".b-d", "e-f", "g-h"], &[], Some(("a", Some("e"))));
         check(&[".a-b!", ".c-d", "g-h", "h-i"], &[], Some(("a", None)));
+    }
+
+    /// Symptom: small segments of two keyspaces were written anew by each merge that met them.
+    /// Mechanism: they were joined, and the writer cut them apart again, since the options differ,
+    /// or the segment was large enough to end with its keyspace. Fix: the plan knows.
+    #[test]
+    fn what_would_be_cut_apart_is_not_joined() {
+        check(&[".a-b", ".A-B"], &[], Some(("a", None)));
+        check(&[".a-b", ".1-2"], &[".a-b", ".1-2"], None);
+        check(&[".a-b", ".c-d", ".1-2", ".3-4"], &[], Some(("a", Some("1"))));
+        check(&[".a-c", ".b-d", ".1-2"], &[], Some(("a", Some("1"))));
+        check(&[".a-b", ".1-3", ".2-4"], &[".a-b"], Some(("1", None)));
+        check(&[":a-b", ".A-B"], &[":a-b", ".A-B"], None);
+        check(&[":a-b", ".c-d", ".A-B"], &[], Some(("a", Some("A"))));
+        // What overlaps is merged all the same.
+        check(&[".a-A", ".A-1", ".1-2"], &[], Some(("a", None)));
     }
 }

@@ -11,9 +11,9 @@
 
 use super::background::FlushJob;
 use super::lines::Lines;
-use super::outputs::Outputs;
+use super::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use super::{Core, Engine};
-use crate::compaction::plan::{Piece, Plan, plan};
+use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
 use crate::format::edit::Change;
@@ -115,7 +115,7 @@ impl Engine {
             return Ok(Progress::Gone);
         };
         let lines = self.lines();
-        let (plan, finished) = pair.plan(step, &lines, core.options.segment_bytes as u64);
+        let (plan, finished) = pair.plan(core, step, &lines);
         if finished {
             return Ok(Progress::Done);
         }
@@ -160,9 +160,8 @@ impl Engine {
 
     /// Whether a step would write anything, or only move references, or nothing.
     pub(super) fn would_write(&self, set: &SegmentSet, step: &Step, lines: &Lines) -> bool {
-        let segment_bytes = self.core.options.segment_bytes as u64;
-        Pair::find(set, step)
-            .is_some_and(|pair| pair.plan(step, lines, segment_bytes).0.from.is_some())
+        let pair = Pair::find(set, step);
+        pair.is_some_and(|pair| pair.plan(&self.core, step, lines).0.from.is_some())
     }
 
     /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
@@ -271,7 +270,7 @@ impl Pair {
     }
 
     /// What to do from the frontier on, and whether that is nothing.
-    fn plan(&self, step: &Step, lines: &Lines, segment_bytes: u64) -> (Plan<SegmentRef>, bool) {
+    fn plan(&self, core: &Core, step: &Step, lines: &Lines) -> (Plan<SegmentRef>, bool) {
         let (from, to) = (step.from.as_ref(), step.to.as_ref());
         let parts = |run: &Arc<Run>| run.between(from, to);
         let newer = self.newer.as_ref().map(parts).unwrap_or_default();
@@ -280,14 +279,18 @@ impl Pair {
         pieces.extend(parts(&self.older));
         let span = pieces.iter().map(|part| &part.first).min().cloned();
         let bottom = span.is_some_and(|first| self.is_bottom(&first, to));
+        let mut groups = Groups::new(core);
         let pieces = pieces.into_iter().map(|part| {
             let rewrite = self.is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
-            Piece::new(part, rewrite)
+            let group = groups.of(part.first.keyspace);
+            Piece::new(part, rewrite, group)
         });
         // A run by itself is written anew for what it holds in vain; its small segments stay as
         // they are, or the same ones might come out again and again.
-        let small_bytes = if self.newer.is_some() { segment_bytes / 4 } else { 0 };
-        let plan = plan(pieces.collect(), small_bytes);
+        let joined_bytes = core.options.segment_bytes as u64 / 4;
+        let small_bytes = if self.newer.is_some() { joined_bytes } else { 0 };
+        let joining = Joining { small_bytes, keyspace_cut_bytes: KEYSPACE_CUT_BYTES };
+        let plan = plan(pieces.collect(), joining);
         // With nothing left above, the rest of the older run stays as it is.
         let finished = !newer_left && plan.from.is_none();
         (plan, finished)

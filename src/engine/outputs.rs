@@ -14,7 +14,7 @@ use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// A segment is cut at a keyspace boundary once it has this many bytes.
-const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
+pub(super) const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 
 /// The segments of one run, in key order.
 pub(super) struct Outputs<'a> {
@@ -93,6 +93,32 @@ impl<'a> Outputs<'a> {
         for segment in self.done.drain(..) {
             self.core.remove_segment(segment.number);
         }
+    }
+}
+
+/// Numbers for the options of keyspaces: of different ones nothing comes into one segment.
+pub(super) struct Groups<'a> {
+    core: &'a Core,
+    known: Vec<KeyspaceOptions>,
+    last: Option<(KeyspaceId, usize)>,
+}
+
+impl<'a> Groups<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        Self { core, known: Vec::new(), last: None }
+    }
+
+    pub(super) fn of(&mut self, keyspace: KeyspaceId) -> usize {
+        if let Some((_, group)) = self.last.filter(|(last, _)| *last == keyspace) {
+            return group;
+        }
+        let options = self.core.keyspace_options(keyspace);
+        let group = self.known.iter().position(|known| *known == options).unwrap_or_else(|| {
+            self.known.push(options);
+            self.known.len() - 1
+        });
+        self.last = Some((keyspace, group));
+        group
     }
 }
 
