@@ -275,6 +275,33 @@ fn what_a_snapshot_held_comes_back() {
     }
 }
 
+/// Symptom: `segment_bytes_held` counted a file for as long as a run had a part of it. Mechanism: a
+/// merge gives up what neither of its runs refers to any more, and another one did. Fix: what any
+/// run refers to is not held.
+#[test]
+fn a_file_that_another_run_has_a_part_of_is_not_held() {
+    let fs = SimFs::new();
+    let db = builder(&fs).compaction_threads(0).open().unwrap();
+    for keys in [20..40, 100..110, 0..60] {
+        keys.for_each(|key| db.put(format!("{key:03}"), noise(key, 100)).unwrap());
+        db.flush().unwrap();
+    }
+    let [newest, _, oldest] = &db.segments()[..] else { panic!("{:?}", db.segments()) };
+    let (newest, oldest) = (newest.number, oldest.number);
+    // What the newest run has there goes into the middle one as it is, and is written into the
+    // oldest from there.
+    db.compact_range("020".."040").unwrap();
+    assert!(db.stats().merges.segments_moved > 0);
+    let parts = db.segments().into_iter().filter(|part| part.number == newest);
+    assert!(
+        parts.clone().count() == 2 && parts.map(|part| part.run).max() == Some(db.runs()[0].id)
+    );
+    let oldest = format!("{oldest:06}.seg");
+    wait_until("the file goes that no run has", || !segments(&fs).contains(&oldest));
+    wait_until("nothing is held", || db.stats().segment_bytes_held == 0);
+    assert!(db.stats().segment_bytes > 0);
+}
+
 /// Symptom: small segments of keyspaces with options of their own were written anew by each merge.
 /// Mechanism: the plan joined what the writer had to cut apart again. Fix: the plan knows the
 /// options, and they are moved.

@@ -4,7 +4,7 @@
 //! neither the current set nor any live view or value can reach its segment; never because an edit
 //! said so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::{Core, Engine, View, Work};
@@ -143,12 +143,22 @@ impl Reclaim {
     /// What superseded views still hold, for `stats()`.
     fn publish_figures(&self, core: &Core, current: &View) {
         let held = self.views.iter().filter(|view| Arc::strong_count(view) > 1).count();
-        let held_files = self.files.iter().map(|file| file.bytes());
-        let files = held_files.chain(self.doomed.iter().map(|&(_, bytes)| bytes)).sum();
         let counters = &core.counters;
         counters.retired_bytes.store(self.retired_bytes(current), Ordering::Relaxed);
         counters.views_held.store(held as u64, Ordering::Relaxed);
-        counters.files_held_bytes.store(files, Ordering::Relaxed);
+        counters.files_held_bytes.store(self.held_bytes(current), Ordering::Relaxed);
+    }
+
+    /// Bytes of files that no run refers to any more and that are still there. A merge gives up
+    /// what neither of its runs has; another run may have a part of the same file.
+    fn held_bytes(&self, current: &View) -> u64 {
+        let live: BTreeSet<_> = match self.files.iter().next() {
+            Some(_) => current.segments.segments().map(|segment| segment.number()).collect(),
+            None => BTreeSet::new(),
+        };
+        let held = self.files.iter().filter(|file| !live.contains(&file.number()));
+        let doomed = self.doomed.iter().map(|&(_, bytes)| bytes);
+        held.map(|file| file.bytes()).chain(doomed).sum()
     }
 
     /// Bytes of memtables that the current view has no more and that are still in memory, because
