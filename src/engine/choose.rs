@@ -4,11 +4,13 @@
 //! The policy is `compaction::pick`'s. Called by compactor threads under the lock of
 //! [`super::compact`]: no I/O.
 
-use super::jobs::{Job, RequestProgress, State, size};
+use std::time::Instant;
+
+use super::Engine;
+use super::jobs::{Job, State, size};
 use super::lines::Lines;
 use super::merge::Step;
-use super::{Engine, Work};
-use crate::compaction::pick::{Pick, Policy, pick};
+use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
 use crate::runs::{Run, SegmentSet};
@@ -24,12 +26,12 @@ enum Choice {
 }
 
 impl Engine {
-    /// The job to take a step of. Ends the request of which nothing is left to do.
+    /// The job to take a step of, `now`. Ends the request of which nothing is left to do.
     pub(super) fn choose(
         &self,
         state: &mut State,
         set: &SegmentSet,
-        idle: bool,
+        (idle, now): (bool, Instant),
         lines: &Lines,
     ) -> Option<usize> {
         let background = self.core.options.compaction_threads > 0;
@@ -40,17 +42,36 @@ impl Engine {
         if first.is_some() {
             return first;
         }
-        if background && let Some(at) = self.pick(state, set, &set.runs, idle, None) {
+        if background && let Some(at) = self.choose_unasked(state, set, idle, now) {
             return Some(at);
         }
         if !request_first && let Some(at) = requested(state) {
             return Some(at);
         }
         if idle && background && state.request.is_none() {
-            let step = Step::alone(self.wasteful_run(state, set, &set.runs, lines)?);
-            return Some(state.begin(step, None));
+            let left_alone = state.failures.left_alone(set, now);
+            let is_free = |run: &Run| {
+                !left_alone.iter().any(|job| job.newer == run.id || job.older == run.id)
+            };
+            let step = Step::alone(self.wasteful_run(state, set, &set.runs, lines, is_free)?);
+            return Some(state.begin(step));
         }
         None
+    }
+
+    /// As [`Self::choose`], for the background, which leaves alone what has failed until its time
+    /// has come.
+    pub(super) fn choose_unasked(
+        &self,
+        state: &mut State,
+        set: &SegmentSet,
+        idle: bool,
+        now: Instant,
+    ) -> Option<usize> {
+        let waits = |job: &Job| job.running || state.failures.is_waiting(&job.step, now);
+        let jobs = state.jobs.iter().map(|job| job.state(set, waits(job)));
+        let jobs: Vec<_> = jobs.chain(state.failures.left_alone(set, now)).collect();
+        self.pick(state, &set.runs, &jobs, idle)
     }
 
     /// As [`Self::choose`], for the request at hand.
@@ -69,19 +90,24 @@ impl Engine {
             Some((from, to)) => self.choose_in(state, set, runs, (from, to.as_ref()), lines),
             None => self.choose_all(state, set, runs, lines),
         };
+        let several = runs.len() > 1;
         match choice {
-            Choice::Job(at) => return Some(at),
-            // A step of it may be running.
-            Choice::Nothing if !state.jobs.iter().any(|job| job.newest() <= newest) => {
-                state.end_request(Ok(()));
-                if range.is_none() {
-                    // Everything was read, so what was damaged is gone, or sound after all.
-                    self.core.note(Work::Damage, &Ok(()));
-                }
+            Choice::Job(at) => {
+                // Also where it was begun in the background: how its steps go is the request's to
+                // tell from now on, or it might wait for one that goes on failing.
+                state.jobs[at].asked = state.asked();
+                Some(at)
             }
-            _ => {}
+            // A step may be running of which more is left to do, or which fails.
+            Choice::Nothing if !state.jobs.iter().any(|job| state.concerns(job, several)) => {
+                if range.is_none() {
+                    state.failures.forget_done(newest);
+                }
+                state.end_request(Ok(()));
+                None
+            }
+            Choice::Later | Choice::Nothing => None,
         }
-        None
     }
 
     /// For everything in `runs`: down to one run, without what nobody needs.
@@ -92,42 +118,37 @@ impl Engine {
         runs: &[Arc<Run>],
         lines: &Lines,
     ) -> Choice {
-        if let Some(at) = self.pick(state, set, runs, true, state.asked()) {
+        let others = |job: &Job| !state.concerns(job, runs.len() > 1);
+        let jobs = state.jobs.iter().map(|job| job.state(set, job.running || others(job)));
+        let jobs: Vec<_> = jobs.collect();
+        if let Some(at) = self.pick(state, runs, &jobs, true) {
             return Choice::Job(at);
         }
         if runs.len() > 1 {
             return Choice::Later;
         }
-        match self.wasteful_run(state, set, runs, lines) {
-            Some(run) => {
-                let asked = state.asked();
-                Choice::Job(state.begin(Step::alone(run), asked))
-            }
+        match self.wasteful_run(state, set, runs, lines, |_| true) {
+            Some(run) => Choice::Job(state.begin(Step::alone(run))),
             None => Choice::Nothing,
         }
     }
 
-    /// What the policy says of `runs`, which are some or all of the set's.
+    /// What the policy says of `runs`, which are some or all of the set's, and of `jobs`, which
+    /// begin with those of the book.
     fn pick(
         &self,
         state: &mut State,
-        set: &SegmentSet,
         runs: &[Arc<Run>],
+        jobs: &[JobState],
         idle: bool,
-        asked: Option<Arc<RequestProgress>>,
     ) -> Option<usize> {
-        let options = &self.core.options;
         let sizes: Vec<_> = runs.iter().map(|run| size(run)).collect();
-        let jobs = state.jobs.iter().map(|job| job.state(set, job.running));
-        // Never picked, and their runs never paired.
-        let damaged = state.damaged.iter().map(|job| job.state(set, true));
-        let jobs: Vec<_> = jobs.chain(damaged).collect();
-        let policy = Policy { space_amp_target: options.space_amp_target, idle };
-        match pick(&sizes, &jobs, &policy, state.steps)? {
+        let policy = Policy { space_amp_target: self.core.options.space_amp_target, idle };
+        match pick(&sizes, jobs, &policy, state.steps)? {
             Pick::Continue(at) => Some(at),
             Pick::Start { newer, older } => {
                 let step = Step { newer: Some(newer), ..Step::alone(older) };
-                Some(state.begin(step, asked))
+                Some(state.begin(step))
             }
         }
     }
@@ -141,8 +162,8 @@ impl Engine {
         (from, to): (&BoundKey, Option<&BoundKey>),
         lines: &Lines,
     ) -> Choice {
-        let mine = |job: &Job| !job.running && job.asked.is_some();
-        if let Some(at) = state.jobs.iter().position(mine) {
+        let is_its = |job: &Job| !job.running && state.is_asked_for(job);
+        if let Some(at) = state.jobs.iter().position(is_its) {
             return Choice::Job(at);
         }
         let holds = |run: &Arc<Run>| !run.between(Some(from), to).is_empty();
@@ -154,7 +175,9 @@ impl Engine {
         let below = &runs[newest + 1..];
         let step = match below.first().filter(|_| below.iter().any(holds)) {
             Some(older) => {
-                if state.is_busy(run.id) || state.is_busy(older.id) {
+                let pair = [run.id, older.id];
+                pair.iter().for_each(|run| state.clear_way(*run));
+                if pair.iter().any(|run| state.is_busy(*run)) {
                     return Choice::Later;
                 }
                 Step { newer: Some(run.id), ..begin(older.id) }
@@ -165,6 +188,7 @@ impl Engine {
                 if tried || !self.would_write(set, &step, lines) {
                     return Choice::Nothing;
                 }
+                state.clear_way(run.id);
                 if state.is_busy(run.id) {
                     return Choice::Later;
                 }
@@ -172,8 +196,7 @@ impl Engine {
                 step
             }
         };
-        let asked = state.asked();
-        Choice::Job(state.begin(step, asked))
+        Choice::Job(state.begin(step))
     }
 
     /// A run that holds so much of no use that it is to be written anew by itself. Once for a
@@ -184,11 +207,13 @@ impl Engine {
         set: &SegmentSet,
         runs: &[Arc<Run>],
         lines: &Lines,
+        is_free: impl Fn(&Run) -> bool,
     ) -> Option<RunId> {
         let asked = state.request.is_some();
         let wasteful = |run: &&Arc<Run>| {
             let same = |at| asked || at == lines.lowest();
-            !state.is_busy(run.id)
+            is_free(run)
+                && !state.is_busy(run.id)
                 && !state.rewritten.iter().any(|&(id, at)| id == run.id && same(at))
                 && self.would_write(set, &Step::alone(run.id), lines)
         };

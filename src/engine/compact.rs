@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::jobs::{Job, Request, RequestProgress, State};
+use super::Engine;
+use super::jobs::{Request, RequestProgress, State};
 use super::lines::Lines;
 use super::merge::{Progress, Step};
-use super::{Engine, Work};
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
-use crate::ids::RunId;
+use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
@@ -28,11 +28,6 @@ const IDLE_BYTES_PER_MS: u64 = 200 << 10;
 
 /// How often a thread without work looks after what nobody tells it about, in milliseconds.
 const TICK_MS: u64 = 500;
-
-/// How long to wait after a failure before the next try, doubled with each further one, in
-/// milliseconds.
-const RETRY_MS: u64 = if cfg!(test) { 1 } else { 250 };
-const RETRY_MS_MAX: u64 = 30_000;
 
 /// Jobs, requests, and what they wait for.
 #[derive(Debug)]
@@ -82,6 +77,18 @@ impl Compaction {
     pub(super) fn end_all(&self, error: &Error) {
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         state.end_all(error);
+    }
+
+    /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
+    /// because it is for whoever wants to know what is wrong.
+    pub(super) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
+        let state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.failures.newest(set)
+    }
+
+    /// Takes note that all of a segment was read, and nothing in it is damaged.
+    pub(super) fn found_sound(&self, segment: FileNumber) {
+        lock(&self.state).failures.found_sound(segment);
     }
 
     /// Runs of which a merge has begun.
@@ -166,25 +173,23 @@ impl Engine {
             return tick;
         }
         let now = Instant::now();
-        let asked = state.request.is_none() && !state.waiting.is_empty();
-        if let Some(at) = state.retry_at.filter(|at| *at > now && !asked) {
-            return Next::Wait(at - now);
-        }
         let view = core.view.load_full();
         let set = &view.segments;
         state.forget_gone(set);
         state.take_request(set);
         let idle = self.is_idle(state, set, now);
-        let chosen = self.choose(state, set, idle, lines);
+        let chosen = self.choose(state, set, (idle, now), lines);
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
         core.compaction.debt_bytes.store(debt, Ordering::Relaxed);
         let Some(at) = chosen else {
-            if state.jobs.is_empty() && core.options.compaction_threads > 0 {
-                // What failed is no longer to be done: its runs went, or its request.
-                core.note(Work::Merge, &Ok(()));
+            if core.options.compaction_threads > 0 {
+                state.failures.forget_unwanted(&state.jobs, now);
             }
             let more = state.request.is_none() && !state.waiting.is_empty();
-            return if more { Next::Wait(Duration::ZERO) } else { tick };
+            let next_look = now + Duration::from_millis(TICK_MS);
+            let next_try = state.failures.next_try(now).unwrap_or(next_look);
+            let wait = if more { Duration::ZERO } else { next_look.min(next_try) - now };
+            return Next::Wait(wait);
         };
         state.steps += 1;
         let job = &mut state.jobs[at];
@@ -207,48 +212,56 @@ impl Engine {
     /// Takes the outcome of a step in.
     fn conclude(&self, id: u64, result: Result<Progress>) {
         let core = &self.core;
+        let view = core.view.load_full();
         let mut state = lock(&core.compaction.state);
         let at = state.jobs.iter().position(|job| job.id == id).expect("a running job stays");
         state.jobs[at].running = false;
         match result {
-            Ok(progress) => {
-                state.failures = 0;
-                core.note(Work::Merge, &Ok(()));
-                let cancelled = state.jobs[at].is_cancelled();
-                match progress {
-                    Progress::Stopped if cancelled => drop(state.jobs.remove(at)),
-                    Progress::At(frontier) => state.jobs[at].step.from = Some(frontier),
-                    Progress::Stale | Progress::Stopped => {}
-                    Progress::Done | Progress::Gone => {
-                        let job = state.jobs.remove(at);
-                        let merged = progress == Progress::Done && job.step.newer.is_some();
-                        core.counters.merges.jobs.fetch_add(u64::from(merged), Ordering::Relaxed);
-                    }
-                }
-            }
+            Ok(progress) => self.advance(&mut state, at, progress),
             Err(error) => {
-                let damaged = error.is_corruption();
-                let failed = state.jobs[at].clone();
-                let work = if damaged { Work::Damage } else { Work::Merge };
-                core.note(work, &Err::<(), _>(error.clone()));
-                if damaged {
-                    state.jobs.remove(at);
-                    state.damaged.push(failed.clone());
-                } else {
-                    let wait = RETRY_MS << state.failures.min(8);
-                    state.failures += 1;
-                    state.retry_at =
-                        Some(Instant::now() + Duration::from_millis(wait.min(RETRY_MS_MAX)));
-                }
+                let job = state.jobs[at].clone();
+                let now = Instant::now();
+                tracing::warn!(%error, step = ?job.step, "a merge failed");
+                let damaged = state.failures.add(&job.step, &error, &view.segments, now);
                 // What has failed may be tried again.
-                let Job { step, .. } = &failed;
-                state.rewritten.retain(|(run, _)| !step.is_about(*run));
-                state.jobs.retain(|job| job.running || job.asked.is_none());
-                state.end_request(Err(error));
+                state.rewritten.retain(|(run, _)| !job.step.is_about(*run));
+                if damaged || job.asked.is_some() {
+                    state.jobs.remove(at);
+                }
+                // Another's failure is not the request's: it has runs and tries of its own.
+                if state.is_asked_for(&job) {
+                    state.end_request(Err(error));
+                }
             }
         }
         drop(state);
         core.compaction.changed.notify_all();
+    }
+
+    /// As [`Self::conclude`], for a step that did not fail.
+    fn advance(&self, state: &mut State, at: usize, progress: Progress) {
+        let merges = &self.core.counters.merges;
+        let over = match progress {
+            Progress::At(frontier) => {
+                state.failures.succeeded(&state.jobs[at].step);
+                state.jobs[at].step.from = Some(frontier);
+                false
+            }
+            Progress::Stale | Progress::Stopped => false,
+            Progress::Done | Progress::Gone => {
+                let step = &state.jobs[at].step;
+                state.failures.succeeded(step);
+                let merged = progress == Progress::Done && step.newer.is_some();
+                merges.jobs.fetch_add(u64::from(merged), Ordering::Relaxed);
+                true
+            }
+        };
+        let job = &state.jobs[at];
+        // Nobody may be left to continue what was begun for a request that has ended.
+        let ended = job.asked.is_some() && !state.is_asked_for(job);
+        if over || ended || job.is_cancelled() {
+            state.jobs.remove(at);
+        }
     }
 }
 

@@ -69,6 +69,7 @@ impl Engine {
             let (rebuilt, keys) = segment.rebuild(self.core.database)?;
             report.add(&rebuilt);
             report.keys += keys;
+            self.core.compaction.found_sound(segment.number());
             fresh.push(Arc::new(rebuilt));
         }
         self.replace_segments(fresh)?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
+use super::failures::Failures;
 use super::merge::Step;
 use crate::compaction::pick::{JobState, RunSize};
 use crate::error::{Error, Result};
@@ -20,8 +21,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) jobs: Vec<Job>,
-    /// Pairs with a damaged segment: left alone until the next open.
-    pub(super) damaged: Vec<Job>,
+    pub(super) failures: Failures,
     pub(super) request: Option<Request>,
     pub(super) waiting: Vec<Request>,
     /// Runs that were written anew by themselves, and the lowest line then: no use to try again
@@ -29,8 +29,6 @@ pub(super) struct State {
     pub(super) rewritten: Vec<(RunId, Sequence)>,
     pub(super) steps: u64,
     next_job: u64,
-    pub(super) failures: u32,
-    pub(super) retry_at: Option<Instant>,
     /// The last commit that was seen, and since when there was no other.
     pub(super) idle: (Sequence, Instant),
     /// When the bytes read so far are paid for, where there is a rate.
@@ -43,7 +41,7 @@ pub(super) struct Job {
     pub(super) id: u64,
     pub(super) step: Step,
     pub(super) running: bool,
-    /// The request that it was begun for.
+    /// The request that it is carried out for.
     pub(super) asked: Option<Arc<RequestProgress>>,
 }
 
@@ -82,35 +80,58 @@ impl State {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             jobs: Vec::new(),
-            damaged: Vec::new(),
+            failures: Failures::default(),
             request: None,
             waiting: Vec::new(),
             rewritten: Vec::new(),
             steps: 0,
             next_job: 0,
-            failures: 0,
-            retry_at: None,
             idle: (Sequence(0), now),
             paid_until: now,
         }
     }
 
     /// Takes a job into the book, and says where.
-    pub(super) fn begin(&mut self, step: Step, asked: Option<Arc<RequestProgress>>) -> usize {
+    pub(super) fn begin(&mut self, step: Step) -> usize {
         self.next_job += 1;
-        self.jobs.push(Job { id: self.next_job, step, running: false, asked });
+        self.jobs.push(Job { id: self.next_job, step, running: false, asked: None });
         self.jobs.len() - 1
     }
 
     pub(super) fn is_busy(&self, run: RunId) -> bool {
-        self.jobs.iter().chain(&self.damaged).any(|job| job.step.is_about(run))
+        self.jobs.iter().any(|job| job.step.is_about(run))
     }
 
-    /// Forgets jobs whose runs are gone or no longer neighbours.
+    /// Forgets jobs whose runs are gone or no longer neighbours, and what went with them.
     pub(super) fn forget_gone(&mut self, set: &SegmentSet) {
-        self.damaged.retain(|job| job.step.is_in(set));
+        self.failures.forget_gone(set);
         self.rewritten.retain(|(id, _)| set.runs.iter().any(|run| run.id == *id));
         self.jobs.retain(|job| job.running || job.step.is_in(set));
+    }
+
+    /// Whether a job is for the request at hand.
+    pub(super) fn is_asked_for(&self, job: &Job) -> bool {
+        let request = self.request.as_ref().map(|request| &request.progress);
+        request.zip(job.asked.as_ref()).is_some_and(|(at_hand, asked)| Arc::ptr_eq(at_hand, asked))
+    }
+
+    /// Whether a job is the business of the request at hand, which has `several` runs to merge or
+    /// only one.
+    pub(super) fn concerns(&self, job: &Job, several: bool) -> bool {
+        let Some(Request { range, newest, .. }) = &self.request else { return false };
+        if range.is_some() {
+            return self.is_asked_for(job);
+        }
+        // One that takes a newer run into these keeps them from being merged; but once they are,
+        // there might always be another.
+        job.step.older <= *newest && (several || job.newest() <= *newest)
+    }
+
+    /// Makes way for a request that needs a run: a job over it that has failed might keep the
+    /// request waiting for as long as it goes on failing.
+    pub(super) fn clear_way(&mut self, run: RunId) {
+        let Self { jobs, failures, .. } = self;
+        jobs.retain(|job| job.running || !job.step.is_about(run) || !failures.has(&job.step));
     }
 
     /// Ends requests that their callers have given up, and forgets what was begun for them.
@@ -148,17 +169,18 @@ impl State {
         });
         request.progress.bytes_total.store(bytes.sum(), Ordering::Relaxed);
         self.request = Some(request);
-        // Who asks wants an answer: what has failed is tried again.
-        self.damaged.clear();
+        // Who asks wants an answer: what was of no use is tried again.
         self.rewritten.clear();
-        self.retry_at = None;
     }
 
-    /// Answers the request at hand, if there is one.
+    /// Answers the request at hand, if there is one, and forgets what was begun for it.
     pub(super) fn end_request(&mut self, result: Result<()>) {
-        if let Some(request) = self.request.take() {
-            request.answer(result);
-        }
+        let Some(request) = self.request.take() else { return };
+        let asked = |job: &Job| {
+            job.asked.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &request.progress))
+        };
+        self.jobs.retain(|job| job.running || !asked(job));
+        request.answer(result);
     }
 }
 

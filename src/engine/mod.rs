@@ -3,7 +3,8 @@
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
 //! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of
-//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs` and `lines` of `compact`.
+//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures` and `lines` of
+//! `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -17,6 +18,7 @@ mod compact;
 mod conditional;
 mod estimate;
 pub(crate) mod explain;
+mod failures;
 mod flush;
 pub(crate) mod index;
 mod index_snapshot;
@@ -261,23 +263,22 @@ impl Core {
 
     /// The first trouble that background work is in.
     fn trouble(&self) -> Option<Error> {
-        lock(&self.troubles).iter().flatten().next().cloned()
+        let first = lock(&self.troubles).iter().flatten().next().cloned();
+        first.or_else(|| self.compaction.trouble(&self.view.load_full().segments))
     }
 }
 
-/// Background work that is tried again after a failure.
+/// Background work that is tried again after a failure. Merges, of which there are several, keep
+/// their own book (`failures`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Flush,
     Spares,
     Manifest,
-    Merge,
-    /// A merge met damage: it stays, until the next open at least.
-    Damage,
 }
 
 /// What each [`Work`] ran into last; nothing once it has succeeded again.
-type Troubles = [Option<Error>; 5];
+type Troubles = [Option<Error>; 3];
 
 /// Where the log goes on after a log was sealed.
 #[derive(Clone, Copy, Debug)]

@@ -153,6 +153,8 @@ pub struct Health {
     /// The failure that has stopped writing for good; reads go on. Reopen to recover.
     pub writer_stopped: Option<Error>,
     /// What background work ran into last; it is tried again, and this is cleared when it succeeds.
+    /// A segment that a merge found damaged stays here until no run has it any more, or until
+    /// [`Db::verify`](crate::Db::verify) has found it sound.
     pub background_error: Option<Error>,
     /// Segments whose stored index, filter or properties were found damaged at open, and derived
     /// from their data instead: nothing is lost, and each open reads them whole.

@@ -102,7 +102,11 @@ impl Engine {
         let view = self.core.view.load_full();
         for segment in each_file(&view.segments) {
             self.check_open()?;
+            let damages = report.damages;
             let verified = segment.verify(self.core.database, &mut |error| report.add(error));
+            if report.damages == damages {
+                self.core.compaction.found_sound(segment.number());
+            }
             report.segments += 1;
             report.bytes += segment.bytes();
             report.blocks += verified.blocks;

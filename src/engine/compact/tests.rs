@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::super::Work;
 use super::super::background::Threads;
 use super::super::cleanup::Reclaim;
 use super::*;
@@ -17,6 +18,10 @@ fn open() -> (Arc<Engine>, Threads) {
 }
 
 fn open_with(segment_bytes: usize) -> (Arc<Engine>, Threads) {
+    open_on(&SimFs::new(), segment_bytes)
+}
+
+fn open_on(fs: &SimFs, segment_bytes: usize) -> (Arc<Engine>, Threads) {
     let options = Options {
         memtable_bytes: 64 << 10,
         flush_bytes: 256 << 10,
@@ -25,7 +30,7 @@ fn open_with(segment_bytes: usize) -> (Arc<Engine>, Threads) {
         segment_bytes,
         ..Options::default()
     };
-    Engine::open(Arc::new(SimFs::new()), PathBuf::from("data"), options, None).unwrap()
+    Engine::open(Arc::new(fs.clone()), PathBuf::from("data"), options, None).unwrap()
 }
 
 fn close(engine: &Engine, threads: &Threads) {
@@ -47,6 +52,27 @@ fn add_run(engine: &Engine, keyspaces: &[KeyspaceId]) {
 
 fn ask(engine: &Engine) -> (Arc<RequestProgress>, Answer) {
     engine.request_compaction(None).unwrap()
+}
+
+fn full(engine: &Engine) -> Error {
+    Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into())
+}
+
+/// Begins the job that merges `newer` into `older`, as if a thread were at a step of it.
+fn begin(engine: &Engine, newer: RunId, older: RunId) -> u64 {
+    let mut state = lock(&engine.core.compaction.state);
+    let at = state.begin(Step { newer: Some(newer), ..Step::alone(older) });
+    take_up(&mut state, at)
+}
+
+/// Lets a thread be at a step of a job.
+fn take_up(state: &mut State, at: usize) -> u64 {
+    state.jobs[at].running = true;
+    state.jobs[at].id
+}
+
+fn first_bound() -> BoundKey {
+    BoundKey { keyspace: KEYSPACE_DEFAULT, key: Vec::new() }
 }
 
 fn runs(engine: &Engine) -> Vec<RunId> {
@@ -106,15 +132,168 @@ fn a_range_is_compacted_as_it_was_when_asked_for() {
 }
 
 /// Symptom: after a full disk had space again, `compact()` waited for up to half a minute, until
-/// the background's next try. Fix: who asks is served at once.
+/// the background's next try. Fix: who asks is served at once, also where the job that has failed
+/// is another's.
 #[test]
 fn a_request_does_not_wait_for_a_retry() {
+    for range in [None, Some((first_bound(), None))] {
+        let (engine, threads) = open();
+        (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+        let [newer, older] = runs(&engine)[..] else { panic!("two runs") };
+        let job = begin(&engine, newer, older);
+        engine.conclude(job, Err(full(&engine)));
+        let never = Instant::now() + Duration::from_secs(3600);
+        lock(&engine.core.compaction.state).failures.put_off(never);
+        let (_progress, answer) = engine.request_compaction(range).unwrap();
+        answer.recv().unwrap().unwrap();
+        assert_eq!(runs(&engine).len(), 1);
+        assert!(engine.health().is_healthy());
+        close(&engine, &threads);
+    }
+}
+
+/// Symptom: while one pair could not be merged `health()` was clear, and its next try came too
+/// soon. Mechanism: there was one place for the failure of all merges, and the success of any
+/// cleared it. Fix: a failure belongs to the runs of its job.
+#[test]
+fn the_success_of_one_job_says_nothing_of_another() {
     let (engine, threads) = open();
-    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
-    lock(&engine.core.compaction.state).retry_at = Some(Instant::now() + Duration::from_secs(3600));
+    (0..6).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    let [a, b, c, d, e, f] = runs(&engine)[..] else { panic!("six runs") };
+    let failing = begin(&engine, a, b);
+    let sound = begin(&engine, c, d);
+    engine.conclude(failing, Err(full(&engine)));
+    engine.conclude(sound, Ok(Progress::At(first_bound())));
+    let trouble = || engine.health().background_error;
+    assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
+    // The newest one shows, and after its end the one before.
+    let other = begin(&engine, e, f);
+    let cause = Error::io("read", &engine.core.dir, std::io::ErrorKind::Other.into());
+    engine.conclude(other, Err(cause));
+    assert!(matches!(trouble(), Some(Error::Io { .. })), "{:?}", trouble());
+    engine.conclude(other, Ok(Progress::Done));
+    assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
+    engine.conclude(failing, Ok(Progress::At(first_bound())));
+    assert!(engine.health().is_healthy());
+    close(&engine, &threads);
+}
+
+/// Symptom: `compact()` of sound runs failed with the error of a merge of other runs. Mechanism: a
+/// step that failed ended the request at hand, whosever it was. Fix: a request fails by its own
+/// steps.
+#[test]
+fn a_request_fails_by_its_own_steps_only() {
+    let (engine, threads) = open();
+    (0..4).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    let [a, b, c, d] = runs(&engine)[..] else { panic!("four runs") };
+    engine.pause_compaction(true);
     let (_progress, answer) = ask(&engine);
+    lock(&engine.core.compaction.state).take_request(&engine.core.view.load().segments);
+    let job = begin(&engine, a, b);
+    engine.conclude(job, Err(full(&engine)));
+    assert!(answer.is_empty(), "{:?}", answer.recv());
+    let job = begin(&engine, c, d);
+    let asked = |state: &mut State| {
+        let asked = state.asked();
+        state
+            .jobs
+            .iter_mut()
+            .filter(|other| other.id == job)
+            .for_each(|it| it.asked = asked.clone());
+    };
+    asked(&mut lock(&engine.core.compaction.state));
+    engine.conclude(job, Err(full(&engine)));
+    assert!(matches!(answer.recv().unwrap(), Err(Error::StorageFull { .. })));
+    // What fails before the next one begins is tried again for that, and is no failure of its.
+    let (_progress, answer) = ask(&engine);
+    engine.pause_compaction(false);
     answer.recv().unwrap().unwrap();
-    assert_eq!(runs(&engine).len(), 1);
+    assert_eq!((runs(&engine).len(), engine.health().is_healthy()), (1, true));
+    close(&engine, &threads);
+}
+
+/// Unasked, what has failed is left alone until its time has come, and nothing else is.
+#[test]
+fn what_has_failed_waits_by_itself() {
+    let (engine, threads) = open();
+    (0..6).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    let [a, b, c, d, _, _] = runs(&engine)[..] else { panic!("six runs") };
+    let view = engine.core.view.load_full();
+    let set = &view.segments;
+    let failed = begin(&engine, a, b);
+    engine.conclude(failed, Err(full(&engine)));
+    let broken = begin(&engine, c, d);
+    engine.conclude(broken, Err(damage(&engine, 3)));
+    let now = Instant::now();
+    let mut state = lock(&engine.core.compaction.state);
+    state.failures.put_off(now + Duration::from_secs(3600));
+    let mut chosen = Vec::new();
+    while let Some(at) = engine.choose_unasked(&mut state, set, true, now) {
+        take_up(&mut state, at);
+        let Step { newer, older, .. } = state.jobs[at].step.clone();
+        chosen.push([newer.unwrap(), older].map(|id| set.runs.iter().position(|run| run.id == id)));
+    }
+    // Of c and d the damaged one is d.
+    assert_eq!(chosen, [[Some(4), Some(5)]]);
+    state.jobs.retain(|job| job.id == failed);
+    state.failures.put_off(now);
+    let at = engine.choose_unasked(&mut state, set, true, now).unwrap();
+    assert_eq!(state.jobs[at].id, failed);
+    drop(state);
+    close(&engine, &threads);
+}
+
+/// What a step says of a damaged block in the first segment of a run.
+fn damage(engine: &Engine, run: usize) -> Error {
+    let view = engine.core.view.load_full();
+    let segment = &view.segments.runs[run].segments[0].segment;
+    segment.file().corruption("data block", "a sound one".to_owned(), "another".to_owned())
+}
+
+/// Symptom: `health()` was clear after a `compact()` that had nothing to read, though a damaged
+/// segment was still there. Mechanism: any whole compaction that ended well counted as having read
+/// everything. Fix: damage stands until no run has the segment, or all of it was read and sound.
+#[test]
+fn damage_is_known_until_it_is_gone_or_was_none() {
+    let fs = SimFs::new();
+    let (engine, threads) = open_on(&fs, 4 << 10);
+    add_run(&engine, &[KEYSPACE_DEFAULT]);
+    let meet = || {
+        let step = Step::alone(runs(&engine)[0]);
+        let mut state = lock(&engine.core.compaction.state);
+        let at = state.begin(step);
+        let job = take_up(&mut state, at);
+        drop(state);
+        engine.conclude(job, Err(damage(&engine, 0)));
+    };
+    let compact = || {
+        let (progress, answer) = ask(&engine);
+        answer.recv().unwrap().map(|()| progress.bytes_done.load(Ordering::Relaxed))
+    };
+    let is_known = || engine.health().background_error.as_ref().is_some_and(Error::is_corruption);
+    meet();
+    assert_eq!((compact().unwrap(), is_known()), (0, true));
+    // Read whole, and damaged; then sound.
+    let file = format!("data/{:06}.seg", engine.segments()[0].number);
+    assert!(fs.flip(&file, 100, 1));
+    assert!(!engine.verify().unwrap().is_sound() && is_known());
+    assert!(engine.rebuild_index().is_err() && is_known());
+    // Who asks has it tried again, as often as that may be.
+    add_run(&engine, &[KEYSPACE_DEFAULT]);
+    for _ in 0..2 {
+        assert!(compact().unwrap_err().is_corruption() && is_known());
+        assert!(lock(&engine.core.compaction.state).jobs.is_empty());
+    }
+    assert!(fs.flip(&file, 100, 1));
+    assert!(engine.verify().unwrap().is_sound() && !is_known());
+    compact().unwrap();
+    meet();
+    assert!(engine.rebuild_index().is_ok() && !is_known());
+    // Gone, with what was in it written anew.
+    meet();
+    add_run(&engine, &[KEYSPACE_DEFAULT]);
+    assert!(is_known() && compact().unwrap() > 0);
+    assert!(engine.health().is_healthy());
     close(&engine, &threads);
 }
 
@@ -152,11 +331,13 @@ fn a_keyspace_dropped_from_between_others_is_forgotten() {
 #[test]
 fn the_trouble_of_a_merge_is_no_writers() {
     let (engine, threads) = open();
-    let full = || Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
-    engine.core.note(Work::Merge, &Err::<(), _>(full()));
+    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    let [newer, older] = runs(&engine)[..] else { panic!("two runs") };
+    let job = begin(&engine, newer, older);
+    engine.conclude(job, Err(full(&engine)));
     assert!(engine.health().background_error.is_some());
     assert!(engine.core.write_trouble().is_none());
-    engine.core.note(Work::Flush, &Err::<(), _>(full()));
+    engine.core.note(Work::Flush, &Err::<(), _>(full(&engine)));
     assert!(matches!(engine.core.write_trouble(), Some(Error::StorageFull { .. })));
     close(&engine, &threads);
 }
