@@ -15,7 +15,6 @@ use crate::iter::KeyRange;
 use crate::iter::range::Bounds;
 use crate::keyspace::Keyspace;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 impl Db {
     /// Merges everything written so far into one run, leaving out what nobody can see any more, and
@@ -164,9 +163,10 @@ pub struct Compaction {
 }
 
 impl Compaction {
-    /// Bytes of keys and values that it has read, and about how many there were to read when it
-    /// began. An entry may be read several times on its way down, or never where nothing needs to
-    /// be written anew.
+    /// Bytes of keys and values that it has read, and about how many it will have read in the end:
+    /// more than it has, until all is done. An entry may be read several times on its way down, or
+    /// never where nothing needs to be written anew, so the second is reckoned anew for each step
+    /// from what is left, and may fall or rise.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -175,8 +175,7 @@ impl Compaction {
     /// ```
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
-        let count = |count: &crate::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        (count(&self.progress.bytes_done), count(&self.progress.bytes_total))
+        self.progress.bytes()
     }
 
     /// Whether [`Self::wait`] would return at once.

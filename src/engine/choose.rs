@@ -82,16 +82,16 @@ impl Engine {
         lines: &Lines,
     ) -> Option<usize> {
         let request = state.request.as_ref()?;
-        let (newest, range) = (request.newest, request.range.clone());
+        let (newest, extent) = (request.newest, request.extent.clone());
         // What was flushed since the request came is not its business, or it might never end.
         let begin = set.runs.partition_point(|run| run.id > newest);
         let runs = &set.runs[begin..];
-        let choice = match &range {
+        let choice = match &extent.0 {
             Some((from, to)) => self.choose_in(state, set, runs, (from, to.as_ref()), lines),
             None => self.choose_all(state, set, runs, lines),
         };
         let several = runs.len() > 1;
-        match choice {
+        let chosen = match choice {
             Choice::Job(at) => {
                 // Also where it was begun in the background: how its steps go is the request's to
                 // tell from now on, or it might wait for one that goes on failing.
@@ -100,14 +100,19 @@ impl Engine {
             }
             // A step may be running of which more is left to do, or which fails.
             Choice::Nothing if !state.jobs.iter().any(|job| state.concerns(job, several)) => {
-                if range.is_none() {
+                if extent.is_everything() {
                     state.failures.forget_done(newest);
                 }
                 state.end_request(Ok(()));
-                None
+                return None;
             }
             Choice::Later | Choice::Nothing => None,
+        };
+        let left = self.bytes_left(state, set, runs, &extent, lines);
+        if let Some(asked) = state.asked() {
+            asked.set_left(left);
         }
+        chosen
     }
 
     /// For everything in `runs`: down to one run, without what nobody needs.

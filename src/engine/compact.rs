@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::Engine;
-use super::jobs::{Request, RequestProgress, State};
+use super::jobs::{Extent, Request, RequestProgress, State};
 use super::lines::Lines;
 use super::merge::{Progress, Step};
 use crate::error::{Error, Result};
@@ -176,7 +176,7 @@ impl Engine {
         let view = core.view.load_full();
         let set = &view.segments;
         state.forget_gone(set);
-        state.take_request(set);
+        state.take_request();
         let idle = self.is_idle(state, set, now);
         let chosen = self.choose(state, set, (idle, now), lines);
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
@@ -275,9 +275,12 @@ impl Engine {
         self.refuse_early()?;
         self.flush()?;
         let (reply, answer) = bounded(1);
-        let newest = self.core.view.load().segments.runs.first().map_or(RunId(0), |run| run.id);
-        let progress = Arc::new(RequestProgress::default());
-        let request = Request { range, newest, progress: Arc::clone(&progress), reply };
+        let set = Arc::clone(&self.core.view.load().segments);
+        let newest = set.runs.first().map_or(RunId(0), |run| run.id);
+        let extent = Extent(range);
+        let bytes = set.runs.iter().map(|run| extent.raw_bytes(run)).sum();
+        let progress = Arc::new(RequestProgress::new(bytes));
+        let request = Request { extent, newest, progress: Arc::clone(&progress), reply };
         lock(&self.core.compaction.state).waiting.push(request);
         self.core.compaction.changed.notify_all();
         // The threads may have ended before they could see it.

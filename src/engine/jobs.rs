@@ -7,13 +7,14 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::failures::Failures;
+use super::forecast::raw_bytes;
 use super::merge::Step;
 use crate::compaction::pick::{JobState, RunSize};
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{RunId, Sequence};
-use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -48,24 +49,77 @@ pub(super) struct Job {
 /// A compaction that a caller asked for.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// The keys to compact; everything if `None`.
-    pub(super) range: Option<(BoundKey, Option<BoundKey>)>,
+    pub(super) extent: Extent,
     /// The newest run that it is about.
     pub(super) newest: RunId,
     pub(super) progress: Arc<RequestProgress>,
     pub(super) reply: Sender<Result<()>>,
 }
 
+/// The keys that a request is about, from one to before another; everything if there are none.
+#[derive(Clone, Debug)]
+pub(super) struct Extent(pub(super) Option<(BoundKey, Option<BoundKey>)>);
+
+impl Extent {
+    pub(super) fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn from(&self) -> Option<BoundKey> {
+        self.0.as_ref().map(|(from, _)| from.clone())
+    }
+
+    pub(super) fn to(&self) -> Option<BoundKey> {
+        self.0.as_ref().and_then(|(_, to)| to.clone())
+    }
+
+    /// Bytes of keys and values that a run has in it.
+    pub(super) fn raw_bytes(&self, run: &Run) -> u64 {
+        match &self.0 {
+            None => run.segments.iter().map(raw_bytes).sum(),
+            Some((from, to)) => run.between(Some(from), to.as_ref()).iter().map(raw_bytes).sum(),
+        }
+    }
+}
+
 /// How far a requested compaction is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RequestProgress {
-    /// Bytes of keys and values that were in the range when it began, and those read so far.
-    pub(crate) bytes_total: AtomicU64,
-    pub(crate) bytes_done: AtomicU64,
+    /// Bytes of keys and values read so far.
+    pub(super) bytes_done: AtomicU64,
+    /// About how many there are still to be read; 0 once there is nothing more to do, not before.
+    bytes_left: AtomicU64,
     cancelled: AtomicBool,
 }
 
 impl RequestProgress {
+    pub(super) fn new(bytes_left: u64) -> Self {
+        let progress = Self {
+            bytes_done: AtomicU64::new(0),
+            bytes_left: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+        };
+        progress.set_left(bytes_left);
+        progress
+    }
+
+    /// Bytes of keys and values read so far, and about how many it will have been in the end: more,
+    /// until that has come.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        // Relaxed, and in any order: what was read is counted before less is left.
+        let done = self.bytes_done.load(Ordering::Relaxed);
+        (done, done.saturating_add(self.bytes_left.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn set_left(&self, bytes: u64) {
+        self.bytes_left.store(bytes.max(1), Ordering::Relaxed);
+    }
+
+    /// Nothing is left to do.
+    fn set_done(&self) {
+        self.bytes_left.store(0, Ordering::Relaxed);
+    }
+
     /// Makes the compaction end where it is.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -118,8 +172,8 @@ impl State {
     /// Whether a job is the business of the request at hand, which has `several` runs to merge or
     /// only one.
     pub(super) fn concerns(&self, job: &Job, several: bool) -> bool {
-        let Some(Request { range, newest, .. }) = &self.request else { return false };
-        if range.is_some() {
+        let Some(Request { extent, newest, .. }) = &self.request else { return false };
+        if !extent.is_everything() {
             return self.is_asked_for(job);
         }
         // One that takes a newer run into these keeps them from being merged; but once they are,
@@ -157,18 +211,11 @@ impl State {
     }
 
     /// Takes the next request up.
-    pub(super) fn take_request(&mut self, set: &SegmentSet) {
+    pub(super) fn take_request(&mut self) {
         if self.request.is_some() || self.waiting.is_empty() {
             return;
         }
-        let request = self.waiting.remove(0);
-        let raw = |parts: &[SegmentRef]| parts.iter().map(raw_bytes).sum::<u64>();
-        let bytes = set.runs.iter().map(|run| match &request.range {
-            None => raw(&run.segments),
-            Some((from, to)) => raw(&run.between(Some(from), to.as_ref())),
-        });
-        request.progress.bytes_total.store(bytes.sum(), Ordering::Relaxed);
-        self.request = Some(request);
+        self.request = Some(self.waiting.remove(0));
         // Who asks wants an answer: what was of no use is tried again.
         self.rewritten.clear();
     }
@@ -180,6 +227,9 @@ impl State {
             job.asked.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &request.progress))
         };
         self.jobs.retain(|job| job.running || !asked(job));
+        if result.is_ok() && !request.progress.is_cancelled() {
+            request.progress.set_done();
+        }
         request.answer(result);
     }
 }
@@ -215,14 +265,6 @@ impl Job {
         let parts = runs.flat_map(|run| run.between(from.as_ref(), to.as_ref()));
         parts.map(|part| part.bytes).sum()
     }
-}
-
-/// Bytes of keys and values in a part of a segment, as steps count what they have read: what is
-/// stored may be compressed. By its share of the blocks, so that it is exact for a whole segment.
-fn raw_bytes(part: &SegmentRef) -> u64 {
-    let Properties { raw_bytes, stored_bytes, .. } = part.segment.properties();
-    let raw = u128::from(*raw_bytes) * u128::from(part.bytes) / u128::from((*stored_bytes).max(1));
-    u64::try_from(raw).unwrap_or(u64::MAX)
 }
 
 /// A run as the policy sees it.

@@ -3,8 +3,8 @@
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
 //! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of
-//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures` and `lines` of
-//! `compact`.
+//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures`, `forecast`
+//! and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -20,6 +20,7 @@ mod estimate;
 pub(crate) mod explain;
 mod failures;
 mod flush;
+mod forecast;
 pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
