@@ -25,6 +25,7 @@ pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
 mod keyspaces;
+mod layers;
 mod lines;
 mod merge;
 pub(crate) mod merge_stats;
@@ -73,8 +74,9 @@ use crate::sync::{Arc, Mutex, Published, Slot, lock};
 pub(crate) use self::conditional::Decision;
 pub(crate) use self::jobs::RequestProgress;
 pub(crate) use self::keyspaces::KeyspaceState;
+pub(crate) use self::layers::LayersCursor;
 pub use self::read::TryGet;
-pub(crate) use self::read::{EngineIter, LayersCursor, ReadAt};
+pub(crate) use self::read::{EngineIter, ReadAt};
 pub(crate) use self::write::{Batch, check_sizes};
 
 /// Sequences are reserved this far ahead, and the reservation is renewed at half of it.

@@ -5,19 +5,16 @@
 //! stops at the first version it may see. One hash serves every filter on the way.
 
 use super::background::FlushJob;
+use super::layers::{LayersCursor, layers};
 use super::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};
 use crate::format::hash::key_hash;
-use crate::format::key::{Entry, KeyWords, Kind, Position};
+use crate::format::key::Kind;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
-use crate::iter::Cursor;
-use crate::iter::merge::MergeCursor;
 use crate::iter::range::Bounds;
-use crate::iter::stretch::{Edge, Way};
 use crate::iter::visible::VisibleIter;
-use crate::memtable::{self, Memtable, MemtableCursor};
+use crate::memtable::{self, Memtable};
 use crate::mvcc::view::{read_point, read_point_owned};
-use crate::runs::cursor::RunCursor;
 use crate::segment;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -330,69 +327,6 @@ impl EngineIter {
 impl Drop for EngineIter {
     fn drop(&mut self) {
         self.engine.count_jumps(self.inner.jumps());
-    }
-}
-
-/// All layers of a view in order.
-pub(crate) type LayersCursor = MergeCursor<LayerCursor>;
-
-/// A cursor over each layer of a view, newest first.
-fn layers(view: &View) -> LayersCursor {
-    let tables = std::iter::once(&view.active).chain(&view.sealed);
-    let memory = tables.map(|table| LayerCursor::Memory(table.cursor()));
-    let runs = view.segments.runs.iter();
-    let disk = runs.map(|run| LayerCursor::Run(RunCursor::new(Arc::clone(run))));
-    MergeCursor::new(memory.chain(disk).collect())
-}
-
-/// A cursor over one layer; an enum, so that the merge makes no virtual call.
-pub(crate) enum LayerCursor {
-    Memory(MemtableCursor),
-    Run(RunCursor),
-}
-
-macro_rules! each_layer {
-    ($self:ident, $cursor:ident => $call:expr) => {
-        match $self {
-            LayerCursor::Memory($cursor) => $call,
-            LayerCursor::Run($cursor) => $call,
-        }
-    };
-}
-
-impl Cursor for LayerCursor {
-    fn seek(&mut self, target: Position<'_>) -> Result<()> {
-        each_layer!(self, cursor => cursor.seek(target))
-    }
-
-    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
-        each_layer!(self, cursor => cursor.seek_before(target))
-    }
-
-    fn next(&mut self) -> Result<()> {
-        each_layer!(self, cursor => cursor.next())
-    }
-
-    fn prev(&mut self) -> Result<()> {
-        each_layer!(self, cursor => cursor.prev())
-    }
-
-    fn entry(&self) -> Option<Entry<'_>> {
-        each_layer!(self, cursor => cursor.entry())
-    }
-
-    #[inline]
-    fn words(&self) -> Option<KeyWords> {
-        each_layer!(self, cursor => cursor.words())
-    }
-
-    fn value(&self) -> Value {
-        each_layer!(self, cursor => cursor.value())
-    }
-
-    #[inline]
-    fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
-        each_layer!(self, cursor => cursor.stretch(way, edge, at, to))
     }
 }
 
