@@ -6,6 +6,8 @@
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
 //! - The **compactor threads** merge; their loop is `compact`'s.
 //!
+//! - A **helper** for each of an open's two passes over the logs ([`two_hands`]); it ends with it.
+//!
 //! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
 //! thread that finds nothing to do sleeps until its next period. All own the engine, never a
 //! handle, and end at the close.
@@ -36,6 +38,9 @@ const SPARES_RETRY_MS: u64 = if cfg!(test) { 1 } else { 500 };
 
 /// How long nothing may have been written before spare logs are given back, one in each period.
 const SPARES_IDLE: Duration = Duration::from_secs(10);
+
+/// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
+const HELP_BYTES_MIN: u64 = 1 << 20;
 
 /// Work for the log thread.
 #[derive(Debug)]
@@ -154,6 +159,22 @@ impl Threads {
             }
         }
     }
+}
+
+/// Runs `work`, which concerns so many bytes, on the caller's thread and, if there is much of it,
+/// on a second one at the same time; returns when both have ended.
+pub(super) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
+    if bytes < HELP_BYTES_MIN {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let helper = std::thread::Builder::new().name("alluvium-open".to_owned());
+        // Without it everything is done all the same, and takes longer.
+        if let Err(error) = helper.spawn_scoped(scope, work) {
+            tracing::debug!(%error, "an open goes on without a helper");
+        }
+        work();
+    });
 }
 
 /// Ends writing, flushes what is in memory, and stops the threads.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::ids::{LogPosition, Sequence};
 use crate::log::SpareLog;
-use crate::memtable::{Body, Chunk, Memtable};
+use crate::memtable::{Chunk, Memtable, SortedBuilder};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -43,8 +43,11 @@ impl Engine {
             let _ = core.fs.remove(log.path());
             return Err(error);
         }
-        let bodies = vec![Body { chunk: Arc::clone(&chunk), start, len, first: Sequence(0) }];
-        let table = Memtable::sorted(bodies).expect("the batch was encoded by this process");
+        let mut builder = SortedBuilder::new(write.buffer.len_ops() as usize);
+        let added = builder.body(&chunk, start, len, Sequence(0));
+        added.expect("the batch was encoded by this process");
+        builder.sort();
+        let table = Memtable::sorted(builder);
         Ok(Private { log: Some(log), table, chunk, body_len: len, _directory })
     }
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::background::{FlushJob, LogJob, Threads};
+use super::background::{FlushJob, LogJob, Threads, two_hands};
 use super::compact::Compaction;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
@@ -69,7 +69,7 @@ impl Engine {
             None => SavedTables::none(),
         };
         let set = open_segments(fs.as_ref(), &dir, &state, saved, &cache)?;
-        let recovered = recover(&mut replayed, &state)?;
+        let recovered = recover(&mut replayed, &state, &two_hands)?;
         let (manifest, state, dead) = if options.read_only {
             (None, state, Vec::new())
         } else {
@@ -226,7 +226,7 @@ fn replay_logs(fs: &dyn Fs, dir: &Path, state: &ManifestState, writable: bool) -
         ceiling: state.sequence_ceiling,
         writable,
     };
-    let replayed = replay(fs, dir, &expected)?;
+    let replayed = replay(fs, dir, &expected, &two_hands)?;
     tracing::debug!(logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
     Ok(replayed)
 }

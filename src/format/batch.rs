@@ -139,6 +139,12 @@ pub(crate) fn ops(body: &[u8]) -> Ops<'_> {
     Ops { body, rest: body }
 }
 
+/// The operation that `bytes` begin with, whatever follows it; `None` if they do not.
+#[inline]
+pub(crate) fn first_op(bytes: &[u8]) -> Option<Op<'_>> {
+    split_op(bytes).map(|(op, _)| op)
+}
+
 /// The iterator that [`ops`] gives.
 #[derive(Clone, Debug)]
 pub(crate) struct Ops<'a> {
@@ -167,7 +173,12 @@ impl<'a> Iterator for Ops<'a> {
 
 impl std::iter::FusedIterator for Ops<'_> {}
 
-impl Ops<'_> {
+impl<'a> Ops<'a> {
+    /// What is still to be read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[cold]
     fn fail(&mut self) -> Malformed {
         let rest = std::mem::take(&mut self.rest);

@@ -147,12 +147,17 @@ pub(crate) fn decode_header(
     salt: u64,
     offset: u64,
 ) -> Option<RecordHeader> {
+    let header = parse_header(bytes)?;
+    (u32_at(bytes, 8) == check(bytes, place(salt, offset))).then_some(header)
+}
+
+/// What a header says, if it says anything; its check is not looked at. For bytes that have passed
+/// [`decode_header`] before.
+#[inline]
+pub(crate) fn parse_header(bytes: &[u8; RECORD_HEADER_BYTES]) -> Option<RecordHeader> {
     let kind = RecordKind::from_byte(bytes[36])?;
     let body_len = u32_at(bytes, 12);
     if bytes[37..40] != [0; 3] || body_len as usize > BODY_BYTES_MAX {
-        return None;
-    }
-    if u32_at(bytes, 8) != check(bytes, place(salt, offset)) {
         return None;
     }
     let (first, synced) = (u64_at(bytes, 16), u64_at(bytes, 24));

@@ -1,9 +1,10 @@
 //! The write-ahead log: files that hold, record after record in commit order, what the memtables
 //! hold in memory.
 //!
-//! `writer` appends and prepares spares, `replay` reads a directory's logs back into order. Formats
-//! are in `format::log_header` and `format::record`. This module knows nothing of memtables or the
-//! manifest, decides nothing about when to sync, and takes no lock.
+//! `writer` appends and prepares spares, `read` reads one log, `replay` reads a directory's back
+//! into order. Formats are in `format::log_header` and `format::record`. This module knows nothing
+//! of memtables or the manifest, decides nothing about when to sync, and starts no thread; the only
+//! locks are those of `hands`, which shares out the work of a replay.
 //!
 //! # The chain
 //!
@@ -13,12 +14,16 @@
 //! under a new salt, so it is used again as it is. The next log after `n` is the highest-numbered
 //! one that names `n` as its predecessor; a lower one is the ghost of a rotation that failed.
 
+mod hands;
+mod read;
 mod replay;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub(crate) use replay::{Expected, Replayed, ReplayedLog, ReplayedRecord, replay};
+pub(crate) use hands::{Hands, share_out};
+pub(crate) use read::{Records, ReplayedLog, ReplayedRecord};
+pub(crate) use replay::{Expected, Replayed, replay};
 pub(crate) use writer::{LogFile, LogWriter, SpareLog, write_end_record};
 
 /// Where the second copy of a log's header stands: in another sector of any disk than the first,

@@ -9,24 +9,27 @@
 //!    floor must be it where the manifest says that the floor exists. It goes on by the rule of the
 //!    module above.
 //! 3. Read records until the offset that the next header names, or, in the last log, until no valid
-//!    record follows: the *stop*.
+//!    record follows: the *stop*. Logs are read by several threads at once if the caller has them;
+//!    what one read ahead behind a stop that another found counts as not reached.
 //! 4. Everything behind the stop, in that log and in logs that the chain does not reach, is
 //!    searched for a valid record or header that knew a position past the stop to be synced. If
 //!    there is one, data that was durable is gone: `Corruption`. Otherwise the stop is a torn tail,
 //!    and normal.
 //!
+//! Opening uses this, with the threads that it lends.
+//!
 //! The search steps by 8 bytes and hashes a body only behind a valid header check, so it is linear.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::hands::{Hands, share_out};
+use super::read::{Link, ReplayedLog, read_log, read_whole, search};
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
 use crate::format::log_header::{LOG_HEADER_BYTES, LOG_MAGIC, LogHeader};
 use crate::format::names::FileName;
-use crate::format::record::{
-    RECORD_HEADER_BYTES, RecordHeader, RecordKind, decode_header, read_record,
-};
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
 
@@ -42,31 +45,6 @@ pub(crate) struct Expected {
     pub(crate) ceiling: Sequence,
     /// Whether files are opened for writing too, so that they can be healed and synced later.
     pub(crate) writable: bool,
-}
-
-/// One data or control record, by where its body lies in the log's bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReplayedRecord {
-    pub(crate) start: usize,
-    pub(crate) len: usize,
-    pub(crate) first: Sequence,
-    /// Operations, as the header says.
-    pub(crate) count: u32,
-    pub(crate) kind: RecordKind,
-}
-
-/// One log of the chain, read whole.
-#[derive(Debug)]
-pub(crate) struct ReplayedLog {
-    pub(crate) file: NamedFile,
-    pub(crate) slot: u64,
-    pub(crate) header: LogHeader,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) records: Vec<ReplayedRecord>,
-    /// Offset behind the last record.
-    pub(crate) end: u64,
-    /// Whether an end record stands there.
-    pub(crate) ended: bool,
 }
 
 /// Everything a directory's logs say.
@@ -89,21 +67,39 @@ pub(crate) struct Replayed {
     pub(crate) slot_max: u64,
 }
 
-/// Reads the logs in `dir`. Read errors are errors, never the end of a log.
-pub(crate) fn replay(fs: &dyn Fs, dir: &Path, expected: &Expected) -> Result<Replayed> {
+/// Reads the logs in `dir`, by as many `hands` as there are. Read errors are errors, never the end
+/// of a log.
+pub(crate) fn replay(
+    fs: &dyn Fs,
+    dir: &Path,
+    expected: &Expected,
+    hands: Hands<'_>,
+) -> Result<Replayed> {
     let mut out = Replayed::default();
     let mut live = find_live(fs, dir, expected, &mut out)?;
-    let mut next = chain_head(dir, &live, expected)?;
-    while let Some(number) = next {
-        let (slot, header, file) = live.remove(&number).expect("the chain names logs in the map");
-        let follower = follower(&live, number);
-        let limit = follower.map(|f| live[&f].1.previous_end);
-        let log = read_log(file, slot, header, limit, expected, &mut out)?;
-        let reached = limit.is_some_and(|limit| limit == log.end);
-        if let Some(next_header) = follower.filter(|_| reached).map(|f| live[&f].1) {
-            check_base(&live[&next_header.number].2, &log, &next_header)?;
+    let links = chain(dir, &mut live, expected)?;
+    let mut reached = true;
+    let bytes = links.iter().map(|link| link.bytes).sum();
+    let read = |link| {
+        let log = read_log(&link, expected);
+        (link, log)
+    };
+    for (link, log) in share_out(hands, bytes, links, read) {
+        // What was read ahead behind the stop is not in the chain.
+        if !reached {
+            live.insert(link.header.number, (link.slot, link.header, link.file));
+            continue;
         }
-        next = follower.filter(|_| reached);
+        if let Some(before) = out.logs.last() {
+            check_base(&link.file, before, &link.header)?;
+        }
+        let log = log?;
+        if let Some((first, last)) = log.sequences {
+            check_ascent(&log, first, out.last)?;
+            out.last = last;
+        }
+        out.synced = out.synced.max(log.synced);
+        reached = log.limit == Some(log.end);
         out.logs.push(log);
     }
     check_evidence(&mut out, &mut live, expected)?;
@@ -197,8 +193,19 @@ fn chain_head(dir: &Path, live: &Live, expected: &Expected) -> Result<Option<Log
     Ok(head)
 }
 
-fn follower(live: &Live, number: LogNumber) -> Option<LogNumber> {
-    live.iter().rev().find(|(_, (_, header, _))| header.previous == number).map(|(n, _)| *n)
+/// Takes the logs of the chain out of `live`, as far as headers tell: oldest first.
+fn chain(dir: &Path, live: &mut Live, expected: &Expected) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    let mut next = chain_head(dir, live, expected)?;
+    while let Some(number) = next {
+        let (slot, header, file) = live.remove(&number).expect("the chain names logs in the map");
+        let follower = live.iter().rev().find(|(_, (_, header, _))| header.previous == number);
+        let limit = follower.map(|(_, (_, header, _))| header.previous_end);
+        next = follower.map(|(number, _)| *number);
+        let bytes = file.len()?.min(limit.unwrap_or(u64::MAX));
+        links.push(Link { slot, header, file, limit, bytes });
+    }
+    Ok(links)
 }
 
 fn check_base(file: &NamedFile, log: &ReplayedLog, next: &LogHeader) -> Result<()> {
@@ -210,77 +217,13 @@ fn check_base(file: &NamedFile, log: &ReplayedLog, next: &LogHeader) -> Result<(
     Ok(())
 }
 
-/// Reads records up to `limit`, or as far as they are valid.
-fn read_log(
-    file: NamedFile,
-    slot: u64,
-    header: LogHeader,
-    limit: Option<u64>,
-    expected: &Expected,
-    out: &mut Replayed,
-) -> Result<ReplayedLog> {
-    let bytes = read_whole(&file)?;
-    let mut at = LOG_DATA_START as usize;
-    let mut log =
-        ReplayedLog { file, slot, header, bytes, records: Vec::new(), end: 0, ended: false };
-    let mut in_file = None;
-    while limit.is_none_or(|limit| (at as u64) < limit) {
-        let Some((record, body, next)) = read_record(&log.bytes, at, header.salt) else { break };
-        if record.kind == RecordKind::End {
-            log.ended = true;
-            break;
-        }
-        check_sequences(&log.file, at, &record, in_file, out.last, expected)?;
-        in_file = Some(Sequence(record.first));
-        out.last = Sequence(record.first).plus(u64::from(record.count) - 1);
-        out.synced = out.synced.max(LogPosition(record.synced));
-        log.records.push(ReplayedRecord {
-            start: at + RECORD_HEADER_BYTES,
-            len: body.len(),
-            first: Sequence(record.first),
-            count: record.count,
-            kind: record.kind,
-        });
-        at = next;
+/// Sequences ascend from log to log.
+fn check_ascent(log: &ReplayedLog, first: Sequence, last: Sequence) -> Result<()> {
+    if first > last {
+        return Ok(());
     }
-    log.end = at as u64;
-    Ok(log)
-}
-
-/// Sequences ascend across logs and are contiguous within one; none is above the ceiling.
-fn check_sequences(
-    file: &NamedFile,
-    at: usize,
-    record: &RecordHeader,
-    in_file: Option<Sequence>,
-    last: Sequence,
-    expected: &Expected,
-) -> Result<()> {
-    let wrong = |want: String| {
-        let got = format!("{} operations from sequence {} on", record.count, record.first);
-        Err(file.corruption(at as u64, "log record", want, got))
-    };
-    if !matches!(record.kind, RecordKind::Data | RecordKind::Control) || record.count == 0 {
-        return wrong(String::from("a record of operations"));
-    }
-    let next = last.plus(1);
-    if in_file.is_some() && record.first != next.0 || record.first < next.0 {
-        return wrong(format!("sequence {next}"));
-    }
-    match record.first.checked_add(u64::from(record.count) - 1) {
-        Some(end) if end <= expected.ceiling.0 => Ok(()),
-        _ => wrong(format!("sequences up to {}", expected.ceiling)),
-    }
-}
-
-fn read_whole(file: &NamedFile) -> Result<Vec<u8>> {
-    let len = file.len()?;
-    let len = usize::try_from(len).map_err(|_| {
-        file.corruption(0, "log file", "a file that fits in memory", len.to_string())
-    })?;
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
+    let (want, got) = (format!("sequence {}", last.plus(1)), format!("sequence {first}"));
+    Err(log.file.corruption(LOG_DATA_START, "log record", want, got))
 }
 
 /// Step 4: looks behind the stop for anything that knew a position past it to be synced.
@@ -299,7 +242,12 @@ fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> R
     };
     if !last.ended {
         let from = last.end as usize;
-        if let Some((at, synced)) = search(&last.bytes, from, last.header.salt, stop) {
+        // What a later header says to be no part of the log has not been read yet.
+        let whole = match last.limit {
+            None => Cow::Borrowed(&last.bytes),
+            Some(_) => Cow::Owned(read_whole(&last.file)?),
+        };
+        if let Some((at, synced)) = search(&whole, from, last.header.salt, stop) {
             return Err(lost(synced, &last.file.path, at as u64));
         }
     }
@@ -335,28 +283,6 @@ fn check_lost_head(live: &mut Live, expected: &Expected) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The first valid record from `from` on that knew a position past `stop` to be synced.
-fn search(bytes: &[u8], from: usize, salt: u64, stop: LogPosition) -> Option<(usize, LogPosition)> {
-    let mut at = from.next_multiple_of(8);
-    while let Some(header) = bytes.get(at..at + RECORD_HEADER_BYTES) {
-        let header: &[u8; RECORD_HEADER_BYTES] = header.try_into().ok()?;
-        // A zero word cannot begin a record, and most of a fresh log's tail is zeros.
-        let blank = header[32..] == [0; 8];
-        if blank || decode_header(header, salt, at as u64).is_none() {
-            at += 8;
-            continue;
-        }
-        match read_record(bytes, at, salt) {
-            Some((record, _, _)) if record.synced > stop.0 => {
-                return Some((at, LogPosition(record.synced)));
-            }
-            Some((_, _, next)) => at = next,
-            None => at += 8,
-        }
-    }
-    None
 }
 
 fn corruption(

@@ -313,7 +313,7 @@ fn a_log_holds_operations_only() {
     let mut chain = Chain::new();
     chain.next_log();
     chain.append(b"x", RecordKind::Control);
-    assert_eq!(chain.read().unwrap().logs[0].records[0].kind, RecordKind::Control);
+    assert_eq!(chain.read().unwrap().logs[0].records().next().unwrap().kind, RecordKind::Control);
 }
 
 #[test]

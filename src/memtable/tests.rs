@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::format::Malformed;
 use crate::format::coding::{put_bytes, put_varint};
 use crate::format::hash::key_hash;
 use crate::ids::SEQUENCE_MAX;
@@ -103,6 +104,44 @@ fn encode(out: &mut Vec<u8>, keyspace: u32, key: &[u8], kind: Kind, value: &[u8]
     if kind == Kind::Value {
         put_bytes(out, value);
     }
+}
+
+/// The body of one data record: operation `i` in it has sequence `first + i`.
+struct Body {
+    chunk: Arc<Chunk>,
+    start: usize,
+    len: usize,
+    first: Sequence,
+}
+
+/// A table of all bodies. Built at once and from two parts, cut anywhere, it has to be the same.
+fn sorted(bodies: Vec<Body>) -> Result<Memtable, Malformed> {
+    let (bytes, count) = (bodies.iter().map(|body| body.len).sum::<usize>(), bodies.len());
+    let whole = joined(&bodies, &[])?;
+    let cut = bytes % (count + 1);
+    let table = joined(&bodies, &[cut])?;
+    assert_eq!((table.entries(), table.bytes() >= bytes), (whole.entries(), true));
+    Ok(if bytes.is_multiple_of(2) { whole } else { table })
+}
+
+/// A table of `bodies`, each part between two `cuts` sorted by itself.
+fn joined(bodies: &[Body], cuts: &[usize]) -> Result<Memtable, Malformed> {
+    let mut parts = Vec::new();
+    let ends = cuts.iter().copied().chain([bodies.len()]);
+    let mut start = 0;
+    for end in ends {
+        // Whether the number of operations is known changes the memory that is taken, only.
+        let mut builder = SortedBuilder::new(end - start);
+        for Body { chunk, start, len, first } in &bodies[start..end] {
+            builder.body(chunk, *start, *len, *first)?;
+        }
+        builder.sort();
+        parts.push(builder);
+        start = end;
+    }
+    let mut parts = parts.into_iter();
+    let first = parts.next().expect("there is a last part");
+    Ok(Memtable::sorted(parts.fold(first, |all, part| all.join(part).unwrap())))
 }
 
 /// Bodies of `ops_each` operations, a few to a chunk, with bytes between them that belong to none.
@@ -256,9 +295,26 @@ fn a_sorted_table_agrees_with_the_model_whatever_the_keys_share() {
     for prefix in [&b""[..], b"user:", b"\0\0\0\0\0\0\0\0\0", &[0xff; 40]] {
         for (count, ops_each) in [(1, 1), (10, 3), (600, 1), (600, 77), (300, 1000)] {
             let model = random_model(&mut random, count, 1, prefix);
-            let table = Memtable::sorted(bodies_of(&model, ops_each, 0)).unwrap();
+            let table = sorted(bodies_of(&model, ops_each, 0)).unwrap();
             check_table(table, &model, &mut random);
         }
+    }
+}
+
+/// Parts that share more or less than all do, or nothing at all, or are empty.
+#[test]
+fn parts_joined_are_one_table_wherever_they_are_cut() {
+    let mut random = Random::new();
+    for prefixes in [[&b""[..], b""], [b"user:1", b"user:2"], [b"user:", b"us"], [b"a", b"b"]] {
+        let mut model = random_model(&mut random, 60, 1, prefixes[0]);
+        let next = model.keys().map(|key| key.2.0).max().unwrap() + 1;
+        model.extend(random_model(&mut random, 60, next, prefixes[1]));
+        let bodies = bodies_of(&model, 3, 0);
+        for cut in 0..=bodies.len() {
+            check_table(joined(&bodies, &[cut]).unwrap(), &model, &mut random);
+        }
+        let cuts = [bodies.len() / 4, bodies.len() / 4, bodies.len() / 2];
+        check_table(joined(&bodies, &cuts).unwrap(), &model, &mut random);
     }
 }
 
@@ -266,7 +322,7 @@ fn a_sorted_table_agrees_with_the_model_whatever_the_keys_share() {
 fn a_batch_takes_its_sequences_and_logs_when_they_are_known() {
     let mut random = Random::new();
     let model = random_model(&mut random, 300, 70_000, b"k");
-    let mut table = Memtable::sorted(bodies_of(&model, 300, 70_000)).unwrap();
+    let mut table = sorted(bodies_of(&model, 300, 70_000)).unwrap();
     assert_eq!(table.smallest_sequence(), Some(Sequence(0)));
     table.set_base(Sequence(70_000));
     table.set_log_first(LogNumber(8));
@@ -287,7 +343,7 @@ fn keys_that_differ_only_in_zero_bytes_keep_apart() {
     check_shared(&table, &model, &mut random);
     table.seal();
     check_shared(&table, &model, &mut random);
-    check_table(Memtable::sorted(bodies_of(&model, 4, 0)).unwrap(), &model, &mut random);
+    check_table(sorted(bodies_of(&model, 4, 0)).unwrap(), &model, &mut random);
 }
 
 #[test]
@@ -298,7 +354,7 @@ fn a_large_value_is_shared_from_a_sorted_table_and_outlives_it() {
     let chunk = Arc::new(Chunk(body));
     let (start, len) = (0, chunk.0.len());
     let body = Body { chunk: Arc::clone(&chunk), start, len, first: Sequence(1) };
-    let table = Memtable::sorted(vec![body]).unwrap();
+    let table = sorted(vec![body]).unwrap();
     let get = |key: &[u8]| {
         let hash = key_hash(KeyspaceId(0), key);
         let found = table.get(KeyspaceId(0), key, hash, SEQUENCE_MAX).unwrap();
@@ -327,7 +383,7 @@ fn an_empty_table_holds_nothing_and_its_cursor_stands_nowhere() {
         assert!(cursor.entry().is_none());
     };
     check(Memtable::active(1 << 16).1);
-    check(Arc::new(Memtable::sorted(Vec::new()).unwrap()));
+    check(Arc::new(sorted(Vec::new()).unwrap()));
 }
 
 #[test]
@@ -386,7 +442,7 @@ fn cut_bodies_are_malformed_except_between_operations_and_no_flip_panics() {
     }
     let build = |bytes: Vec<u8>, start, len| {
         let chunk = Arc::new(Chunk(bytes));
-        Memtable::sorted(vec![Body { chunk, start, len, first: Sequence(1) }])
+        sorted(vec![Body { chunk, start, len, first: Sequence(1) }])
     };
     for len in 0..=body.len() {
         let built = build(body[..len].to_vec(), 0, len);
@@ -414,7 +470,7 @@ fn cut_bodies_are_malformed_except_between_operations_and_no_flip_panics() {
     assert!(build(long, 0, len).is_err(), "a key of 65,536 bytes");
     let chunk = Arc::new(Chunk(body));
     let body = Body { len: chunk.0.len(), chunk, start: 0, first: Sequence(u64::MAX) };
-    assert!(Memtable::sorted(vec![body]).is_err(), "sequences beyond 64 bits");
+    assert!(sorted(vec![body]).is_err(), "sequences beyond 64 bits");
 }
 
 /// Three versions of each key, scattered over the order; some keys are longer than a node's prefix.
@@ -508,5 +564,5 @@ fn a_cursor_keeps_its_table() {
         assert!(cursor.entry().is_none());
     };
     check(active_of(&model));
-    check(Arc::new(Memtable::sorted(bodies_of(&model, 5, 0)).unwrap()));
+    check(Arc::new(sorted(bodies_of(&model, 5, 0)).unwrap()));
 }

@@ -126,7 +126,17 @@ impl Chain {
     }
 
     pub(super) fn read(&self) -> Result<Replayed> {
-        replay(&self.fs, DIR.as_ref(), &self.expected)
+        replay(&self.fs, DIR.as_ref(), &self.expected, &|_, work| work())
+    }
+
+    /// The same by two threads.
+    pub(super) fn read_by_two(&self) -> Result<Replayed> {
+        replay(&self.fs, DIR.as_ref(), &self.expected, &|_, work| {
+            std::thread::scope(|scope| {
+                scope.spawn(work);
+                work();
+            });
+        })
     }
 
     /// The texts that read back.
@@ -148,7 +158,7 @@ impl Chain {
 /// The bodies of all records, in order.
 pub(super) fn texts(read: &Replayed) -> Vec<String> {
     let bodies = read.logs.iter().flat_map(|log| {
-        log.records.iter().map(|record| &log.bytes[record.start..record.start + record.len])
+        log.records().map(|record| &log.bytes[record.start..record.start + record.len])
     });
     bodies.map(|body| String::from_utf8(body.to_vec()).unwrap()).collect()
 }

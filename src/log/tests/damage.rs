@@ -3,6 +3,7 @@
 
 use super::chain::{Chain, path, texts};
 use crate::error::{Error, Result};
+use crate::format::record::RECORD_HEADER_BYTES;
 use crate::ids::{LogNumber, LogPosition};
 use crate::log::{LOG_DATA_START, LOG_SECOND_HEADER, Replayed};
 
@@ -117,6 +118,7 @@ fn any_damaged_byte_is_a_torn_tail_or_corruption_below_what_was_synced() {
     for synced in 0..RECORDS {
         sweep(synced, &|chain| chain.read()).unwrap();
     }
+    sweep(RECORDS / 2, &|chain| chain.read_by_two()).unwrap();
 }
 
 #[test]
@@ -146,15 +148,19 @@ fn the_sweep_finds_planted_faults() {
     // One that loses the last record.
     let short: Read<'_> = &|chain| {
         let mut read = chain.read()?;
-        read.logs.last_mut().and_then(|log| log.records.pop());
+        if let Some(log) = read.logs.last_mut()
+            && let Some(last) = log.records().last()
+        {
+            log.end = (last.start - RECORD_HEADER_BYTES) as u64;
+        }
         Ok(read)
     };
     assert!(sweep(0, short).unwrap_err().contains("nothing is damaged"));
     // One that leaves a hole.
     let hole: Read<'_> = &|chain| {
         let mut read = chain.read()?;
-        if let Some(log) = read.logs.first_mut().filter(|log| log.records.len() == 2) {
-            log.records.remove(0);
+        if read.logs.len() == 3 {
+            read.logs.remove(1);
         }
         Ok(read)
     };
