@@ -88,7 +88,7 @@ struct Pair {
     below: Vec<Arc<Run>>,
 }
 
-type Entries = TwoWay<RunSource, RunSource>;
+type Entries = TwoWay<RunSource>;
 
 /// What happened to the entries of a step.
 #[derive(Clone, Copy, Debug, Default)]

@@ -21,6 +21,7 @@ pub(super) struct Outputs<'a> {
     core: &'a Core,
     /// Whether they become part of the oldest run.
     oldest: bool,
+    segment_bytes: u64,
     open: Option<SegmentWriter>,
     done: Vec<FinishedSegment>,
     /// The keyspace of the last entry, and its options.
@@ -32,20 +33,26 @@ impl<'a> Outputs<'a> {
     /// Outputs for the oldest run, or for a newer one.
     pub(super) fn new(core: &'a Core, oldest: bool) -> Self {
         let (keyspace, options) = Default::default();
-        Self { core, oldest, open: None, done: Vec::new(), keyspace, options }
+        let segment_bytes = core.options.segment_bytes as u64;
+        Self { core, oldest, segment_bytes, open: None, done: Vec::new(), keyspace, options }
     }
 
     /// Whether the open segment is to end before `entry`, the next one: it has what it takes, and
     /// `entry` is of another user key than its last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ends_before(&self, entry: &Entry<'_>) -> bool {
         let Some(writer) = &self.open else { return false };
         let bytes = writer.written_bytes();
         let other_keyspace = entry.keyspace != self.keyspace;
-        let full = bytes >= self.core.options.segment_bytes as u64;
-        if !full && !other_keyspace {
-            return false;
-        }
+        let full = bytes >= self.segment_bytes;
+        (full || other_keyspace) && self.ends_between(writer, entry, full)
+    }
+
+    /// [`Self::ends_before`] an entry of another keyspace, or behind a full segment.
+    #[inline(never)]
+    fn ends_between(&self, writer: &SegmentWriter, entry: &Entry<'_>, full: bool) -> bool {
+        let bytes = writer.written_bytes();
+        let other_keyspace = entry.keyspace != self.keyspace;
         full && !writer.ends_with(entry)
             || other_keyspace
                 && (bytes >= KEYSPACE_CUT_BYTES
@@ -53,6 +60,7 @@ impl<'a> Outputs<'a> {
     }
 
     /// Adds an entry behind all before it.
+    #[inline]
     pub(super) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         let writer = match &mut self.open {
             Some(writer) => {

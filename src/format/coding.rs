@@ -22,6 +22,40 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends bytes that are mostly few, as those of a key are, without the call that it takes to copy
+/// any number of them: as two pieces of one length, which overlap.
+#[inline(always)]
+pub(crate) fn put_few(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        16..=32 => put_ends::<16>(out, bytes),
+        8..=15 => put_ends::<8>(out, bytes),
+        _ => out.extend_from_slice(bytes),
+    }
+}
+
+#[inline(always)]
+fn put_ends<const BYTES: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<BYTES>(), bytes.last_chunk::<BYTES>()) {
+        out.extend_from_slice(first);
+        out.truncate(out.len() + bytes.len() - 2 * BYTES);
+        out.extend_from_slice(last);
+    }
+}
+
+/// Appends a part of `bytes` that is mostly short, as [`put_few`] does: as one piece of a fixed
+/// length, of which the rest goes again, if `bytes` go on for so long.
+#[inline(always)]
+pub(crate) fn put_part(out: &mut Vec<u8>, bytes: &[u8], from: usize, to: usize) {
+    const PIECE_BYTES: usize = 32;
+    match bytes.get(from..).and_then(<[u8]>::first_chunk::<PIECE_BYTES>) {
+        Some(piece) if to - from <= PIECE_BYTES => {
+            out.extend_from_slice(piece);
+            out.truncate(out.len() + (to - from) - PIECE_BYTES);
+        }
+        _ => out.extend_from_slice(&bytes[from..to]),
+    }
+}
+
 /// Reads integers and byte strings off the front of a slice; every shortage is a [`Malformed`].
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -136,6 +170,26 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is appended is what was given, at every length, whatever lies before and behind.
+    #[test]
+    fn short_and_long_bytes_are_appended_whole() {
+        let bytes: Vec<u8> = (1..=100).collect();
+        for len in 0..=bytes.len() {
+            for before in [0, 1, 40] {
+                let want = [&bytes[..before], &bytes[..len]].concat();
+                let mut out = bytes[..before].to_vec();
+                put_few(&mut out, &bytes[..len]);
+                assert_eq!(out, want);
+                for from in [0, 1, 60].into_iter().filter(|&from| from + len <= bytes.len()) {
+                    out.truncate(before);
+                    put_part(&mut out, &bytes, from, from + len);
+                    assert_eq!(out[..before], want[..before]);
+                    assert_eq!(out[before..], bytes[from..from + len]);
+                }
+            }
+        }
+    }
 
     fn check(value: u64, want: &[u8]) {
         let mut bytes = Vec::new();

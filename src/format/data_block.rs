@@ -27,16 +27,18 @@
 mod builder;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::ops::Range;
 
 use super::Malformed;
 use super::coding::Reader;
-use super::key::{Entry, KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
+use super::key::{KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Backing;
 
 pub(crate) use builder::BlockBuilder;
+pub(crate) use walk::Step;
 
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";
@@ -61,27 +63,6 @@ pub(crate) struct Block {
     values_at: usize,
 }
 
-/// One entry of a block, found by a walk from front to back: each step reads where the entry's
-/// parts end, and knows from the step before where they begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    number: usize,
-    // Offsets in the block's bytes.
-    key_at: usize,
-    key_end: usize,
-    value_at: usize,
-    value_end: usize,
-    sequence: Sequence,
-    kind: Kind,
-}
-
-impl Step {
-    /// The number of the entry in its block.
-    pub(crate) fn number(&self) -> usize {
-        self.number
-    }
-}
-
 impl Backing for Block {
     fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -92,7 +73,15 @@ impl Block {
     /// Checks and takes over a payload that begins at `start` of `bytes`. Offsets in the error
     /// count from `start`.
     pub(crate) fn decode(bytes: Vec<u8>, start: usize) -> Result<Self, Malformed> {
-        let payload = bytes.get(start..).unwrap_or_default();
+        let end = bytes.len();
+        Self::decode_part(bytes, start..end)
+    }
+
+    /// [`Self::decode`] of a payload that is one part of `bytes`, all of which it takes over.
+    pub(crate) fn decode_part(bytes: Vec<u8>, part: Range<usize>) -> Result<Self, Malformed> {
+        let start = part.start;
+        let payload = bytes.get(part).unwrap_or_default();
+        let payload_bytes = payload.len();
         let mut reader = Reader::new(payload, WHAT);
         let keyspace = KeyspaceId(reader.u32()?);
         let count = reader.u32()? as usize;
@@ -139,17 +128,18 @@ impl Block {
             keys_at,
             values_at: keys_at,
         };
-        block.check_areas(start)?;
+        let areas_end = start + payload_bytes;
+        block.check_areas(start, areas_end)?;
         block.check_entries(start)?;
         Ok(block)
     }
 
     /// Finds where values begin, and that both areas fill the payload exactly.
-    fn check_areas(&mut self, start: usize) -> Result<(), Malformed> {
+    fn check_areas(&mut self, start: usize, end: usize) -> Result<(), Malformed> {
         let last = self.count - 1;
         let keys = self.number(self.key_ends_at, self.key_width, last);
         let values = self.number(self.value_ends_at, self.value_width, last);
-        let left = (self.bytes.len() - self.keys_at) as u64;
+        let left = (end - self.keys_at) as u64;
         if keys + values != left {
             let want = format!("{left} bytes of keys and values");
             let got = format!("{keys} and {values}");
@@ -188,6 +178,10 @@ impl Block {
             }
         }
         let kinds = &self.bytes[self.kinds_at..self.keys_at];
+        // Without a way out on the way, so that many are looked at in one step.
+        if kinds.iter().fold(true, |all, &byte| all & (byte == Kind::Value as u8)) {
+            return Ok(());
+        }
         for (i, &byte) in kinds.iter().enumerate() {
             match Kind::from_byte(byte) {
                 Some(Kind::Value) => {}
@@ -210,19 +204,19 @@ impl Block {
     #[inline]
     fn number(&self, array_at: usize, width: u8, i: usize) -> u64 {
         let at = array_at + i * usize::from(width);
-        match width {
-            1 => u64::from(self.bytes[at]),
-            2 => u64::from(u16::from_le_bytes(self.array(at))),
-            4 => u64::from(u32::from_le_bytes(self.array(at))),
-            _ => u64::from_le_bytes(self.array(at)),
+        // A whole word, cut to the width: the same few steps for every width.
+        match self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(word) => u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * u32::from(width))),
+            None => self.number_near_end(at, width),
         }
     }
 
-    #[inline]
-    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut array = [0; N];
-        array.copy_from_slice(&self.bytes[at..at + N]);
-        array
+    /// The number at `at`, with less than a word of bytes from there on.
+    #[cold]
+    fn number_near_end(&self, at: usize, width: u8) -> u64 {
+        let mut word = [0; 8];
+        word[..usize::from(width)].copy_from_slice(&self.bytes[at..at + usize::from(width)]);
+        u64::from_le_bytes(word)
     }
 
     /// How many entries it holds: at least one.
@@ -231,6 +225,7 @@ impl Block {
     }
 
     /// The keyspace of all its entries.
+    #[inline]
     pub(crate) fn keyspace(&self) -> KeyspaceId {
         self.keyspace
     }
@@ -285,45 +280,6 @@ impl Block {
         &self.bytes[self.value_range(i)]
     }
 
-    /// Begins a walk at entry `i`, and leaves its key in `key`.
-    pub(crate) fn walk_from(&self, i: usize, key: &mut Vec<u8>) -> Step {
-        key.clear();
-        key.extend_from_slice(self.prefix());
-        let Range { start: value_at, .. } = self.value_range(i);
-        let key_at = self.keys_at + self.key_start(i);
-        self.step_to(i, (key_at, value_at), key)
-    }
-
-    /// Goes on to the next entry, which there must be, and puts its key in place of that before.
-    #[inline]
-    pub(crate) fn walk_on(&self, step: &Step, key: &mut Vec<u8>) -> Step {
-        key.truncate(key.len() - (step.key_end - step.key_at));
-        self.step_to(step.number + 1, (step.key_end, step.value_end), key)
-    }
-
-    #[inline]
-    fn step_to(
-        &self,
-        number: usize,
-        (key_at, value_at): (usize, usize),
-        key: &mut Vec<u8>,
-    ) -> Step {
-        let key_end = self.number(self.key_ends_at, self.key_width, number) as usize;
-        let value_end = self.number(self.value_ends_at, self.value_width, number) as usize;
-        let (key_end, value_end) = (self.keys_at + key_end, self.values_at + value_end);
-        key.extend_from_slice(&self.bytes[key_at..key_end]);
-        let (sequence, kind) = (self.sequence(number), self.kind(number));
-        Step { number, key_at, key_end, value_at, value_end, sequence, kind }
-    }
-
-    /// The entry that a walk over this block has come to; `key` is what it left there.
-    #[inline]
-    pub(crate) fn walked<'a>(&'a self, step: &Step, key: &'a [u8]) -> Entry<'a> {
-        let Step { value_at, value_end, sequence, kind, .. } = *step;
-        let value = &self.bytes[value_at..value_end];
-        Entry { keyspace: self.keyspace, key, sequence, kind, value }
-    }
-
     /// Whether entry `i` is a version of `key`.
     #[inline]
     pub(crate) fn has_key(&self, i: usize, key: &[u8]) -> bool {
@@ -373,13 +329,23 @@ impl Block {
 
 /// The first of these ends that is before the one before it, or more than `len_max` behind.
 fn unsound_end<const WIDTH: usize>(ends: &[u8], len_max: usize) -> Option<usize> {
+    let number = |end: &[u8]| {
+        let mut word = [0; 4];
+        word[..WIDTH].copy_from_slice(end);
+        u32::from_le_bytes(word)
+    };
+    let len_max = u32::try_from(len_max).unwrap_or(u32::MAX);
+    let sound = |start: u32, end: u32| (start <= end) & (end.wrapping_sub(start) <= len_max);
+    let after = ends.get(WIDTH..).unwrap_or_default();
+    let pairs = || ends.chunks_exact(WIDTH).zip(after.chunks_exact(WIDTH));
+    // Without a way out on the way, so that many are looked at in one step.
+    let first_sound = ends.chunks_exact(WIDTH).take(1).all(|end| sound(0, number(end)));
+    if first_sound && pairs().fold(true, |all, (a, b)| all & sound(number(a), number(b))) {
+        return None;
+    }
     let mut start = 0;
     ends.chunks_exact(WIDTH).position(|end| {
-        let mut word = [0; 8];
-        word[..WIDTH].copy_from_slice(end);
-        let end = u64::from_le_bytes(word);
-        let sound = start <= end && end - start <= len_max as u64;
-        start = end;
-        !sound
+        let end = number(end);
+        !sound(std::mem::replace(&mut start, end), end)
     })
 }

@@ -69,6 +69,12 @@ pub(crate) trait Source {
     /// The entry here, or `None` past the end.
     fn entry(&self) -> Option<Entry<'_>>;
 
+    /// Its place, for those that need no more of it.
+    #[inline]
+    fn position(&self) -> Option<Position<'_>> {
+        self.entry().map(|entry| entry.position())
+    }
+
     /// Moves one entry on; past the end it stays there.
     fn next(&mut self) -> Result<()>;
 }

@@ -5,7 +5,7 @@
 
 use super::Run;
 use crate::error::Result;
-use crate::format::key::Entry;
+use crate::format::key::{Entry, Position};
 use crate::format::meta::BoundKey;
 use crate::iter::Source;
 use crate::segment::SegmentSource;
@@ -56,13 +56,18 @@ impl Source for RunSource {
     }
 
     #[inline]
+    fn position(&self) -> Option<Position<'_>> {
+        self.part.as_ref().and_then(SegmentSource::position)
+    }
+
+    #[inline]
     fn next(&mut self) -> Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         if let Err(error) = part.next() {
             self.next_part = self.run.segments.len();
             return Err(error);
         }
-        if part.entry().is_none() { self.next_part(None) } else { Ok(()) }
+        if part.position().is_none() { self.next_part(None) } else { Ok(()) }
     }
 }
 

@@ -3,8 +3,10 @@
 //! Cached blocks sit in slots here, not beside the index, so that replacing the tables neither
 //! loses a block nor charges one twice. Read by any thread; evicted from by one.
 
+use std::ops::Range;
+
 use super::cache::{BlockCache, CachedBlock};
-use super::parts::{open_data_block, read_block};
+use super::parts::{open_part, read_block};
 use crate::error::Result;
 use crate::format::data_block::Block;
 use crate::format::footer::Footer;
@@ -123,19 +125,27 @@ impl SegmentFile {
         let handle = index.handle(i);
         let mut bytes = vec![0; handle.len as usize];
         read_block(&self.file, &mut bytes, handle.offset)?;
-        self.open_block(index, i, bytes)
+        let whole = 0..bytes.len();
+        self.open_block(index, i, bytes, whole).map(|(block, _)| block)
     }
 
-    /// Makes data block `i` of its bytes in the file, once they are checked.
-    pub(super) fn open_block(&self, index: &Index, i: usize, bytes: Vec<u8>) -> Result<Block> {
+    /// Makes data block `i` of its bytes in the file, once they are checked: `part` of `bytes`. The
+    /// block takes all of them over, or they come back beside it.
+    pub(super) fn open_block(
+        &self,
+        index: &Index,
+        i: usize,
+        bytes: Vec<u8>,
+        part: Range<usize>,
+    ) -> Result<(Block, Option<Vec<u8>>)> {
         let offset = index.handle(i).offset;
-        let block = open_data_block(&self.file, self.uuid, offset, bytes)?;
+        let (block, bytes) = open_part(&self.file, self.uuid, offset, bytes, part)?;
         if block.keyspace() != index.keyspace(i) {
             let want = format!("keyspace {}", index.keyspace(i).0);
             let got = block.keyspace().0.to_string();
             return Err(self.file.corruption(offset, "data block", want, got));
         }
-        Ok(block)
+        Ok((block, bytes))
     }
 
     /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.

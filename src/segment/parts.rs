@@ -1,6 +1,7 @@
 //! Reads the parts of a segment file and checks them, each before anything in it is believed.
 
 use std::io;
+use std::ops::Range;
 
 use super::FinishedSegment;
 use crate::error::{Error, Result};
@@ -115,14 +116,29 @@ pub(super) fn open_data_block(
     offset: u64,
     bytes: Vec<u8>,
 ) -> Result<Block> {
-    let payload = open_block(&bytes, BlockType::Data, uuid, offset)
+    let whole = 0..bytes.len();
+    open_part(file, uuid, offset, bytes, whole).map(|(block, _)| block)
+}
+
+/// [`open_data_block`] of what lies at `part` of `bytes`. The block takes all of them over; one
+/// that was compressed has memory of its own, and they come back beside it.
+pub(super) fn open_part(
+    file: &NamedFile,
+    uuid: Uuid,
+    offset: u64,
+    bytes: Vec<u8>,
+    part: Range<usize>,
+) -> Result<(Block, Option<Vec<u8>>)> {
+    let payload = open_block(&bytes[part.clone()], BlockType::Data, uuid, offset)
         .map_err(|error| error.in_file(&file.path, offset))?;
     let block = match payload.decompressed() {
-        None => Block::decode(bytes, BLOCK_HEADER_BYTES),
+        None => Block::decode_part(bytes, part.start + BLOCK_HEADER_BYTES..part.end)
+            .map(|block| (block, None)),
         // A place in what was decompressed is none in the file.
-        Some(raw) => {
-            raw.and_then(|raw| Block::decode(raw, 0)).map_err(|e| Malformed { at: 0, ..e })
-        }
+        Some(raw) => raw
+            .and_then(|raw| Block::decode(raw, 0))
+            .map(|block| (block, Some(bytes)))
+            .map_err(|e| Malformed { at: 0, ..e }),
     };
     block.map_err(|error| error.in_file(&file.path, offset + BLOCK_HEADER_BYTES as u64))
 }

@@ -1,8 +1,8 @@
 //! A segment read from front to back for a merge: large pieces, past the block cache.
 //!
-//! Blocks are checked as a read checks them, in the same place. The memory of a piece, of a block
-//! and of a key is used again, so that a walk over blocks that are stored as they are allocates
-//! nothing while they are of ordinary size; a compressed one takes memory of its own.
+//! Blocks are checked as a read checks them, in the same place. One that is stored as it is stays
+//! in its piece; a compressed one takes memory of its own. The memory of pieces and of keys is used
+//! again, so that a walk allocates nothing while blocks are of ordinary size.
 //! Owned by one background thread. Knows no run: the bounds are its caller's.
 
 use super::parts::read_block;
@@ -26,9 +26,13 @@ pub(crate) struct SegmentSource {
     next_block: usize,
     end_block: usize,
     to: Option<BoundKey>,
-    /// Consecutive blocks as they lie in the file, from `piece_at` on.
+    /// Consecutive blocks as they lie in the file, from `piece_at` to `piece_end`; without bytes
+    /// while the block at hand has them.
     piece: Vec<u8>,
     piece_at: u64,
+    piece_end: u64,
+    /// Whether it has them.
+    piece_lent: bool,
     /// The block at hand and the entry here; `None` past the end.
     place: Option<(Block, Step)>,
     /// The end of the entries before `to`, in that block.
@@ -56,6 +60,8 @@ impl SegmentSource {
             to: to.cloned(),
             piece: Vec::new(),
             piece_at: 0,
+            piece_end: 0,
+            piece_lent: false,
             place: None,
             end_entry: 0,
             key: Vec::new(),
@@ -70,13 +76,15 @@ impl SegmentSource {
             block.search_position(Position::first(bound.keyspace, &bound.key))
         };
         loop {
-            let memory = self.place.take().map(|(block, _)| block.into_bytes());
+            if let Some((block, _)) = self.place.take() {
+                self.take_back(block);
+            }
             if self.next_block >= self.end_block {
                 return Ok(());
             }
             // An error leaves no block, and none to come.
             let number = std::mem::replace(&mut self.next_block, self.end_block);
-            let block = self.load(number, memory.unwrap_or_default())?;
+            let block = self.load(number)?;
             self.next_block = number + 1;
             let first = from.map_or(0, |from| position(from, &block));
             let last = self.next_block == self.end_block;
@@ -87,30 +95,39 @@ impl SegmentSource {
                 self.place = Some((block, step));
                 return Ok(());
             }
+            self.take_back(block);
         }
     }
 
-    /// Block `number`, in `memory`.
-    fn load(&mut self, number: usize, mut memory: Vec<u8>) -> Result<Block> {
+    /// The memory of the piece, if `block` has it.
+    fn take_back(&mut self, block: Block) {
+        if std::mem::take(&mut self.piece_lent) {
+            self.piece = block.into_bytes();
+        }
+    }
+
+    /// Block `number`, with the piece that it lies in unless it is compressed.
+    fn load(&mut self, number: usize) -> Result<Block> {
         let handle = self.segment.index().handle(number);
-        let held = self.piece_at..self.piece_at + self.piece.len() as u64;
-        if !handle.lies_within(held.start, held.end) {
+        if !handle.lies_within(self.piece_at, self.piece_end) {
             self.read_piece(number, handle)?;
         }
         let at = (handle.offset - self.piece_at) as usize;
-        memory.clear();
-        // One huge block must not cost its memory for the rest of the walk.
-        memory.shrink_to(2 * PIECE_BYTES as usize);
-        memory.extend_from_slice(&self.piece[at..at + handle.len as usize]);
-        self.segment.file().open_block(self.segment.index(), number, memory)
+        let (bytes, part) = (std::mem::take(&mut self.piece), at..at + handle.len as usize);
+        let opened = self.segment.file().open_block(self.segment.index(), number, bytes, part);
+        let (block, bytes) = opened?;
+        self.piece_lent = bytes.is_none();
+        self.piece = bytes.unwrap_or_default();
+        Ok(block)
     }
 
     /// Where the memory lies that is used again.
     #[cfg(test)]
-    pub(super) fn memory(&self) -> [usize; 3] {
+    pub(super) fn memory(&self) -> [usize; 2] {
         use crate::value::Backing;
-        let block = self.place.as_ref().map_or(&[][..], |(block, _)| block.bytes());
-        [self.piece.as_ptr().addr(), block.as_ptr().addr(), self.key.as_ptr().addr()]
+        let block = self.place.as_ref().filter(|_| self.piece_lent);
+        let piece = block.map_or(&self.piece[..], |(block, _)| block.bytes());
+        [piece.as_ptr().addr(), self.key.as_ptr().addr()]
     }
 
     /// Reads a piece that begins with block `number`.
@@ -120,6 +137,7 @@ impl SegmentSource {
         let blocks = (number..self.end_block).map(|i| fits(&index.handle(i)));
         let whole = blocks.take_while(|&bytes| bytes <= PIECE_BYTES).last();
         let file = &self.segment.file().file;
+        // One huge block must not cost its memory for the rest of the walk.
         self.piece.shrink_to(2 * PIECE_BYTES as usize);
         self.piece.resize(whole.unwrap_or(u64::from(first.len)) as usize, 0);
         self.piece_at = first.offset;
@@ -127,10 +145,12 @@ impl SegmentSource {
             // The file was cut: the first block may lie before the cut.
             Err(Error::Corruption { .. }) => {
                 self.piece.truncate(first.len as usize);
-                read_block(file, &mut self.piece, first.offset)
+                read_block(file, &mut self.piece, first.offset)?;
             }
-            result => result,
+            result => result?,
         }
+        self.piece_end = first.offset + self.piece.len() as u64;
+        Ok(())
     }
 }
 
@@ -138,6 +158,13 @@ impl Source for SegmentSource {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.place.as_ref().map(|(block, step)| block.walked(step, &self.key))
+    }
+
+    #[inline]
+    fn position(&self) -> Option<Position<'_>> {
+        let (block, step) = self.place.as_ref()?;
+        let (keyspace, sequence) = (block.keyspace(), step.sequence());
+        Some(Position { keyspace, key: &self.key, sequence })
     }
 
     #[inline]

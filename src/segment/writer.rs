@@ -67,6 +67,8 @@ pub(crate) struct SegmentWriter {
     /// Where `buffer` begins in the file.
     offset: u64,
     buffer: Vec<u8>,
+    /// Bytes of the file as far as its blocks are closed, with those of the index.
+    closed_bytes: u64,
     block: BlockBuilder,
     compressor: Compressor,
     /// Whether any block is stored compressed.
@@ -76,7 +78,10 @@ pub(crate) struct SegmentWriter {
     index: IndexBuilder,
     /// One per user key.
     hashes: Vec<u64>,
+    /// Of whole blocks, until the end.
     properties: Properties,
+    /// Versions that are not the newest of their key.
+    superseded: u64,
 }
 
 impl SegmentWriter {
@@ -97,6 +102,7 @@ impl SegmentWriter {
             uuid,
             options,
             offset: 0,
+            closed_bytes: (header.encode().len() + IndexBuilder::default().bytes()) as u64,
             buffer: header.encode().to_vec(),
             block: BlockBuilder::default(),
             compressor: Compressor::default(),
@@ -105,12 +111,14 @@ impl SegmentWriter {
             index: IndexBuilder::default(),
             hashes: Vec::new(),
             properties: Properties { created_ms: options.created_ms, ..Properties::counting() },
+            superseded: 0,
         })
     }
 
     /// Adds an entry, which follows the last one in the internal order.
     ///
     /// After an error the segment is of no use: [`Self::abandon`] it.
+    #[inline]
     pub(crate) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         assert!(entry.key.len() <= KEY_BYTES_MAX && entry.value.len() <= VALUE_BYTES_MAX);
         let here = entry.position();
@@ -122,15 +130,23 @@ impl SegmentWriter {
         }
         let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
         if !self.block.add(entry, payload_bytes) {
-            self.close_block(Some(entry))?;
-            let added = self.block.add(entry, payload_bytes);
-            assert!(added, "an empty block takes any entry");
+            self.add_to_next(entry, payload_bytes)?;
         }
-        self.properties.count(entry, new_key);
+        self.superseded += u64::from(!new_key);
+        Ok(())
+    }
+
+    /// Closes the current block, and begins the next with `entry`.
+    #[inline(never)]
+    fn add_to_next(&mut self, entry: &Entry<'_>, payload_bytes: usize) -> Result<()> {
+        self.close_block(Some(entry))?;
+        let added = self.block.add(entry, payload_bytes);
+        assert!(added, "an empty block takes any entry");
         Ok(())
     }
 
     /// Whether the last entry is a version of this one's key.
+    #[inline]
     pub(crate) fn ends_with(&self, entry: &Entry<'_>) -> bool {
         self.block.last().is_some_and(|last| last.same_key(&entry.position()))
     }
@@ -142,6 +158,10 @@ impl SegmentWriter {
         let keyspace = last.keyspace;
         self.last_key.clear();
         self.last_key.extend_from_slice(last.key);
+        if self.properties.data_blocks == 0 {
+            self.properties.first = (keyspace, self.block.first_key().to_vec());
+        }
+        self.block.count(&mut self.properties);
         let at = self.begin_block();
         self.block.finish(&mut self.buffer);
         let handle = self.seal(at, BlockType::Data)?;
@@ -151,6 +171,7 @@ impl SegmentWriter {
         if !self.index.push_before(handle, (keyspace, &self.last_key), next) {
             return Err(self.too_large("index"));
         }
+        self.closed_bytes = self.offset + (self.buffer.len() + self.index.bytes()) as u64;
         if self.buffer.len() >= BUFFER_BYTES {
             self.write_buffer()?;
         }
@@ -158,8 +179,9 @@ impl SegmentWriter {
     }
 
     /// Bytes of the file so far, with what is gathered in memory; the filter is not in it yet.
+    #[inline]
     pub(crate) fn written_bytes(&self) -> u64 {
-        self.offset + (self.buffer.len() + self.block.bytes() + self.index.bytes()) as u64
+        self.closed_bytes + self.block.bytes() as u64
     }
 
     /// Writes what is left and makes the file's bytes durable; the caller syncs the directory.
@@ -174,6 +196,7 @@ impl SegmentWriter {
         let last = self.block.last().expect("it is not empty");
         self.properties.last = (last.keyspace, last.key.to_vec());
         self.close_block(None)?;
+        self.properties.superseded = Some(self.superseded);
 
         let filter = if self.hashes.is_empty() { None } else { Some(self.put_filter()?) };
         let at = self.begin_block();

@@ -1,7 +1,9 @@
 //! Collects the entries of one data block and lays them out as the table in the parent says.
 
 use super::HEAD_BYTES;
-use crate::format::key::{Entry, Position};
+use crate::format::coding::{put_few, put_part};
+use crate::format::key::{Entry, Kind, Position};
+use crate::format::properties::Properties;
 use crate::ids::{KeyspaceId, Sequence};
 
 /// Unstripped key bytes that a builder gathers at most: a long shared prefix costs nothing on disk,
@@ -25,6 +27,7 @@ pub(crate) struct BlockBuilder {
     prefix_bytes: usize,
     smallest: u64,
     largest: u64,
+    tombstones: usize,
     /// Bytes of the payload as it stands.
     bytes: usize,
 }
@@ -42,6 +45,7 @@ struct Added {
 impl BlockBuilder {
     /// Adds an entry, if the block stays within `payload_bytes_max` with it; an empty block takes
     /// any. The entry follows the last one in the internal order. Returns whether it was added.
+    #[inline(always)]
     #[must_use]
     pub(crate) fn add(&mut self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
         let keys = self.keys.len() + entry.key.len();
@@ -50,7 +54,7 @@ impl BlockBuilder {
         let (prefix, smallest, largest) = match self.entries.len() {
             0 => (entry.key.len(), sequence, sequence),
             _ => (
-                shared_bytes(&self.keys[..self.prefix_bytes], entry.key),
+                shared_bytes(&self.keys, self.prefix_bytes, entry.key),
                 self.smallest.min(sequence),
                 self.largest.max(sequence),
             ),
@@ -65,17 +69,25 @@ impl BlockBuilder {
         (self.prefix_bytes, self.smallest, self.largest) = (prefix, smallest, largest);
         self.bytes = bytes;
         self.last_key_at = self.keys.len();
-        self.keys.extend_from_slice(entry.key);
+        put_few(&mut self.keys, entry.key);
         self.values.extend_from_slice(entry.value);
         let key_end = u32::try_from(keys).expect("bounded above, or one key");
         let value_end = u32::try_from(values).expect("one value at most exceeds a block");
+        self.tombstones += usize::from(entry.kind == Kind::Tombstone);
         self.entries.push(Added { sequence, key_end, value_end, kind: entry.kind as u8 });
         true
     }
 
     /// Bytes of the payload as it stands.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The key of its first entry; of none it is empty.
+    pub(crate) fn first_key(&self) -> &[u8] {
+        let end = self.entries.first().map_or(0, |first| first.key_end as usize);
+        &self.keys[..end]
     }
 
     /// Whether it holds no entry.
@@ -88,6 +100,18 @@ impl BlockBuilder {
     pub(crate) fn last(&self) -> Option<Position<'_>> {
         let sequence = Sequence(self.entries.last()?.sequence);
         Some(Position { keyspace: self.keyspace, key: &self.keys[self.last_key_at..], sequence })
+    }
+
+    /// Adds what it holds to the facts about its segment, the keys at either end and the block
+    /// itself aside.
+    pub(crate) fn count(&self, properties: &mut Properties) {
+        let none_yet = properties.entries() == 0;
+        let smallest = if none_yet { self.smallest } else { properties.smallest.0 };
+        properties.smallest = Sequence(smallest.min(self.smallest));
+        properties.largest = properties.largest.max(Sequence(self.largest));
+        properties.values += (self.entries.len() - self.tombstones) as u64;
+        properties.tombstones += self.tombstones as u64;
+        properties.raw_bytes += (self.keys.len() + self.values.len()) as u64;
     }
 
     /// Appends the payload to `out` and starts over.
@@ -122,7 +146,7 @@ impl BlockBuilder {
         let mut start = 0;
         for entry in &self.entries {
             let end = entry.key_end as usize;
-            out.extend_from_slice(&self.keys[start + prefix..end]);
+            put_part(out, &self.keys, start + prefix, end);
             start = end;
         }
         out.extend_from_slice(&self.values);
@@ -133,7 +157,7 @@ impl BlockBuilder {
         self.entries.clear();
         self.keys.clear();
         self.values.clear();
-        (self.last_key_at, self.bytes) = (0, 0);
+        (self.last_key_at, self.tombstones, self.bytes) = (0, 0, 0);
         // One huge entry must not cost its memory until the segment is done.
         self.keys.shrink_to(KEPT_BYTES_MAX);
         self.values.shrink_to(KEPT_BYTES_MAX);
@@ -177,11 +201,20 @@ fn put_words<const WIDTH: usize>(out: &mut Vec<u8>, numbers: impl ExactSizeItera
     }
 }
 
-/// How many bytes of `prefix` the key begins with: all of them, nearly always.
+/// How many of the first `prefix_bytes` bytes of `keys` the key begins with: all, nearly always.
 #[inline]
-fn shared_bytes(prefix: &[u8], key: &[u8]) -> usize {
+fn shared_bytes(keys: &[u8], prefix_bytes: usize, key: &[u8]) -> usize {
+    // Within a word there is no call to make.
+    if let (Some(first), Some(key)) = (keys.first_chunk::<8>(), key.first_chunk::<8>()) {
+        let differ = u64::from_le_bytes(*first) ^ u64::from_le_bytes(*key);
+        let shared = differ.trailing_zeros() as usize / 8;
+        if shared < 8 || prefix_bytes <= 8 {
+            return shared.min(prefix_bytes);
+        }
+    }
+    let prefix = &keys[..prefix_bytes];
     if key.starts_with(prefix) {
-        return prefix.len();
+        return prefix_bytes;
     }
     prefix.iter().zip(key).take_while(|(a, b)| a == b).count()
 }
