@@ -279,7 +279,8 @@ fn run_log_job(engine: &Engine, job: LogJob) {
             // Before the sync: it would take each page from the writers' address space by itself.
             core.logs.release_sealed();
             if core.stopped().is_none()
-                && let Err(error) = engine.sync_sealed()
+                && let Some(end) = engine.sealed_end()
+                && let Err(error) = engine.sync_sealed(end)
             {
                 tracing::error!(%error, "a sealed log could not be synced");
             }

@@ -80,25 +80,29 @@ impl SyncEnv for Engine {
     }
 }
 
-/// The sealed logs alone: the open one is in use, and much of it may be written again before it is
-/// sealed itself.
-struct SealedLogs<'a>(&'a Engine);
+/// The sealed logs up to a position alone: the open one is in use, and much of it may be written
+/// again before it is sealed itself.
+struct SealedLogs<'a> {
+    engine: &'a Engine,
+    /// Where one of them ends.
+    end: LogPosition,
+}
 
 impl SyncEnv for SealedLogs<'_> {
     type Error = Error;
 
     fn sync(&self) -> Result<LogPosition> {
-        let core = &self.0.core;
-        let mut covered = core.group_sync.synced();
-        let logs = core.logs.list();
-        for (log, end) in logs.iter().map_while(|log| Some((log, log.end_position()?))) {
-            if end > covered || log.needs_rewrite() {
-                self.0.sync_log(log)?;
+        let core = &self.engine.core;
+        let synced = core.group_sync.synced();
+        let sealed = |log: &Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
+        for log in core.logs.list().iter().filter(|log| sealed(log)) {
+            if log.end_position().is_some_and(|end| end > synced) || log.needs_rewrite() {
+                self.engine.sync_log(log)?;
             }
-            covered = covered.max(end);
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
-        Ok(covered)
+        // Also where one of them has left the list: then a flush has made durable what it held.
+        Ok(self.end)
     }
 }
 
@@ -109,11 +113,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the sealed logs durable.
-    pub(super) fn sync_sealed(&self) -> Result<()> {
-        let logs = self.core.logs.list();
-        let sealed = logs.iter().map_while(|log| log.end_position()).last();
-        sealed.map_or(Ok(()), |end| self.wait_with(end, &SealedLogs(self)))
+    /// Where the last sealed log ends, if there is one.
+    pub(super) fn sealed_end(&self) -> Option<LogPosition> {
+        self.core.logs.list().iter().map_while(|log| log.end_position()).last()
+    }
+
+    /// Makes the sealed logs durable up to `end`, where one of them ends.
+    pub(super) fn sync_sealed(&self, end: LogPosition) -> Result<()> {
+        self.wait_with(end, &SealedLogs { engine: self, end })
     }
 
     /// Returns once everything below `position` is durable.

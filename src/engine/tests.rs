@@ -9,8 +9,9 @@ use super::cleanup::Reclaim;
 use super::{Engine, ReadAt};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
+use crate::format::log_header::LogHeader;
 use crate::format::record::RecordKind;
-use crate::ids::KEYSPACE_DEFAULT;
+use crate::ids::{KEYSPACE_DEFAULT, LogNumber};
 use crate::io::{CrashMode, FaultPlan, Fs, OpKind, SimFs};
 use crate::options::{Durability, Options};
 use crate::sync::atomic::Ordering;
@@ -319,7 +320,7 @@ fn a_sealed_log_is_synced_without_the_open_one() {
         put(&engine, "key", &"v".repeat(300)).unwrap();
     }
     put(&engine, "in the open log", "v").unwrap();
-    engine.sync_sealed().unwrap();
+    engine.sync_sealed(engine.sealed_end().unwrap()).unwrap();
     let open_log = logs().pop().unwrap();
     assert_eq!(open_log.end(), None);
     let synced = engine.core.group_sync.synced();
@@ -349,5 +350,36 @@ fn rotations_that_find_no_spare_have_more_kept() {
         core.trim_spares();
         assert_eq!(spares(), want);
     }
+    close(&engine, &threads);
+}
+
+/// Symptom: the log thread took a whole core for ever. Mechanism: a flush retired the sealed logs
+/// between the look at where they end and their sync, which then covered less than was waited for,
+/// and was tried again. Fix: what has left the list counts as covered.
+#[test]
+fn a_sealed_log_that_a_flush_retires_is_not_waited_for() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs);
+    let core = &engine.core;
+    engine.wait_for_log().unwrap();
+    // A sealed log that the log thread was not told of.
+    let spare = lock(&core.spares.logs).pop().unwrap();
+    let place = LogHeader {
+        uuid: core.database,
+        number: LogNumber(7),
+        previous: LogNumber(6),
+        previous_end: 0,
+        base: core.logs.appended().plus(1 << 20),
+        synced: core.group_sync.synced(),
+        salt: 0,
+    };
+    let writer = spare.activate(place).unwrap();
+    core.logs.push(Arc::clone(writer.log()));
+    writer.seal();
+    let end = engine.sealed_end().unwrap();
+    assert!(end > core.group_sync.synced());
+    assert_eq!(core.logs.retire_below(LogNumber(8)).len(), 1);
+    engine.sync_sealed(end).unwrap();
+    assert_eq!(core.group_sync.synced(), end);
     close(&engine, &threads);
 }

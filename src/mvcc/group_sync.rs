@@ -95,7 +95,7 @@ impl<X: Clone> GroupSync<X> {
                 return Err(error.clone());
             }
             state = match state.role {
-                Role::Free => self.lead(state, env),
+                Role::Free => self.lead(state, target, env),
                 Role::Taken => wait(&self.changed, state),
                 Role::Lost => {
                     panic!("a thread panicked during a sync: nothing is known of the log")
@@ -125,6 +125,7 @@ impl<X: Clone> GroupSync<X> {
     fn lead<'a>(
         &'a self,
         mut state: MutexGuard<'a, State<X>>,
+        target: LogPosition,
         env: &impl SyncEnv<Error = X>,
     ) -> MutexGuard<'a, State<X>> {
         state.role = Role::Taken;
@@ -133,6 +134,8 @@ impl<X: Clone> GroupSync<X> {
         let result = env.sync();
         std::mem::forget(leading);
         let mut state = lock(&self.state);
+        let short = result.as_ref().is_ok_and(|&covered| covered.max(self.synced()) < target);
+        debug_assert!(!short, "the environment would be asked again for ever");
         self.settle(&mut state, result);
         state.role = Role::Free;
         self.changed.notify_all();
