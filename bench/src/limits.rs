@@ -30,7 +30,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     });
     let body = vec![7; crate::sync::BODY_BYTES];
     simple("checksum of 128 B (XXH3)", 1_000_000, &|_| {
-        std::hint::black_box(xxhash_rust::xxh3::xxh3_64(std::hint::black_box(&body)));
+        std::hint::black_box(twox_hash::XxHash3_64::oneshot(std::hint::black_box(&body)));
     });
     memcpy(rounds);
     let dir = TempDir::new(&settings.dir)?;
@@ -89,7 +89,7 @@ pub(crate) fn clock_ns() -> f64 {
 pub(crate) fn checksum_ns(bytes: usize) -> f64 {
     let body = vec![7; bytes];
     each(1_000_000, 1 << 40, |_| {
-        std::hint::black_box(xxhash_rust::xxh3::xxh3_64(std::hint::black_box(&body)));
+        std::hint::black_box(twox_hash::XxHash3_64::oneshot(std::hint::black_box(&body)));
     })
 }
 
