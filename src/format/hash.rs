@@ -113,7 +113,7 @@ mod tests {
     /// changes its way, and aligned or not.
     #[test]
     fn checksums_are_those_of_another_implementation() {
-        let bytes: Vec<u8> = (0..5_000_u32).map(|i| (i * 167 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5_000_u32).map(|i| ((i * 167) >> 3) as u8).collect();
         for len in (0..1_100).chain([4_096, 4_999]) {
             let at = len % 2;
             let (part, seed) = (&bytes[at..at + len.min(4_999)], len as u64 * 0x9e37_79b9);
