@@ -27,15 +27,18 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     println!("put: {n} random 24-byte keys, 100-byte values, Buffered; seed {}", settings.seed);
     let mut after = Vec::new();
-    let mut rounds = Rounds::default();
+    let (mut rounds, mut alone) = (Rounds::default(), Rounds::default());
     for _ in 0..settings.rounds {
         runner::reset_peak();
         let (round, facts) = one_round(settings, &workload, n, |builder| builder)?;
         rounds.0.push(round);
         after.push(facts);
+        // In turns, so that what else the machine does falls on both alike.
+        alone.0.push(one_round(settings, &workload, n, |builder| builder.compaction_threads(0))?.0);
     }
     Rounds::print_heading(&format!("threads: {threads}, one put in 16 timed for the percentiles"));
     rounds.print("put");
+    alone.print("put, runs left unmerged");
     println!("\nafter each round:");
     after.iter().for_each(|facts| println!("  {facts}"));
     if threads == 1 && settings.breakdown {
