@@ -2,7 +2,8 @@
 //! memtable, and their rotation.
 //!
 //! Everything here runs inside the section, called by `mvcc::commit`, by one thread at a time. It
-//! makes one system call (the append), two where a log is taken into use.
+//! makes no system call while the log is mapped (D10); else one (the append), two where a log is
+//! taken into use.
 
 use std::collections::HashMap;
 

@@ -87,20 +87,26 @@ impl Core {
     }
 
     /// Keeps a log's file as a spare if it is of use as one, and removes it otherwise.
-    pub(super) fn recycle(&self, spare: SpareLog) {
-        let mut spares = lock(&self.spares.logs);
-        let capacity = self.log_capacity();
-        let useful = spare.capacity() >= capacity && spare.capacity() <= 2 * capacity;
-        if useful
-            && spares.len() < self.spares_kept() + self.options.flush_bytes / self.memtable_bytes()
-        {
-            spares.push(spare);
-            return;
+    pub(super) fn recycle(&self, mut spare: SpareLog) {
+        if self.is_useful(&spare, &lock(&self.spares.logs)) {
+            // Not under the lock, which the commit section takes, and for no file that goes.
+            spare.prepare();
+            let mut spares = lock(&self.spares.logs);
+            // Again: the size may have changed meanwhile.
+            if self.is_useful(&spare, &spares) {
+                spares.push(spare);
+                return;
+            }
         }
-        drop(spares);
         if let Err(error) = self.fs.remove(spare.path()) {
             tracing::debug!(%error, path = %spare.path().display(), "a dead log was left behind");
         }
+    }
+
+    fn is_useful(&self, spare: &SpareLog, spares: &[SpareLog]) -> bool {
+        let capacity = self.log_capacity();
+        let kept = self.spares_kept() + self.options.flush_bytes / self.memtable_bytes();
+        spare.capacity() >= capacity && spare.capacity() <= 2 * capacity && spares.len() < kept
     }
 }
 

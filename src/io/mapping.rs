@@ -1,8 +1,9 @@
 //! A file's bytes as memory: how small writes to a prepared file come without a system call.
 //!
-//! Made and dropped by background threads, written by whoever holds the file. What is stored is in
-//! the system's page cache at once, as after a write: it survives the death of the process, and a
-//! sync of the file makes it durable. Knows no path and no format.
+//! Made by the log thread, written in the commit section, dropped outside it by whoever lets go of
+//! the file last. What is stored is in the system's page cache at once, as after a write: it
+//! survives the death of the process, and a sync of the file makes it durable. Knows no path and no
+//! format.
 //!
 //! A store into a mapping cannot fail: where the system has no page to back it, it ends the
 //! process. So there is one only where that cannot happen short of a broken device:

@@ -121,7 +121,7 @@ impl LogFile {
 #[derive(Debug)]
 pub(crate) struct SpareLog {
     file: NamedFile,
-    /// The same file, for appending.
+    /// The same file, for appending; see [`Self::prepare`].
     appends: NamedFile,
     slot: u64,
     capacity: u64,
@@ -143,8 +143,14 @@ impl SpareLog {
     }
 
     fn new(file: NamedFile, slot: u64, capacity: u64, salt: u64) -> Self {
-        let appends = file.overwriter(capacity);
+        let appends = file.clone();
         Self { file, appends, slot, capacity, salt }
+    }
+
+    /// Makes appending quick. Takes as long as reading the file does, so only for one that is kept,
+    /// on the log thread.
+    pub(crate) fn prepare(&mut self) {
+        self.appends = self.file.overwriter(self.capacity);
     }
 
     /// Makes an empty file in a new slot, for a log that is written once, whole.
