@@ -104,9 +104,6 @@ impl Engine {
             self.check_open()?;
             let damages = report.damages;
             let verified = segment.verify(self.core.database, &mut |error| report.add(error));
-            if report.damages == damages {
-                self.core.compaction.found_sound(segment.number());
-            }
             report.segments += 1;
             report.bytes += segment.bytes();
             report.blocks += verified.blocks;
@@ -114,6 +111,9 @@ impl Engine {
             report.keys += verified.keys;
             if let Some(error) = misplaced(&view.segments, segment) {
                 report.add(error);
+            }
+            if report.damages == damages {
+                self.core.compaction.found_sound(segment.number());
             }
         }
         Ok(report)

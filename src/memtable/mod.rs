@@ -13,6 +13,7 @@
 mod active;
 mod arena;
 mod cursor;
+mod rows;
 mod sorted;
 #[cfg(test)]
 mod tests;

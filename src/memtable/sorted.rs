@@ -5,102 +5,16 @@
 //! thread before anybody else sees it, immutable once shared. Copies no key and no value, and keeps
 //! 20 bytes for each: what a version is stands in its encoded operation, and is read off that.
 
-use std::cmp::Ordering;
-
 use super::Chunk;
+use super::rows::{Place, Rows, Span, WORDS_MAX, compare_from};
 use crate::format::Malformed;
-use crate::format::batch::{Op, first_op, ops};
+use crate::format::batch::{Op, ops};
 use crate::format::filter::Filter;
 use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Position, prefix_word};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::sync::Arc;
 use crate::value::Value;
-
-/// A version's place in the order, decided without its key in nearly every case. From the highest
-/// bit: keyspace (32), the eight key bytes that follow what all keys have in common, and the
-/// complement of the row (32), since later versions come first.
-///
-/// One number, so that a sort compares without a branch: a third of the time of a sort that asks
-/// for the keys where words are equal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u128);
-
-impl Place {
-    fn new(keyspace: KeyspaceId, word: u64, row: u32) -> Self {
-        Self(Self::head_of(keyspace, word) << 32 | u128::from(!row))
-    }
-
-    fn head_of(keyspace: KeyspaceId, word: u64) -> u128 {
-        u128::from(keyspace.0) << 64 | u128::from(word)
-    }
-
-    /// Keyspace and word.
-    fn head(self) -> u128 {
-        self.0 >> 32
-    }
-
-    fn keyspace(self) -> KeyspaceId {
-        KeyspaceId((self.0 >> 96) as u32)
-    }
-
-    fn row(self) -> u32 {
-        !(self.0 as u32)
-    }
-}
-
-const _: () = assert!(size_of::<Place>() == 16);
-
-/// Rows in a row, in one chunk and with consecutive sequences: as a rule those of one log.
-struct Span {
-    /// Its first row.
-    row: u32,
-    /// Index of the chunk.
-    chunk: u32,
-    /// The first row's sequence, counted from the table's base.
-    sequence: u64,
-}
-
-/// The operations of a table, each by its row: its number in commit order.
-#[derive(Default)]
-struct Rows {
-    /// Where in its chunk each operation is.
-    offsets: Vec<u32>,
-    spans: Vec<Span>,
-    chunks: Vec<Arc<Chunk>>,
-}
-
-impl Rows {
-    fn span(&self, row: u32) -> &Span {
-        let behind = self.spans.partition_point(|span| span.row <= row);
-        &self.spans[behind - 1]
-    }
-
-    /// Counted from the table's base.
-    fn sequence(&self, row: u32) -> u64 {
-        let span = self.span(row);
-        span.sequence + u64::from(row - span.row)
-    }
-
-    fn chunk(&self, row: u32) -> &Arc<Chunk> {
-        &self.chunks[self.span(row).chunk as usize]
-    }
-
-    /// The order of two places by what they stand for.
-    #[inline]
-    fn compare(&self, skip: usize, a: Place, b: Place) -> Ordering {
-        a.head().cmp(&b.head()).then_with(|| {
-            let (left, right) = (self.op(a.row()).key, self.op(b.row()).key);
-            compare_from(skip, left, right).then(a.cmp(&b))
-        })
-    }
-
-    #[inline]
-    fn op(&self, row: u32) -> Op<'_> {
-        let bytes = &self.chunk(row).0[self.offsets[row as usize] as usize..];
-        first_op(bytes).expect("an operation was read there when the table was built")
-    }
-}
 
 /// Versions in internal order, and what they point into.
 pub(super) struct Sorted {
@@ -181,17 +95,6 @@ impl Sorted {
         let at = value.as_ptr().addr() - chunk.0.as_ptr().addr();
         let chunk = Arc::clone(chunk);
         Some(Value::shared(chunk, at, value.len()))
-    }
-}
-
-/// The order of two keys that agree in their first `skip` bytes, where both have them, and in their
-/// prefix words.
-#[inline]
-fn compare_from(skip: usize, a: &[u8], b: &[u8]) -> Ordering {
-    match (a.get(skip..), b.get(skip..)) {
-        (Some(a), Some(b)) => a.cmp(b),
-        // Equal words, padded with zeros: the shorter key is a prefix of the longer one.
-        _ => a.len().cmp(&b.len()),
     }
 }
 
@@ -317,7 +220,7 @@ impl SortedBuilder {
         let rows = &self.rows;
         for same in self.places.chunk_by_mut(|a, b| a.head() == b.head()) {
             if same.len() > 1 {
-                same.sort_unstable_by(|&a, &b| rows.compare(skip + 8, a, b));
+                rows.sort_behind(same, skip + 8, WORDS_MAX);
             }
         }
     }
