@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::coding::put_few;
-use crate::format::key::{Entry, Kind, same_bytes};
+use crate::format::key::{Entry, Kind, Position, same_bytes};
 use crate::ids::{KeyspaceId, Sequence};
 
 /// What becomes of one version.
@@ -51,10 +51,19 @@ pub(crate) struct Survival {
     none_dropped: bool,
     /// How many versions were kept that nobody but a snapshot needs.
     kept_for_snapshots: u64,
-    /// The version judged last.
+    /// The version judged last, unless it was of a dropped keyspace.
     last: Option<Judged>,
-    /// The key judged last; its memory is reused.
+    /// Its key, set by whoever judges one version or several; its memory is reused.
     last_key: Vec<u8>,
+}
+
+/// What was left out of some versions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeftOut {
+    pub(crate) shadowed: u64,
+    pub(crate) dropped: u64,
+    /// Whether each of the versions was of another key than the one before it, the first as well.
+    pub(crate) distinct: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,20 +116,54 @@ impl Survival {
     }
 
     /// Judges the next version.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn keep(&mut self, entry: &Entry<'_>) -> Verdict {
-        // Nearly all of most passes: the only value of its key, older than every snapshot, and
-        // nothing was dropped.
-        let lowest = self.lines[0];
-        let plain = entry.kind == Kind::Value && entry.sequence <= lowest && self.none_dropped;
-        if plain && !self.is_of_last_key(entry) {
-            let (keyspace, sequence) = (entry.keyspace, entry.sequence);
-            self.last = Some(Judged { keyspace, sequence, line: Some(lowest) });
-            self.last_key.clear();
-            put_few(&mut self.last_key, entry.key);
-            return Verdict::Keep;
+        let same = self.is_of_last_key(entry);
+        let verdict = self.verdict(entry, same);
+        if !same {
+            self.set_last_key(entry);
         }
-        self.judge(entry)
+        verdict
+    }
+
+    /// Judges the next versions, and leaves those that are to stay.
+    pub(crate) fn keep_of(&mut self, entries: &mut Vec<Entry<'_>>) -> LeftOut {
+        let mut left_out = LeftOut { shadowed: 0, dropped: 0, distinct: true };
+        let Some(last) = entries.last().copied() else { return left_out };
+        if self.are_plain(entries) {
+            let (keyspace, sequence) = (last.keyspace, last.sequence);
+            self.last = Some(Judged { keyspace, sequence, line: Some(self.lines[0]) });
+            self.set_last_key(&last);
+            return left_out;
+        }
+        let mut before: Option<Position<'_>> = None;
+        entries.retain(|entry| {
+            let here = entry.position();
+            let same = match before {
+                Some(before) => before.same_key(&here),
+                None => self.is_of_last_key(entry),
+            };
+            before = Some(here);
+            left_out.distinct &= !same;
+            let verdict = self.verdict(entry, same);
+            left_out.shadowed += u64::from(verdict == Verdict::Shadowed);
+            left_out.dropped += u64::from(verdict == Verdict::Dropped);
+            verdict == Verdict::Keep
+        });
+        self.set_last_key(&last);
+        left_out
+    }
+
+    /// Whether each of these is the only value of its key so far, older than every snapshot, and
+    /// nothing was dropped: so it is with most.
+    fn are_plain(&self, entries: &[Entry<'_>]) -> bool {
+        let lowest = self.lines[0];
+        let plain = |entry: &Entry<'_>| entry.kind == Kind::Value && entry.sequence <= lowest;
+        let same = |pair: &[Entry<'_>]| pair[0].position().same_key(&pair[1].position());
+        self.none_dropped
+            && entries.first().is_some_and(|first| !self.is_of_last_key(first))
+            && entries.iter().all(plain)
+            && !entries.windows(2).any(same)
     }
 
     /// Whether the version judged last was of the same key.
@@ -130,20 +173,39 @@ impl Survival {
             && same_bytes(&self.last_key, entry.key)
     }
 
-    /// [`Self::keep`], by all the rules.
+    #[inline]
+    fn set_last_key(&mut self, entry: &Entry<'_>) {
+        self.last_key.clear();
+        put_few(&mut self.last_key, entry.key);
+    }
+
+    /// Judges a version; `same` says whether it is of the key judged last.
+    #[inline]
+    fn verdict(&mut self, entry: &Entry<'_>, same: bool) -> Verdict {
+        // Nearly all of most passes: the only value of its key, older than every snapshot, and
+        // nothing was dropped.
+        let lowest = self.lines[0];
+        let plain = entry.kind == Kind::Value && entry.sequence <= lowest && self.none_dropped;
+        if plain && !same {
+            let (keyspace, sequence) = (entry.keyspace, entry.sequence);
+            self.last = Some(Judged { keyspace, sequence, line: Some(lowest) });
+            return Verdict::Keep;
+        }
+        self.judge(entry, same)
+    }
+
+    /// [`Self::verdict`], by all the rules.
     #[inline(never)]
-    fn judge(&mut self, entry: &Entry<'_>) -> Verdict {
+    fn judge(&mut self, entry: &Entry<'_>, same: bool) -> Verdict {
         if self.dropped.binary_search(&entry.keyspace).is_ok() {
+            self.last = None;
             return Verdict::Dropped;
         }
-        let newer = self.last.filter(|_| self.is_of_last_key(entry));
+        let newer = self.last.filter(|_| same);
         let line = self.line_above(entry.sequence);
         self.last = Some(Judged { keyspace: entry.keyspace, sequence: entry.sequence, line });
         match newer {
-            None => {
-                self.last_key.clear();
-                self.last_key.extend_from_slice(entry.key);
-            }
+            None => {}
             // A second copy of one operation, where the views of two inputs overlap.
             Some(newer) if newer.sequence == entry.sequence => return Verdict::Shadowed,
             Some(newer) => {
@@ -271,7 +333,7 @@ mod tests {
 
     /// The short way gives the verdicts, and counts, that all the rules give.
     #[test]
-    fn the_short_way_judges_as_all_the_rules_do() {
+    fn the_short_way_and_many_at_a_time_judge_as_all_the_rules_do() {
         let mut random = Random::from_env(0x7368_6f72);
         let mut short = 0;
         for round in 0..2_000 {
@@ -284,7 +346,7 @@ mod tests {
                 (0..random.below(3)).map(|_| Sequence(random.below(12) as u64)).collect();
             let visible = Sequence(random.below(20) as u64);
             let survival = || Survival::new(snapshots.clone(), visible, round % 2 == 0, &dropped);
-            let (mut one, mut other) = (survival(), survival());
+            let (mut one, mut other, mut several) = (survival(), survival(), survival());
             let mut input: Vec<_> = (1..20)
                 .map(|sequence| {
                     let key = ["", "a", "b", "a longer key", "another key"][random.below(5)];
@@ -293,14 +355,36 @@ mod tests {
                 })
                 .collect();
             input.sort();
+            let mut kept = Vec::new();
             for entry in &input {
                 let entry = entry.borrow();
                 let plain = entry.kind == Kind::Value && entry.sequence <= one.lines[0];
-                let new = !one.is_of_last_key(&entry);
-                short += usize::from(one.none_dropped && plain && new);
-                assert_eq!(one.keep(&entry), other.judge(&entry), "seed {}", random.seed);
+                let same = other.is_of_last_key(&entry);
+                short += usize::from(one.none_dropped && plain && !same);
+                let verdict = other.judge(&entry, same);
+                other.set_last_key(&entry);
+                assert_eq!(one.keep(&entry), verdict, "seed {}", random.seed);
                 assert_eq!(one.kept_for_snapshots(), other.kept_for_snapshots());
+                kept.extend((verdict == Verdict::Keep).then_some(entry));
             }
+            // Several at a time, cut anywhere.
+            let all: Vec<_> = input.iter().map(OwnedEntry::borrow).collect();
+            let (mut left, mut left_out) = (&all[..], 0);
+            let mut carried = Vec::new();
+            while !left.is_empty() {
+                let (now, later) = left.split_at(1 + random.below(left.len()));
+                let mut some = now.to_vec();
+                let out = several.keep_of(&mut some);
+                let pairs = carried.last().into_iter().chain(&some).zip(&some);
+                let same = |(a, b): (&Entry<'_>, &Entry<'_>)| a.position().same_key(&b.position());
+                assert!(!out.distinct || pairs.filter(|(a, b)| a != b).all(|pair| !same(pair)));
+                carried.extend(some);
+                left_out += out.shadowed + out.dropped;
+                left = later;
+            }
+            assert_eq!(carried, kept, "seed {}", random.seed);
+            assert_eq!(left_out as usize, all.len() - kept.len());
+            assert_eq!(several.kept_for_snapshots(), one.kept_for_snapshots());
         }
         assert!(short > 2_000, "the short way was hardly taken: {short}");
     }

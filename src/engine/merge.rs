@@ -9,17 +9,18 @@
 //! Runs may change meanwhile (a keyspace's segments go, tables are rebuilt). What a step has read
 //! is then not what it would replace, so it gives its work up and begins again from the view.
 
+mod range;
+
+use self::range::Tally;
 use super::background::FlushJob;
 use super::lines::Lines;
 use super::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use super::{Core, Engine};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
-use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
 use crate::format::edit::Change;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
-use crate::iter::Source;
 use crate::iter::two_way::TwoWay;
 use crate::runs::source::RunSource;
 use crate::runs::{Run, SegmentRef, SegmentSet};
@@ -27,15 +28,6 @@ use crate::segment::FinishedSegment;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
-
-/// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
-/// many bytes where they are large.
-const LOOK_ENTRIES: u64 = 256;
-const LOOK_BYTES: u64 = 256 << 10;
-
-/// A step reads at most this many segments' worth of bytes, so that a range of which nothing is
-/// left is given back and can be preempted too.
-const READ_SEGMENTS_MAX: u64 = 8;
 
 /// What a step is to work on.
 #[derive(Clone, Debug)]
@@ -89,17 +81,6 @@ struct Pair {
 }
 
 type Entries = TwoWay<RunSource>;
-
-/// What happened to the entries of a step.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    read: u64,
-    shadowed: u64,
-    dropped: u64,
-    /// Of those kept, what only snapshots need.
-    held: u64,
-    bytes: u64,
-}
 
 impl Engine {
     /// Carries one step out. After an error nothing has changed; what was written is removed, now
@@ -162,56 +143,6 @@ impl Engine {
     pub(super) fn would_write(&self, set: &SegmentSet, step: &Step, lines: &Lines) -> bool {
         let pair = Pair::find(set, step);
         pair.is_some_and(|pair| pair.plan(&self.core, step, lines).0.from.is_some())
-    }
-
-    /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
-    /// where it stopped: at a user key, or `to`; and nothing if it was told to stop.
-    fn merge_range(
-        &self,
-        pair: &Pair,
-        from: &BoundKey,
-        to: Option<&BoundKey>,
-        lines: &Lines,
-        outputs: &mut Outputs<'_>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Option<(Option<BoundKey>, Tally)>> {
-        let bottom = pair.is_bottom(from, to);
-        let Lines { snapshots, visible, dropped, .. } = lines;
-        let mut survival = Survival::new(snapshots.clone(), *visible, bottom, dropped);
-        let mut entries = pair.entries(from, to)?;
-        let mut tally = Tally::default();
-        let most = READ_SEGMENTS_MAX * self.core.options.segment_bytes as u64;
-        let mut past: Option<Vec<u8>> = None;
-        let rate = self.core.options.merge_bytes_per_second;
-        let mut paid = 0;
-        let frontier = loop {
-            let Some(entry) = entries.entry() else { break to.cloned() };
-            let enough = past.as_ref().is_some_and(|last| *last != entry.key);
-            if enough || outputs.ends_before(&entry) {
-                break Some(BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() });
-            }
-            tally.read += 1;
-            tally.bytes += (entry.key.len() + entry.value.len()) as u64;
-            match survival.keep(&entry) {
-                Verdict::Keep => outputs.add(&entry)?,
-                Verdict::Shadowed => tally.shadowed += 1,
-                Verdict::Dropped => tally.dropped += 1,
-            }
-            tally.held = survival.kept_for_snapshots();
-            if tally.bytes >= most && past.is_none() {
-                past = Some(entry.key.to_vec());
-            }
-            if tally.read.is_multiple_of(LOOK_ENTRIES) || tally.bytes - paid >= LOOK_BYTES {
-                if stop() {
-                    return Ok(None);
-                }
-                self.core.compaction.pay(tally.bytes - paid, rate, stop);
-                paid = tally.bytes;
-            }
-            entries.next()?;
-        };
-        self.core.compaction.pay(tally.bytes - paid, rate, stop);
-        Ok(Some((frontier, tally)))
     }
 
     /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
@@ -358,18 +289,6 @@ impl Pair {
             .filter(|segment| !left.contains(&segment.number()))
             .cloned()
             .collect()
-    }
-}
-
-impl Tally {
-    /// Looks that nothing got lost on the way, while the inputs are still there (I30).
-    fn check(&self, written: &[FinishedSegment]) {
-        let entries: u64 = written.iter().map(|segment| segment.entries).sum();
-        assert_eq!(
-            self.read,
-            entries + self.shadowed + self.dropped,
-            "entries in are entries out, shadowed or dropped"
-        );
     }
 }
 

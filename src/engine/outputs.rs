@@ -42,21 +42,38 @@ impl<'a> Outputs<'a> {
     #[inline(always)]
     pub(super) fn ends_before(&self, entry: &Entry<'_>) -> bool {
         let Some(writer) = &self.open else { return false };
-        let bytes = writer.written_bytes();
         let other_keyspace = entry.keyspace != self.keyspace;
-        let full = bytes >= self.segment_bytes;
+        let full = writer.has_written(self.segment_bytes);
         (full || other_keyspace) && self.ends_between(writer, entry, full)
     }
 
     /// [`Self::ends_before`] an entry of another keyspace, or behind a full segment.
     #[inline(never)]
     fn ends_between(&self, writer: &SegmentWriter, entry: &Entry<'_>, full: bool) -> bool {
-        let bytes = writer.written_bytes();
         let other_keyspace = entry.keyspace != self.keyspace;
         full && !writer.ends_with(entry)
             || other_keyspace
-                && (bytes >= KEYSPACE_CUT_BYTES
+                && (writer.has_written(KEYSPACE_CUT_BYTES)
                     || self.core.keyspace_options(entry.keyspace) != self.options)
+    }
+
+    /// Whether no segment begins or ends at any of the next entries, nor behind them, which have so
+    /// many bytes of keys and values: it may say no where the answer is yes.
+    pub(super) fn stays_open_for(&self, entries: &[Entry<'_>], bytes: u64) -> bool {
+        let Some(writer) = &self.open else { return false };
+        let here = |entry: Option<&Entry<'_>>| entry.is_some_and(|e| e.keyspace == self.keyspace);
+        here(entries.first())
+            && here(entries.last())
+            && !writer.may_come_to(self.segment_bytes, entries.len(), bytes)
+    }
+
+    /// Adds entries that the open segment [stays open for](Self::stays_open_for). `distinct` says
+    /// that each is known to be of another user key than what was added before it.
+    pub(super) fn add_all(&mut self, entries: &[Entry<'_>], distinct: bool) -> Result<()> {
+        match &mut self.open {
+            Some(writer) => writer.add_all(entries, distinct),
+            None => entries.iter().try_for_each(|entry| self.add(entry)),
+        }
     }
 
     /// Adds an entry behind all before it.

@@ -13,9 +13,14 @@ impl Core {
     /// Stops when the cache is full: the blocks that leave with the step still take room in it.
     pub(super) fn warm<'a>(
         &self,
-        replaced: impl Iterator<Item = &'a Arc<Run>> + Clone,
+        replaced: impl Iterator<Item = &'a Arc<Run>>,
         fresh: &[SegmentRef],
     ) {
+        let in_use = |run: &&Arc<Run>| run.segments.iter().any(|part| part.segment.is_warm());
+        let replaced: Vec<_> = replaced.filter(in_use).collect();
+        if replaced.is_empty() {
+            return;
+        }
         for part in fresh {
             let index = part.segment.index();
             for i in 0..index.len() {
@@ -23,14 +28,14 @@ impl Core {
                     return;
                 }
                 let (keyspace, key) = (index.keyspace(i), index.separator(i));
-                let hot = |run: &Arc<Run>| {
+                let hot = |run: &&Arc<Run>| {
                     run.segment_for(keyspace, key).is_some_and(|part| {
                         let segment = &part.segment;
                         segment.is_resident(segment.index().find(keyspace, key))
                     })
                 };
                 // Whoever needs a block that cannot be read now is told then.
-                if replaced.clone().any(hot) && part.segment.warm_block(i).is_err() {
+                if replaced.iter().any(hot) && part.segment.warm_block(i).is_err() {
                     return;
                 }
             }

@@ -42,17 +42,38 @@ fn put_ends<const BYTES: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a part of `bytes` that is mostly short, as [`put_few`] does: as one piece of a fixed
-/// length, of which the rest goes again, if `bytes` go on for so long.
+/// Copies bytes that are mostly few to others, as many, as [`put_few`] appends them.
 #[inline(always)]
-pub(crate) fn put_part(out: &mut Vec<u8>, bytes: &[u8], from: usize, to: usize) {
-    const PIECE_BYTES: usize = 32;
-    match bytes.get(from..).and_then(<[u8]>::first_chunk::<PIECE_BYTES>) {
-        Some(piece) if to - from <= PIECE_BYTES => {
-            out.extend_from_slice(piece);
-            out.truncate(out.len() + (to - from) - PIECE_BYTES);
-        }
-        _ => out.extend_from_slice(&bytes[from..to]),
+pub(crate) fn copy_few(to: &mut [u8], bytes: &[u8]) {
+    match bytes.len() {
+        16..=32 => copy_ends::<16>(to, bytes),
+        8..=15 => copy_ends::<8>(to, bytes),
+        _ => to.copy_from_slice(bytes),
+    }
+}
+
+#[inline(always)]
+fn copy_ends<const BYTES: usize>(to: &mut [u8], bytes: &[u8]) {
+    if let (Some(to), Some(first)) = (to.first_chunk_mut::<BYTES>(), bytes.first_chunk::<BYTES>()) {
+        *to = *first;
+    }
+    if let (Some(to), Some(last)) = (to.last_chunk_mut::<BYTES>(), bytes.last_chunk::<BYTES>()) {
+        *to = *last;
+    }
+}
+
+/// How many bytes are mostly enough.
+pub(crate) const PIECE_BYTES: usize = 32;
+
+/// Copies a part of `bytes` that is mostly short to `out` at `at`, and whatever is behind it in
+/// `bytes` to a whole piece there, for which `out` has room.
+#[inline(always)]
+pub(crate) fn copy_part(out: &mut [u8], at: usize, bytes: &[u8], from: usize, to: usize) {
+    let piece = bytes.get(from..).and_then(<[u8]>::first_chunk::<PIECE_BYTES>);
+    let room = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<PIECE_BYTES>);
+    match (room, piece) {
+        (Some(room), Some(piece)) if to - from <= PIECE_BYTES => *room = *piece,
+        _ => out[at..at + (to - from)].copy_from_slice(&bytes[from..to]),
     }
 }
 
@@ -90,14 +111,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `len` bytes.
+    #[inline(always)]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        if len > self.remaining() {
-            let (expected, got) = (format!("{len} more bytes"), self.remaining().to_string());
-            return Err(self.malformed(expected, got));
-        }
-        let taken = &self.bytes[self.at..self.at + len];
+        let left = self.bytes.get(self.at..).unwrap_or_default();
+        let Some((taken, _)) = left.split_at_checked(len) else { return Err(self.short_of(len)) };
         self.at += len;
         Ok(taken)
+    }
+
+    #[cold]
+    fn short_of(&self, len: usize) -> Malformed {
+        self.malformed(format!("{len} more bytes"), self.remaining().to_string())
     }
 
     /// The next `N` bytes as an array.
@@ -182,11 +206,15 @@ mod tests {
                 put_few(&mut out, &bytes[..len]);
                 assert_eq!(out, want);
                 for from in [0, 1, 60].into_iter().filter(|&from| from + len <= bytes.len()) {
-                    out.truncate(before);
-                    put_part(&mut out, &bytes, from, from + len);
-                    assert_eq!(out[..before], want[..before]);
-                    assert_eq!(out[before..], bytes[from..from + len]);
+                    let mut room = [want.as_slice(), &[0; PIECE_BYTES]].concat();
+                    room[before..].fill(0);
+                    copy_part(&mut room, before, &bytes, from, from + len);
+                    assert_eq!(room[..before], want[..before]);
+                    assert_eq!(room[before..before + len], bytes[from..from + len]);
                 }
+                out.resize(before + len, 0);
+                copy_few(&mut out[before..], &bytes[..len]);
+                assert_eq!(out, want);
             }
         }
     }

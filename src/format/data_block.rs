@@ -38,7 +38,7 @@ use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Backing;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use walk::Step;
+pub(crate) use walk::{Unpacked, Window};
 
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";

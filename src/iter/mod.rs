@@ -15,6 +15,7 @@ pub(crate) mod two_way;
 pub(crate) mod visible;
 
 use crate::error::Result;
+use crate::format::data_block::Unpacked;
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::value::Value;
@@ -62,19 +63,20 @@ pub(crate) trait Cursor {
     }
 }
 
-/// Entries in internal order, walked once from front to back: what a merge reads.
+/// Entries in internal order, walked once from front to back, some of them at a time: what a merge
+/// reads.
 ///
 /// Single-threaded. Once a call has failed there is no entry any more.
 pub(crate) trait Source {
+    /// Some entries from here on, in order: none only past the end.
+    fn ahead(&self) -> Unpacked<'_>;
+
+    /// Moves past the first `count` of [`Self::ahead`].
+    fn pass(&mut self, count: usize) -> Result<()>;
+
     /// The entry here, or `None` past the end.
-    fn entry(&self) -> Option<Entry<'_>>;
-
-    /// Its place, for those that need no more of it.
-    #[inline]
-    fn position(&self) -> Option<Position<'_>> {
-        self.entry().map(|entry| entry.position())
+    fn entry(&self) -> Option<Entry<'_>> {
+        let ahead = self.ahead();
+        (ahead.len() > 0).then(|| ahead.entry(0))
     }
-
-    /// Moves one entry on; past the end it stays there.
-    fn next(&mut self) -> Result<()>;
 }

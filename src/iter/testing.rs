@@ -1,13 +1,16 @@
 //! What tests share: a cursor and a source over a list, and a small random generator.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::format::data_block::{Block, BlockBuilder, Unpacked, Window};
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Value;
 
+use super::two_way::{Batch, TwoWay};
 use super::{Cursor, Source};
 
 /// An [`Entry`] that owns its bytes, in internal order.
@@ -145,30 +148,64 @@ impl Cursor for ListCursor {
     }
 }
 
-/// A source over a sorted list, which may fail once.
+/// A source over a sorted list, of which at most a few entries are ahead, and which may fail once.
 #[derive(Debug)]
-pub(crate) struct ListSource(ListCursor);
+pub(crate) struct ListSource {
+    blocks: VecDeque<Block>,
+    window: Window,
+    fail_in: Option<usize>,
+}
 
 impl ListSource {
-    pub(crate) fn new(entries: Vec<OwnedEntry>) -> Self {
-        let mut cursor = ListCursor::new(entries);
-        cursor.at = (!cursor.entries.is_empty()).then_some(0);
-        Self(cursor)
+    pub(crate) fn new(mut entries: Vec<OwnedEntry>) -> Self {
+        entries.sort();
+        let mut blocks = VecDeque::new();
+        let mut left = &entries[..];
+        while let Some(first) = left.first() {
+            let same = left.iter().take_while(|entry| entry.keyspace == first.keyspace).count();
+            let (now, later) = left.split_at(same.min(1 + blocks.len() % 5));
+            let mut builder = BlockBuilder::default();
+            assert!(now.iter().all(|entry| builder.add(&entry.borrow(), usize::MAX)));
+            let mut bytes = Vec::new();
+            builder.finish(&mut bytes);
+            blocks.push_back(Block::decode(bytes, 0).expect("the block is sound"));
+            left = later;
+        }
+        let mut source = Self { blocks, window: Window::default(), fail_in: None };
+        source.unpack();
+        source
+    }
+
+    fn unpack(&mut self) {
+        if let Some(block) = self.blocks.front() {
+            block.unpack(0..block.len(), &mut self.window);
+        }
     }
 
     /// The step after `steps` further ones fails.
-    pub(crate) fn failing_after(self, steps: usize) -> Self {
-        Self(self.0.failing_after(steps))
+    pub(crate) fn failing_after(mut self, steps: usize) -> Self {
+        self.fail_in = Some(steps);
+        self
     }
 }
 
 impl Source for ListSource {
-    fn entry(&self) -> Option<Entry<'_>> {
-        self.0.entry()
+    fn ahead(&self) -> Unpacked<'_> {
+        self.blocks.front().map(|block| self.window.unpacked(block)).unwrap_or_default()
     }
 
-    fn next(&mut self) -> Result<()> {
-        if self.0.at.is_some() { self.0.next() } else { Ok(()) }
+    fn pass(&mut self, count: usize) -> Result<()> {
+        assert!(count <= self.ahead().len(), "more than what is ahead");
+        if self.fail_in.is_some_and(|steps| steps < count) {
+            (self.fail_in, self.blocks) = (None, VecDeque::new());
+            return Err(Error::io("read", Path::new("list"), std::io::ErrorKind::Other.into()));
+        }
+        self.fail_in = self.fail_in.map(|steps| steps - count);
+        if !self.blocks.is_empty() && !self.window.pass(count) {
+            self.blocks.pop_front();
+            self.unpack();
+        }
+        Ok(())
     }
 }
 
@@ -177,9 +214,23 @@ pub(crate) fn drain(mut source: impl Source) -> Result<Vec<OwnedEntry>> {
     let mut entries = Vec::new();
     while let Some(entry) = source.entry() {
         entries.push(OwnedEntry::from(entry));
-        source.next()?;
+        source.pass(1)?;
     }
     Ok(entries)
+}
+
+/// Everything from here to the end of two sources.
+pub(crate) fn drain_both(mut sources: TwoWay<impl Source>) -> Result<Vec<OwnedEntry>> {
+    let mut all = Vec::new();
+    loop {
+        let Batch { entries, taken } = sources.batch();
+        if entries.is_empty() {
+            return Ok(all);
+        }
+        assert_eq!(taken[0] + taken[1], entries.len());
+        all.extend(entries.into_iter().map(OwnedEntry::from));
+        sources.pass(taken)?;
+    }
 }
 
 /// splitmix64.

@@ -5,7 +5,7 @@
 
 use super::Run;
 use crate::error::Result;
-use crate::format::key::{Entry, Position};
+use crate::format::data_block::Unpacked;
 use crate::format::meta::BoundKey;
 use crate::iter::Source;
 use crate::segment::SegmentSource;
@@ -50,24 +50,17 @@ impl RunSource {
 }
 
 impl Source for RunSource {
-    #[inline]
-    fn entry(&self) -> Option<Entry<'_>> {
-        self.part.as_ref().and_then(SegmentSource::entry)
+    fn ahead(&self) -> Unpacked<'_> {
+        self.part.as_ref().map(SegmentSource::ahead).unwrap_or_default()
     }
 
-    #[inline]
-    fn position(&self) -> Option<Position<'_>> {
-        self.part.as_ref().and_then(SegmentSource::position)
-    }
-
-    #[inline]
-    fn next(&mut self) -> Result<()> {
+    fn pass(&mut self, count: usize) -> Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
-        if let Err(error) = part.next() {
+        if let Err(error) = part.pass(count) {
             self.next_part = self.run.segments.len();
             return Err(error);
         }
-        if part.position().is_none() { self.next_part(None) } else { Ok(()) }
+        if part.ahead().len() == 0 { self.next_part(None) } else { Ok(()) }
     }
 }
 

@@ -148,6 +148,11 @@ impl SegmentFile {
         Ok((block, bytes))
     }
 
+    pub(super) fn is_warm(&self) -> bool {
+        // Relaxed: nothing is read because of it.
+        self.resident.load(Ordering::Relaxed)
+    }
+
     /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.
     /// Returns the slot to go on with. Background threads only.
     pub(super) fn evict(

@@ -228,6 +228,11 @@ impl Segment {
         self.file.slots.get(i).is_some_and(|slot| slot.load().is_some())
     }
 
+    /// Whether any block may be in its slot. While blocks are being evicted it may say no.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.file.is_warm()
+    }
+
     /// Puts data block `i` into its slot if the cache has room. Counts as no read.
     pub(crate) fn warm_block(&self, i: usize) -> Result<()> {
         if self.is_resident(i) {

@@ -9,8 +9,8 @@ use super::parts::read_block;
 use super::reader::Segment;
 use crate::error::{Error, Result};
 use crate::format::block::BlockHandle;
-use crate::format::data_block::{Block, Step};
-use crate::format::key::{Entry, Position};
+use crate::format::data_block::{Block, Unpacked, Window};
+use crate::format::key::Position;
 use crate::format::meta::BoundKey;
 use crate::iter::Source;
 use crate::sync::Arc;
@@ -33,12 +33,12 @@ pub(crate) struct SegmentSource {
     piece_end: u64,
     /// Whether it has them.
     piece_lent: bool,
-    /// The block at hand and the entry here; `None` past the end.
-    place: Option<(Block, Step)>,
+    /// The block at hand; `None` past the end.
+    block: Option<Block>,
     /// The end of the entries before `to`, in that block.
     end_entry: usize,
-    /// The key of the entry here.
-    key: Vec<u8>,
+    /// Entries of that block, at least one of them ahead.
+    window: Window,
 }
 
 impl SegmentSource {
@@ -62,9 +62,9 @@ impl SegmentSource {
             piece_at: 0,
             piece_end: 0,
             piece_lent: false,
-            place: None,
+            block: None,
             end_entry: 0,
-            key: Vec::new(),
+            window: Window::default(),
         };
         source.next_block(from)?;
         Ok(source)
@@ -76,7 +76,7 @@ impl SegmentSource {
             block.search_position(Position::first(bound.keyspace, &bound.key))
         };
         loop {
-            if let Some((block, _)) = self.place.take() {
+            if let Some(block) = self.block.take() {
                 self.take_back(block);
             }
             if self.next_block >= self.end_block {
@@ -91,8 +91,8 @@ impl SegmentSource {
             let to = self.to.as_ref().filter(|_| last);
             self.end_entry = to.map_or(block.len(), |to| position(to, &block));
             if first < self.end_entry {
-                let step = block.walk_from(first, &mut self.key);
-                self.place = Some((block, step));
+                block.unpack(first..self.end_entry, &mut self.window);
+                self.block = Some(block);
                 return Ok(());
             }
             self.take_back(block);
@@ -125,9 +125,9 @@ impl SegmentSource {
     #[cfg(test)]
     pub(super) fn memory(&self) -> [usize; 2] {
         use crate::value::Backing;
-        let block = self.place.as_ref().filter(|_| self.piece_lent);
-        let piece = block.map_or(&self.piece[..], |(block, _)| block.bytes());
-        [piece.as_ptr().addr(), self.key.as_ptr().addr()]
+        let block = self.block.as_ref().filter(|_| self.piece_lent);
+        let piece = block.map_or(&self.piece[..], |block| block.bytes());
+        [piece.as_ptr().addr(), self.window.memory()]
     }
 
     /// Reads a piece that begins with block `number`.
@@ -156,24 +156,20 @@ impl SegmentSource {
 
 impl Source for SegmentSource {
     #[inline]
-    fn entry(&self) -> Option<Entry<'_>> {
-        self.place.as_ref().map(|(block, step)| block.walked(step, &self.key))
+    fn ahead(&self) -> Unpacked<'_> {
+        self.block.as_ref().map(|block| self.window.unpacked(block)).unwrap_or_default()
     }
 
-    #[inline]
-    fn position(&self) -> Option<Position<'_>> {
-        let (block, step) = self.place.as_ref()?;
-        let (keyspace, sequence) = (block.keyspace(), step.sequence());
-        Some(Position { keyspace, key: &self.key, sequence })
-    }
-
-    #[inline]
-    fn next(&mut self) -> Result<()> {
-        let Some((block, step)) = &mut self.place else { return Ok(()) };
-        if step.number() + 1 == self.end_entry {
+    fn pass(&mut self, count: usize) -> Result<()> {
+        let Some(block) = &self.block else { return Ok(()) };
+        if self.window.pass(count) {
+            return Ok(());
+        }
+        let unpacked = self.window.next();
+        if unpacked == self.end_entry {
             return self.next_block(None);
         }
-        *step = block.walk_on(step, &mut self.key);
+        block.unpack(unpacked..self.end_entry, &mut self.window);
         Ok(())
     }
 }

@@ -27,6 +27,9 @@ use crate::options::Codec;
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// More than a block takes besides its entries' keys and values, in the file and in the index.
+const BLOCK_BYTES_MORE: u64 = 128;
+
 /// What a segment is written with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentWriterOptions {
@@ -136,6 +139,32 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Adds entries as [`Self::add`] would one by one. `distinct` says that each is known to be of
+    /// another user key than the one before it.
+    pub(crate) fn add_all(&mut self, entries: &[Entry<'_>], distinct: bool) -> Result<()> {
+        let in_bounds =
+            |e: &Entry<'_>| e.key.len() <= KEY_BYTES_MAX && e.value.len() <= VALUE_BYTES_MAX;
+        assert!(entries.iter().all(in_bounds));
+        if !distinct {
+            return entries.iter().try_for_each(|entry| self.add(entry));
+        }
+        if self.options.filter_bits > 0 {
+            let hashes = entries.iter().map(|entry| key_hash(entry.keyspace, entry.key));
+            self.hashes.extend(hashes);
+        }
+        let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
+        let mut left = entries;
+        while !left.is_empty() {
+            left = &left[self.block.add_some(left, payload_bytes)..];
+            let Some((entry, behind)) = left.split_first() else { break };
+            if !self.block.add(entry, payload_bytes) {
+                self.add_to_next(entry, payload_bytes)?;
+            }
+            left = behind;
+        }
+        Ok(())
+    }
+
     /// Closes the current block, and begins the next with `entry`.
     #[inline(never)]
     fn add_to_next(&mut self, entry: &Entry<'_>, payload_bytes: usize) -> Result<()> {
@@ -179,9 +208,23 @@ impl SegmentWriter {
     }
 
     /// Bytes of the file so far, with what is gathered in memory; the filter is not in it yet.
-    #[inline]
     pub(crate) fn written_bytes(&self) -> u64 {
         self.closed_bytes + self.block.bytes() as u64
+    }
+
+    /// Whether [`Self::written_bytes`] has come to `bytes`.
+    #[inline]
+    pub(crate) fn has_written(&self, bytes: u64) -> bool {
+        let most = self.closed_bytes + self.block.bytes_max() as u64;
+        most >= bytes && self.written_bytes() >= bytes
+    }
+
+    /// Whether [`Self::written_bytes`] might come to `bytes` with so many more entries, which have
+    /// so many bytes of keys and values.
+    pub(crate) fn may_come_to(&self, bytes: u64, entries: usize, entry_bytes: u64) -> bool {
+        // If each ended a block, with its key in the index too.
+        let most = entries as u64 * BLOCK_BYTES_MORE + 2 * entry_bytes;
+        self.closed_bytes + self.block.bytes_max() as u64 + most >= bytes
     }
 
     /// Writes what is left and makes the file's bytes durable; the caller syncs the directory.

@@ -1,7 +1,7 @@
 //! Collects the entries of one data block and lays them out as the table in the parent says.
 
 use super::HEAD_BYTES;
-use crate::format::coding::{put_few, put_part};
+use crate::format::coding::{PIECE_BYTES, copy_few, copy_part, put_few};
 use crate::format::key::{Entry, Kind, Position};
 use crate::format::properties::Properties;
 use crate::ids::{KeyspaceId, Sequence};
@@ -13,6 +13,10 @@ const KEYS_BYTES_MAX: usize = 8 << 20;
 /// Capacity that the builder keeps for the next block.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of an entry besides its key and its value: two ends, a sequence and a kind, all as wide as
+/// they can be.
+const ENTRY_BYTES_MAX: usize = 4 + 4 + 8 + 1;
+
 /// Gathers ascending entries of one keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
@@ -23,13 +27,10 @@ pub(crate) struct BlockBuilder {
     /// Where the last key begins in `keys`.
     last_key_at: usize,
     values: Vec<u8>,
-    /// Bytes shared by all keys so far: keys ascend, so those shared by the first and the last.
-    prefix_bytes: usize,
+    // Of no entries, whatever was there before.
     smallest: u64,
     largest: u64,
     tombstones: usize,
-    /// Bytes of the payload as it stands.
-    bytes: usize,
 }
 
 /// What is known of an entry besides its bytes.
@@ -48,40 +49,102 @@ impl BlockBuilder {
     #[inline(always)]
     #[must_use]
     pub(crate) fn add(&mut self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
-        let keys = self.keys.len() + entry.key.len();
-        let values = self.values.len() + entry.value.len();
         let sequence = entry.sequence.0;
-        let (prefix, smallest, largest) = match self.entries.len() {
-            0 => (entry.key.len(), sequence, sequence),
-            _ => (
-                shared_bytes(&self.keys, self.prefix_bytes, entry.key),
-                self.smallest.min(sequence),
-                self.largest.max(sequence),
-            ),
-        };
-        let bytes = payload_bytes(self.entries.len() + 1, prefix, keys, values, largest - smallest);
-        let fits =
-            bytes <= payload_bytes_max && keys <= KEYS_BYTES_MAX && self.keyspace == entry.keyspace;
-        if !fits && !self.entries.is_empty() {
+        let most = self.bytes_max() + ENTRY_BYTES_MAX + entry.key.len() + entry.value.len();
+        // Most entries of a block fit in whatever way they are laid out.
+        let fits = most <= payload_bytes_max.min(KEYS_BYTES_MAX) && self.keyspace == entry.keyspace;
+        if self.entries.is_empty() {
+            self.keyspace = entry.keyspace;
+            (self.smallest, self.largest) = (sequence, sequence);
+        } else if !fits && !self.fits_exactly(entry, payload_bytes_max) {
             return false;
         }
-        self.keyspace = entry.keyspace;
-        (self.prefix_bytes, self.smallest, self.largest) = (prefix, smallest, largest);
-        self.bytes = bytes;
+        self.smallest = self.smallest.min(sequence);
+        self.largest = self.largest.max(sequence);
         self.last_key_at = self.keys.len();
         put_few(&mut self.keys, entry.key);
         self.values.extend_from_slice(entry.value);
-        let key_end = u32::try_from(keys).expect("bounded above, or one key");
-        let value_end = u32::try_from(values).expect("one value at most exceeds a block");
+        let key_end = u32::try_from(self.keys.len()).expect("bounded above, or one key");
+        let value_end = u32::try_from(self.values.len());
+        let value_end = value_end.expect("one value at most exceeds a block");
         self.tombstones += usize::from(entry.kind == Kind::Tombstone);
         self.entries.push(Added { sequence, key_end, value_end, kind: entry.kind as u8 });
         true
     }
 
-    /// Bytes of the payload as it stands.
-    #[inline]
+    /// Adds the first of these entries, as [`Self::add`] would: as many of them as are certain to
+    /// fit. Returns how many; of an empty block none.
+    pub(crate) fn add_some(&mut self, entries: &[Entry<'_>], payload_bytes_max: usize) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let bound = payload_bytes_max.min(KEYS_BYTES_MAX);
+        let mut most = self.bytes_max();
+        let certain = entries.iter().take_while(|entry| {
+            most += ENTRY_BYTES_MAX + entry.key.len() + entry.value.len();
+            most <= bound && entry.keyspace == self.keyspace
+        });
+        let entries = &entries[..certain.count()];
+        let (mut key_end, mut value_end) = (self.keys.len() as u32, self.values.len() as u32);
+        let bytes: usize = entries.iter().map(|entry| entry.key.len()).sum();
+        self.keys.resize(self.keys.len() + bytes, 0);
+        let mut room = &mut self.keys[key_end as usize..];
+        for entry in entries {
+            let (key, rest) = room.split_at_mut(entry.key.len());
+            copy_few(key, entry.key);
+            room = rest;
+        }
+        if let Some(last) = entries.last() {
+            self.last_key_at = self.keys.len() - last.key.len();
+        }
+        entries.iter().for_each(|entry| self.values.extend_from_slice(entry.value));
+        self.entries.extend(entries.iter().map(|entry| {
+            let sequence = entry.sequence.0;
+            self.smallest = self.smallest.min(sequence);
+            self.largest = self.largest.max(sequence);
+            self.tombstones += usize::from(entry.kind == Kind::Tombstone);
+            // Within `bound`, so neither overflows.
+            key_end += entry.key.len() as u32;
+            value_end += entry.value.len() as u32;
+            Added { sequence, key_end, value_end, kind: entry.kind as u8 }
+        }));
+        entries.len()
+    }
+
+    /// Whether a block that has entries takes this one too.
+    #[inline(never)]
+    fn fits_exactly(&self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
+        let keys = self.keys.len() + entry.key.len();
+        if self.keyspace != entry.keyspace || keys > KEYS_BYTES_MAX {
+            return false;
+        }
+        let sequence = entry.sequence.0;
+        let span = self.largest.max(sequence) - self.smallest.min(sequence);
+        let prefix = shared_bytes(self.first_key(), entry.key);
+        let values = self.values.len() + entry.value.len();
+        payload_bytes(self.entries.len() + 1, prefix, keys, values, span) <= payload_bytes_max
+    }
+
+    /// Bytes of the payload as it stands; of none if it is empty.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        if self.is_empty() {
+            return 0;
+        }
+        let (keys, values) = (self.keys.len(), self.values.len());
+        let span = self.largest - self.smallest;
+        payload_bytes(self.entries.len(), self.prefix_bytes(), keys, values, span)
+    }
+
+    /// A bound for [`Self::bytes`] that takes no look at the keys.
+    #[inline]
+    pub(crate) fn bytes_max(&self) -> usize {
+        let entries = self.entries.len() * ENTRY_BYTES_MAX;
+        HEAD_BYTES + entries + self.keys.len() + self.values.len()
+    }
+
+    /// Bytes shared by all keys: they ascend, so those shared by the first and the last.
+    fn prefix_bytes(&self) -> usize {
+        shared_bytes(self.first_key(), &self.keys[self.last_key_at..])
     }
 
     /// The key of its first entry; of none it is empty.
@@ -121,11 +184,11 @@ impl BlockBuilder {
     /// If it is empty: a block has at least one entry.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         assert!(!self.is_empty());
-        let (count, prefix) = (self.entries.len(), self.prefix_bytes);
+        let (count, prefix) = (self.entries.len(), self.prefix_bytes());
         let key_width = end_width(self.keys.len() - count * prefix);
         let value_width = end_width(self.values.len());
         let sequence_width = delta_width(self.largest - self.smallest);
-        out.reserve(self.bytes());
+        out.reserve(self.bytes() + PIECE_BYTES);
         out.extend_from_slice(&self.keyspace.0.to_le_bytes());
         out.extend_from_slice(&(count as u32).to_le_bytes());
         out.extend_from_slice(&(prefix as u16).to_le_bytes());
@@ -143,12 +206,17 @@ impl BlockBuilder {
         put_numbers(out, value_width, entries().map(|entry| u64::from(entry.value_end)));
         put_numbers(out, sequence_width, entries().map(|entry| entry.sequence - self.smallest));
         put_numbers(out, 1, entries().map(|entry| u64::from(entry.kind)));
-        let mut start = 0;
+        let (mut start, mut at) = (0, out.len());
+        let end = at + self.keys.len() - count * prefix;
+        // Room for a whole piece behind the last key.
+        out.resize(end + PIECE_BYTES, 0);
         for entry in &self.entries {
             let end = entry.key_end as usize;
-            put_part(out, &self.keys, start + prefix, end);
+            copy_part(out, at, &self.keys, start + prefix, end);
+            at += end - start - prefix;
             start = end;
         }
+        out.truncate(end);
         out.extend_from_slice(&self.values);
         self.clear();
     }
@@ -157,7 +225,7 @@ impl BlockBuilder {
         self.entries.clear();
         self.keys.clear();
         self.values.clear();
-        (self.last_key_at, self.tombstones, self.bytes) = (0, 0, 0);
+        (self.last_key_at, self.tombstones) = (0, 0);
         // One huge entry must not cost its memory until the segment is done.
         self.keys.shrink_to(KEPT_BYTES_MAX);
         self.values.shrink_to(KEPT_BYTES_MAX);
@@ -201,20 +269,6 @@ fn put_words<const WIDTH: usize>(out: &mut Vec<u8>, numbers: impl ExactSizeItera
     }
 }
 
-/// How many of the first `prefix_bytes` bytes of `keys` the key begins with: all, nearly always.
-#[inline]
-fn shared_bytes(keys: &[u8], prefix_bytes: usize, key: &[u8]) -> usize {
-    // Within a word there is no call to make.
-    if let (Some(first), Some(key)) = (keys.first_chunk::<8>(), key.first_chunk::<8>()) {
-        let differ = u64::from_le_bytes(*first) ^ u64::from_le_bytes(*key);
-        let shared = differ.trailing_zeros() as usize / 8;
-        if shared < 8 || prefix_bytes <= 8 {
-            return shared.min(prefix_bytes);
-        }
-    }
-    let prefix = &keys[..prefix_bytes];
-    if key.starts_with(prefix) {
-        return prefix_bytes;
-    }
-    prefix.iter().zip(key).take_while(|(a, b)| a == b).count()
+fn shared_bytes(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -1,7 +1,7 @@
 //! Data blocks: golden bytes, searches against a plain list, and damage.
 
 use super::*;
-use crate::format::key::Entry;
+use crate::format::key::{Entry, KeyWords};
 use crate::ids::SEQUENCE_MAX;
 
 type Row = (Vec<u8>, u64, Kind, Vec<u8>);
@@ -62,16 +62,25 @@ fn check_rows(rows: &[Row]) {
 
 /// A walk over the rest of a block, which has these rows, comes to the same as arithmetic.
 fn check_walk(block: &Block, rows: &[Row], first: usize) {
-    let mut walked = b"whatever was there".to_vec();
-    let mut step = block.walk_from(first, &mut walked);
-    for (i, (key, sequence, kind, value)) in rows.iter().enumerate() {
+    let mut window = Window::default();
+    // What is in it from before is gone.
+    block.unpack(0..block.len(), &mut window);
+    block.unpack(first..block.len(), &mut window);
+    let mut left = rows;
+    while let Some((key, sequence, kind, value)) = left.first() {
         let (keyspace, sequence, kind) = (block.keyspace(), Sequence(*sequence), *kind);
-        assert_eq!(step.number(), first + i);
-        assert_eq!(block.walked(&step, &walked), Entry { keyspace, key, sequence, kind, value });
-        if i + 1 < rows.len() {
-            step = block.walk_on(&step, &mut walked);
+        let unpacked = window.unpacked(block);
+        assert_eq!(unpacked.entry(0), Entry { keyspace, key, sequence, kind, value });
+        assert_eq!(unpacked.words(0), KeyWords::new(keyspace, key));
+        let other = unpacked.len() - 1;
+        assert_eq!(unpacked.entry(other).key, left[other].0);
+        left = &left[1..];
+        if !window.pass(1) && !left.is_empty() {
+            assert_eq!(window.next(), block.len() - left.len());
+            block.unpack(window.next()..block.len(), &mut window);
         }
     }
+    assert_eq!(window.next(), block.len());
 }
 
 fn small_rows() -> Vec<Row> {

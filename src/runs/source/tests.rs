@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::ids::{FileNumber, RunId, Uuid};
 use crate::io::{FaultPlan, OpKind, SimFs};
-use crate::iter::testing::{OwnedEntry, Random, drain, entry};
+use crate::iter::testing::{OwnedEntry, Random, drain, drain_both, entry};
 use crate::iter::two_way::TwoWay;
 use crate::options::Codec;
 use crate::runs::SegmentRef;
@@ -140,7 +140,7 @@ fn two_runs_come_merged() {
         want.retain(|entry| bound(entry) >= from);
         let newer = RunSource::new(newer_run, Some(&from)).unwrap();
         let older = RunSource::new(older_run, Some(&from)).unwrap();
-        assert_eq!(drain(TwoWay::new(newer, older)).unwrap(), want, "seed {}", random.seed);
+        assert_eq!(drain_both(TwoWay::new(newer, older)).unwrap(), want, "seed {}", random.seed);
     }
 }
 
@@ -157,9 +157,9 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
     let before = fs.read_count();
     let mut one = source().unwrap();
     assert_eq!(fs.read_count() - before, 1);
-    (0..9).for_each(|_| one.next().unwrap());
+    (0..9).for_each(|_| one.pass(1).unwrap());
     assert_eq!(fs.read_count() - before, 1);
-    one.next().unwrap();
+    one.pass(1).unwrap();
     assert_eq!(fs.read_count() - before, 2);
 
     for failing in 0..3 {
@@ -169,13 +169,13 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
             continue;
         };
         for n in 1..10 * failing {
-            source.next().unwrap();
+            source.pass(1).unwrap();
             assert_eq!(source.entry(), Some(all[n as usize].borrow()));
         }
-        assert!(matches!(source.next(), Err(crate::Error::Io { .. })));
+        assert!(matches!(source.pass(1), Err(crate::Error::Io { .. })));
         // The segment behind the failure must not come as if there had been none.
         assert!(source.entry().is_none());
-        source.next().unwrap();
+        source.pass(1).unwrap();
         assert!(source.entry().is_none());
     }
 
@@ -184,9 +184,9 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
     let (index, first) = (segments[0].index(), segments[0].read_block(0).unwrap().len());
     assert!(fs.flip("000000.seg", index.handle(1).offset + 30, 1));
     let mut source = source().unwrap();
-    (1..first).for_each(|_| source.next().unwrap());
-    assert!(source.next().unwrap_err().is_corruption());
+    (1..first).for_each(|_| source.pass(1).unwrap());
+    assert!(source.pass(1).unwrap_err().is_corruption());
     assert!(source.entry().is_none());
-    source.next().unwrap();
+    source.pass(1).unwrap();
     assert!(source.entry().is_none());
 }

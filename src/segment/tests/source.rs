@@ -29,16 +29,16 @@ fn check(source: Result<SegmentSource>, rows: &[Row], context: &str) -> Option<E
     };
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(source.entry(), Some(row.entry()), "{context}");
-        if let Err(error) = source.next() {
+        if let Err(error) = source.pass(1) {
             assert_eq!(i + 1, rows.len(), "{context}: {error}");
             assert!(source.entry().is_none());
-            source.next().unwrap();
+            source.pass(1).unwrap();
             assert!(source.entry().is_none());
             return Some(error);
         }
     }
     assert_eq!(source.entry(), None, "{context}");
-    source.next().unwrap();
+    source.pass(1).unwrap();
     assert_eq!(source.entry(), None, "{context}");
     None
 }
@@ -120,7 +120,7 @@ fn a_walk_reads_large_pieces_past_the_cache_into_the_same_memory() {
     let (mut memory, mut moves) = (source.memory(), 0);
     for row in &rows[..rows.len() - 1] {
         assert_eq!(source.entry(), Some(row.entry()));
-        source.next().unwrap();
+        source.pass(1).unwrap();
         let now = source.memory();
         moves += u64::from(std::mem::replace(&mut memory, now) != now);
     }
@@ -209,7 +209,7 @@ fn a_read_that_fails_is_its_error_and_the_end() {
             Err(error) => error,
             Ok(mut source) => loop {
                 came += usize::from(source.entry().is_some());
-                if let Err(error) = source.next() {
+                if let Err(error) = source.pass(1) {
                     assert!(source.entry().is_none());
                     break error;
                 }
