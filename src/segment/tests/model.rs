@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::format::hash::key_hash;
+use crate::io::SimFs;
 use crate::iter::Cursor;
 
 /// splitmix64.
@@ -262,4 +263,62 @@ fn a_writer_refuses_an_existing_file_and_an_empty_segment_and_cleans_up() {
     assert!((before + 1000..before + 1100).contains(&writer.written_bytes()));
     writer.abandon(&DiskFs);
     assert!(!path.exists());
+}
+
+/// Batches of any length give the blocks, the tables and the length that single entries give, and
+/// a file that was not going to come to some length has not.
+#[test]
+fn many_entries_at_a_time_make_what_one_by_one_makes() {
+    let seed = std::env::var("ALLUVIUM_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or(0x6261_7463);
+    eprintln!("ALLUVIUM_SEED={seed}");
+    let mut random = Random(seed);
+    let (mut many, mut near) = (0, 0);
+    for round in 0..60 {
+        let keys = 1 + random.below(300);
+        let mut rows = random.rows(keys);
+        if round % 2 == 0 {
+            // Longer stretches of keys that are all different.
+            rows.dedup_by(|b, a| (a.keyspace, &a.key) == (b.keyspace, &b.key));
+        }
+        let (fs, dir) = (SimFs::new(), Path::new(""));
+        let options = options([64, 300, 4096][round % 3], [0, 10][round % 2]);
+        let create = |number| SegmentWriter::create(&fs, dir, FileNumber(number), options).unwrap();
+        let (mut single, mut batched) = (create(1), create(2));
+        rows.iter().for_each(|row| single.add(&row.entry()).unwrap());
+
+        let entries: Vec<_> = rows.iter().map(Row::entry).collect();
+        let (mut left, mut last) = (&entries[..], None);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(1 + random.below(left.len() as u64) as usize);
+            let places: Vec<_> = last.into_iter().chain(now).map(|e| e.position()).collect();
+            let distinct = !places.windows(2).any(|pair| pair[0].same_key(&pair[1]));
+            let bytes = now.iter().map(|e| (e.key.len() + e.value.len()) as u64).sum();
+            let goal = batched.written_bytes() + random.below(4 * bytes + 200 * now.len() as u64);
+            let may = batched.may_come_to(goal, now.len(), bytes);
+            batched.add_all(now, distinct).unwrap();
+            assert!(may || !batched.has_written(goal), "seed {seed}");
+            assert_eq!(batched.has_written(goal), batched.written_bytes() >= goal);
+            near += usize::from(!may);
+            many += usize::from(distinct && now.len() > 20);
+            (left, last) = (later, now.last());
+        }
+        assert_eq!(single.written_bytes(), batched.written_bytes());
+        let [single, batched] = [(1, single), (2, batched)].map(|(number, writer)| {
+            let expect = writer.finish().unwrap().expect(DATABASE);
+            Segment::open(&fs, dir, FileNumber(number), &expect, None, BlockCache::new(0)).unwrap()
+        });
+        assert_eq!(single.bytes(), batched.bytes());
+        assert_eq!(single.properties(), batched.properties());
+        let handles = |segment: &Segment| {
+            (0..segment.index().len()).map(|i| segment.index().handle(i)).collect::<Vec<_>>()
+        };
+        assert_eq!(handles(&single), handles(&batched));
+        for row in &rows {
+            let (keyspace, at) = (KeyspaceId(row.keyspace), Sequence(row.sequence.0));
+            let got = get(&batched, keyspace, &row.key, at).unwrap();
+            assert_eq!(got.unwrap().sequence, at, "seed {seed}");
+        }
+    }
+    assert!(many > 20 && near > 20, "{many} batches, {near} bounds");
 }
