@@ -94,7 +94,8 @@ fn span(engine: &Engine) -> Option<(usize, usize)> {
 }
 
 /// What is remembered once `enough` is. A scan gives up where somebody else is in the commit
-/// section just then, and background threads look in now and then: so scans until it did not.
+/// section just then, and background threads look in now and then: so scans until it did not, each
+/// time after whoever is in there.
 #[track_caller]
 fn remembered(
     engine: &Engine,
@@ -105,7 +106,7 @@ fn remembered(
         scan();
         match span(engine) {
             Some(span) if enough(span) => return span,
-            _ => std::thread::yield_now(),
+            _ => engine.commit.with(|_, _| ()),
         }
     }
     panic!("not enough is remembered: {:?}", spans(engine));
