@@ -31,6 +31,8 @@ pub(crate) struct WriteEnv {
     pub(super) core: Arc<Core>,
     /// The open log; `None` before the first write, after a failed append and after a big batch.
     log: Option<LogWriter>,
+    /// Whether there was no spare to follow the open log, or its memtable, when one was full.
+    outgrown: bool,
     /// Where the log before the next one ended.
     last_log: LogEnd,
     /// Number of the next log to be taken into use.
@@ -90,8 +92,8 @@ impl CommitEnv for WriteEnv {
                         self.take_log(spare)?;
                     }
                     None if may_grow => {
-                        // Once for each growing, not for each write meanwhile.
-                        if !self.core.is_spare_wanted() {
+                        // Once for each log, not for each write meanwhile.
+                        if !std::mem::replace(&mut self.outgrown, true) {
                             self.core.want_more_spares();
                         }
                         self.core.want_spare();
@@ -164,8 +166,19 @@ impl WriteEnv {
     ) -> Self {
         let (dropped, failed_before) = (HashMap::new(), false);
         let stretches = Book::new(memtable.table().stretches());
-        let log = None;
-        Self { core, log, last_log, next_log, memtable, stretches, last, dropped, failed_before }
+        let (log, outgrown) = (None, false);
+        Self {
+            core,
+            log,
+            outgrown,
+            last_log,
+            next_log,
+            memtable,
+            stretches,
+            last,
+            dropped,
+            failed_before,
+        }
     }
 
     pub(super) fn stretches(&mut self) -> &mut Book<KeySpan> {
@@ -198,7 +211,7 @@ impl WriteEnv {
                 if self.memtable.table().is_empty() {
                     self.memtable.table().set_log_first(place.number);
                 }
-                self.log = Some(log);
+                (self.log, self.outgrown) = (Some(log), false);
                 self.core.want_spare();
                 Ok(())
             }

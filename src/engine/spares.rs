@@ -43,11 +43,6 @@ impl Core {
         }
     }
 
-    /// Whether they have been asked for, and nobody has looked yet.
-    pub(super) fn is_spare_wanted(&self) -> bool {
-        self.spares.asked.load(Ordering::Relaxed)
-    }
-
     /// Has one more of each kept ready, up to a bound. Called by a rotation that found none.
     pub(super) fn want_more_spares(&self) {
         // Relaxed, and not one step: the commit section raises it, and the log thread takes it back

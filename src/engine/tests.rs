@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use super::background::Threads;
 use super::cleanup::Reclaim;
 use super::{Engine, ReadAt};
@@ -11,8 +13,10 @@ use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::log_header::LogHeader;
 use crate::format::record::RecordKind;
-use crate::ids::{KEYSPACE_DEFAULT, LogNumber};
+use crate::ids::{KEYSPACE_DEFAULT, LogNumber, LogPosition};
 use crate::io::{CrashMode, FaultPlan, Fs, OpKind, SimFs};
+use crate::log::LogFile;
+use crate::mvcc::group_sync::SyncEnv;
 use crate::options::{Durability, Options};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
@@ -338,24 +342,80 @@ fn a_sealed_log_is_synced_without_the_open_one() {
     close(&engine, &threads);
 }
 
-/// A rotation that found no spare has more of them kept, up to a bound, until the writes end.
+/// A sync of the log that lasts until it is released, as on a slow device.
+struct SlowSync<'a> {
+    engine: &'a Engine,
+    began: Sender<()>,
+    release: Receiver<()>,
+}
+
+impl SyncEnv for SlowSync<'_> {
+    type Error = Error;
+
+    fn sync(&self) -> Result<LogPosition> {
+        self.began.send(()).unwrap();
+        self.release.recv().unwrap();
+        SyncEnv::sync(self.engine)
+    }
+}
+
+/// Does `work` while somebody else syncs the log, so that whoever wants that too waits.
+fn while_synced(engine: &Engine, work: impl FnOnce()) {
+    put(engine, "to be synced", "v").unwrap();
+    engine.wait_for_log().unwrap();
+    let ((began, has_begun), (end, release)) = (bounded(1), bounded(1));
+    std::thread::scope(|scope| {
+        let sync = SlowSync { engine, began, release };
+        let position = engine.core.logs.appended();
+        scope.spawn(move || engine.core.group_sync.wait(position, &sync).unwrap());
+        has_begun.recv().unwrap();
+        work();
+        end.send(()).unwrap();
+    });
+}
+
+/// Symptom: a device with slow syncs left rotations without a spare, and no more were kept.
+/// Mechanism: they were counted only while nobody had asked the log thread for spares, and it does
+/// not hear of that while it waits for a sync. Fix: each log that outgrows its size is counted.
 #[test]
 fn rotations_that_find_no_spare_have_more_kept() {
     let fs = SimFs::new();
-    let (engine, threads) = open(&fs);
+    let (engine, threads) = open_roomy(&fs);
     let core = &engine.core;
-    let spares = || lock(&core.spares.memtables).len();
+    // The flush thread stands still: it would set logs free, to be spares again.
+    let manifest = core.manifest();
+    let spares = || (lock(&core.spares.logs).len(), lock(&core.spares.memtables).len());
+    let fill = |until: &dyn Fn(&[Arc<LogFile>]) -> bool| {
+        while !until(&core.logs.list()) {
+            put(&engine, "key", &"v".repeat(300)).unwrap();
+        }
+    };
+    put(&engine, "takes a log", "v").unwrap();
     engine.wait_for_log().unwrap();
-    assert_eq!(spares(), 2);
-    for want in [3, 4, 5, 6, 6] {
-        core.want_more_spares();
+    assert_eq!(spares(), (2, 2));
+    for (before, want) in [(2, 3), (3, 4), (4, 5), (5, 6), (6, 6)] {
+        while_synced(&engine, || {
+            // The log thread makes up for the spare that this takes, and waits for the sync then.
+            let count = core.logs.list().len();
+            fill(&|logs| logs.len() > count);
+            while spares().0 < before {
+                std::thread::yield_now();
+            }
+            // It may have looked before the memtable was taken, too.
+            core.fill_spares().unwrap();
+            let outgrown = core.log_capacity();
+            fill(&|logs| core.logs.appended() > logs[logs.len() - 1].header.base.plus(outgrown));
+            assert_eq!(spares().0, 0);
+        });
         engine.wait_for_log().unwrap();
-        assert_eq!(spares(), want);
+        assert_eq!(spares(), (want, want));
     }
+    // Until the writes end.
     for want in [5, 4, 3, 2, 2] {
         core.trim_spares();
-        assert_eq!(spares(), want);
+        assert_eq!(spares(), (want, want));
     }
+    drop(manifest);
     close(&engine, &threads);
 }
 
