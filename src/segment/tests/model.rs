@@ -161,6 +161,11 @@ fn check_facts(segment: &Segment, finished: &FinishedSegment, rows: &[Row]) {
         |pair: &&[Row]| (pair[0].keyspace, &pair[0].key) == (pair[1].keyspace, &pair[1].key);
     let superseded = rows.windows(2).filter(same_key).count() as u64;
     assert_eq!(properties.superseded, Some(superseded));
+    let bytes = |row: &Row| row.key.len() + row.value.as_ref().map_or(0, Vec::len);
+    assert_eq!(properties.raw_bytes, rows.iter().map(bytes).sum::<usize>() as u64);
+    // The writer counts by blocks; whoever derives the tables anew, by entries.
+    assert_eq!(segment.rebuild(DATABASE).unwrap().0.properties(), properties);
+    segment.verify(DATABASE, &mut |error| panic!("{error}"));
     assert_eq!(segment.number(), finished.number);
     assert_eq!(segment.bytes(), finished.bytes);
 }
