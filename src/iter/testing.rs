@@ -223,7 +223,7 @@ pub(crate) fn drain(mut source: impl Source) -> Result<Vec<OwnedEntry>> {
 pub(crate) fn drain_both(mut sources: TwoWay<impl Source>) -> Result<Vec<OwnedEntry>> {
     let mut all = Vec::new();
     loop {
-        let Batch { entries, taken } = sources.batch();
+        let Batch { entries, taken } = sources.batch(Vec::new());
         if entries.is_empty() {
             return Ok(all);
         }

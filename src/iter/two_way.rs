@@ -37,14 +37,16 @@ impl<S: Source> TwoWay<S> {
         Self { sources: [newer, older], failed: false }
     }
 
-    /// What comes next, as far as both sources can be looked at from where they stand.
-    pub(crate) fn batch(&self) -> Batch<'_> {
+    /// What comes next, as far as both sources can be looked at from where they stand; in the
+    /// memory of a batch before it.
+    pub(crate) fn batch(&self, memory: Vec<Entry<'_>>) -> Batch<'_> {
         let sides = match self.failed {
             false => self.sources.each_ref().map(Source::ahead),
             // The other source alone would look like a merge of both.
             true => Default::default(),
         };
-        let mut entries = Vec::with_capacity(sides[0].len() + sides[1].len());
+        let mut entries = emptied(memory);
+        entries.reserve(sides[0].len() + sides[1].len());
         let mut taken = [0, 0];
         while taken[0] < sides[0].len() && taken[1] < sides[1].len() {
             let side = usize::from(is_older_first(&sides, taken));
@@ -68,6 +70,13 @@ impl<S: Source> TwoWay<S> {
         }
         Ok(())
     }
+}
+
+/// The memory of a list for entries that live otherwise: collecting into the same memory is what the
+/// standard library does where it can.
+pub(crate) fn emptied<'a>(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'a>> {
+    entries.clear();
+    entries.into_iter().map(|_| unreachable!("it is empty")).collect()
 }
 
 /// Whether of these two entries the older source's comes first.
@@ -137,18 +146,37 @@ mod tests {
         let check = |mut two_way: TwoWay<ListSource>| {
             let mut result = Ok(());
             while result.is_ok() {
-                let Batch { entries, taken } = two_way.batch();
+                let Batch { entries, taken } = two_way.batch(Vec::new());
                 assert!(!entries.is_empty(), "an end without the error");
                 result = two_way.pass(taken);
             }
-            let Batch { entries, taken } = two_way.batch();
+            let Batch { entries, taken } = two_way.batch(Vec::new());
             assert!(entries.is_empty());
             two_way.pass(taken).unwrap();
-            assert!(two_way.batch().entries.is_empty());
+            assert!(two_way.batch(Vec::new()).entries.is_empty());
         };
         for steps in 0..4 {
             check(TwoWay::new(list(1).failing_after(steps), list(2)));
             check(TwoWay::new(list(1), list(2).failing_after(steps)));
         }
+    }
+
+    #[test]
+    fn a_batch_takes_over_the_memory_of_the_one_before() {
+        let list = |from: u64| {
+            (0..40).map(|i| entry(0, &format!("{i:03}"), from + i, Some("v"))).collect()
+        };
+        let mut two_way = two_way(list(1), list(100));
+        let (mut memory, mut places) = (Vec::with_capacity(64), Vec::new());
+        loop {
+            let Batch { entries, taken } = two_way.batch(memory);
+            if entries.is_empty() {
+                break;
+            }
+            places.push(entries.as_ptr().addr());
+            memory = emptied(entries);
+            two_way.pass(taken).unwrap();
+        }
+        assert!(places.len() > 10 && places.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }

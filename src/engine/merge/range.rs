@@ -10,7 +10,7 @@ use crate::engine::outputs::Outputs;
 use crate::error::Result;
 use crate::format::key::Entry;
 use crate::format::meta::BoundKey;
-use crate::iter::two_way::Batch;
+use crate::iter::two_way::{Batch, emptied};
 use crate::segment::FinishedSegment;
 
 /// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
@@ -63,14 +63,16 @@ impl Engine {
         let bytes_max = READ_SEGMENTS_MAX * self.core.options.segment_bytes as u64;
         let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
         let mut entries: Entries = pair.entries(from, to)?;
+        let mut memory = Vec::new();
         let frontier = loop {
-            let Batch { entries: batch, taken } = entries.batch();
+            let Batch { entries: mut batch, taken } = entries.batch(memory);
             if batch.is_empty() {
                 break to.cloned();
             }
-            if let Some(frontier) = work.take(batch)? {
+            if let Some(frontier) = work.take(&mut batch)? {
                 break Some(frontier);
             }
+            memory = emptied(batch);
             entries.pass(taken)?;
             if work.tally.is_look_due() {
                 if stop() {
@@ -93,21 +95,21 @@ impl Engine {
 }
 
 impl Work<'_, '_> {
-    /// Takes entries in. If the range is to end at one of them, returns that one's key.
-    fn take(&mut self, mut entries: Vec<Entry<'_>>) -> Result<Option<BoundKey>> {
+    /// Takes entries in, of which it leaves some. If the range is to end at one of them, returns that one's key.
+    fn take(&mut self, entries: &mut Vec<Entry<'_>>) -> Result<Option<BoundKey>> {
         let bytes = |entry: &Entry<'_>| (entry.key.len() + entry.value.len()) as u64;
         let sum = entries.iter().map(bytes).sum();
-        if self.past.is_none() && self.outputs.stays_open_for(&entries, sum) {
+        if self.past.is_none() && self.outputs.stays_open_for(entries, sum) {
             self.tally.read += entries.len() as u64;
             self.tally.bytes += sum;
             self.look_for_enough(entries.last());
-            let LeftOut { shadowed, dropped, distinct } = self.survival.keep_of(&mut entries);
-            self.outputs.add_all(&entries, distinct)?;
+            let LeftOut { shadowed, dropped, distinct } = self.survival.keep_of(entries);
+            self.outputs.add_all(entries, distinct)?;
             self.tally.shadowed += shadowed;
             self.tally.dropped += dropped;
             return Ok(None);
         }
-        for entry in &entries {
+        for entry in entries.iter() {
             let enough = self.past.as_ref().is_some_and(|last| *last != entry.key);
             if enough || self.outputs.ends_before(entry) {
                 return Ok(Some(BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() }));
