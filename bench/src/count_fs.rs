@@ -115,6 +115,10 @@ impl FsFile for CountedFile {
         self.seen.sync(self.syncs, || self.file.sync_data())
     }
 
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        self.seen.sync(self.syncs, || self.file.sync_below(len))
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }

@@ -125,6 +125,10 @@ impl FsFile for ProbedLog {
         self.file.sync_data()
     }
 
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        self.file.sync_below(len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }

@@ -48,8 +48,14 @@ impl Workload {
     /// The value of key number `i`: incompressible, and not copied to be made.
     #[inline]
     pub(crate) fn value(&self, i: u64) -> &[u8] {
-        let at = mix(i) as usize % (POOL_BYTES - VALUE_BYTES);
-        &self.pool[at..at + VALUE_BYTES]
+        self.value_of(i, VALUE_BYTES)
+    }
+
+    /// The same of another length, below `POOL_BYTES`.
+    #[inline]
+    pub(crate) fn value_of(&self, i: u64, len: usize) -> &[u8] {
+        let at = mix(i) as usize % (POOL_BYTES - len);
+        &self.pool[at..at + len]
     }
 
     /// A number below `n`: choice `i` of `thread`.

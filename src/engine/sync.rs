@@ -68,9 +68,11 @@ impl SyncEnv for Engine {
         let visible = self.visible();
         let covered = core.logs.appended();
         let synced = core.group_sync.synced();
-        for log in core.logs.list() {
+        // One that came after the position holds nothing that it covers.
+        let reached = |log: &&Arc<LogFile>| log.header.base < covered;
+        for log in core.logs.list().iter().filter(reached) {
             if log.end_position().is_none_or(|end| end > synced) || log.needs_rewrite() {
-                self.sync_log(&log)?;
+                self.sync_log(log, covered)?;
             }
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +99,7 @@ impl SyncEnv for SealedLogs<'_> {
         let sealed = |log: &Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
         for log in core.logs.list().iter().filter(|log| sealed(log)) {
             if log.end_position().is_some_and(|end| end > synced) || log.needs_rewrite() {
-                self.engine.sync_log(log)?;
+                self.engine.sync_log(log, self.end)?;
             }
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
@@ -107,8 +109,8 @@ impl SyncEnv for SealedLogs<'_> {
 }
 
 impl Engine {
-    fn sync_log(&self, log: &LogFile) -> Result<()> {
-        let rewritten = log.sync()?;
+    fn sync_log(&self, log: &LogFile, covered: LogPosition) -> Result<()> {
+        let rewritten = log.sync(covered)?;
         self.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
         Ok(())
     }

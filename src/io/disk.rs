@@ -184,6 +184,11 @@ impl FsFile for DiskFile {
         self.0.sync_data()
     }
 
+    #[cfg(target_os = "linux")]
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        super::mapping::sync(&*self.0, len).unwrap_or_else(|| self.sync_data())
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
@@ -215,6 +220,10 @@ impl FsFile for MappedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        self.mapping.sync(len).unwrap_or_else(|| self.file.sync_below(len))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

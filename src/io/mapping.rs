@@ -1,9 +1,14 @@
-//! A file's bytes as memory: how small writes to a prepared file come without a system call.
+//! A file's bytes as memory: how small writes to a prepared file come without a system call, and
+//! how a part of a file is synced.
 //!
 //! Made by the log thread, written in the commit section, dropped outside it by whoever lets go of
 //! the file last. What is stored is in the system's page cache at once, as after a write: it
 //! survives the death of the process, and a sync of the file makes it durable. Knows no path and no
 //! format.
+//!
+//! Touched for writing, a prepared file is dirty as a whole, so a sync of it writes what nobody has
+//! written to yet, and has each page fault again. [`Mapping::sync`] and [`sync`], called by the
+//! sync leader, name the bytes that they are for.
 //!
 //! A store into a mapping cannot fail: where the system has no page to back it, it ends the
 //! process. So there is one only where that cannot happen short of a broken device:
@@ -19,12 +24,15 @@
 
 #![allow(unsafe_code, reason = "memory that the system backs with a file is had no other way")]
 
+use std::ffi::c_void;
+use std::io;
 use std::os::fd::AsFd;
 use std::ptr;
 use std::slice;
 
 use rustix::fs::{fstat, fstatfs};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::io::retry_on_intr;
+use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags, madvise, mmap, msync, munmap};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,15 +54,12 @@ impl Mapping {
     /// Maps the first `len` bytes of a file and brings their pages in, if that is safe and the
     /// system can.
     pub(super) fn new(file: impl AsFd, len: u64) -> Option<Self> {
-        let system = fstatfs(&file).ok()?.f_type;
         let there = u64::try_from(fstat(&file).ok()?.st_size).ok()?;
         let len = usize::try_from(len).ok()? / WORD * WORD;
-        if !IN_PLACE.contains(&system) || len == 0 || there < len as u64 {
+        if there < len as u64 {
             return None;
         }
-        let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: the system picks an address range that nothing else uses.
-        let start = unsafe { mmap(ptr::null_mut(), len, rights, flags, file, 0) }.ok()?;
+        let start = map(file, len)?;
         // SAFETY: the range was mapped readable and writable just now, begins at a page, and is
         // unmapped only when this is dropped; `words` does not leave the value. Words that a store
         // cannot reach were found out below, before anything is stored.
@@ -84,6 +89,14 @@ impl Mapping {
         }
         true
     }
+
+    /// Syncs the first `len` bytes, and leaves the pages behind them as they are. `None` if there
+    /// are not so many.
+    pub(super) fn sync(&self, len: u64) -> Option<io::Result<()>> {
+        let len = usize::try_from(len).ok().filter(|&len| len <= size_of_val(self.words))?;
+        // SAFETY: within the mapping, which lives as long as `self`.
+        Some(unsafe { sync_range(self.words.as_ptr().cast_mut().cast(), len) })
+    }
 }
 
 impl Drop for Mapping {
@@ -94,6 +107,47 @@ impl Drop for Mapping {
         let unmapped = unsafe { munmap(start, size_of_val(self.words)) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
+}
+
+/// As [`Mapping::sync`], of a file that has none (any more). `None` where only a whole file can be
+/// synced.
+///
+/// Short of io_uring there is one system call that makes a part of a file durable, and that names
+/// it by addresses; `sync_file_range` leaves it in the device's cache. No page is looked at through
+/// them.
+/// Giving the addresses out and back takes some 5 µs.
+pub(super) fn sync(file: impl AsFd, len: u64) -> Option<io::Result<()>> {
+    let len = usize::try_from(len).ok()?;
+    let start = map(file, len)?;
+    // SAFETY: the range was mapped just now.
+    let synced = unsafe { sync_range(start, len) };
+    // SAFETY: mapped above with this length, and known to nobody else.
+    let unmapped = unsafe { munmap(start, len) };
+    debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+    Some(synced)
+}
+
+/// Makes the pages of a file that lie at these addresses durable.
+///
+/// # Safety
+///
+/// The range must be mapped, and stay so meanwhile.
+unsafe fn sync_range(start: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's word; a sync changes no byte.
+    Ok(retry_on_intr(|| unsafe { msync(start, len, MsyncFlags::SYNC) })?)
+}
+
+/// Addresses for the first `len` bytes of a file, on a file system that overwrites in place.
+///
+/// For writing, also where only a sync is wanted: of a file that is open for reading alone the
+/// system makes a private mapping, whose syncs do nothing. This way it makes none.
+fn map(file: impl AsFd, len: usize) -> Option<*mut c_void> {
+    if !IN_PLACE.contains(&fstatfs(&file).ok()?.f_type) {
+        return None;
+    }
+    let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: the system picks an address range that nothing else uses. None of no bytes.
+    unsafe { mmap(ptr::null_mut(), len, rights, flags, file, 0) }.ok()
 }
 
 #[cfg(test)]
@@ -131,5 +185,24 @@ mod tests {
         let (file, _) = mapped(4_096);
         assert!(Mapping::new(&file, 4_104).is_none());
         assert!(Mapping::new(&file, 7).is_none());
+    }
+
+    /// That a sync writes anything back cannot be seen from here; that it is refused where it would
+    /// do nothing can.
+    #[test]
+    fn a_part_is_synced_of_a_file_that_is_open_for_writing_only() {
+        let (file, Some(mapping)) = mapped(10_000) else { return };
+        for len in [1, 4_096, 9_999, 10_000, 1 << 20] {
+            assert!(mapping.write(&[len as u8; 8], 0));
+            assert!(sync(&file, len).is_some_and(|synced| synced.is_ok()), "{len}");
+            let synced = mapping.sync(len).map(|synced| synced.is_ok());
+            assert_eq!(synced, (len <= 10_000).then_some(true));
+        }
+        assert!(sync(&file, 0).is_none());
+        assert!(sync(&file, u64::MAX).is_none());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [7; 64]).unwrap();
+        assert!(sync(std::fs::File::open(path).unwrap(), 64).is_none());
     }
 }

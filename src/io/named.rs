@@ -46,6 +46,11 @@ impl NamedFile {
         self.file.sync_data().map_err(|error| self.error("sync", error))
     }
 
+    /// Makes the file's bytes below `len` durable, and the length up to there.
+    pub(crate) fn sync_below(&self, len: u64) -> crate::Result<()> {
+        self.file.sync_below(len).map_err(|error| self.error("sync", error))
+    }
+
     /// The file's length in bytes.
     pub(crate) fn len(&self) -> crate::Result<u64> {
         self.file.len().map_err(|error| self.error("read the length of", error))

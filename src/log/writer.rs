@@ -93,10 +93,12 @@ impl LogFile {
         self.rewrite_from.load(Ordering::Acquire) != u64::MAX
     }
 
-    /// Makes everything appended so far durable. Returns how many bytes had to be written again.
+    /// Makes everything appended below `covered` durable, and the whole log if it is sealed.
+    /// Returns how many bytes had to be written again. What nobody has appended to stays as it is:
+    /// a prepared file may have to be written as a whole otherwise, which takes long.
     ///
     /// Called by the sync leader only, so there is one rewriter.
-    pub(crate) fn sync(&self) -> Result<u64> {
+    pub(crate) fn sync(&self, covered: LogPosition) -> Result<u64> {
         let from = self.rewrite_from.load(Ordering::Acquire);
         let mut rewritten = 0;
         if let (true, Some(end)) = (from != u64::MAX, self.end()) {
@@ -110,7 +112,13 @@ impl LogFile {
             }
             rewritten = end.saturating_sub(from);
         }
-        self.file.sync_data()?;
+        // With the header of a record whose append failed: it was zeroed there (rule 7).
+        let sealed = self.end().map(|end| end + RECORD_HEADER_BYTES as u64);
+        let open = || covered.0.saturating_sub(self.header.base.0);
+        // Through the appending handle while there is one, which is quicker.
+        let appends = lock(&self.appends).clone();
+        let file = appends.as_ref().unwrap_or(&self.file);
+        file.sync_below(sealed.unwrap_or_else(open))?;
         self.rewrite_from.store(u64::MAX, Ordering::Release);
         Ok(rewritten)
     }

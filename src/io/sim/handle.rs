@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::fault::{OpKind, Refusal};
-use super::state::{Change, Inode, Pending, State};
+use super::state::{Change, Content, Inode, Pending, State};
 use super::{FsFile, FsLock, SimFs};
 use crate::sync::Arc;
 
@@ -80,6 +80,23 @@ impl SimFile {
         state.gate.begin(kind, &self.path, None, detail)
     }
 
+    /// What `sync` does to the file, unless it fails.
+    fn sync(&self, detail: fmt::Arguments<'_>, sync: impl FnOnce(&mut Content)) -> io::Result<()> {
+        let mut state = self.handle.fs.state();
+        let begun = self.begin(&mut state, OpKind::Sync, detail);
+        let content = state.content(self.handle.inode);
+        match begun {
+            Ok(()) => sync(content),
+            Err(refusal) => {
+                if refusal.sync_loss {
+                    content.lose_pending_writes();
+                }
+                return Err(refusal.error);
+            }
+        }
+        Ok(())
+    }
+
     /// Writing through a handle opened for reading is a mistake, not an operation to count.
     fn check_writable(&self) -> io::Result<()> {
         if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
@@ -122,19 +139,12 @@ impl FsFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.handle.fs.state();
-        let begun = self.begin(&mut state, OpKind::Sync, format_args!(""));
-        let content = state.content(self.handle.inode);
-        match begun {
-            Ok(()) => content.sync(),
-            Err(refusal) => {
-                if refusal.sync_loss {
-                    content.lose_pending_writes();
-                }
-                return Err(refusal.error);
-            }
-        }
-        Ok(())
+        self.sync(format_args!(""), Content::sync)
+    }
+
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        let end = usize::try_from(len).unwrap_or(usize::MAX);
+        self.sync(format_args!(" below {len}"), |content| content.sync_below(end))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

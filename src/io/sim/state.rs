@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::mem;
 use std::path::{Component, Path, PathBuf};
 
 use super::fault::Gate;
@@ -47,6 +48,20 @@ impl Change {
             Self::Write { data, .. } if data.is_empty() => len,
             Self::Write { offset, data } => len.max(offset + data.len()),
             Self::SetLen(new) => *new,
+        }
+    }
+
+    /// What of it concerns bytes below `len`, and what those from there on.
+    fn split(self, len: usize) -> [Option<Self>; 2] {
+        match self {
+            Self::Write { offset, mut data } => {
+                let above = data.split_off(len.saturating_sub(offset).min(data.len()));
+                let part = |offset, data: Vec<u8>| {
+                    (!data.is_empty()).then_some(Self::Write { offset, data })
+                };
+                [part(offset, data), part(offset.max(len), above)]
+            }
+            Self::SetLen(_) => [Some(self), None],
         }
     }
 
@@ -123,6 +138,21 @@ impl Content {
     pub(super) fn sync(&mut self) {
         for Pending { change, .. } in self.pending.drain(..) {
             change.apply(&mut self.durable);
+        }
+    }
+
+    /// Makes no more durable than it must: not even the rest of the same write. Changes of the
+    /// length take along what was written before them.
+    pub(super) fn sync_below(&mut self, len: usize) {
+        let is_length = |pending: &Pending<Change>| matches!(pending.change, Change::SetLen(_));
+        let whole = self.pending.iter().rposition(is_length).map_or(0, |last| last + 1);
+        for (index, Pending { stamp, change }) in
+            mem::take(&mut self.pending).into_iter().enumerate()
+        {
+            let len = if index < whole { usize::MAX } else { len };
+            let [below, above] = change.split(len);
+            below.iter().for_each(|change| change.apply(&mut self.durable));
+            self.pending.extend(above.map(|change| Pending { stamp, change }));
         }
     }
 

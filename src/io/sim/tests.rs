@@ -129,6 +129,37 @@ fn rewriting_durable_bytes_with_themselves_is_safe() {
 }
 
 #[test]
+fn a_sync_of_a_part_makes_no_more_durable_than_that() {
+    let check = |below: u64, want: &[u8]| {
+        let (fs, file) = with_file(b"......");
+        file.write_all_at(b"ab", 0).unwrap();
+        file.write_all_at(b"XYZ", 1).unwrap();
+        file.write_all_at(b"+++", 5).unwrap();
+        file.sync_below(below).unwrap();
+        let after = read(&fs.crash(CrashMode::PowerLoseAll, 0), "d/f").unwrap();
+        assert_eq!(after.escape_ascii().to_string(), want.escape_ascii().to_string(), "{below}");
+        assert_eq!(read(&fs.crash(CrashMode::PowerKeepAll, 0), "d/f").unwrap(), b"aXYZ.+++");
+    };
+    check(0, b"......");
+    check(1, b"a.....");
+    check(3, b"aXY...");
+    check(5, b"aXYZ..");
+    check(7, b"aXYZ.++");
+    check(u64::MAX, b"aXYZ.+++");
+}
+
+/// What was written before a length changed cannot be told from what the change made.
+#[test]
+fn a_sync_of_a_part_takes_along_what_a_change_of_length_follows() {
+    let (fs, file) = with_file(b"......");
+    file.write_all_at(b"abcdef", 0).unwrap();
+    file.set_len(5).unwrap();
+    file.write_all_at(b"XYZ", 1).unwrap();
+    file.sync_below(2).unwrap();
+    assert_eq!(read(&fs.crash(CrashMode::PowerLoseAll, 0), "d/f").unwrap(), b"aXcde");
+}
+
+#[test]
 fn renames_and_removals_last_after_a_directory_sync_only() {
     let (fs, _file) = with_file(b"old");
     fs.write_file("d/new", b"new");
@@ -490,7 +521,7 @@ fn random_step(fs: &SimFs, files: &mut Vec<Arc<dyn FsFile>>, below: &mut impl Fn
     let pick = below(files.len().max(1) as u64) as usize;
     let file = files.get(pick);
     // Most steps fail now and then, as when a name is taken; that is part of the workload.
-    let done = match below(10) {
+    let done = match below(11) {
         0 | 1 => fs.open(&path, OpenMode::CreateNew).map(|file| files.push(file)),
         2 => fs.open(&path, OpenMode::ReadWrite).map(|file| files.push(file)),
         3 if !files.is_empty() => {
@@ -501,7 +532,8 @@ fn random_step(fs: &SimFs, files: &mut Vec<Arc<dyn FsFile>>, below: &mut impl Fn
         5 => fs.remove(&path),
         6 => fs.sync_dir(path.parent().unwrap()),
         7 => file.map_or(Ok(()), |file| file.sync_data()),
-        8 => file.map_or(Ok(()), |file| file.set_len(below(3_000))),
+        8 => file.map_or(Ok(()), |file| file.sync_below(below(2_000))),
+        9 => file.map_or(Ok(()), |file| file.set_len(below(3_000))),
         _ => file.map_or(Ok(()), |file| {
             let byte = below(256) as u8;
             file.write_all_at(&vec![byte; below(1_500) as usize], below(2_000))

@@ -121,7 +121,7 @@ impl Chain {
     /// Makes everything durable, and lets later records know.
     pub(super) fn sync(&mut self) {
         let writer = self.log.as_ref().unwrap();
-        writer.log().sync().unwrap();
+        writer.log().sync(writer.position()).unwrap();
         self.synced = writer.position();
     }
 

@@ -2,8 +2,10 @@
 
 use super::chain::{Chain, DIR, path};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::ids::LogPosition;
 use crate::io::{CrashMode, FaultPlan, Fs, NamedFile, OpKind, OpenMode};
 use crate::log::{LOG_DATA_START, LogFile, SpareLog};
+use crate::sync::Arc;
 
 #[test]
 fn a_failed_append_leaves_no_record() {
@@ -28,6 +30,57 @@ fn a_failed_append_leaves_no_record() {
     }
 }
 
+/// The rest of a prepared file may be dirty as a whole, and is nobody's.
+#[test]
+fn a_sync_is_of_what_was_appended() {
+    for seal in [false, true] {
+        let mut chain = Chain::new();
+        chain.next_log();
+        chain.put("a1");
+        let covered = chain.log.as_ref().unwrap().position();
+        chain.put("a2");
+        let log = Arc::clone(chain.log.as_ref().unwrap().log());
+        // Not appended, so nobody waits for it.
+        let behind = LOG_DATA_START + 300;
+        log.file.write_all_at(b"rest", behind).unwrap();
+        if seal {
+            chain.seal();
+        }
+        log.sync(covered).unwrap();
+        chain.fs = chain.fs.crash(CrashMode::PowerLoseAll, 1);
+        let want: &[&str] = if seal { &["a1", "a2"] } else { &["a1"] };
+        assert_eq!(chain.found(), want);
+        let after = chain.fs.read_file(path(1)).unwrap();
+        assert_eq!(after[behind as usize..][..4], [0; 4]);
+    }
+}
+
+/// Whatever part of a failed record is in the file, no crash brings it back behind a sync: its
+/// header was zeroed beyond the log's end.
+#[test]
+fn a_sync_covers_the_place_of_a_failed_record() {
+    let mut torn = 0;
+    for seed in 0..20 {
+        let mut chain = Chain::new();
+        chain.next_log();
+        chain.put("a1");
+        let plan = FaultPlan::new(OpKind::Write).on(".log").torn();
+        chain.fs.set_fault(Some(plan));
+        let body = vec![b'x'; 100];
+        let (mut record, header, hash) = chain.record(&body, RecordKind::Data);
+        let mut writer = chain.log.take().unwrap();
+        let log = Arc::clone(writer.log());
+        assert!(writer.append(&mut record, &header, hash).is_err());
+        let end = writer.seal_failed().1 as usize;
+        torn +=
+            usize::from(chain.fs.read_file(path(1)).unwrap()[end + RECORD_HEADER_BYTES] == b'x');
+        log.sync(LogPosition(u64::MAX)).unwrap();
+        let after = chain.fs.crash(CrashMode::PowerSubset, seed).read_file(path(1)).unwrap();
+        assert_eq!(after[end..end + RECORD_HEADER_BYTES], [0; RECORD_HEADER_BYTES], "{seed}");
+    }
+    assert_eq!(torn, 20, "part of each record was there");
+}
+
 #[test]
 fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
     // Without the rewrite the sync succeeds and the record is lost all the same.
@@ -39,7 +92,8 @@ fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
         chain.put("in the page cache");
         let plan = FaultPlan::new(OpKind::Sync).on(".log").sync_loss();
         chain.fs.set_fault(Some(plan));
-        assert!(chain.log.as_ref().unwrap().log().sync().is_err());
+        let writer = chain.log.as_ref().unwrap();
+        assert!(writer.log().sync(writer.position()).is_err());
         chain.fs = chain.fs.crash(CrashMode::Process, 1);
         let mut read = chain.read().unwrap();
         assert_eq!(chain.found().len(), 2);
@@ -47,9 +101,10 @@ fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
         let from = if rewrite { chain.synced.0 } else { u64::MAX };
         let file = LogFile::recovered(log.file, log.slot, log.header, from, log.end);
         assert_eq!(file.needs_rewrite(), rewrite);
-        let rewritten = file.sync().unwrap();
+        let end = file.end_position().unwrap();
+        let rewritten = file.sync(end).unwrap();
         assert_eq!(rewritten, if rewrite { log.end - from } else { 0 });
-        assert_eq!(file.sync().unwrap(), 0);
+        assert_eq!(file.sync(end).unwrap(), 0);
         assert!(!file.needs_rewrite() && file.was_recovered());
         chain.fs = chain.fs.crash(CrashMode::PowerLoseAll, 1);
         assert_eq!(chain.found().len(), if rewrite { 2 } else { 1 });
