@@ -72,8 +72,8 @@ impl<S: Source> TwoWay<S> {
     }
 }
 
-/// The memory of a list for entries that live otherwise: collecting into the same memory is what the
-/// standard library does where it can.
+/// The memory of a list for entries that live otherwise: collecting into the same memory is what
+/// the standard library does where it can.
 pub(crate) fn emptied<'a>(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'a>> {
     entries.clear();
     entries.into_iter().map(|_| unreachable!("it is empty")).collect()

@@ -95,7 +95,8 @@ impl Engine {
 }
 
 impl Work<'_, '_> {
-    /// Takes entries in, of which it leaves some. If the range is to end at one of them, returns that one's key.
+    /// Takes entries in, of which it leaves some. If the range is to end at one of them, returns
+    /// that one's key.
     fn take(&mut self, entries: &mut Vec<Entry<'_>>) -> Result<Option<BoundKey>> {
         let bytes = |entry: &Entry<'_>| (entry.key.len() + entry.value.len()) as u64;
         let sum = entries.iter().map(bytes).sum();
