@@ -355,7 +355,7 @@ mod tests {
                 })
                 .collect();
             input.sort();
-            let mut kept = Vec::new();
+            let (mut kept, mut shadowed_singly) = (Vec::new(), 0);
             for entry in &input {
                 let entry = entry.borrow();
                 let plain = entry.kind == Kind::Value && entry.sequence <= one.lines[0];
@@ -366,11 +366,12 @@ mod tests {
                 assert_eq!(one.keep(&entry), verdict, "seed {}", random.seed);
                 assert_eq!(one.kept_for_snapshots(), other.kept_for_snapshots());
                 kept.extend((verdict == Verdict::Keep).then_some(entry));
+                shadowed_singly += u64::from(verdict == Verdict::Shadowed);
             }
             // Several at a time, cut anywhere.
             let all: Vec<_> = input.iter().map(OwnedEntry::borrow).collect();
             let (mut left, mut left_out) = (&all[..], 0);
-            let mut carried = Vec::new();
+            let (mut carried, mut shadowed) = (Vec::new(), 0);
             while !left.is_empty() {
                 let (now, later) = left.split_at(1 + random.below(left.len()));
                 let mut some = now.to_vec();
@@ -380,10 +381,12 @@ mod tests {
                 assert!(!out.distinct || pairs.filter(|(a, b)| a != b).all(|pair| !same(pair)));
                 carried.extend(some);
                 left_out += out.shadowed + out.dropped;
+                shadowed += out.shadowed;
                 left = later;
             }
             assert_eq!(carried, kept, "seed {}", random.seed);
             assert_eq!(left_out as usize, all.len() - kept.len());
+            assert_eq!(shadowed, shadowed_singly);
             assert_eq!(several.kept_for_snapshots(), one.kept_for_snapshots());
         }
         assert!(short > 2_000, "the short way was hardly taken: {short}");

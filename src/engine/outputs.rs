@@ -61,9 +61,9 @@ impl<'a> Outputs<'a> {
     /// many bytes of keys and values: it may say no where the answer is yes.
     pub(super) fn stays_open_for(&self, entries: &[Entry<'_>], bytes: u64) -> bool {
         let Some(writer) = &self.open else { return false };
-        let here = |entry: Option<&Entry<'_>>| entry.is_some_and(|e| e.keyspace == self.keyspace);
-        here(entries.first())
-            && here(entries.last())
+        let here = |entry: &Entry<'_>| entry.keyspace == self.keyspace;
+        entries.first().is_some_and(here)
+            && entries.last().is_some_and(here)
             && !writer.may_come_to(self.segment_bytes, entries.len(), bytes)
     }
 

@@ -71,7 +71,7 @@ impl SyncEnv for Engine {
         // One that came after the position holds nothing that it covers.
         let reached = |log: &&Arc<LogFile>| log.header.base < covered;
         for log in core.logs.list().iter().filter(reached) {
-            if log.end_position().is_none_or(|end| end > synced) || log.needs_rewrite() {
+            if log.end_position().is_none_or(|end| end > synced) || log.needs_sync() {
                 self.sync_log(log, covered)?;
             }
         }
@@ -98,7 +98,7 @@ impl SyncEnv for SealedLogs<'_> {
         let synced = core.group_sync.synced();
         let sealed = |log: &Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
         for log in core.logs.list().iter().filter(|log| sealed(log)) {
-            if log.end_position().is_some_and(|end| end > synced) || log.needs_rewrite() {
+            if log.end_position().is_some_and(|end| end > synced) || log.needs_sync() {
                 self.engine.sync_log(log, self.end)?;
             }
         }

@@ -8,7 +8,8 @@
 //!
 //! Touched for writing, a prepared file is dirty as a whole, so a sync of it writes what nobody has
 //! written to yet, and has each page fault again. [`Mapping::sync`] and [`sync`], called by the
-//! sync leader, name the bytes that they are for.
+//! sync leader, name the bytes that they are for. Where the system keeps a file in larger pieces
+//! than pages, as it does one that was read back after a restart, a piece is written whole.
 //!
 //! A store into a mapping cannot fail: where the system has no page to back it, it ends the
 //! process. So there is one only where that cannot happen short of a broken device:
@@ -114,8 +115,7 @@ impl Drop for Mapping {
 ///
 /// Short of io_uring there is one system call that makes a part of a file durable, and that names
 /// it by addresses; `sync_file_range` leaves it in the device's cache. No page is looked at through
-/// them.
-/// Giving the addresses out and back takes some 5 µs.
+/// them. Giving the addresses out and back takes some 5 µs.
 pub(super) fn sync(file: impl AsFd, len: u64) -> Option<io::Result<()>> {
     let len = usize::try_from(len).ok()?;
     let start = map(file, len)?;
@@ -187,8 +187,51 @@ mod tests {
         assert!(Mapping::new(&file, 7).is_none());
     }
 
-    /// That a sync writes anything back cannot be seen from here; that it is refused where it would
-    /// do nothing can.
+    /// The system counts what of a mapping is dirty: after a sync, nothing that was named. Where it
+    /// does not count (no `smaps`), or no page is ever clean (tmpfs), there is nothing to see.
+    #[test]
+    fn a_sync_leaves_nothing_dirty_that_it_names() {
+        const PAGE: u64 = 4 << 10;
+        // Whole pages wherever this runs.
+        const PIECE: u64 = 64 << 10;
+        const PIECES: u64 = 8;
+        // By pages: what one call wrote may be one piece of the page cache, and dirty as one.
+        let file = tempfile::tempfile().unwrap();
+        for _ in 0..PIECES * PIECE / PAGE {
+            std::io::Write::write_all(&mut &file, &[7; PAGE as usize]).unwrap();
+        }
+        let Some(mapping) = Mapping::new(&file, PIECES * PIECE) else { return };
+        let in_memory = fstatfs(&file).unwrap().f_type != IN_PLACE[0];
+        if in_memory || std::fs::File::open("/proc/self/smaps").is_err() {
+            return;
+        }
+        let dirty = || {
+            let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let begin = format!("{:x}-", mapping.words.as_ptr().addr());
+            let of_it = smaps.lines().skip_while(|line| !line.starts_with(&begin)).take(20);
+            let is_count = |line: &&str| {
+                line.starts_with("Shared_Dirty:") || line.starts_with("Private_Dirty:")
+            };
+            let kib = of_it.filter(is_count).map(|line| line.split_whitespace().nth(1).unwrap());
+            kib.map(|kib| kib.parse::<u64>().unwrap() << 10).sum::<u64>()
+        };
+        let mut seen = false;
+        for named in [1, 3, PIECES] {
+            for by_its_own in [true, false] {
+                (0..PIECES * PIECE).step_by(PAGE as usize).for_each(|at| {
+                    assert!(mapping.write(&[named as u8; 8], at));
+                });
+                seen |= dirty() > 0;
+                let len = named * PIECE - PAGE + 8;
+                let synced = if by_its_own { mapping.sync(len) } else { sync(&file, len) };
+                synced.unwrap().unwrap();
+                assert!(dirty() <= (PIECES - named) * PIECE, "{named}, {by_its_own}: {}", dirty());
+            }
+        }
+        assert!(seen, "nothing was ever dirty, so the counts say nothing");
+    }
+
+    /// It is refused where it would do nothing.
     #[test]
     fn a_part_is_synced_of_a_file_that_is_open_for_writing_only() {
         let (file, Some(mapping)) = mapped(10_000) else { return };

@@ -10,6 +10,7 @@
 //!   order against other un-synced writes.
 //! - `sync_data` makes durable every byte written to the file before it was called, the file's
 //!   length, but not the name: [`Fs::sync_dir`] does that for creations, renames and removals.
+//!   `sync_below` does the same for the bytes below a length.
 //! - A failed `sync_data` leaves the un-synced bytes unknown, and a later success proves nothing.
 //! - `rename` replaces its target in one step.
 
@@ -254,8 +255,9 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// ```
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Makes the bytes below `len` durable, and the file's length up to there. What is above may
-    /// stay as it is. [`Self::sync_data`], which this is by default, makes all of it durable.
+    /// Makes what was written below `len` before the call durable, and the file's length up to
+    /// there. What is above may stay as it is. [`Self::sync_data`], which this is by default, makes
+    /// all of it durable.
     ///
     /// ```
     /// # use std::path::Path;

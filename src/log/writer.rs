@@ -46,7 +46,8 @@ pub(crate) struct LogFile {
     /// section, before the next log is published; Release, pairs with the Acquire in `end`.
     end: AtomicU64,
     /// For a recovered log: the offset from which its bytes have to be written again before a
-    /// sync of it means anything. `u64::MAX` if there is no need.
+    /// sync of it means anything. For one whose append failed: its end, so that the header behind
+    /// that is synced. `u64::MAX` if there is no need.
     rewrite_from: AtomicU64,
 }
 
@@ -88,8 +89,9 @@ impl LogFile {
         self.recovered
     }
 
-    /// Whether a sync has to write recovered bytes again.
-    pub(crate) fn needs_rewrite(&self) -> bool {
+    /// Whether it has to be synced whatever was synced of it: recovered bytes are to be written
+    /// again, or an append has failed.
+    pub(crate) fn needs_sync(&self) -> bool {
         self.rewrite_from.load(Ordering::Acquire) != u64::MAX
     }
 
@@ -112,14 +114,18 @@ impl LogFile {
             }
             rewritten = end.saturating_sub(from);
         }
-        // With the header of a record whose append failed: it was zeroed there (rule 7).
+        // With what stands behind the end: the header of a record whose append failed, zeroed there
+        // (rule 7), or the end record that an open wrote.
         let sealed = self.end().map(|end| end + RECORD_HEADER_BYTES as u64);
         let open = || covered.0.saturating_sub(self.header.base.0);
         // Through the appending handle while there is one, which is quicker.
         let appends = lock(&self.appends).clone();
         let file = appends.as_ref().unwrap_or(&self.file);
         file.sync_below(sealed.unwrap_or_else(open))?;
-        self.rewrite_from.store(u64::MAX, Ordering::Release);
+        // Not if an append has failed meanwhile: that sets it anew.
+        let max = u64::MAX;
+        let (done, other) = (Ordering::Release, Ordering::Relaxed);
+        let _ = self.rewrite_from.compare_exchange(from, max, done, other);
         Ok(rewritten)
     }
 }
@@ -313,6 +319,8 @@ impl LogWriter {
     pub(crate) fn seal_failed(self) -> (LogNumber, u64, LogPosition) {
         // Best effort: on a disk that refuses this as well, the next header's word is enough.
         let _ = self.log.file.write_all_at(&[0; RECORD_HEADER_BYTES], self.tail);
+        // All before may be durable already: then nobody would sync this.
+        self.log.rewrite_from.store(self.tail, Ordering::Release);
         self.seal()
     }
 }

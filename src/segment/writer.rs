@@ -148,6 +148,9 @@ impl SegmentWriter {
         if !distinct {
             return entries.iter().try_for_each(|entry| self.add(entry));
         }
+        let last = self.block.last();
+        debug_assert!(entries.first().is_none_or(|e| last.is_none_or(|l| l < e.position())));
+        debug_assert!(entries.windows(2).all(|pair| pair[0].position() < pair[1].position()));
         if self.options.filter_bits > 0 {
             let hashes = entries.iter().map(|entry| key_hash(entry.keyspace, entry.key));
             self.hashes.extend(hashes);
@@ -222,8 +225,9 @@ impl SegmentWriter {
     /// Whether [`Self::written_bytes`] might come to `bytes` with so many more entries, which have
     /// so many bytes of keys and values.
     pub(crate) fn may_come_to(&self, bytes: u64, entries: usize, entry_bytes: u64) -> bool {
-        // If each ended a block, with its key in the index too.
-        let most = entries as u64 * BLOCK_BYTES_MORE + 2 * entry_bytes;
+        // If each ended a block, with its key in the index too, behind the last key so far.
+        let last = self.block.last().map_or(0, |last| last.key.len() as u64);
+        let most = last + entries as u64 * BLOCK_BYTES_MORE + 2 * entry_bytes;
         self.closed_bytes + self.block.bytes_max() as u64 + most >= bytes
     }
 

@@ -224,7 +224,7 @@ fn every_crash_of_the_small_workload_leaves_a_prefix() {
 /// The enumerator finds what is planted: syncs that do not happen.
 #[test]
 fn a_lying_disk_is_caught() {
-    for lie in [Lie::LogSync, Lie::DirSync, Lie::SegmentSync] {
+    for lie in [Lie::LogSync, Lie::LogSyncShort, Lie::DirSync, Lie::SegmentSync] {
         let caught = (0..4).any(|seed| enumerate(seed, lie, || workload(seed)).is_err());
         assert!(caught, "{lie:?} went unnoticed");
     }

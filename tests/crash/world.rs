@@ -29,6 +29,8 @@ pub enum Lie {
     None,
     /// Syncs of logs do nothing.
     LogSync,
+    /// Syncs of a part of a log fall short by eight bytes.
+    LogSyncShort,
     /// Syncs of the directory do nothing.
     DirSync,
     /// Syncs of segments do nothing.
@@ -50,7 +52,7 @@ impl Fs for LyingFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = self.0.open(path, mode)?;
         let lied_about = match self.1 {
-            Lie::LogSync | Lie::LogWriteErrors | Lie::LogSyncErrors => {
+            Lie::LogSync | Lie::LogSyncShort | Lie::LogWriteErrors | Lie::LogSyncErrors => {
                 path.extension().is_some_and(|extension| extension == "log")
             }
             Lie::SegmentSync => path.extension().is_some_and(|extension| extension == "seg"),
@@ -98,9 +100,16 @@ impl FsFile for LyingFile {
 
     fn sync_data(&self) -> io::Result<()> {
         match self.1 {
-            Lie::LogWriteErrors => self.0.sync_data(),
+            Lie::LogWriteErrors | Lie::LogSyncShort => self.0.sync_data(),
             Lie::LogSyncErrors => self.0.sync_data().or(Ok(())),
             _ => Ok(()),
+        }
+    }
+
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        match self.1 {
+            Lie::LogSyncShort => self.0.sync_below(len.saturating_sub(8)),
+            _ => self.sync_data(),
         }
     }
 

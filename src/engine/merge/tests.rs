@@ -38,13 +38,18 @@ fn never() -> bool {
 
 impl World {
     fn new(random: Random) -> Self {
+        Self::with_segments(random, 700)
+    }
+
+    /// The larger the segments, the more entries go by batches.
+    fn with_segments(random: Random, segment_bytes: usize) -> Self {
         let fs = SimFs::new();
         let options = Options {
             memtable_bytes: 64 << 10,
             flush_bytes: 256 << 10,
             sync_every_ms: 0,
             compaction_threads: 0,
-            segment_bytes: 700,
+            segment_bytes,
             ..Options::default()
         };
         let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None);
@@ -260,9 +265,12 @@ fn check_runs(set: &SegmentSet) -> std::result::Result<(), String> {
 }
 
 /// A database of some runs.
-fn world_of_runs(mut random: Random) -> World {
-    let runs = 2 + random.below(5);
-    let mut world = World::new(random);
+fn world_of_runs(random: Random) -> World {
+    fill(World::new(random))
+}
+
+fn fill(mut world: World) -> World {
+    let runs = 2 + world.random.below(5);
     (0..runs).for_each(|_| world.add_run());
     world
 }
@@ -272,8 +280,10 @@ fn world_of_runs(mut random: Random) -> World {
 fn any_merge_of_any_pair_leaves_every_reader_what_it_saw() {
     let mut random = Random::from_env(0x6d65_7267_6573);
     let (mut steps, mut written, mut moved) = (0, 0, 0);
-    for _ in 0..6 {
-        let mut world = world_of_runs(Random { seed: random.seed, state: random.next() });
+    for round in 0..10 {
+        let segment_bytes = [700, 2_500, 700, 20_000, 700][round % 5];
+        let random = Random { seed: random.seed, state: random.next() };
+        let mut world = fill(World::with_segments(random, segment_bytes));
         world.assert();
         for _ in 0..6 {
             let Some(first) = world.any_step() else { break };
@@ -434,4 +444,31 @@ fn large_entries_and_small_steps_are_looked_at_too() {
         engine.close().unwrap();
         threads.join();
     }
+}
+
+/// A step over a range of which next to nothing is left ends too, also where entries go by batches.
+#[test]
+fn a_step_ends_where_enough_is_read_behind_a_survivor() {
+    const SEGMENT_BYTES: usize = 32 << 10;
+    let options =
+        Options { compaction_threads: 0, segment_bytes: SEGMENT_BYTES, ..Options::default() };
+    let fs = Arc::new(SimFs::new());
+    let (engine, threads) = Engine::open(fs, PathBuf::from(DIR), options, None).unwrap();
+    let put = |key: &str, value: Option<&[u8]>| {
+        engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), value, Durability::Buffered).unwrap();
+    };
+    put("a", Some(b"stays"));
+    (0..3_000).for_each(|i| put(&format!("k{i:04}"), Some(&[b'v'; 200])));
+    engine.flush().unwrap();
+    (0..3_000).for_each(|i| put(&format!("k{i:04}"), None));
+    engine.flush().unwrap();
+    let set = Arc::clone(&engine.core.view.load_full().segments);
+    let step = Step { newer: Some(set.runs[0].id), ..Step::alone(set.runs[1].id) };
+    let bytes = AtomicU64::new(0);
+    let progress = engine.merge_step(&step, &never, &bytes).unwrap();
+    let bytes = bytes.into_inner() as usize;
+    assert!(matches!(progress, Progress::At(_)), "{progress:?} after {bytes} bytes");
+    assert!((8 * SEGMENT_BYTES..9 * SEGMENT_BYTES).contains(&bytes), "{bytes}");
+    engine.close().unwrap();
+    threads.join();
 }

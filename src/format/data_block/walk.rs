@@ -11,7 +11,7 @@ use crate::format::coding::{PIECE_BYTES, copy_part};
 use crate::format::key::{Entry, KeyWords, Kind};
 use crate::ids::{KeyspaceId, Sequence};
 
-/// Entries that are unpacked at a time: a bound for the memory of long keys.
+/// Entries that are unpacked at a time, a bound for the memory of long keys: 8 MiB.
 const WINDOW_ENTRIES: usize = 128;
 
 /// Some consecutive entries of a block, and how many of them a walk has passed. Its memory is used

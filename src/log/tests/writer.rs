@@ -64,6 +64,7 @@ fn a_sync_covers_the_place_of_a_failed_record() {
         let mut chain = Chain::new();
         chain.next_log();
         chain.put("a1");
+        chain.sync();
         let plan = FaultPlan::new(OpKind::Write).on(".log").torn();
         chain.fs.set_fault(Some(plan));
         let body = vec![b'x'; 100];
@@ -74,7 +75,10 @@ fn a_sync_covers_the_place_of_a_failed_record() {
         let end = writer.seal_failed().1 as usize;
         torn +=
             usize::from(chain.fs.read_file(path(1)).unwrap()[end + RECORD_HEADER_BYTES] == b'x');
+        // Also where everything before it is durable: the sync leader asks.
+        assert!(log.needs_sync());
         log.sync(LogPosition(u64::MAX)).unwrap();
+        assert!(!log.needs_sync());
         let after = chain.fs.crash(CrashMode::PowerSubset, seed).read_file(path(1)).unwrap();
         assert_eq!(after[end..end + RECORD_HEADER_BYTES], [0; RECORD_HEADER_BYTES], "{seed}");
     }
@@ -100,12 +104,12 @@ fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
         let log = read.logs.remove(0);
         let from = if rewrite { chain.synced.0 } else { u64::MAX };
         let file = LogFile::recovered(log.file, log.slot, log.header, from, log.end);
-        assert_eq!(file.needs_rewrite(), rewrite);
+        assert_eq!(file.needs_sync(), rewrite);
         let end = file.end_position().unwrap();
         let rewritten = file.sync(end).unwrap();
         assert_eq!(rewritten, if rewrite { log.end - from } else { 0 });
         assert_eq!(file.sync(end).unwrap(), 0);
-        assert!(!file.needs_rewrite() && file.was_recovered());
+        assert!(!file.needs_sync() && file.was_recovered());
         chain.fs = chain.fs.crash(CrashMode::PowerLoseAll, 1);
         assert_eq!(chain.found().len(), if rewrite { 2 } else { 1 });
     }
