@@ -446,24 +446,67 @@ fn large_entries_and_small_steps_are_looked_at_too() {
     }
 }
 
+/// A database with segments of this many bytes, and its one keyspace to write to.
+fn plain_engine(segment_bytes: usize) -> (Arc<Engine>, Threads) {
+    let options = Options { compaction_threads: 0, segment_bytes, ..Options::default() };
+    let fs = Arc::new(SimFs::new());
+    Engine::open(fs, PathBuf::from(DIR), options, None).unwrap()
+}
+
+fn put_in(engine: &Engine, key: &str, value: Option<&[u8]>) {
+    engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), value, Durability::Buffered).unwrap();
+}
+
+/// The two runs of a database, from their beginning.
+fn both_runs(engine: &Engine) -> Step {
+    let set = Arc::clone(&engine.core.view.load_full().segments);
+    Step { newer: Some(set.runs[0].id), ..Step::alone(set.runs[1].id) }
+}
+
+/// Segments end where they are full, also where entries go by batches.
+#[test]
+fn no_segment_outgrows_its_size_by_more_than_an_entry() {
+    const SEGMENT_BYTES: u64 = 32 << 10;
+    // An entry, and what comes behind the data: filter, properties and footer.
+    const MORE: u64 = 3 << 10;
+    let (engine, threads) = plain_engine(SEGMENT_BYTES as usize);
+    let mut random = Random::from_env(0x6f75_7467);
+    // Noise, which does not shrink; and of two lengths, so that the inputs end at different keys.
+    for (odd, len) in [(0, 200), (1, 130)] {
+        for i in 0..1_500 {
+            let value: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+            put_in(&engine, &format!("k{:04}", 2 * i + odd), Some(&value));
+        }
+        engine.flush().unwrap();
+    }
+    let mut step = both_runs(&engine);
+    let mut steps = 0;
+    while let Progress::At(frontier) = engine.merge_step(&step, &never, &AtomicU64::new(0)).unwrap()
+    {
+        step.from = Some(frontier);
+        steps += 1;
+    }
+    let set = Arc::clone(&engine.core.view.load_full().segments);
+    let sizes: Vec<_> = set.runs[0].segments.iter().map(|part| part.segment.bytes()).collect();
+    assert!((set.runs.len(), sizes.len()) == (1, steps + 1) && steps > 10, "{steps}, {sizes:?}");
+    let (last, full) = sizes.split_last().unwrap();
+    let bounds = SEGMENT_BYTES..SEGMENT_BYTES + MORE;
+    assert!(full.iter().all(|bytes| bounds.contains(bytes)) && *last < bounds.end, "{sizes:?}");
+    engine.close().unwrap();
+    threads.join();
+}
+
 /// A step over a range of which next to nothing is left ends too, also where entries go by batches.
 #[test]
 fn a_step_ends_where_enough_is_read_behind_a_survivor() {
     const SEGMENT_BYTES: usize = 32 << 10;
-    let options =
-        Options { compaction_threads: 0, segment_bytes: SEGMENT_BYTES, ..Options::default() };
-    let fs = Arc::new(SimFs::new());
-    let (engine, threads) = Engine::open(fs, PathBuf::from(DIR), options, None).unwrap();
-    let put = |key: &str, value: Option<&[u8]>| {
-        engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), value, Durability::Buffered).unwrap();
-    };
-    put("a", Some(b"stays"));
-    (0..3_000).for_each(|i| put(&format!("k{i:04}"), Some(&[b'v'; 200])));
+    let (engine, threads) = plain_engine(SEGMENT_BYTES);
+    put_in(&engine, "a", Some(b"stays"));
+    (0..3_000).for_each(|i| put_in(&engine, &format!("k{i:04}"), Some(&[b'v'; 200])));
     engine.flush().unwrap();
-    (0..3_000).for_each(|i| put(&format!("k{i:04}"), None));
+    (0..3_000).for_each(|i| put_in(&engine, &format!("k{i:04}"), None));
     engine.flush().unwrap();
-    let set = Arc::clone(&engine.core.view.load_full().segments);
-    let step = Step { newer: Some(set.runs[0].id), ..Step::alone(set.runs[1].id) };
+    let step = both_runs(&engine);
     let bytes = AtomicU64::new(0);
     let progress = engine.merge_step(&step, &never, &bytes).unwrap();
     let bytes = bytes.into_inner() as usize;
