@@ -263,6 +263,8 @@ pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
 #[cfg(not(all(test, loom)))]
 pub use range::{Keys, Range, Values};
 #[cfg(not(all(test, loom)))]
+pub use segment::skips::Skipped;
+#[cfg(not(all(test, loom)))]
 pub use snapshot::Snapshot;
 #[cfg(not(all(test, loom)))]
 pub use value::Value;

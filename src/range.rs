@@ -7,6 +7,7 @@ use crate::engine::{DirectoryLock, Engine, EngineIter, KeyspaceState, LayersCurs
 use crate::error::{Error, Result};
 use crate::iter::Cursor;
 use crate::iter::range::Bounds;
+use crate::segment::skips::Skipped;
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -124,6 +125,51 @@ impl Range {
     pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
         if let State::Live(iter) = &mut self.0 {
             iter.seek_back(key.as_ref());
+        }
+    }
+
+    /// Reads on over damage: blocks that cannot be read are passed over, and noted for
+    /// [`Self::skipped`], instead of ending the iteration with an error. For saving what is left of
+    /// a damaged database; [`Db::verify`](crate::Db::verify) lists the damage.
+    ///
+    /// What comes is true of the bytes that could be read, and no more. In a block that was passed
+    /// over there may have been keys, which are missing now; newer values of keys that come with an
+    /// older one; and deletions of keys that come although they are gone. Which keys these can be,
+    /// [`Skipped::may_hold`] tells: what it speaks of has been noted by the time that the key
+    /// comes.
+    ///
+    /// May be called on a range that an error has ended: it goes on behind the last key. Does not
+    /// help where the database does not open. Costs nothing where nothing is damaged.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("a", "1")?;
+    /// let mut range = db.range(..).skip_damaged();
+    /// let saved: Vec<_> = range.by_ref().collect::<Result<_, _>>()?;
+    /// assert_eq!((saved.len(), range.skipped().len()), (1, 0));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn skip_damaged(mut self) -> Self {
+        if let State::Live(iter) = &mut self.0 {
+            iter.skip_damaged();
+        }
+        self
+    }
+
+    /// What [`Self::skip_damaged`] has passed over so far, each block once.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let mut range = db.range(..).skip_damaged();
+    /// range.by_ref().for_each(drop);
+    /// range.skipped().iter().for_each(|skipped| eprintln!("{skipped}"));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn skipped(&self) -> Vec<Skipped> {
+        match &self.0 {
+            State::Live(iter) => iter.skipped(),
+            State::Failed(_) => Vec::new(),
         }
     }
 
@@ -248,6 +294,19 @@ macro_rules! half {
             /// ```
             pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
                 self.0.seek_back(key);
+            }
+
+            /// As [`Range::skipped`], if the range was told to [skip](Range::skip_damaged).
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// assert!(keys.skipped().is_empty() && values.skipped().is_empty());
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            #[must_use]
+            pub fn skipped(&self) -> Vec<Skipped> {
+                self.0.skipped()
             }
         }
 

@@ -11,18 +11,20 @@ use crate::iter::merge::MergeCursor;
 use crate::iter::stretch::{Edge, Way};
 use crate::memtable::MemtableCursor;
 use crate::runs::cursor::RunCursor;
+use crate::segment::Skips;
 use crate::sync::Arc;
 use crate::value::Value;
 
 /// All layers of a view in order.
 pub(crate) type LayersCursor = MergeCursor<LayerCursor>;
 
-/// A cursor over each layer of a view, newest first.
-pub(super) fn layers(view: &View) -> LayersCursor {
+/// A cursor over each layer of a view, newest first. With `skips` they pass over what cannot be
+/// read.
+pub(super) fn layers(view: &View, skips: Option<&Arc<Skips>>) -> LayersCursor {
     let tables = std::iter::once(&view.active).chain(&view.sealed);
     let memory = tables.map(|table| LayerCursor::Memory(table.cursor()));
     let runs = view.segments.runs.iter();
-    let disk = runs.map(|run| LayerCursor::Run(RunCursor::new(Arc::clone(run))));
+    let disk = runs.map(|run| LayerCursor::Run(RunCursor::new(Arc::clone(run), skips.cloned())));
     MergeCursor::new(memory.chain(disk).collect())
 }
 

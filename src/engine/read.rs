@@ -15,7 +15,8 @@ use crate::iter::range::Bounds;
 use crate::iter::visible::VisibleIter;
 use crate::memtable::{self, Memtable};
 use crate::mvcc::view::{read_point, read_point_owned};
-use crate::segment;
+use crate::segment::skips::Skipped;
+use crate::segment::{self, Skips};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use crate::value::Value;
@@ -211,11 +212,13 @@ impl Engine {
     ) -> Result<EngineIter> {
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
         let at = at.resolve(keyspace, visible)?;
-        let newest = Arc::clone(&view.active);
-        let make: MakeCursor = Box::new(move || layers(&view));
+        let whole = Arc::clone(&view);
+        let make: MakeCursor = Box::new(move || layers(&whole, None));
         Ok(EngineIter {
             inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
-            newest,
+            keyspace: id_of(keyspace),
+            view,
+            skips: None,
             engine: Arc::clone(self),
             _directory: directory,
         })
@@ -275,8 +278,11 @@ type MakeCursor = Box<dyn Fn() -> LayersCursor + Send>;
 pub(crate) struct EngineIter {
     // Dropped before the engine, whose memory and files it reads.
     inner: VisibleIter<LayersCursor, MakeCursor>,
-    /// The newest layer that it reads, on which it remembers what it has walked over.
-    newest: Arc<Memtable>,
+    /// What it reads. On its newest layer it remembers what it has walked over.
+    view: Arc<View>,
+    keyspace: KeyspaceId,
+    /// What it has passed over, if it reads on over damage.
+    skips: Option<Arc<Skips>>,
     engine: Arc<Engine>,
     _directory: Arc<DirectoryLock>,
 }
@@ -308,9 +314,26 @@ impl EngineIter {
     #[inline]
     fn after_draw(&mut self) {
         self.engine.core.after_disk_read();
-        if let Some((span, at)) = self.inner.take_walked() {
-            self.engine.remember_dead(&self.newest, span, at);
+        if let Some((span, at)) = self.inner.take_walked()
+            // What was passed over may have been alive.
+            && self.skips.is_none()
+        {
+            self.engine.remember_dead(&self.view.active, span, at);
         }
+    }
+
+    /// Passes over what cannot be read from now on, and notes it. Goes on behind the last key also
+    /// where an error has ended it.
+    pub(crate) fn skip_damaged(&mut self) {
+        let skips = Arc::new(Skips::new(self.keyspace));
+        let (view, noted) = (Arc::clone(&self.view), Arc::clone(&skips));
+        self.inner.remake(Box::new(move || layers(&view, Some(&noted))));
+        self.skips = Some(skips);
+    }
+
+    /// What it has passed over.
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        self.skips.as_ref().map(|skips| skips.list()).unwrap_or_default()
     }
 
     /// Passes over the keys before `key`.

@@ -2,6 +2,7 @@
 //!
 //! Pure conversions, called once per iterator by whoever opens it.
 
+use std::mem;
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 /// Where a range of keys begins and ends.
@@ -94,6 +95,34 @@ pub(crate) fn prefix_bounds(prefix: &[u8]) -> Bounds {
         None => Bound::Unbounded,
     };
     (Bound::Included(prefix.to_vec()), end)
+}
+
+/// The key of a bound; the first one of all where there is no bound.
+pub(super) fn key_of(bound: &Bound<Vec<u8>>) -> &[u8] {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => key,
+        Bound::Unbounded => &[],
+    }
+}
+
+/// Makes `bound` exclude `key`, in the memory that it has, and returns its copy of the key.
+pub(super) fn exclude<'a>(bound: &'a mut Bound<Vec<u8>>, key: &[u8]) -> &'a [u8] {
+    *bound = Bound::Excluded(copy_into(bound, key));
+    match bound {
+        Bound::Excluded(buffer) => buffer,
+        _ => unreachable!("the line above made it Excluded"),
+    }
+}
+
+/// A copy of `key` in the memory of `bound`, which is left unbounded.
+pub(super) fn copy_into(bound: &mut Bound<Vec<u8>>, key: &[u8]) -> Vec<u8> {
+    let mut buffer = match mem::replace(bound, Bound::Unbounded) {
+        Bound::Included(buffer) | Bound::Excluded(buffer) => buffer,
+        Bound::Unbounded => Vec::new(),
+    };
+    buffer.clear();
+    buffer.extend_from_slice(key);
+    buffer
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! safe to read at: the caller hands in a set of entries that is complete for its sequence.
 //! Used by one thread at a time.
 
-use std::mem;
 use std::ops::Bound;
 
 use crate::error::{Error, Result};
@@ -13,7 +12,7 @@ use crate::format::key::{KEY_BYTES_MAX, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 
 use super::Cursor;
-use super::range::Bounds;
+use super::range::{Bounds, copy_into, exclude, key_of};
 use super::stretch::{DeadRun, Edge, Jump, KeySpan, Way};
 
 /// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
@@ -80,6 +79,13 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     #[inline]
     pub(crate) fn take_walked(&mut self) -> Option<(KeySpan, Sequence)> {
         self.walked.take().map(|span| (span, self.at))
+    }
+
+    /// Goes on with cursors from `make`, which walk the same set or a part of it, behind what was
+    /// yielded, also after an error.
+    pub(crate) fn remake(&mut self, make: F) {
+        let bounds = (self.start.clone(), self.end.clone());
+        *self = Self::new(make, self.keyspace, self.at, bounds);
     }
 
     /// How often it has jumped over remembered stretches instead of walking.
@@ -303,14 +309,6 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     }
 }
 
-/// The key of a bound; the first one of all where there is no bound.
-fn key_of(bound: &Bound<Vec<u8>>) -> &[u8] {
-    match bound {
-        Bound::Included(key) | Bound::Excluded(key) => key,
-        Bound::Unbounded => &[],
-    }
-}
-
 /// Moves a backward cursor from the oldest version of `key` to before all of them, and returns what
 /// the newest one at or below `at` holds, if it holds a value, and whether there may be newer ones.
 fn take_key_backward<C: Cursor, V>(
@@ -373,26 +371,6 @@ fn skip_back<C: Cursor>(cursor: &mut C, target: Position<'_>) -> Result<()> {
         Some(entry) if entry.position() >= target => cursor.seek_before(target),
         _ => Ok(()),
     }
-}
-
-/// Makes `bound` exclude `key`, in the memory that it has, and returns its copy of the key.
-fn exclude<'a>(bound: &'a mut Bound<Vec<u8>>, key: &[u8]) -> &'a [u8] {
-    *bound = Bound::Excluded(copy_into(bound, key));
-    match bound {
-        Bound::Excluded(buffer) => buffer,
-        _ => unreachable!("the line above made it Excluded"),
-    }
-}
-
-/// A copy of `key` in the memory of `bound`, which is left unbounded.
-fn copy_into(bound: &mut Bound<Vec<u8>>, key: &[u8]) -> Vec<u8> {
-    let mut buffer = match mem::replace(bound, Bound::Unbounded) {
-        Bound::Included(buffer) | Bound::Excluded(buffer) => buffer,
-        Bound::Unbounded => Vec::new(),
-    };
-    buffer.clear();
-    buffer.extend_from_slice(key);
-    buffer
 }
 
 #[cfg(test)]

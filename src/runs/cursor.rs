@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::format::key::{Entry, Position};
 use crate::ids::SEQUENCE_MAX;
 use crate::iter::Cursor;
-use crate::segment::SegmentCursor;
+use crate::segment::{SegmentCursor, Skips};
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -15,18 +15,23 @@ pub(crate) struct RunCursor {
     run: Arc<Run>,
     /// The segment under the cursor, and which one it is.
     current: Option<(usize, SegmentCursor)>,
+    /// Where what cannot be read is noted, if it is to be passed over.
+    skips: Option<Arc<Skips>>,
 }
 
 impl RunCursor {
-    pub(crate) fn new(run: Arc<Run>) -> Self {
-        Self { run, current: None }
+    pub(crate) fn new(run: Arc<Run>, skips: Option<Arc<Skips>>) -> Self {
+        Self { run, current: None, skips }
     }
 
     fn open(&mut self, index: usize) -> &mut SegmentCursor {
         let reuse = self.current.take().filter(|(at, _)| *at == index);
         let cursor = match reuse {
             Some((_, cursor)) => cursor,
-            None => SegmentCursor::new(Arc::clone(&self.run.segments[index].segment)),
+            None => {
+                let segment = Arc::clone(&self.run.segments[index].segment);
+                SegmentCursor::new(segment, self.skips.clone())
+            }
         };
         &mut self.current.insert((index, cursor)).1
     }

@@ -1,10 +1,12 @@
 //! A cursor over the entries of one segment, in both directions.
 //!
 //! Owns its segment and the block that it stands in. Knows no bounds: trimming is for the cursor of
-//! a run.
+//! a run. A block that cannot be read is an error, or, for a reader that has asked for that, passed
+//! over and noted.
 
 use super::cache::CachedBlock;
 use super::reader::Segment;
+use super::skips::Skips;
 use crate::error::Result;
 use crate::format::key::{Entry, Position};
 use crate::iter::Cursor;
@@ -18,6 +20,19 @@ pub(crate) struct SegmentCursor {
     place: Option<Place>,
     /// The key of the entry here: the block's prefix, then the entry's suffix.
     key: Vec<u8>,
+    /// Where blocks that cannot be read are noted; without it they are errors.
+    skips: Option<Arc<Skips>>,
+}
+
+/// Where a position lies among the blocks that can be read.
+enum Located {
+    /// In this block, before this entry. That is the block's length if the position lies between
+    /// this block and the next, or after all.
+    In(Place),
+    /// In a block that is passed over.
+    Skipped(usize),
+    /// Behind all blocks.
+    End,
 }
 
 /// `entry` is less than the block's length whenever a call has returned.
@@ -29,27 +44,30 @@ struct Place {
 }
 
 impl SegmentCursor {
-    /// A cursor for a user's reads.
-    pub(crate) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment, place: None, key: Vec::new() }
+    /// A cursor for a user's reads. With `skips` it passes over what it cannot read.
+    pub(crate) fn new(segment: Arc<Segment>, skips: Option<Arc<Skips>>) -> Self {
+        Self { segment, place: None, key: Vec::new(), skips }
     }
 
-    /// The block with this number; free if the cursor stands in it.
-    fn block(&self, number: usize) -> Result<Arc<CachedBlock>> {
+    /// The block with this number, free if the cursor stands in it; `None` if it is passed over.
+    fn block(&self, number: usize) -> Result<Option<Arc<CachedBlock>>> {
         match &self.place {
-            Some(place) if place.block_number == number => Ok(Arc::clone(&place.block)),
-            _ => self.segment.read_block(number),
+            Some(place) if place.block_number == number => Ok(Some(Arc::clone(&place.block))),
+            _ => match (self.segment.read_block(number), &self.skips) {
+                (Err(error), Some(skips)) if skips.pass_over(&self.segment, number, &error) => {
+                    Ok(None)
+                }
+                (block, _) => block.map(Some),
+            },
         }
     }
 
-    /// The place of `target`: a block and the first entry in it at or after `target`. That entry is
-    /// the block's length if `target` lies between this block and the next, or after all. `None` if
-    /// all blocks are before it.
-    fn locate(&self, target: Position<'_>) -> Result<Option<Place>> {
+    /// Finds the first entry at or after `target`.
+    fn locate(&self, target: Position<'_>) -> Result<Located> {
         let blocks = self.segment.index().len();
         let mut number = self.segment.index().find(target.keyspace, target.key);
         while number < blocks {
-            let block = self.block(number)?;
+            let Some(block) = self.block(number)? else { return Ok(Located::Skipped(number)) };
             let entry = block.search_position(target);
             // The block after one that ends with the target's key may begin with newer versions of
             // it.
@@ -58,11 +76,11 @@ impl SegmentCursor {
                 && block.keyspace() == target.keyspace
                 && block.has_key(entry - 1, target.key);
             if !goes_on {
-                return Ok(Some(Place { block, block_number: number, entry }));
+                return Ok(Located::In(Place { block, block_number: number, entry }));
             }
             number += 1;
         }
-        Ok(None)
+        Ok(Located::End)
     }
 
     /// Stands at an entry, or nowhere.
@@ -84,20 +102,27 @@ impl SegmentCursor {
         }
     }
 
-    /// The first entry of a block, or `None` after the last block.
+    /// The first entry of the first block from `number` on that can be read, or `None` after the
+    /// last block.
     fn first_of(&self, number: usize) -> Result<Option<Place>> {
-        if number >= self.segment.index().len() {
-            return Ok(None);
+        for block_number in number..self.segment.index().len() {
+            if let Some(block) = self.block(block_number)? {
+                return Ok(Some(Place { block, block_number, entry: 0 }));
+            }
         }
-        Ok(Some(Place { block: self.block(number)?, block_number: number, entry: 0 }))
+        Ok(None)
     }
 
-    /// The last entry of the block before `number`, or `None` before the first block.
+    /// The last entry of the last block before `number` that can be read, or `None` before the
+    /// first block.
     fn last_before(&self, number: usize) -> Result<Option<Place>> {
-        let Some(number) = number.checked_sub(1) else { return Ok(None) };
-        let block = self.block(number)?;
-        let entry = block.len() - 1;
-        Ok(Some(Place { block, block_number: number, entry }))
+        for block_number in (0..number).rev() {
+            if let Some(block) = self.block(block_number)? {
+                let entry = block.len() - 1;
+                return Ok(Some(Place { block, block_number, entry }));
+            }
+        }
+        Ok(None)
     }
 
     /// Stands where `place` says; after an error, nowhere.
@@ -115,20 +140,23 @@ impl SegmentCursor {
 
 impl Cursor for SegmentCursor {
     fn seek(&mut self, target: Position<'_>) -> Result<()> {
-        let place = self.locate(target).and_then(|place| match place {
-            Some(place) if place.entry == place.block.len() => {
+        let place = self.locate(target).and_then(|located| match located {
+            Located::In(place) if place.entry == place.block.len() => {
                 self.first_of(place.block_number + 1)
             }
-            place => Ok(place),
+            Located::In(place) => Ok(Some(place)),
+            Located::Skipped(number) => self.first_of(number + 1),
+            Located::End => Ok(None),
         });
         self.stand_or_fail(place)
     }
 
     fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
-        let place = self.locate(target).and_then(|place| match place {
-            Some(Place { block_number, entry: 0, .. }) => self.last_before(block_number),
-            Some(place) => Ok(Some(Place { entry: place.entry - 1, ..place })),
-            None => self.last_before(self.segment.index().len()),
+        let place = self.locate(target).and_then(|located| match located {
+            Located::In(Place { block_number, entry: 0, .. }) => self.last_before(block_number),
+            Located::In(place) => Ok(Some(Place { entry: place.entry - 1, ..place })),
+            Located::Skipped(number) => self.last_before(number),
+            Located::End => self.last_before(self.segment.index().len()),
         });
         self.stand_or_fail(place)
     }

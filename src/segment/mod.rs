@@ -16,6 +16,7 @@ mod parts;
 mod probe;
 mod reader;
 mod scan;
+pub(crate) mod skips;
 mod source;
 mod tables;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) use cursor::SegmentCursor;
 pub(crate) use file::SegmentFile;
 pub(crate) use parts::Expect;
 pub(crate) use reader::{Hit, Segment};
+pub(crate) use skips::Skips;
 pub(crate) use source::SegmentSource;
 pub(crate) use tables::Tables;
 pub(crate) use writer::{FinishedSegment, SegmentWriter, SegmentWriterOptions};

@@ -26,7 +26,7 @@ fn read_all(segment: &Arc<Segment>, rows: &[Row]) -> bool {
             }
         }
     }
-    let mut cursor = SegmentCursor::new(Arc::clone(segment));
+    let mut cursor = SegmentCursor::new(Arc::clone(segment), None);
     let mut step = cursor.seek(Position::first(KeyspaceId(0), b""));
     let mut rows = rows.iter();
     while step.is_ok() {

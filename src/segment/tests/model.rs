@@ -61,7 +61,7 @@ impl Random {
 }
 
 fn check_cursors(segment: &Arc<Segment>, rows: &[Row], targets: &[Position<'_>]) {
-    let mut cursor = SegmentCursor::new(Arc::clone(segment));
+    let mut cursor = SegmentCursor::new(Arc::clone(segment), None);
     assert!(cursor.entry().is_none());
     cursor.seek(Position::first(KeyspaceId(0), b"")).unwrap();
     for row in rows {
@@ -238,7 +238,7 @@ fn small_values_are_copied_and_large_ones_shared() {
     let cache = BlockCache::new(8 << 20);
     for (key, shared) in [(b"a", false), (b"b", true)] {
         let segment = open(dir.path(), &finished, &cache).unwrap();
-        let mut cursor = SegmentCursor::new(Arc::clone(&segment));
+        let mut cursor = SegmentCursor::new(Arc::clone(&segment), None);
         cursor.seek(Position::first(KeyspaceId(0), key)).unwrap();
         let from_cursor = cursor.value();
         drop(cursor);
