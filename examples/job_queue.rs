@@ -105,7 +105,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     assert_eq!(finished, JOBS, "each job was finished by one worker");
     assert_eq!(queue.jobs.first()?, None);
-    assert_eq!(queue.done.range(..).count(), JOBS);
+    assert_eq!(queue.done.len()?, JOBS as u64);
     println!("{finished} jobs, each finished once");
     Ok(())
 }

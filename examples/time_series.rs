@@ -66,7 +66,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // An hour of one sensor: 60 points next to each other on disk, whatever the others wrote.
     let today = day(&db, 1)?;
     let (from, to) = (SECONDS_PER_DAY + 5 * 3_600, SECONDS_PER_DAY + 6 * 3_600);
-    assert_eq!(today.range(key(2, from)..key(2, to)).count(), 60);
+    assert_eq!(today.range(key(2, from)..key(2, to)).len()?, 60);
     assert_eq!(average(&today, 2, from, to)?, Some(205.0));
 
     // The newest point of a sensor, from the back; and the first at or after a time, by a seek.

@@ -1,5 +1,6 @@
 //! The handle of an open database: open, put, get, iterate, close. Its other calls stand in
-//! `lookup`, `conditional`, `keyspace` and `maintenance`. Contracts and delegation, nothing else.
+//! `lookup`, `count`, `conditional`, `keyspace` and `maintenance`. Contracts and delegation,
+//! nothing else.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -292,7 +293,8 @@ impl Db {
     /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.
     ///
     /// The iterator sees what was committed when it was made, however long it lives, and keeps that
-    /// in memory and on disk. An error ends up as an item, again and again.
+    /// in memory and on disk. An error is its last item: use `?` on each, or collect into a
+    /// `Result`. [`Range::len`] counts, and [`Self::len`] all of them.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -303,7 +305,7 @@ impl Db {
     ///     let (key, value) = kv?;
     ///     println!("{key:?} {value:?}");
     /// }
-    /// assert_eq!(db.range(..).count(), 3);
+    /// assert_eq!(db.range("b"..).len()?, 2);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
@@ -316,7 +318,7 @@ impl Db {
     /// # let db = alluvium::Db::in_memory()?;
     /// db.put("user:ann", "1")?;
     /// db.put("visits", "7")?;
-    /// assert_eq!(db.prefix("user:").count(), 1);
+    /// assert_eq!(db.prefix("user:").len()?, 1);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {

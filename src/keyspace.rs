@@ -196,7 +196,7 @@ impl Keyspace {
     /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
     /// users.put("ann", "1")?;
     /// users.put("bob", "2")?;
-    /// assert_eq!(users.range("b"..).count(), 1);
+    /// assert_eq!(users.range("b"..).len()?, 1);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
@@ -208,7 +208,7 @@ impl Keyspace {
     /// ```
     /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
     /// users.put("ann", "1")?;
-    /// assert_eq!(users.prefix("a").count(), 1);
+    /// assert_eq!(users.prefix("a").len()?, 1);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {

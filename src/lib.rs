@@ -151,8 +151,10 @@
 //! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped` | a matter of the program; nothing was changed |
 //! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |
 //!
-//! A missing key is no error. An iterator gives its error as an item, again and again, so a loop
-//! with `?` cannot take a failure for the end. [`Db::health`] tells what background work ran into.
+//! A missing key is no error. An iterator gives an error as its last item, once, so every loop
+//! ends; what passes over items that are errors (`flatten`, `count`) takes a failure for the end of
+//! the data: use `?`, and [`Db::len`] or [`Range::len`] to count. [`Db::health`] tells what
+//! background work ran into.
 //!
 //! # Reading the source
 //!
@@ -160,7 +162,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `conditional`, `range`, `batch`, … |
+//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `count`, `conditional`, `range`, … |
 //! | 6 | `engine`: where the parts meet, one file per verb |
 //! | 5 | `compaction`: which pair is merged, which versions survive |
 //! | 4 | `runs`: segment sets, and the manifest that keeps them |
@@ -188,6 +190,8 @@ mod compact;
 mod compaction;
 #[cfg(not(all(test, loom)))]
 mod conditional;
+#[cfg(not(all(test, loom)))]
+mod count;
 #[cfg(not(all(test, loom)))]
 mod db;
 #[cfg(not(all(test, loom)))]

@@ -169,7 +169,7 @@ impl Db {
     /// too, so this says too much rather than too little. It is exact while each key was written
     /// once and there is one keyspace. In a segment that several share, each is given its part by
     /// size; in a memtable, one with thousands of versions there is given those of the others too.
-    /// `range(..).keys().count()` is exact, and reads everything.
+    /// [`Self::len`] is exact, and reads everything.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -14,8 +14,14 @@ use crate::value::Value;
 /// Keys and values in bytewise order of the keys, from [`Db::range`](crate::Db::range) and its kin.
 ///
 /// Owned, `Send`, double-ended and fused. Going backward costs about what going forward does,
-/// except in the active memtable, where each step back is a search. After an error it keeps
-/// returning that error.
+/// except in the active memtable, where each step back is a search.
+///
+/// # Errors
+///
+/// It gives an error as its last item, once, from whichever end met it; then both ends are at the
+/// end. So every loop ends, also one that passes over errors; but what passes over them (`count`,
+/// `flatten`, `filter_map(Result::ok)`) takes a failure for the end of the data. Use `?`, `collect`
+/// into a `Result`, and [`Self::len`] to count. [`Self::seek`] and [`Self::seek_back`] begin anew.
 ///
 /// # What it keeps
 ///
@@ -50,7 +56,11 @@ pub struct Range(State);
 enum State {
     // Boxed: the two cursors with their buffers are large, and an iterator is moved around.
     Live(Box<EngineIter>),
-    Failed(Error),
+    /// The error, until it was told, and for who seeks after that.
+    Failed {
+        error: Error,
+        told: bool,
+    },
 }
 
 impl Range {
@@ -82,7 +92,7 @@ impl Range {
     }
 
     pub(crate) fn failed(error: Error) -> Self {
-        Self(State::Failed(error))
+        Self(State::Failed { error, told: false })
     }
 
     /// Moves the front to the first key at or after `key`: what lies before it is passed over
@@ -90,7 +100,8 @@ impl Range {
     ///
     /// Only ever ahead: a key before the front changes nothing, and no key comes twice. Costs
     /// nothing by itself; the next [`next`](Iterator::next) makes the move, and reports the error
-    /// if it fails.
+    /// if it fails. After an error both ends may be drawn from again: one that lay behind is left
+    /// behind, and one that is still in the way is reported again.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -105,8 +116,9 @@ impl Range {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn seek(&mut self, key: impl AsRef<[u8]>) {
-        if let State::Live(iter) = &mut self.0 {
-            iter.seek(key.as_ref());
+        match &mut self.0 {
+            State::Live(iter) => iter.seek(key.as_ref()),
+            State::Failed { told, .. } => *told = false,
         }
     }
 
@@ -123,8 +135,9 @@ impl Range {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
-        if let State::Live(iter) = &mut self.0 {
-            iter.seek_back(key.as_ref());
+        match &mut self.0 {
+            State::Live(iter) => iter.seek_back(key.as_ref()),
+            State::Failed { told, .. } => *told = false,
         }
     }
 
@@ -169,7 +182,7 @@ impl Range {
     pub fn skipped(&self) -> Vec<Skipped> {
         match &self.0 {
             State::Live(iter) => iter.skipped(),
-            State::Failed(_) => Vec::new(),
+            State::Failed { .. } => Vec::new(),
         }
     }
 
@@ -201,6 +214,48 @@ impl Range {
         Values(self)
     }
 
+    /// How many keys are left, exactly, or why that cannot be said.
+    ///
+    /// Walks over all of them, and copies nothing: in time it is a scan. (`count` of the standard
+    /// library counts an error as an item.) For a rough number without reading there is
+    /// [`Db::approximate_len`](crate::Db::approximate_len).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// for day in ["2024-01-01", "2024-01-02", "2024-02-01"] {
+    ///     db.put(day, "")?;
+    /// }
+    /// assert_eq!(db.prefix("2024-01").len()?, 2);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What the iterator would have given as an item.
+    pub fn len(mut self) -> Result<u64> {
+        let mut count = 0;
+        while let Some(pair) = self.front(nothing, nothing) {
+            pair?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Whether no key is left. Reads up to the first one.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.prefix("2024").is_empty()?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::len`].
+    pub fn is_empty(mut self) -> Result<bool> {
+        self.front(nothing, nothing).transpose().map(|first| first.is_none())
+    }
+
     fn front<K, V>(
         &mut self,
         key: impl Fn(&[u8]) -> K,
@@ -208,7 +263,7 @@ impl Range {
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
             State::Live(iter) => iter.next_front(key, value),
-            State::Failed(error) => Some(Err(error.clone())),
+            State::Failed { error, told } => tell_once(error, told),
         }
     }
 
@@ -219,12 +274,16 @@ impl Range {
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
             State::Live(iter) => iter.next_back(key, value),
-            State::Failed(error) => Some(Err(error.clone())),
+            State::Failed { error, told } => tell_once(error, told),
         }
     }
 }
 
 fn nothing<T: ?Sized>(_: &T) {}
+
+fn tell_once<T>(error: &Error, told: &mut bool) -> Option<Result<T>> {
+    (!std::mem::replace(told, true)).then(|| Err(error.clone()))
+}
 
 impl Iterator for Range {
     type Item = Result<(Value, Value)>;
@@ -307,6 +366,36 @@ macro_rules! half {
             #[must_use]
             pub fn skipped(&self) -> Vec<Skipped> {
                 self.0.skipped()
+            }
+
+            /// As [`Range::len`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// assert_eq!((db.range(..).keys().len()?, db.range(..).values().len()?), (0, 0));
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// As [`Range::len`].
+            pub fn len(self) -> Result<u64> {
+                self.0.len()
+            }
+
+            /// As [`Range::is_empty`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// assert!(db.range(..).keys().is_empty()? && db.range(..).values().is_empty()?);
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// As [`Range::len`].
+            pub fn is_empty(self) -> Result<bool> {
+                self.0.is_empty()
             }
         }
 

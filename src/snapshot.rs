@@ -114,7 +114,7 @@ impl Snapshot {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// assert_eq!(db.snapshot().range("a".."m").count(), 0);
+    /// assert_eq!(db.snapshot().range("a".."m").len()?, 0);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn range(&self, range: impl KeyRange) -> Range {
@@ -126,7 +126,7 @@ impl Snapshot {
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// let users = db.keyspace("users")?;
-    /// assert_eq!(db.snapshot().range_in(&users, ..).count(), 0);
+    /// assert_eq!(db.snapshot().range_in(&users, ..).len()?, 0);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn range_in(&self, keyspace: &Keyspace, range: impl KeyRange) -> Range {
@@ -140,7 +140,7 @@ impl Snapshot {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// assert_eq!(db.snapshot().prefix("user:").count(), 0);
+    /// assert_eq!(db.snapshot().prefix("user:").len()?, 0);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
@@ -368,7 +368,7 @@ impl Snapshot {
     /// # let db = alluvium::Db::in_memory()?;
     /// let users = db.keyspace("users")?;
     /// users.put("ann", "1")?;
-    /// assert_eq!(db.snapshot().prefix_in(&users, "a").count(), 1);
+    /// assert_eq!(db.snapshot().prefix_in(&users, "a").len()?, 1);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn prefix_in(&self, keyspace: &Keyspace, prefix: impl AsRef<[u8]>) -> Range {

@@ -1,6 +1,7 @@
 //! [`KeyRange`]: the ranges of keys that a caller may write down, turned into bounds.
 //!
-//! Pure conversions, called once per iterator by whoever opens it.
+//! Pure conversions, called once per iterator by whoever opens it; and how an iterator moves its
+//! bounds.
 
 use std::mem;
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
@@ -111,6 +112,13 @@ pub(super) fn exclude<'a>(bound: &'a mut Bound<Vec<u8>>, key: &[u8]) -> &'a [u8]
     match bound {
         Bound::Excluded(buffer) => buffer,
         _ => unreachable!("the line above made it Excluded"),
+    }
+}
+
+/// Makes a bound that excludes a key include it.
+pub(super) fn include(bound: &mut Bound<Vec<u8>>) {
+    if let Bound::Excluded(key) = bound {
+        *bound = Bound::Included(mem::take(key));
     }
 }
 

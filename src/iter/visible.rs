@@ -7,12 +7,12 @@
 
 use std::ops::Bound;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::key::{KEY_BYTES_MAX, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 
 use super::Cursor;
-use super::range::{Bounds, copy_into, exclude, key_of};
+use super::range::{Bounds, copy_into, exclude, include, key_of};
 use super::stretch::{DeadRun, Edge, Jump, KeySpan, Way};
 
 /// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
@@ -28,8 +28,8 @@ static KEY_LAST: [u8; KEY_BYTES_MAX] = [u8::MAX; KEY_BYTES_MAX];
 /// at the end for good. Each end has a cursor of its own, made when it is first drawn from, so that
 /// no cursor ever turns around.
 ///
-/// After an error either end returns that error for good: an iterator that fell silent would look
-/// complete. (A caller that passes over errors must end the loop itself.)
+/// An error is returned once; from then on both ends are at the end (D12). Seeking either end
+/// begins anew.
 #[derive(Debug)]
 pub(crate) struct VisibleIter<C, F> {
     make: F,
@@ -48,9 +48,9 @@ pub(crate) struct VisibleIter<C, F> {
     back_run: DeadRun,
     /// A run that has ended and is worth remembering.
     walked: Option<KeySpan>,
-    /// The error that either end returns from now on: an iterator that fell silent after an error
-    /// would look complete.
-    failure: Option<Error>,
+    /// An error was returned, and neither end was moved since.
+    failed: bool,
+    /// Nothing is left between the bounds.
     done: bool,
 }
 
@@ -69,7 +69,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
             front_run: DeadRun::new(),
             back_run: DeadRun::new(),
             walked: None,
-            failure: None,
+            failed: false,
             done: false,
         }
     }
@@ -100,10 +100,10 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&C) -> V,
     ) -> Option<Result<(K, V)>> {
-        if self.done {
+        if self.done || self.failed {
             return None;
         }
-        let found = self.unless_failed(|iter| iter.advance_front(key, value));
+        let found = self.advance_front(key, value);
         self.conclude(found)
     }
 
@@ -114,15 +114,17 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&C) -> V,
     ) -> Option<Result<(K, V)>> {
-        if self.done {
+        if self.done || self.failed {
             return None;
         }
-        let found = self.unless_failed(|iter| iter.advance_back(key, value));
+        let found = self.advance_back(key, value);
         self.conclude(found)
     }
 
-    /// Passes over the keys before `key`, from the front. Never back: no key comes twice.
+    /// Passes over the keys before `key`, from the front. Never back: no key comes twice. After an
+    /// error both ends may be drawn from again.
     pub(crate) fn seek(&mut self, key: &[u8]) {
+        self.failed = false;
         let ahead = match &self.start {
             Bound::Included(start) | Bound::Excluded(start) => key > start.as_slice(),
             Bound::Unbounded => true,
@@ -133,8 +135,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         }
     }
 
-    /// Passes over the keys after `key`, from the back.
+    /// Passes over the keys after `key`, from the back, as [`Self::seek`] does from the front.
     pub(crate) fn seek_back(&mut self, key: &[u8]) {
+        self.failed = false;
         let ahead = match &self.end {
             Bound::Included(end) | Bound::Excluded(end) => key < end.as_slice(),
             Bound::Unbounded => true,
@@ -145,23 +148,23 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         }
     }
 
-    fn unless_failed<T>(&mut self, advance: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        match &self.failure {
-            Some(error) => Err(error.clone()),
-            None => advance(self),
-        }
-    }
-
     fn conclude<T>(&mut self, found: Result<Option<T>>) -> Option<Result<T>> {
         match found {
             Ok(Some(found)) => return Some(Ok(found)),
             // Nothing is left between the bounds, for either end.
             Ok(None) => self.done = true,
-            Err(ref error) => self.failure = Some(error.clone()),
+            Err(_) => self.fail(),
         }
         // Cursors hold on to what they read from; an iterator that is over holds on to nothing.
         (self.front, self.back) = (None, None);
         found.transpose()
+    }
+
+    /// What was walked over is not known to be dead where the walk broke off.
+    fn fail(&mut self) {
+        self.failed = true;
+        self.front_run.forget();
+        self.back_run.forget();
     }
 
     fn advance_front<K, V>(
@@ -192,7 +195,11 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
             }
             let key = exclude(&mut self.start, entry.key);
             if newer {
-                skip(cursor, Position { keyspace, key, sequence: at })?;
+                if let Err(error) = skip(cursor, Position { keyspace, key, sequence: at }) {
+                    // What the key holds is not known: who seeks and draws again looks again.
+                    include(&mut self.start);
+                    return Err(error);
+                }
                 match cursor.entry() {
                     Some(entry) if entry.keyspace == keyspace && entry.key == key => {}
                     _ => continue,
@@ -260,7 +267,11 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
             }
             run.begin(way, &self.end, entry.key);
             let key = exclude(&mut self.end, entry.key);
-            let (value, newer) = take_key_backward(cursor, keyspace, key, at, &take_value)?;
+            let taken = take_key_backward(cursor, keyspace, key, at, &take_value);
+            let Ok((value, newer)) = taken else {
+                include(&mut self.end);
+                return taken.map(|_| None);
+            };
             if let Some(value) = value {
                 self.walked = run.end(way, keyspace, key, true);
                 return Ok(Some((take_key(key), value)));

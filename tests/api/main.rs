@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout, reason = "counts are what a run is judged by")]
 
 mod conditional;
+mod destructors;
 mod durable;
 mod estimate;
 mod explain;
 mod held;
+mod iterators;
 mod keyspaces;
 mod lookup;
 mod salvage;

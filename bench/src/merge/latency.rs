@@ -50,7 +50,7 @@ pub(super) fn run(settings: &Settings) -> Outcome {
                 link_files(&runs, &copy)?;
                 let db = quiet(Db::builder(&copy)).cache_bytes(cache_bytes).open()?;
                 let data = plain(&db)?;
-                assert_eq!(data.range(..).count() as u64, keys, "keys that the scan found");
+                assert_eq!(data.len()?, keys, "keys that the scan found");
                 let reads =
                     Reads { db: &db, data: &data, workload: &workload, keys, puts_per_second };
                 paused.push(reads.paused()?);
