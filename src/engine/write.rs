@@ -86,7 +86,7 @@ impl Engine {
         again: impl FnMut() -> Result<Option<Sequence>>,
     ) -> Result<Option<Sequence>> {
         check_sizes(key, value.unwrap_or_default())?;
-        let mut buffer = SINGLE.take().unwrap_or_default();
+        let mut buffer = take_buffer();
         match value {
             Some(value) => buffer.put(keyspace, key, value),
             None => buffer.delete(keyspace, key),
@@ -94,11 +94,7 @@ impl Engine {
         let mut write = Write::new(buffer, RecordKind::Data);
         write.unchanged_since = unchanged_since;
         let result = self.submit(&mut write, durability, again);
-        let mut buffer = write.buffer;
-        buffer.clear();
-        if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
-            SINGLE.set(Some(buffer));
-        }
+        leave_buffer(write.buffer);
         result
     }
 
@@ -251,6 +247,21 @@ impl Write {
             count: self.count,
             kind: self.kind,
         }
+    }
+}
+
+/// The thread's buffer; a new one where that is in use, or gone with the thread: a destructor of
+/// another thread-local may write after it.
+fn take_buffer() -> BatchBuffer {
+    SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
+}
+
+/// Leaves a buffer to the next write of the thread.
+fn leave_buffer(mut buffer: BatchBuffer) {
+    buffer.clear();
+    if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
+        // Where there is no next write it just goes.
+        let _ = SINGLE.try_with(|single| single.replace(Some(buffer)));
     }
 }
 
