@@ -201,6 +201,8 @@ mod error;
 #[cfg(not(all(test, loom)))]
 mod format;
 #[cfg(not(all(test, loom)))]
+mod halves;
+#[cfg(not(all(test, loom)))]
 pub mod io;
 #[cfg(not(all(test, loom)))]
 mod iter;
@@ -257,6 +259,8 @@ pub use engine::verify::VerifyReport;
 #[cfg(not(all(test, loom)))]
 pub use error::{Error, Result};
 #[cfg(not(all(test, loom)))]
+pub use halves::{Keys, Values};
+#[cfg(not(all(test, loom)))]
 pub use ids::Sequence;
 #[cfg(not(all(test, loom)))]
 pub use iter::KeyRange;
@@ -265,7 +269,7 @@ pub use keyspace::Keyspace;
 #[cfg(not(all(test, loom)))]
 pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
 #[cfg(not(all(test, loom)))]
-pub use range::{Keys, Range, Values};
+pub use range::Range;
 #[cfg(not(all(test, loom)))]
 pub use segment::skips::Skipped;
 #[cfg(not(all(test, loom)))]
