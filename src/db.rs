@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::batch::WriteBatch;
 use crate::builder::Builder;
-use crate::engine::background::Threads;
+use crate::engine::background::{Threads, close_elsewhere};
 use crate::engine::{Engine, ReadAt};
 use crate::error::Result;
+use crate::event::event;
 use crate::ids::{KEYSPACE_DEFAULT, Sequence};
 use crate::io::{Fs, TemporaryDir};
 use crate::iter::KeyRange;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn close(&self) -> Result<()> {
+        self.engine.core.refuse_on_own_thread()?;
         let result = self.engine.close();
         self.threads.join();
         self.engine.release_directory();
@@ -38,10 +40,13 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.engine.core.is_own_thread() {
+            return close_elsewhere(&self.engine, std::mem::take(&mut self.threads));
+        }
         // A panic under a lock makes the close panic too; a second panic would abort the process.
         let closed = catch_unwind(AssertUnwindSafe(|| self.close()));
         if let Ok(Err(error)) = closed {
-            tracing::warn!(%error, "the close could not flush; the log still has everything");
+            event!(warn, %error, "the close could not flush; the log still has everything");
         }
     }
 }

@@ -156,6 +156,15 @@
 //! the data: use `?`, and [`Db::len`] or [`Range::len`] to count. [`Db::health`] tells what
 //! background work ran into.
 //!
+//! # Tracing
+//!
+//! Events and spans go to the `tracing` subscriber of the process, most of them from background
+//! threads, none under a lock. A handler may read: [`Db::get`], [`Db::health`], [`Db::stats`],
+//! [`Db::runs`] and so on. It must not write to the database, because a write may wait for the
+//! thread that it is on, and must not block, because that thread has work that others wait for. A
+//! call that would wait for its own thread ([`Db::flush`], [`Db::close`], [`Db::verify`],
+//! [`Db::compact`], a new keyspace) fails there with [`Error::InvalidArgument`] instead.
+//!
 //! # Reading the source
 //!
 //! A module imports lower floors only; DESIGN.md has the protocols, invariants and reasons.
@@ -169,7 +178,7 @@
 //! | 3 | `memtable`, `segment`: versions in memory, and in files |
 //! | 2 | `log`: append and replay; `iter`: cursors and what a reader sees of them |
 //! | 1 | `format`: bytes and values; [`io`]: the file system; `mvcc`: who sees what, when; `options` |
-//! | 0 | `error`, [`ids`], `sync`, `value` |
+//! | 0 | `error`, `event`, [`ids`], `sync`, `value` |
 //!
 //! To follow one put, begin with `engine/write.rs` and `mvcc/commit.rs`; one get, with
 //! `engine/read.rs` and `mvcc/view.rs`; a merge, with `compaction/pick.rs` and `engine/merge.rs`; a
@@ -198,6 +207,8 @@ mod db;
 mod engine;
 #[cfg(not(all(test, loom)))]
 mod error;
+#[cfg(not(all(test, loom)))]
+mod event;
 #[cfg(not(all(test, loom)))]
 mod format;
 #[cfg(not(all(test, loom)))]

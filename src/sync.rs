@@ -6,11 +6,14 @@
 //! loom mutex around an `Arc`, so a model proves the protocol and trusts arc-swap's cell.
 //!
 //! Poison policy, decided once: a panic under a lock stops every later user of that lock.
+//!
+//! A debug build counts the locks that a thread holds ([`locks_held`]), for what must not be done
+//! under any: `event` asks.
 
 #[cfg(not(all(test, loom)))]
 mod primitives {
     pub(crate) use std::sync::atomic;
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, OnceLock};
 }
 
 #[cfg(all(test, loom))]
@@ -58,27 +61,115 @@ pub(crate) mod model {
     }
 }
 
+/// What a thread that panicked under a lock leaves to the next one.
+const POISONED: &str = "a thread panicked while it held this lock, so its data cannot be trusted";
+
+/// A held lock, counted in debug builds.
+#[cfg(not(all(test, loom)))]
+#[derive(Debug)]
+pub(crate) struct MutexGuard<'a, T> {
+    guard: std::sync::MutexGuard<'a, T>,
+    held: Held,
+}
+
+#[cfg(not(all(test, loom)))]
+impl<T> std::ops::Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+#[cfg(not(all(test, loom)))]
+impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+#[cfg(all(debug_assertions, not(all(test, loom))))]
+thread_local! {
+    static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts a lock for as long as it is held; of no size where nothing is counted.
+#[cfg(not(all(test, loom)))]
+#[derive(Debug)]
+pub(crate) struct Held;
+
+#[cfg(not(all(test, loom)))]
+impl Held {
+    #[inline]
+    fn begin() -> Self {
+        #[cfg(debug_assertions)]
+        let _ = HELD.try_with(|held| held.set(held.get() + 1));
+        Self
+    }
+}
+
+#[cfg(all(debug_assertions, not(all(test, loom))))]
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(1)));
+    }
+}
+
+/// How many locks the calling thread holds, in a debug build; 0 in others, which do not count.
+#[cfg(not(all(test, loom)))]
+pub(crate) fn locks_held() -> usize {
+    #[cfg(debug_assertions)]
+    return HELD.try_with(std::cell::Cell::get).unwrap_or(0);
+    #[cfg(not(debug_assertions))]
+    0
+}
+
+#[cfg(not(all(test, loom)))]
+#[inline]
+fn counted<T>(guard: std::sync::MutexGuard<'_, T>) -> MutexGuard<'_, T> {
+    MutexGuard { guard, held: Held::begin() }
+}
+
+/// In a model nothing is counted.
+#[cfg(all(test, loom))]
+fn counted<T>(guard: MutexGuard<'_, T>) -> MutexGuard<'_, T> {
+    guard
+}
+
 /// Locks, or panics if a thread panicked while it held the lock: its data may be half changed.
+#[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("a thread panicked while it held this lock, so its data cannot be trusted")
+    counted(mutex.lock().expect(POISONED))
+}
+
+/// Locks also after a panic under the lock, for who only wants to know or to end what is wrong.
+#[cfg(not(all(test, loom)))]
+pub(crate) fn lock_anyway<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    counted(mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
 /// Locks if nobody holds the lock, with the poison policy of [`lock`].
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
-        Ok(guard) => Some(guard),
+        Ok(guard) => Some(counted(guard)),
         Err(TryLockError::WouldBlock) => None,
-        Err(TryLockError::Poisoned(_)) => {
-            panic!("a thread panicked while it held this lock, so its data cannot be trusted")
-        }
+        Err(TryLockError::Poisoned(_)) => panic!("{POISONED}"),
     }
 }
 
 /// Waits on a condition variable, with the poison policy of [`lock`].
+#[cfg(not(all(test, loom)))]
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condvar
-        .wait(guard)
-        .expect("a thread panicked while it held this lock, so its data cannot be trusted")
+    let MutexGuard { guard, held } = guard;
+    MutexGuard { guard: condvar.wait(guard).expect(POISONED), held }
+}
+
+/// Waits on a condition variable, with the poison policy of [`lock`].
+#[cfg(all(test, loom))]
+pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).expect(POISONED)
 }
 
 /// Waits on a condition variable for at most `timeout`, with the poison policy of [`lock`].
@@ -88,10 +179,8 @@ pub(crate) fn wait_timeout<'a, T>(
     guard: MutexGuard<'a, T>,
     timeout: std::time::Duration,
 ) -> MutexGuard<'a, T> {
-    condvar
-        .wait_timeout(guard, timeout)
-        .expect("a thread panicked while it held this lock, so its data cannot be trusted")
-        .0
+    let MutexGuard { guard, held } = guard;
+    MutexGuard { guard: condvar.wait_timeout(guard, timeout).expect(POISONED).0, held }
 }
 
 /// What [`Published::load`] gives: the value, protected while this lives.

@@ -19,18 +19,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::cleanup::Reclaim;
 use super::compact::run_compactor;
+use super::flusher::{FlushJob, run_flush};
 use super::keyspaces::KeyspaceRequest;
-use super::{Core, Engine, GRACE_MS, View, Work};
+use super::own_thread::{Own, work_for};
+use super::{Core, Engine, Work};
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::log::SpareLog;
-use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
-
-/// How often the flush thread looks after what nobody tells it about, in milliseconds.
-const TICK_MS: u64 = 500;
 
 /// How long after a failure the log thread tries again to make spares that nobody asks for, in
 /// milliseconds.
@@ -63,37 +61,6 @@ pub(super) enum LogJob {
     Stop,
 }
 
-/// Work for the flush thread.
-#[derive(Debug)]
-pub(super) enum FlushJob {
-    /// A memtable was sealed.
-    Sealed,
-    /// Flush everything that is sealed by now, and say how it went.
-    Flush {
-        reply: Sender<Result<()>>,
-    },
-    /// A superseded view.
-    Retire(Arc<View>),
-    /// Writers find little memory, or none.
-    Pressure,
-    /// The block cache is over its bound.
-    Evict,
-    /// Segments that no run refers to any more.
-    Free(Vec<Arc<Segment>>),
-    /// Segments with new tables, to take the place of those over the same files.
-    Replace {
-        fresh: Vec<Arc<Segment>>,
-        reply: Sender<()>,
-    },
-    /// Read the manifest back.
-    CheckManifest {
-        reply: Sender<Result<()>>,
-    },
-    /// A keyspace was dropped, or a snapshot that held one back released.
-    Cleanup,
-    Stop,
-}
-
 /// The running threads of an engine, joined by whoever closes it.
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
@@ -108,16 +75,16 @@ impl Threads {
         let threads = Self::default();
         let owned = Arc::clone(engine);
         if !engine.core.options.read_only {
-            let run = move || run_guarded(&owned, |engine| run_log(engine, &log_jobs));
+            let run = move || run_guarded(&owned, Own::Log, |engine| run_log(engine, &log_jobs));
             threads.spawn(engine, "alluvium-log", run)?;
         }
         let owned = Arc::clone(engine);
-        let run = move || run_guarded(&owned, |engine| run_flush(engine, &flush_jobs));
+        let run = move || run_guarded(&owned, Own::Other, |engine| run_flush(engine, &flush_jobs));
         let mut started = threads.spawn(engine, "alluvium-flush", run);
         for _ in 0..engine.core.compactors() {
             let owned = Arc::clone(engine);
             let run = move || {
-                run_guarded(&owned, run_compactor);
+                run_guarded(&owned, Own::Other, run_compactor);
                 end_flush_thread(&owned);
             };
             started = started.and_then(|()| {
@@ -152,11 +119,15 @@ impl Threads {
 
     /// Waits until they have ended, whoever else waits too.
     pub(crate) fn join(&self) {
-        let mut threads = lock(&self.0);
-        for thread in threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a background thread panicked");
+        let mut panicked = 0;
+        {
+            let mut threads = lock(&self.0);
+            for thread in threads.drain(..) {
+                panicked += usize::from(thread.join().is_err());
             }
+        }
+        if panicked > 0 {
+            event!(error, panicked, "background threads panicked");
         }
     }
 }
@@ -171,7 +142,7 @@ pub(super) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
         let helper = std::thread::Builder::new().name("alluvium-open".to_owned());
         // Without it everything is done all the same, and takes longer.
         if let Err(error) = helper.spawn_scoped(scope, work) {
-            tracing::debug!(%error, "an open goes on without a helper");
+            event!(debug, %error, "an open goes on without a helper");
         }
         work();
     });
@@ -192,6 +163,28 @@ pub(super) fn close(engine: &Engine) -> Result<()> {
     result
 }
 
+/// Closes an engine whose last handle went on one of its own threads, which cannot wait for itself:
+/// on a thread made for it. Without one the database stays as a crash leaves it, which the next
+/// open recovers from.
+pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
+    let owned = Arc::clone(engine);
+    let run = move || {
+        if let Err(error) = close(&owned) {
+            event!(warn, %error, "the close could not flush; the log still has everything");
+        }
+        threads.join();
+        owned.release_directory();
+    };
+    let builder = std::thread::Builder::new().name("alluvium-close".to_owned());
+    if let Err(error) = builder.spawn(run) {
+        engine.core.closed.store(true, Ordering::Release);
+        engine.core.compaction.wake();
+        engine.core.send_log(LogJob::Stop);
+        end_flush_thread(engine);
+        event!(error, %error, "a database was left without a close");
+    }
+}
+
 /// Stops the flush thread if nobody else has work for it.
 fn end_flush_thread(engine: &Engine) {
     if engine.core.compaction.ends_flushing() {
@@ -208,7 +201,8 @@ fn finish(engine: &Engine) -> Result<()> {
 
 /// Runs a thread's loop; a panic in it, which is a fault of the engine, stops the writer, so that
 /// it is seen.
-fn run_guarded(engine: &Engine, run: impl FnOnce(&Engine)) {
+fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
+    work_for(&engine.core, own);
     if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
         let panicked = std::io::Error::other("a background thread panicked");
         let error = Error::io("run background work for", &engine.core.dir, panicked);
@@ -282,13 +276,13 @@ fn run_log_job(engine: &Engine, job: LogJob) {
                 && let Some(end) = engine.sealed_end()
                 && let Err(error) = engine.sync_sealed(end)
             {
-                tracing::error!(%error, "a sealed log could not be synced");
+                event!(error, %error, "a sealed log could not be synced");
             }
             engine.renew_ceiling();
         }
         LogJob::Remove(path) => {
             if let Err(error) = core.fs.remove(&path) {
-                tracing::debug!(%error, path = %path.display(), "a dead log was left behind");
+                event!(debug, %error, path = %path.display(), "a dead log was left behind");
             }
         }
         LogJob::Recycle(spare) => core.recycle(spare),
@@ -304,64 +298,7 @@ fn periodic_sync(engine: &Engine) {
     if engine.core.stopped().is_none()
         && let Err(error) = engine.sync_all()
     {
-        tracing::error!(%error, "the log could not be synced");
-    }
-}
-
-fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
-    let mut reclaim = Reclaim::new();
-    let tick = Duration::from_millis(TICK_MS);
-    let mut next_tick = Instant::now() + tick;
-    let mut retry = false;
-    loop {
-        let job = jobs.recv_deadline(next_tick);
-        match job {
-            Ok(FlushJob::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                return reclaim.collect(&engine.core, 0);
-            }
-            Ok(FlushJob::Retire(view)) => reclaim.retire(view),
-            Ok(FlushJob::Free(segments)) => {
-                segments.into_iter().for_each(|segment| reclaim.retire_file(segment));
-            }
-            Ok(FlushJob::Evict) => reclaim.evict(&engine.core),
-            Ok(FlushJob::Flush { reply }) => {
-                let result = engine.flush_sealed(&mut reclaim);
-                retry = result.is_err();
-                // The caller may have gone; the flush counts either way.
-                let _ = reply.send(result);
-            }
-            Ok(FlushJob::Sealed) => {
-                if !retry && engine.core.flush_is_due() {
-                    retry = engine.flush_sealed(&mut reclaim).is_err();
-                }
-            }
-            Ok(FlushJob::Pressure) => {
-                engine.core.memory_asked_for();
-                if !retry && engine.core.is_pressed() {
-                    retry = engine.relieve(&mut reclaim).is_err();
-                }
-            }
-            Ok(FlushJob::Replace { fresh, reply }) => {
-                engine.core.publish_replaced(&fresh, &mut reclaim);
-                // As above.
-                let _ = reply.send(());
-            }
-            Ok(FlushJob::CheckManifest { reply }) => {
-                // As above.
-                let _ = reply.send(engine.core.check_manifest());
-            }
-            Ok(FlushJob::Cleanup) => engine.clean_up(&mut reclaim),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        // Also when there is always another job: they must not keep memory from being freed.
-        if Instant::now() >= next_tick {
-            next_tick = Instant::now() + tick;
-            if retry && engine.core.stopped().is_none() || engine.core.flush_is_due() {
-                retry = engine.flush_sealed(&mut reclaim).is_err();
-            }
-            engine.clean_up(&mut reclaim);
-            reclaim.collect(&engine.core, GRACE_MS);
-        }
+        event!(error, %error, "the log could not be synced");
     }
 }
 
@@ -374,25 +311,9 @@ impl Core {
 }
 
 impl Engine {
-    /// Flushes everything written before the call. Called by foreground threads and the close.
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.seal_active()?;
-        let (reply, answer) = bounded(1);
-        self.core.send_flush(FlushJob::Flush { reply });
-        answer.recv().unwrap_or(Err(Error::Closed))
-    }
-
-    /// Makes room for writers: flushes what is sealed, and the active memtable too where that alone
-    /// has outgrown the budget.
-    fn relieve(&self, reclaim: &mut Reclaim) -> Result<()> {
-        if self.core.view.load().sealed.is_empty() && self.core.over_budget() {
-            self.seal_active()?;
-        }
-        self.flush_sealed(reclaim)
-    }
-
     /// Sends a keyspace request to the log thread and waits for it.
     pub(super) fn request_keyspace(&self, request: KeyspaceRequest) -> Result<()> {
+        self.core.refuse_on_own_thread()?;
         let (reply, answer) = bounded(1);
         self.core.send_log(LogJob::Keyspace { request, reply });
         answer.recv().unwrap_or(Err(Error::Closed))

@@ -1,11 +1,13 @@
 //! Batches too big to share a memtable: a complete memtable and log file of their own, built
 //! outside the commit section, so that writing a gigabyte delays nobody.
 
-use super::background::{FlushJob, LogJob};
+use super::background::LogJob;
+use super::flusher::FlushJob;
 use super::section::WriteEnv;
 use super::write::{Refused, Write};
 use super::{Core, DirectoryLock, Engine};
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::ids::{LogPosition, Sequence};
 use crate::log::SpareLog;
@@ -64,7 +66,7 @@ impl Private {
         if let Some(log) = self.log
             && let Err(error) = core.fs.remove(log.path())
         {
-            tracing::debug!(%error, path = %log.path().display(), "a dead log was left behind");
+            event!(debug, %error, path = %log.path().display(), "a dead log was left behind");
         }
     }
 }

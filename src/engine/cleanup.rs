@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::{Core, Engine, View, Work};
 use crate::error::Result;
+use crate::event::event;
 use crate::format::edit::Change;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence};
@@ -190,7 +191,7 @@ impl Core {
         if let Err(error) = self.fs.remove(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::debug!(%error, path = %path.display(), "an orphan was left behind");
+            event!(debug, %error, path = %path.display(), "an orphan was left behind");
         }
     }
 

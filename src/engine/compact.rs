@@ -14,11 +14,12 @@ use super::jobs::{Extent, Request, RequestProgress, State};
 use super::lines::Lines;
 use super::merge::{Progress, Step};
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::format::meta::BoundKey;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
+use crate::sync::{Arc, Condvar, Mutex, lock, lock_anyway, wait_timeout};
 
 /// How long nothing may have been written for the foreground to count as idle, in milliseconds.
 const IDLE_MS: u64 = 1_000;
@@ -75,14 +76,14 @@ impl Compaction {
 
     /// Answers whoever waits for a compaction, after the last thread that could has gone.
     pub(super) fn end_all(&self, error: &Error) {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = lock_anyway(&self.state);
         state.end_all(error);
     }
 
     /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
     /// because it is for whoever wants to know what is wrong.
     pub(super) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
-        let state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let state = lock_anyway(&self.state);
         state.failures.newest(set)
     }
 
@@ -216,12 +217,13 @@ impl Engine {
         let mut state = lock(&core.compaction.state);
         let at = state.jobs.iter().position(|job| job.id == id).expect("a running job stays");
         state.jobs[at].running = false;
+        let mut failed = None;
         match result {
             Ok(progress) => self.advance(&mut state, at, progress),
             Err(error) => {
                 let job = state.jobs[at].clone();
                 let now = Instant::now();
-                tracing::warn!(%error, step = ?job.step, "a merge failed");
+                failed = Some((error.clone(), job.step.clone()));
                 let damaged = state.failures.add(&job.step, &error, &view.segments, now);
                 // What has failed may be tried again.
                 state.rewritten.retain(|(run, _)| !job.step.is_about(*run));
@@ -236,6 +238,9 @@ impl Engine {
         }
         drop(state);
         core.compaction.changed.notify_all();
+        if let Some((error, step)) = failed {
+            event!(warn, %error, ?step, "a merge failed");
+        }
     }
 
     /// As [`Self::conclude`], for a step that did not fail.

@@ -11,6 +11,7 @@ use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
 use crate::error::{Error, Result};
+use crate::event::scope;
 use crate::format::edit::{Change, Edit};
 use crate::ids::{LogNumber, Sequence};
 use crate::iter::Cursor;
@@ -65,8 +66,7 @@ impl Engine {
         }
         core.settle_manifest()?;
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
-        let span = tracing::info_span!("flush", memtables = view.sealed.len(), bytes);
-        let _entered = span.enter();
+        let _scope = scope!("flush", memtables = view.sealed.len(), bytes);
         core.pace.flush_began(bytes, core.pace.now_ns());
         let mut outputs = Outputs::new(core, false);
         let written = self.write_run(&view, &mut outputs, reclaim);

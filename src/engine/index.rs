@@ -7,10 +7,11 @@
 
 use crossbeam_channel::bounded;
 
-use super::background::FlushJob;
 use super::cleanup::Reclaim;
+use super::flusher::FlushJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
+use crate::event::scope;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
 use crate::sync::{Arc, lock};
@@ -60,8 +61,7 @@ impl Engine {
     /// Derives the tables of all segments from their data blocks.
     pub(crate) fn rebuild_index(&self) -> Result<IndexReport> {
         let view = self.core.view.load_full();
-        let span = tracing::info_span!("rebuild_index");
-        let _entered = span.enter();
+        let _scope = scope!("rebuild_index");
         let mut report = IndexReport::default();
         let mut fresh = Vec::new();
         for segment in each_file(&view.segments) {
@@ -78,6 +78,7 @@ impl Engine {
 
     /// Has the flush thread publish segments in the place of others over the same files, and waits.
     pub(super) fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
+        self.core.refuse_on_own_thread()?;
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::Replace { fresh, reply });
         answer.recv().map_err(|_| Error::Closed)

@@ -227,7 +227,7 @@ impl Engine {
         self.wait_synced(position)?;
         let changes = vec![Change::DropKeyspace { id: state.id, at }];
         core.manifest().append(&core.edit(changes))?;
-        core.send_flush(super::background::FlushJob::Cleanup);
+        core.send_flush(super::flusher::FlushJob::Cleanup);
         Ok(())
     }
 }

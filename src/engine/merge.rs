@@ -12,12 +12,13 @@
 mod range;
 
 use self::range::Tally;
-use super::background::FlushJob;
+use super::flusher::FlushJob;
 use super::lines::Lines;
 use super::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use super::{Core, Engine};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::error::{Error, Result};
+use crate::event::scope;
 use crate::format::edit::Change;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
@@ -101,8 +102,7 @@ impl Engine {
             return Ok(Progress::Done);
         }
         core.settle_manifest()?;
-        let span = tracing::info_span!("merge_step", newer = ?step.newer, older = ?step.older);
-        let _entered = span.enter();
+        let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
         let mut outputs = Outputs::new(core, pair.below.is_empty());
         let written = match &plan.from {
             None => Ok(Some((None, Tally::default()))),

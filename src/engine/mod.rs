@@ -1,10 +1,10 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
 //! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
-//! `cleanup`, `background`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `recover`,
-//! `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of
-//! `read`, `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures`, `forecast`
-//! and `lines` of `compact`.
+//! `cleanup`, `background`, `flusher`, `own_thread`, `stats`, `segments`, `index`,
+//! `index_snapshot`, `verify`; `recover`, `section`, `spares`, `overload` and `pace` are parts of
+//! `open` and `write`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
+//! `jobs`, `failures`, `forecast` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -20,6 +20,7 @@ mod estimate;
 pub(crate) mod explain;
 mod failures;
 mod flush;
+mod flusher;
 mod forecast;
 pub(crate) mod index;
 mod index_snapshot;
@@ -32,6 +33,7 @@ pub(crate) mod merge_stats;
 mod open;
 mod outputs;
 pub(crate) mod overload;
+mod own_thread;
 mod pace;
 mod read;
 mod recover;
@@ -49,14 +51,16 @@ use std::path::PathBuf;
 
 use crossbeam_channel::Sender;
 
-use self::background::{FlushJob, LogJob};
+use self::background::LogJob;
 use self::compact::Compaction;
+use self::flusher::FlushJob;
 use self::keyspaces::Keyspaces;
 use self::pace::Pace;
 use self::section::WriteEnv;
 use self::stats::Counters;
 use self::sync::Logs;
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, FsLock, TemporaryDir};
 use crate::memtable::Memtable;
@@ -246,7 +250,7 @@ impl Core {
     fn note<T>(&self, work: Work, result: &Result<T>) {
         let error = result.as_ref().err();
         if let Some(error) = error {
-            tracing::warn!(%error, ?work, "background work failed and will be tried again");
+            event!(warn, %error, ?work, "background work failed and will be tried again");
         }
         lock(&self.troubles)[work as usize] = error.cloned();
     }

@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::background::{FlushJob, LogJob, Threads, two_hands};
+use super::background::{LogJob, Threads, two_hands};
 use super::compact::Compaction;
+use super::flusher::FlushJob;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
 use super::pace::Pace;
@@ -27,6 +28,7 @@ use super::section::WriteEnv;
 use super::sync::Logs;
 use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
+use crate::event::{event, scope};
 use crate::format::meta::{SegmentMeta, SegmentRefMeta};
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -58,8 +60,7 @@ impl Engine {
         temporary: Option<TemporaryDir>,
     ) -> Result<(Arc<Self>, Threads)> {
         options.validate()?;
-        let span = tracing::info_span!("open", path = %dir.display());
-        let _entered = span.enter();
+        let _scope = scope!("open", path = %dir.display());
         let lock = take_lock(fs.as_ref(), &dir, &options)?;
         let state = read_state(fs.as_ref(), &dir, &options)?;
         let cache = BlockCache::new(options.cache_bytes);
@@ -207,7 +208,7 @@ fn read_state(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<ManifestStat
         }
         Some((state, info)) => {
             let (manifest, cut_off) = (info.number.0, !info.clean_end);
-            tracing::debug!(manifest, cut_off, edits = state.edits, "read the manifest");
+            event!(debug, manifest, cut_off, edits = state.edits, "read the manifest");
             Ok(state)
         }
         None if options.read_only || !options.create => {
@@ -227,7 +228,7 @@ fn replay_logs(fs: &dyn Fs, dir: &Path, state: &ManifestState, writable: bool) -
         writable,
     };
     let replayed = replay(fs, dir, &expected, &two_hands)?;
-    tracing::debug!(logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
+    event!(debug, logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
     Ok(replayed)
 }
 
@@ -327,7 +328,7 @@ fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &ManifestState) -> Result<()> 
             _ => false,
         };
         if orphan && let Err(error) = fs.remove(&dir.join(&name)) {
-            tracing::debug!(%error, name, "an orphan was left behind");
+            event!(debug, %error, name, "an orphan was left behind");
         }
     }
     Ok(())
@@ -351,7 +352,7 @@ impl Core {
         for &slot in dead {
             match SpareLog::reopen(self.fs.as_ref(), &self.dir, slot) {
                 Ok(spare) => self.send_log(LogJob::Recycle(spare)),
-                Err(error) => tracing::debug!(%error, "a dead log was left behind"),
+                Err(error) => event!(debug, %error, "a dead log was left behind"),
             }
         }
     }

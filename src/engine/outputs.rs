@@ -5,6 +5,7 @@
 
 use super::Core;
 use crate::error::Result;
+use crate::event::event;
 use crate::format::key::Entry;
 use crate::ids::{FileNumber, KeyspaceId};
 use crate::options::KeyspaceOptions;
@@ -112,7 +113,7 @@ impl<'a> Outputs<'a> {
     pub(super) fn abandon(&mut self) {
         if let Some(writer) = self.open.take() {
             let number = writer.number();
-            tracing::debug!(number = number.0, "giving up an unfinished segment");
+            event!(debug, number = number.0, "giving up an unfinished segment");
             writer.abandon(self.core.fs.as_ref());
         }
         for segment in self.done.drain(..) {

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::background::FlushJob;
+use super::flusher::FlushJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::options::OnOverload;
@@ -157,8 +157,9 @@ impl Engine {
     fn wait_under_pressure(&self, bytes: u64) -> Result<()> {
         let core = &self.core;
         core.ask_for_memory();
-        let OnOverload::Pace { stall_ms_max } = core.options.on_overload else {
-            return if core.over_budget() { Err(core.overloaded(0)) } else { Ok(()) };
+        let stall_ms_max = match core.options.on_overload {
+            OnOverload::Pace { stall_ms_max } if !core.is_own_thread() => stall_ms_max,
+            _ => return if core.over_budget() { Err(core.overloaded(0)) } else { Ok(()) },
         };
         let limit = Duration::from_millis(stall_ms_max);
         let patience = Patience { start: Instant::now(), limit };

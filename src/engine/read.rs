@@ -4,7 +4,7 @@
 //! looks into the active memtable, the sealed ones newest first, and the runs newest first, and
 //! stops at the first version it may see. One hash serves every filter on the way.
 
-use super::background::FlushJob;
+use super::flusher::FlushJob;
 use super::layers::{LayersCursor, layers};
 use super::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};

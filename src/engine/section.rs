@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::background::{FlushJob, LogJob};
+use super::background::LogJob;
+use super::flusher::FlushJob;
 use super::write::{Refused, Write};
 use super::{Core, LogEnd, View, Work};
 use crate::error::Error;

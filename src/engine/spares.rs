@@ -5,6 +5,7 @@
 use super::background::LogJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::log::SpareLog;
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -94,7 +95,7 @@ impl Core {
             }
         }
         if let Err(error) = self.fs.remove(spare.path()) {
-            tracing::debug!(%error, path = %spare.path().display(), "a dead log was left behind");
+            event!(debug, %error, path = %spare.path().display(), "a dead log was left behind");
         }
     }
 
@@ -123,7 +124,7 @@ impl Core {
         if let Some(spare) = spare
             && let Err(error) = self.fs.remove(spare.path())
         {
-            tracing::debug!(%error, path = %spare.path().display(), "a spare log was left behind");
+            event!(debug, %error, path = %spare.path().display(), "a spare log was left behind");
         }
     }
 }

@@ -8,10 +8,11 @@ use std::fmt;
 
 use crossbeam_channel::bounded;
 
-use super::background::FlushJob;
+use super::flusher::FlushJob;
 use super::index::each_file;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
+use crate::event::{event, scope};
 use crate::runs::SegmentSet;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
@@ -62,7 +63,7 @@ impl VerifyReport {
     }
 
     fn add(&mut self, error: Error) {
-        tracing::error!(%error, "damage found");
+        event!(error, %error, "damage found");
         self.damages += 1;
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(error);
@@ -91,8 +92,8 @@ impl fmt::Display for VerifyReport {
 impl Engine {
     /// Reads everything but the logs back.
     pub(crate) fn verify(&self) -> Result<VerifyReport> {
-        let span = tracing::info_span!("verify");
-        let _entered = span.enter();
+        self.core.refuse_on_own_thread()?;
+        let _scope = scope!("verify");
         let mut report = VerifyReport::default();
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::CheckManifest { reply });

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use super::Engine;
 use super::background::LogJob;
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
 use crate::format::hash::checksum;
 use crate::format::key::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -192,6 +193,7 @@ impl Engine {
 
     /// Waits, outside the section, until the log thread has made a spare or failed to.
     pub(super) fn wait_for_log(&self) -> Result<()> {
+        self.core.refuse_on_log_thread()?;
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.core.send_log(LogJob::Spare { reply: Some(reply) });
         answer.recv().unwrap_or(Err(Error::Closed))
@@ -218,7 +220,7 @@ impl Engine {
                 return Ok(());
             }
             if let Err(error) = self.wait_for_log() {
-                tracing::debug!(%error, "the log is sealed without a spare to follow it");
+                event!(debug, %error, "the log is sealed without a spare to follow it");
             }
             waited = true;
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Fs, FsFile, FsLock, OpenMode};
+use crate::event::event;
 use crate::sync::Arc;
 
 /// The operating system's file system. What `Db::open` uses.
@@ -52,7 +53,7 @@ impl Drop for TemporaryDir {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             let path = self.0.display();
-            tracing::warn!(%error, %path, "a temporary directory was left behind");
+            event!(warn, %error, %path, "a temporary directory was left behind");
         }
     }
 }

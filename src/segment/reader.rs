@@ -13,6 +13,7 @@ use super::scan::scan;
 use super::segment_path;
 use super::tables::Tables;
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::index::Index;
 use crate::format::key::Kind;
@@ -89,7 +90,7 @@ impl Segment {
         let (tables, damaged) = match stored {
             Ok(tables) => (tables, false),
             Err(error) if error.is_corruption() => {
-                tracing::warn!(%error, "the tables of a segment are damaged: reading its data");
+                event!(warn, %error, "the tables of a segment are damaged: reading its data");
                 (rescue(&file, expect, &footer)?, true)
             }
             Err(error) => return Err(error),

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::reader::Segment;
 use crate::error::Error;
+use crate::event::event;
 use crate::ids::{FileNumber, KeyspaceId};
 use crate::sync::{Mutex, lock};
 
@@ -83,7 +84,7 @@ impl Skips {
         let unreadable = error.is_corruption() || matches!(error, Error::Io { op: "read", .. });
         // A cursor may look past the end of its keyspace, which is then no concern of its reader.
         if unreadable && segment.index().keyspace(number) == self.keyspace {
-            tracing::warn!(%error, "passing over a damaged block");
+            event!(warn, %error, "passing over a damaged block");
             let entry = (segment.number(), number);
             lock(&self.blocks).entry(entry).or_insert_with(|| skipped(segment, number, error));
         }

@@ -10,6 +10,7 @@ use crate::{Rule, root};
 /// public face, whose files may know each other; a folder must be here. `lib.rs` is exempt.
 const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
+    ("event", 0),
     ("ids", 0),
     ("sync", 0),
     ("value", 0),
@@ -31,6 +32,7 @@ const FLOOR_TOP: u8 = 7;
 /// Imports within one floor, each with its reason.
 const WITHIN_FLOOR: &[(&str, &str, &str)] = &[
     ("error", "sync", "errors are cheap to clone, so they hold their cause in an Arc"),
+    ("event", "sync", "no event is sent under a lock, and a debug build sees to it"),
     ("format", "options", "the options of a keyspace are stored with it"),
     ("value", "sync", "values share what they were read from through an Arc"),
 ];
