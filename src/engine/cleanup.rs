@@ -244,12 +244,13 @@ impl std::ops::DerefMut for ManifestGuard<'_> {
 impl Engine {
     /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
     /// can see them, and forgets keyspaces whose last data is gone.
-    pub(super) fn clean_up(&self, reclaim: &mut Reclaim) {
+    pub(super) fn clean_up(&self, reclaim: &mut Reclaim) -> Result<()> {
         if self.core.options.read_only || !self.core.keyspaces.any_dropped() {
-            return;
+            return Ok(());
         }
         let removed = self.remove_dropped(reclaim);
         self.core.note(Work::Manifest, &removed);
+        removed
     }
 
     fn remove_dropped(&self, reclaim: &mut Reclaim) -> Result<()> {

@@ -4,6 +4,14 @@
 //! Compactor threads run [`run_compactor`]: ask for a step (`choose`), carry it out, report, ask
 //! again. The foreground never waits here unless it asked for a compaction. The one lock is
 //! held for a choice, never across I/O.
+//!
+//! | who waits | at most for | shown by |
+//! |---|---|---|
+//! | a close | what a merge has read ahead, or the sync of one segment | `a_close_ends_a_merge_before_it_syncs_what_it_wrote` |
+//! | a cancelled request, a pause | the same, of the request's own steps | `a_cancelled_request_ends_also_in_a_pause` |
+//! | a request | the steps under way, one a thread; earlier requests | `a_request_does_not_wait_for_a_retry` |
+//! | a job that failed | its own back-off alone | `what_has_failed_waits_by_itself` |
+//! | a put, a get, a flush | nothing of this | `nothing_waits_for_a_merge_wherever_it_stands` |
 
 use std::time::{Duration, Instant};
 

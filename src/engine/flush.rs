@@ -6,7 +6,8 @@
 //! edit leaves nothing behind but files to remove; the memtables stay, and the flush is tried
 //! again.
 
-use super::cleanup::{ManifestGuard, Reclaim};
+use super::cleanup::ManifestGuard;
+use super::flusher::{Desk, PIECE_BYTES, PIECE_ENTRIES};
 use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
@@ -26,9 +27,6 @@ use crate::sync::{Arc, lock};
 /// More sealed memtables than this are flushed whatever they hold, so that reads stay cheap.
 const SEALED_MAX: usize = 16;
 
-/// How many entries are written between two looks at other duties of the thread.
-const HOUSEKEEPING_ENTRIES: u64 = 4_096;
-
 impl Core {
     /// Whether enough is sealed for a flush to be worth its syncs. Never once the writer has
     /// stopped: the log cannot be synced then, so every try would write a run in vain. A close
@@ -47,18 +45,18 @@ impl Core {
 
 impl Engine {
     /// Flushes every memtable that is sealed now into one run.
-    pub(super) fn flush_sealed(&self, reclaim: &mut Reclaim) -> Result<()> {
+    pub(super) fn flush_sealed(&self, desk: &mut Desk<'_>) -> Result<()> {
         if self.core.options.read_only {
             return Ok(());
         }
-        let result = self.flush_group(reclaim);
+        let result = self.flush_group(desk);
         self.core.pace.flush_ended(result.is_ok(), self.core.pace.now_ns());
         self.core.note(Work::Flush, &result);
         self.core.gate.wake();
         result
     }
 
-    fn flush_group(&self, reclaim: &mut Reclaim) -> Result<()> {
+    fn flush_group(&self, desk: &mut Desk<'_>) -> Result<()> {
         let core = &self.core;
         let view = core.view.load_full();
         if view.sealed.is_empty() {
@@ -69,7 +67,7 @@ impl Engine {
         let _scope = scope!("flush", memtables = view.sealed.len(), bytes);
         core.pace.flush_began(bytes, core.pace.now_ns());
         let mut outputs = Outputs::new(core, false);
-        let written = self.write_run(&view, &mut outputs, reclaim);
+        let written = self.write_run(&view, &mut outputs, desk);
         let finished = written.and_then(|newest| Ok((outputs.finish()?, newest)));
         let (finished, newest) = match finished {
             Ok(finished) => finished,
@@ -94,7 +92,7 @@ impl Engine {
         &self,
         view: &View,
         outputs: &mut Outputs<'_>,
-        reclaim: &mut Reclaim,
+        desk: &mut Desk<'_>,
     ) -> Result<Sequence> {
         let core = &self.core;
         let survivors = core.snapshots.survivors(|| self.visible());
@@ -104,19 +102,23 @@ impl Engine {
         let sources = view.sealed.iter().map(Memtable::cursor).collect();
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;
-        let (mut newest, mut entries) = (Sequence(0), 0_u64);
+        let mut newest = Sequence(0);
+        let (mut entries, mut bytes) = (0_u64, 0_u64);
         while let Some(entry) = merged.entry() {
             newest = newest.max(entry.sequence);
             if survival.keep(&entry) == Verdict::Keep {
                 if outputs.ends_before(&entry) {
                     outputs.close()?;
+                    desk.serve(self);
                 }
                 outputs.add(&entry)?;
+                bytes += (entry.key.len() + entry.value.len()) as u64;
             }
             merged.next()?;
             entries += 1;
-            if entries.is_multiple_of(HOUSEKEEPING_ENTRIES) {
-                reclaim.evict(core);
+            if entries >= PIECE_ENTRIES || bytes >= PIECE_BYTES {
+                (entries, bytes) = (0, 0);
+                desk.serve(self);
             }
         }
         let kept = survival.kept_for_snapshots();

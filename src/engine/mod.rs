@@ -11,6 +11,7 @@
 //! across I/O.
 
 pub(crate) mod background;
+mod backoff;
 mod big;
 mod choose;
 mod cleanup;

@@ -25,7 +25,7 @@ pub(super) enum Own {
 
 /// Marks the calling thread as one of the engine's own, for life.
 pub(super) fn work_for(core: &Core, own: Own) {
-    WORKS_FOR.set(Some((core.instance, own)));
+    let _ = WORKS_FOR.try_with(|works_for| works_for.set(Some((core.instance, own))));
 }
 
 impl Core {

@@ -77,7 +77,7 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     engine.flush().unwrap();
     engine.write_control(Control::DropKeyspace(tmp.id)).unwrap();
-    engine.clean_up(&mut Reclaim::new());
+    engine.clean_up(&mut Reclaim::new()).unwrap();
     let after = fs.crash(CrashMode::PowerLoseAll, 0);
     close(&engine, &threads);
 

@@ -321,7 +321,7 @@ fn a_keyspace_dropped_from_between_others_is_forgotten() {
     let part = &view.segments.runs[0].segments[0];
     assert!(keyspaces[0] == part.first.keyspace && part.last.keyspace == keyspaces[2]);
     assert!(!would_write());
-    engine.clean_up(&mut Reclaim::new());
+    engine.clean_up(&mut Reclaim::new()).unwrap();
     assert!(!engine.core.keyspaces.any_dropped());
     close(&engine, &threads);
 }
