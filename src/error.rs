@@ -119,7 +119,7 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without reopening: a full disk that is freed, an
-    /// overload that passes.
+    /// overload that passes, descriptors that the program gives back.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -133,6 +133,7 @@ impl Error {
             Self::StorageFull { .. } | Self::Overloaded { .. } => true,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+                    || is_too_many_files(source)
             }
             _ => false,
         }
@@ -160,7 +161,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { op, path, source } => {
-                let (path, advice) = (path.display(), advice(source.kind()));
+                let (path, advice) = (path.display(), advice(source));
                 write!(f, "could not {op} {path}: {source}{advice}")
             }
             Self::StorageFull { op, path, source } => write!(
@@ -209,9 +210,19 @@ impl fmt::Display for Error {
     }
 }
 
+/// Whether the process, or the system, has no descriptor left for another file.
+pub(crate) fn is_too_many_files(error: &io::Error) -> bool {
+    // EMFILE and ENFILE; ERROR_TOO_MANY_OPEN_FILES.
+    let codes: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
 /// What to do about a refusal of the system, where there is something to say.
-fn advice(kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn advice(error: &io::Error) -> &'static str {
+    if is_too_many_files(error) {
+        return "; raise the limit on open files (`ulimit -n`), or close what the program has open";
+    }
+    match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "; check the owner and mode of the file and its directory"
         }

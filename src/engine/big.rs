@@ -33,7 +33,7 @@ impl Engine {
         let core = &self.core;
         let _directory = self.pin_directory().ok_or(Error::Closed)?;
         let slot = core.slot_next.fetch_add(1, Ordering::Relaxed);
-        let log = SpareLog::create_empty(core.fs.as_ref(), &core.dir, slot)?;
+        let log = SpareLog::create_empty(&core.fs, &core.dir, slot)?;
         // The memtable keeps the encoded bytes themselves.
         let chunk = Arc::new(Chunk(std::mem::take(write.buffer.bytes_mut())));
         let (start, len) = (RECORD_HEADER_BYTES, write.body_len);

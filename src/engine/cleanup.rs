@@ -80,6 +80,8 @@ impl Reclaim {
     /// Takes over a segment whose file the current set has no more.
     pub(super) fn retire_file(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
+        // Whoever still reads from it opens it again.
+        segment.file().close();
         if !self.files.iter().any(|other| Arc::ptr_eq(other, segment.file())) {
             self.files.push(Arc::clone(segment.file()), now);
         }

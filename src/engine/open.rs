@@ -29,7 +29,7 @@ use super::sync::Logs;
 use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
-use crate::format::meta::{SegmentMeta, SegmentRefMeta};
+use crate::format::meta::SegmentRefMeta;
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::{FileNumber, Sequence, Uuid};
@@ -64,12 +64,12 @@ impl Engine {
         let lock = take_lock(fs.as_ref(), &dir, &options)?;
         let state = read_state(fs.as_ref(), &dir, &options)?;
         let cache = BlockCache::new(options.cache_bytes);
-        let mut replayed = replay_logs(fs.as_ref(), &dir, &state, !options.read_only)?;
+        let mut replayed = replay_logs(&fs, &dir, &state, !options.read_only)?;
         let saved = match &options.index_snapshot {
             Some(path) => SavedTables::read(fs.as_ref(), path, state.uuid)?,
             None => SavedTables::none(),
         };
-        let set = open_segments(fs.as_ref(), &dir, &state, saved, &cache)?;
+        let set = open_segments(&fs, &dir, &state, saved, &cache)?;
         let recovered = recover(&mut replayed, &state, &two_hands)?;
         let (manifest, state, dead) = if options.read_only {
             (None, state, Vec::new())
@@ -219,7 +219,12 @@ fn read_state(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<ManifestStat
     }
 }
 
-fn replay_logs(fs: &dyn Fs, dir: &Path, state: &ManifestState, writable: bool) -> Result<Replayed> {
+fn replay_logs(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    state: &ManifestState,
+    writable: bool,
+) -> Result<Replayed> {
     let expected = Expected {
         database: state.uuid,
         floor: state.log_floor,
@@ -227,14 +232,14 @@ fn replay_logs(fs: &dyn Fs, dir: &Path, state: &ManifestState, writable: bool) -
         ceiling: state.sequence_ceiling,
         writable,
     };
-    let replayed = replay(fs, dir, &expected, &two_hands)?;
-    event!(debug, logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
-    Ok(replayed)
+    replay(fs, dir, &expected, &two_hands).inspect(|replayed| {
+        event!(debug, logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
+    })
 }
 
 /// Opens every segment that the manifest names; each must be there, whole, and the one it names.
 fn open_segments(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     dir: &Path,
     state: &ManifestState,
     mut saved: SavedTables,
@@ -249,7 +254,7 @@ fn open_segments(
             let segment = match opened.get(&meta.number) {
                 Some(segment) => Arc::clone(segment),
                 None => {
-                    let expect = expect(state.uuid, meta);
+                    let expect = Expect::of(state.uuid, meta);
                     let saved = saved.take(meta.number, meta.uuid, meta.bytes);
                     let cache = Arc::clone(cache);
                     Arc::new(Segment::open(fs, dir, meta.number, &expect, saved, cache)?)
@@ -261,11 +266,6 @@ fn open_segments(
         set.runs.push(Arc::new(Run { id: run.id, segments }));
     }
     Ok(set)
-}
-
-fn expect(database: Uuid, meta: &SegmentMeta) -> Expect {
-    let SegmentMeta { uuid, bytes, entries, created_ms, .. } = *meta;
-    Expect { database, uuid, bytes, entries, created_ms }
 }
 
 /// Sees whether the directory takes a new file, so that an open without that permission fails
@@ -316,8 +316,7 @@ fn take_over_manifest(
 /// Step 4. Files that are not ours by name, or by the uuid inside, are left alone.
 fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &ManifestState) -> Result<()> {
     let current = highest(fs, dir, manifest_number)?;
-    let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
-    for name in names {
+    for name in fs.list(dir).map_err(|error| Error::io("list", dir, error))? {
         let orphan = match FileName::parse(&name) {
             Some(FileName::Segment(number)) => {
                 state.segments().all(|meta| meta.number != number)
@@ -350,7 +349,7 @@ impl Core {
     /// Hands dead log files to the log thread, to be spares again.
     fn reuse(&self, dead: &[u64]) {
         for &slot in dead {
-            match SpareLog::reopen(self.fs.as_ref(), &self.dir, slot) {
+            match SpareLog::reopen(&self.fs, &self.dir, slot) {
                 Ok(spare) => self.send_log(LogJob::Recycle(spare)),
                 Err(error) => event!(debug, %error, "a dead log was left behind"),
             }

@@ -157,16 +157,15 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
         filter_bits: options.filter_bits,
         created_ms: super::stats::now_ms(),
     };
-    SegmentWriter::create(core.fs.as_ref(), &core.dir, number, options)
+    SegmentWriter::create(&core.fs, &core.dir, number, options)
 }
 
 impl Core {
     /// Opens segments that were just written.
     pub(super) fn open_finished(&self, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
         let open = |finished: &FinishedSegment| {
-            let expect = finished.expect(self.database);
-            let (fs, cache) = (self.fs.as_ref(), Arc::clone(&self.cache));
-            let segment = Segment::open(fs, &self.dir, finished.number, &expect, None, cache)?;
+            let cache = Arc::clone(&self.cache);
+            let segment = Segment::of_written(finished, self.database, cache)?;
             Ok(SegmentRef::whole(Arc::new(segment)))
         };
         finished.iter().map(open).collect()

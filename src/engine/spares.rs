@@ -72,7 +72,7 @@ impl Core {
         while lock(&self.spares.logs).len() < self.spares_kept() {
             let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
             let capacity = self.log_capacity();
-            match SpareLog::create(self.fs.as_ref(), &self.dir, slot, capacity) {
+            match SpareLog::create(&self.fs, &self.dir, slot, capacity) {
                 Ok(spare) => self.recycle(spare),
                 // One is enough to go on with.
                 Err(_) if !lock(&self.spares.logs).is_empty() => break,

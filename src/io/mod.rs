@@ -15,20 +15,20 @@
 //! - `rename` replaces its target in one step.
 
 mod disk;
+pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod named;
 mod sim;
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 use crate::sync::Arc;
 
 pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
-pub(crate) use named::NamedFile;
+pub(crate) use named::{NamedFile, Pin};
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file.

@@ -4,56 +4,125 @@
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use super::files::Pin;
+use super::files::{Files, SharedFile};
 use super::{Fs, FsFile, OpenMode};
 use crate::sync::Arc;
 
 /// A file and the path it was opened at, so that errors can name it.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedFile {
-    pub(crate) file: Arc<dyn FsFile>,
+    file: Handle,
     pub(crate) path: Arc<PathBuf>,
 }
 
+#[derive(Clone, Debug)]
+enum Handle {
+    /// Open for as long as it lives.
+    Held(Arc<dyn FsFile>),
+    /// Open when it is used.
+    Shared(Arc<SharedFile>),
+}
+
 impl NamedFile {
-    /// Opens a file through `fs`.
+    /// Opens a file through `fs`, for as long as the result lives.
     pub(crate) fn open(fs: &dyn Fs, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
-        let file = fs.open(&path, mode).map_err(|error| {
-            let op = if mode == OpenMode::CreateNew { "create" } else { "open" };
-            crate::Error::io(op, &path, error)
-        })?;
+        let file = Files::of_process().with_room(|| fs.open(&path, mode));
+        let file = Handle::Held(file.map_err(|error| opening(mode, &path, error))?);
         Ok(Self { file, path: Arc::new(path) })
+    }
+
+    /// Opens a file that may be closed when it is not in use, and is opened again then (`files`).
+    pub(crate) fn shared(fs: &Arc<dyn Fs>, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
+        Self::open_shared(fs, path, (mode, mode))
+    }
+
+    /// Creates a file, which stays open for as long as the pin lives; where it is opened again
+    /// later, as `again` says.
+    pub(crate) fn create(
+        fs: &Arc<dyn Fs>,
+        path: PathBuf,
+        again: OpenMode,
+    ) -> crate::Result<(Self, Option<Pin>)> {
+        let file = Self::open_shared(fs, path, (OpenMode::CreateNew, again))?;
+        let pin = file.pin()?;
+        Ok((file, pin))
+    }
+
+    fn open_shared(
+        fs: &Arc<dyn Fs>,
+        path: PathBuf,
+        modes: (OpenMode, OpenMode),
+    ) -> crate::Result<Self> {
+        let path = Arc::new(path);
+        let file = SharedFile::open(Files::of_process(), fs, &path, modes)
+            .map_err(|error| opening(modes.0, &path, error))?;
+        Ok(Self { file: Handle::Shared(Arc::new(file)), path })
+    }
+
+    /// Keeps it open for as long as the result lives, if it could be closed.
+    pub(crate) fn pin(&self) -> crate::Result<Option<Pin>> {
+        match &self.file {
+            Handle::Held(_) => Ok(None),
+            Handle::Shared(file) => file.pin().map(Some).map_err(|error| self.error("open", error)),
+        }
+    }
+
+    /// Closes it until it is used again, if it can be opened again.
+    pub(crate) fn close(&self) {
+        if let Handle::Shared(file) = &self.file {
+            file.close();
+        }
+    }
+
+    #[inline]
+    fn with<R>(&self, lend: impl FnOnce(&Arc<dyn FsFile>) -> io::Result<R>) -> io::Result<R> {
+        match &self.file {
+            Handle::Held(file) => lend(file),
+            Handle::Shared(file) => file.with(lend),
+        }
     }
 
     /// The same file through a handle for small writes below `len`, all of which must have been
     /// written before; this one where there is none.
     pub(crate) fn overwriter(&self, len: u64) -> Self {
-        let file = self.file.overwriter(len).unwrap_or_else(|| Arc::clone(&self.file));
-        Self { file, path: Arc::clone(&self.path) }
+        match self.with(|file| Ok(file.overwriter(len))) {
+            Ok(Some(file)) => Self { file: Handle::Held(file), path: Arc::clone(&self.path) },
+            _ => self.clone(),
+        }
     }
 
     /// Reads exactly `buf.len()` bytes at `offset`.
     pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> crate::Result<()> {
-        self.file.read_exact_at(buf, offset).map_err(|error| self.error("read", error))
+        let read = self.with(|file| file.read_exact_at(buf, offset));
+        read.map_err(|error| self.error("read", error))
     }
 
     /// Writes all of `buf` at `offset`.
     pub(crate) fn write_all_at(&self, buf: &[u8], offset: u64) -> crate::Result<()> {
-        self.file.write_all_at(buf, offset).map_err(|error| self.error("write", error))
+        let written = self.with(|file| file.write_all_at(buf, offset));
+        written.map_err(|error| self.error("write", error))
     }
 
     /// Makes the file's bytes and length durable.
     pub(crate) fn sync_data(&self) -> crate::Result<()> {
-        self.file.sync_data().map_err(|error| self.error("sync", error))
+        self.with(|file| file.sync_data()).map_err(|error| self.error("sync", error))
     }
 
     /// Makes the file's bytes below `len` durable, and the length up to there.
     pub(crate) fn sync_below(&self, len: u64) -> crate::Result<()> {
-        self.file.sync_below(len).map_err(|error| self.error("sync", error))
+        self.with(|file| file.sync_below(len)).map_err(|error| self.error("sync", error))
+    }
+
+    /// Cuts or extends the file.
+    pub(crate) fn set_len(&self, len: u64) -> crate::Result<()> {
+        let set = self.with(|file| file.set_len(len));
+        set.map_err(|error| self.error("set the length of", error))
     }
 
     /// The file's length in bytes.
     pub(crate) fn len(&self) -> crate::Result<u64> {
-        self.file.len().map_err(|error| self.error("read the length of", error))
+        self.with(|file| file.len()).map_err(|error| self.error("read the length of", error))
     }
 
     fn error(&self, op: &'static str, error: io::Error) -> crate::Error {
@@ -76,4 +145,9 @@ impl NamedFile {
             got: got.into(),
         }
     }
+}
+
+fn opening(mode: OpenMode, path: &std::path::Path, error: io::Error) -> crate::Error {
+    let op = if mode == OpenMode::CreateNew { "create" } else { "open" };
+    crate::Error::io(op, path, error)
 }

@@ -32,6 +32,7 @@ use crate::format::log_header::{LOG_HEADER_BYTES, LOG_MAGIC, LogHeader};
 use crate::format::names::FileName;
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
+use crate::sync::Arc;
 
 /// What the manifest says about the logs.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +71,7 @@ pub(crate) struct Replayed {
 /// Reads the logs in `dir`, by as many `hands` as there are. Read errors are errors, never the end
 /// of a log.
 pub(crate) fn replay(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     dir: &Path,
     expected: &Expected,
     hands: Hands<'_>,
@@ -110,14 +111,20 @@ pub(crate) fn replay(
 
 type Live = BTreeMap<LogNumber, (u64, LogHeader, NamedFile)>;
 
-fn find_live(fs: &dyn Fs, dir: &Path, expected: &Expected, out: &mut Replayed) -> Result<Live> {
+fn find_live(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    expected: &Expected,
+    out: &mut Replayed,
+) -> Result<Live> {
     let mut live = Live::new();
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let mode = if expected.writable { OpenMode::ReadWrite } else { OpenMode::Read };
     for name in names {
         let Some(FileName::LogSlot(slot)) = FileName::parse(&name) else { continue };
         out.slot_max = out.slot_max.max(slot);
-        let file = NamedFile::open(fs, dir.join(&name), mode)?;
+        // There may be more than the process may have open.
+        let file = NamedFile::shared(fs, dir.join(&name), mode)?;
         let Some(header) = read_header(&file)? else {
             if may_be_ours(&file)? {
                 out.dead.push(slot);

@@ -13,7 +13,7 @@ use crate::format::record::{
     RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_header, seal_record,
 };
 use crate::ids::{LogNumber, LogPosition};
-use crate::io::{Fs, NamedFile, OpenMode};
+use crate::io::{Fs, NamedFile, OpenMode, Pin};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -42,6 +42,8 @@ pub(crate) struct LogFile {
     /// What its writer appends through, until [`Self::release`]: dropping the last handle may take
     /// a while, which is not for the commit section.
     appends: Mutex<Option<NamedFile>>,
+    /// Keeps the file open until all of the log is durable.
+    pin: Mutex<Option<Pin>>,
     /// Offset at which the log ends; `u64::MAX` while it is written. Set once, by the commit
     /// section, before the next log is published; Release, pairs with the Acquire in `end`.
     end: AtomicU64,
@@ -62,8 +64,8 @@ impl LogFile {
         end: u64,
     ) -> Self {
         let (end, rewrite_from) = (AtomicU64::new(end), AtomicU64::new(rewrite_from));
-        let appends = Mutex::new(None);
-        Self { file, slot, header, recovered: true, appends, end, rewrite_from }
+        let (appends, pin) = (Mutex::new(None), Mutex::new(None));
+        Self { file, slot, header, recovered: true, appends, pin, end, rewrite_from }
     }
 
     /// Gives up what only appending needs, if no append comes any more. Called by the log thread.
@@ -103,6 +105,7 @@ impl LogFile {
     pub(crate) fn sync(&self, covered: LogPosition) -> Result<u64> {
         let from = self.rewrite_from.load(Ordering::Acquire);
         let mut rewritten = 0;
+        let _open = self.file.pin()?;
         if let (true, Some(end)) = (from != u64::MAX, self.end()) {
             let mut chunk = vec![0; CHUNK_BYTES];
             let mut at = from;
@@ -125,7 +128,11 @@ impl LogFile {
         // Not if an append has failed meanwhile: that sets it anew.
         let max = u64::MAX;
         let (done, other) = (Ordering::Release, Ordering::Relaxed);
-        let _ = self.rewrite_from.compare_exchange(from, max, done, other);
+        let whole = self.rewrite_from.compare_exchange(from, max, done, other).is_ok();
+        if whole && sealed.is_some() {
+            // Nothing is written to it any more.
+            drop(lock(&self.pin).take());
+        }
         Ok(rewritten)
     }
 }
@@ -137,6 +144,8 @@ pub(crate) struct SpareLog {
     file: NamedFile,
     /// The same file, for appending; see [`Self::prepare`].
     appends: NamedFile,
+    /// Keeps it open, from when it is kept as a spare.
+    pin: Option<Pin>,
     slot: u64,
     capacity: u64,
     salt: u64,
@@ -145,35 +154,38 @@ pub(crate) struct SpareLog {
 impl SpareLog {
     /// Makes a file of `capacity` zeros in a new slot, durable with its name. A failure leaves no
     /// file behind if the system lets it be removed.
-    pub(crate) fn create(fs: &dyn Fs, dir: &Path, slot: u64, capacity: u64) -> Result<Self> {
+    pub(crate) fn create(fs: &Arc<dyn Fs>, dir: &Path, slot: u64, capacity: u64) -> Result<Self> {
         let spare = Self::create_empty(fs, dir, slot)?;
-        let filled = spare.fill(capacity).and_then(|()| sync_dir(fs, dir));
+        let filled = spare.fill(capacity).and_then(|()| sync_dir(fs.as_ref(), dir));
         if let Err(error) = filled {
             // The file is not part of any chain; an open finds it dead should this fail too.
             let _ = fs.remove(&spare.file.path);
             return Err(error);
         }
-        Ok(Self::new(spare.file, slot, capacity, spare.salt))
+        Ok(Self { capacity, ..spare })
     }
 
     fn new(file: NamedFile, slot: u64, capacity: u64, salt: u64) -> Self {
         let appends = file.clone();
-        Self { file, appends, slot, capacity, salt }
+        Self { file, appends, pin: None, slot, capacity, salt }
     }
 
     /// Makes appending quick. Takes as long as reading the file does, so only for one that is kept,
     /// on the log thread.
     pub(crate) fn prepare(&mut self) {
+        if self.pin.is_none() {
+            // If this fails, so will the first use, which says so.
+            self.pin = self.file.pin().unwrap_or_default();
+        }
         self.appends = self.file.overwriter(self.capacity);
     }
 
     /// Makes an empty file in a new slot, for a log that is written once, whole.
-    pub(crate) fn create_empty(fs: &dyn Fs, dir: &Path, slot: u64) -> Result<Self> {
+    pub(crate) fn create_empty(fs: &Arc<dyn Fs>, dir: &Path, slot: u64) -> Result<Self> {
         let path = dir.join(FileName::LogSlot(slot).name());
         let salt = random_u64(&path)?;
-        let file = NamedFile::open(fs, path, OpenMode::CreateNew)?;
-        let appends = file.clone();
-        Ok(Self { file, appends, slot, capacity: 0, salt })
+        let (file, pin) = NamedFile::create(fs, path, OpenMode::ReadWrite)?;
+        Ok(Self { pin, ..Self::new(file, slot, 0, salt) })
     }
 
     /// Takes over the file of a log that no recovery needs any more.
@@ -184,10 +196,10 @@ impl SpareLog {
     }
 
     /// Takes over a dead file found at open.
-    pub(crate) fn reopen(fs: &dyn Fs, dir: &Path, slot: u64) -> Result<Self> {
+    pub(crate) fn reopen(fs: &Arc<dyn Fs>, dir: &Path, slot: u64) -> Result<Self> {
         let path = dir.join(FileName::LogSlot(slot).name());
         let salt = random_u64(&path)?;
-        let file = NamedFile::open(fs, path, OpenMode::ReadWrite)?;
+        let file = NamedFile::shared(fs, path, OpenMode::ReadWrite)?;
         let capacity = file.len()?;
         Ok(Self::new(file, slot, capacity, salt))
     }
@@ -252,6 +264,7 @@ impl SpareLog {
             header,
             recovered: false,
             appends: Mutex::new(Some(self.appends.clone())),
+            pin: Mutex::new(self.pin),
             end,
             rewrite_from,
         };

@@ -59,6 +59,11 @@ impl SegmentFile {
         self.bytes
     }
 
+    /// Gives its descriptor up, if nobody reads just now. A read opens it again.
+    pub(crate) fn close(&self) {
+        self.file.close();
+    }
+
     /// A [`crate::Error::Corruption`] of the file as a whole.
     pub(crate) fn corruption(
         &self,

@@ -9,6 +9,7 @@ use crate::format::Malformed;
 use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block};
 use crate::format::data_block::Block;
 use crate::format::footer::{FOOTER_BYTES, Footer};
+use crate::format::meta::SegmentMeta;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::Uuid;
 use crate::io::NamedFile;
@@ -24,6 +25,14 @@ pub(crate) struct Expect {
     pub(crate) entries: u64,
     /// Creation time, milliseconds since 1970.
     pub(crate) created_ms: u64,
+}
+
+impl Expect {
+    /// What the manifest of `database` says of a segment.
+    pub(crate) fn of(database: Uuid, meta: &SegmentMeta) -> Self {
+        let SegmentMeta { uuid, bytes, entries, created_ms, .. } = *meta;
+        Self { database, uuid, bytes, entries, created_ms }
+    }
 }
 
 impl FinishedSegment {
@@ -100,11 +109,18 @@ fn read_checked(
 
 /// Reads the bytes of a whole block, which lies within the file as it was when it was opened.
 pub(super) fn read_block(file: &NamedFile, bytes: &mut [u8], offset: u64) -> Result<()> {
-    file.read_exact_at(bytes, offset).map_err(|error| match &error {
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
-            file.corruption(offset, "block", format!("{} bytes", bytes.len()), "fewer")
+    file.read_exact_at(bytes, offset).map_err(|error| {
+        let Error::Io { source, .. } = &error else { return error };
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                file.corruption(offset, "block", format!("{} bytes", bytes.len()), "fewer")
+            }
+            // It was there when it was opened first.
+            io::ErrorKind::NotFound => {
+                file.corruption(offset, "segment file", "the file", "no such file")
+            }
+            _ => error,
         }
-        _ => error,
     })
 }
 

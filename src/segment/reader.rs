@@ -12,6 +12,7 @@ use super::parts::{Expect, check_header, read_footer};
 use super::scan::scan;
 use super::segment_path;
 use super::tables::Tables;
+use super::writer::FinishedSegment;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::footer::{FOOTER_BYTES, Footer};
@@ -62,7 +63,7 @@ impl Segment {
     /// `Corruption` if the file is not the one that `expect` names, or is damaged;
     /// `UnsupportedFormat` if a newer version wrote it; `Io` if it cannot be read.
     pub(crate) fn open(
-        fs: &dyn Fs,
+        fs: &Arc<dyn Fs>,
         dir: &Path,
         number: FileNumber,
         expect: &Expect,
@@ -70,7 +71,7 @@ impl Segment {
         cache: Arc<BlockCache>,
     ) -> Result<Self> {
         let path = segment_path(dir, number);
-        let file = match NamedFile::open(fs, path.clone(), OpenMode::Read) {
+        let file = match NamedFile::shared(fs, path.clone(), OpenMode::Read) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let (expected, got) = ("the segment that the manifest names", "no such file");
                 let (expected, got) = (expected.to_owned(), got.to_owned());
@@ -79,6 +80,31 @@ impl Segment {
             }
             file => file?,
         };
+        Self::of_file(file, number, expect, saved, cache)
+    }
+
+    /// Opens a segment that was just written through the file that it was written to: it takes no
+    /// other descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub(crate) fn of_written(
+        finished: &FinishedSegment,
+        database: Uuid,
+        cache: Arc<BlockCache>,
+    ) -> Result<Self> {
+        let file = finished.file.clone();
+        Self::of_file(file, finished.number, &finished.expect(database), None, cache)
+    }
+
+    fn of_file(
+        file: NamedFile,
+        number: FileNumber,
+        expect: &Expect,
+        saved: Option<Tables>,
+        cache: Arc<BlockCache>,
+    ) -> Result<Self> {
         let bytes = file.len()?;
         if bytes != expect.bytes || bytes < (SEGMENT_HEADER_BYTES + FOOTER_BYTES) as u64 {
             let want = format!("{} bytes", expect.bytes);

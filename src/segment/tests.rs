@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 use crate::io::DiskFs;
+use crate::io::files::kept;
 use crate::options::Codec;
 use crate::sync::Arc;
 use crate::value::Value;
@@ -63,7 +64,8 @@ fn both(options: SegmentWriterOptions) -> [SegmentWriterOptions; 2] {
 }
 
 fn write(dir: &Path, number: u64, rows: &[Row], options: SegmentWriterOptions) -> FinishedSegment {
-    let mut writer = SegmentWriter::create(&DiskFs, dir, FileNumber(number), options).unwrap();
+    let mut writer =
+        SegmentWriter::create(&kept(&DiskFs), dir, FileNumber(number), options).unwrap();
     rows.iter().for_each(|row| writer.add(&row.entry()).unwrap());
     let finished = writer.finish().unwrap();
     let on_disk = std::fs::metadata(segment_path(dir, FileNumber(number))).unwrap().len();
@@ -73,7 +75,8 @@ fn write(dir: &Path, number: u64, rows: &[Row], options: SegmentWriterOptions) -
 
 fn open(dir: &Path, finished: &FinishedSegment, cache: &Arc<BlockCache>) -> Result<Arc<Segment>> {
     let expect = finished.expect(DATABASE);
-    Segment::open(&DiskFs, dir, finished.number, &expect, None, Arc::clone(cache)).map(Arc::new)
+    Segment::open(&kept(&DiskFs), dir, finished.number, &expect, None, Arc::clone(cache))
+        .map(Arc::new)
 }
 
 /// A version of a key, owned.

@@ -18,11 +18,12 @@ use crate::format::hash::key_hash;
 use crate::format::index::IndexBuilder;
 use crate::format::key::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::format::lz4::Compressor;
-use crate::format::properties::{OwnedKey, Properties};
+use crate::format::properties::Properties;
 use crate::format::segment_header::SegmentHeader;
-use crate::ids::{FileNumber, Sequence, Uuid};
-use crate::io::{Fs, NamedFile, OpenMode};
+use crate::ids::{FileNumber, Uuid};
+use crate::io::{Fs, NamedFile, OpenMode, Pin};
 use crate::options::Codec;
+use crate::sync::Arc;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -46,17 +47,15 @@ pub(crate) struct SegmentWriterOptions {
 }
 
 /// A segment that was written and synced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct FinishedSegment {
+    /// The file as it was written, to be read from.
+    pub(super) file: NamedFile,
     pub(crate) number: FileNumber,
     pub(crate) uuid: Uuid,
     /// Length of the file.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
-    pub(crate) first: OwnedKey,
-    pub(crate) last: OwnedKey,
-    pub(crate) smallest: Sequence,
-    pub(crate) largest: Sequence,
     pub(crate) created_ms: u64,
 }
 
@@ -64,6 +63,8 @@ pub(crate) struct FinishedSegment {
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
     file: NamedFile,
+    /// Until all is written and synced.
+    _pin: Option<Pin>,
     number: FileNumber,
     uuid: Uuid,
     options: SegmentWriterOptions,
@@ -89,18 +90,21 @@ pub(crate) struct SegmentWriter {
 
 impl SegmentWriter {
     /// Creates the file of segment `number`, which must not exist.
+    ///
+    /// Nothing has been written by then, so a process that may open no more files has lost nothing.
     pub(crate) fn create(
-        fs: &dyn Fs,
+        fs: &Arc<dyn Fs>,
         dir: &Path,
         number: FileNumber,
         options: SegmentWriterOptions,
     ) -> Result<Self> {
         let path = segment_path(dir, number);
         let uuid = random_uuid(&path)?;
-        let file = NamedFile::open(fs, path, OpenMode::CreateNew)?;
+        let (file, pin) = NamedFile::create(fs, path, OpenMode::Read)?;
         let header = SegmentHeader { database: options.database, segment: uuid };
         Ok(Self {
             file,
+            _pin: pin,
             number,
             uuid,
             options,
@@ -265,20 +269,9 @@ impl SegmentWriter {
         self.buffer.extend_from_slice(&footer.encode());
         self.write_buffer()?;
         self.file.sync_data()?;
-        let entries = self.properties.entries();
-        let Properties { first, last, smallest, largest, created_ms, .. } = self.properties;
-        let (number, uuid) = (self.number, self.uuid);
-        Ok(FinishedSegment {
-            number,
-            uuid,
-            bytes,
-            entries,
-            first,
-            last,
-            smallest,
-            largest,
-            created_ms,
-        })
+        let (entries, created_ms) = (self.properties.entries(), self.properties.created_ms);
+        let Self { file, number, uuid, .. } = self;
+        Ok(FinishedSegment { file, number, uuid, bytes, entries, created_ms })
     }
 
     /// The number in its file's name.
@@ -289,7 +282,7 @@ impl SegmentWriter {
     /// Gives the segment up and removes its file. An open removes what could not be removed here.
     pub(crate) fn abandon(self, fs: &dyn Fs) {
         // Emptied first: another holder of the file must not keep its space.
-        let _ = self.file.file.set_len(0);
+        let _ = self.file.set_len(0);
         let _ = fs.remove(&self.file.path);
     }
 

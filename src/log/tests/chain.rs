@@ -5,6 +5,7 @@ use crate::format::hash::checksum;
 use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes};
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
+use crate::io::files::kept;
 use crate::io::{Fs, SimFs};
 use crate::log::{Expected, LOG_DATA_START, LogFile, LogWriter, Replayed, SpareLog, replay};
 use crate::sync::Arc;
@@ -73,7 +74,7 @@ impl Chain {
     pub(super) fn next_log(&mut self) {
         let capacity = LOG_DATA_START + 320;
         let slot = self.next_slot;
-        self.activate(SpareLog::create(&self.fs, DIR.as_ref(), slot, capacity).unwrap());
+        self.activate(SpareLog::create(&kept(&self.fs), DIR.as_ref(), slot, capacity).unwrap());
         self.next_slot += 1;
     }
 
@@ -126,12 +127,12 @@ impl Chain {
     }
 
     pub(super) fn read(&self) -> Result<Replayed> {
-        replay(&self.fs, DIR.as_ref(), &self.expected, &|_, work| work())
+        replay(&kept(&self.fs), DIR.as_ref(), &self.expected, &|_, work| work())
     }
 
     /// The same by two threads.
     pub(super) fn read_by_two(&self) -> Result<Replayed> {
-        replay(&self.fs, DIR.as_ref(), &self.expected, &|_, work| {
+        replay(&kept(&self.fs), DIR.as_ref(), &self.expected, &|_, work| {
             std::thread::scope(|scope| {
                 scope.spawn(work);
                 work();

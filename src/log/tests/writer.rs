@@ -3,6 +3,7 @@
 use super::chain::{Chain, DIR, path};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
 use crate::ids::LogPosition;
+use crate::io::files::kept;
 use crate::io::{CrashMode, FaultPlan, Fs, NamedFile, OpKind, OpenMode};
 use crate::log::{LOG_DATA_START, LogFile, SpareLog};
 use crate::sync::Arc;
@@ -122,7 +123,7 @@ fn a_body_written_ahead_counts_once_its_headers_are_there() {
     chain.put("a1");
     chain.seal();
     let (record, header, hash) = chain.record(b"a big one", RecordKind::Data);
-    let spare = SpareLog::create_empty(&chain.fs, DIR.as_ref(), 2).unwrap();
+    let spare = SpareLog::create_empty(&kept(&chain.fs), DIR.as_ref(), 2).unwrap();
     spare.write_body_ahead(&record[RECORD_HEADER_BYTES..]).unwrap();
     assert_eq!(chain.read().unwrap().dead, [2]);
     let log = spare.activate_with_record(chain.place(), &header, hash).unwrap();
@@ -136,13 +137,13 @@ fn a_spare_that_cannot_be_filled_leaves_no_file() {
     for nth in 0..3 {
         let plan = FaultPlan::new(OpKind::AnyMutating).nth(nth + 1);
         chain.fs.set_fault(Some(plan));
-        assert!(SpareLog::create(&chain.fs, DIR.as_ref(), 1, 1 << 10).is_err());
+        assert!(SpareLog::create(&kept(&chain.fs), DIR.as_ref(), 1, 1 << 10).is_err());
         assert!(chain.fs.files(DIR).is_empty(), "operation {nth}");
     }
-    let spare = SpareLog::create(&chain.fs, DIR.as_ref(), 1, 1 << 10).unwrap();
+    let spare = SpareLog::create(&kept(&chain.fs), DIR.as_ref(), 1, 1 << 10).unwrap();
     assert_eq!(spare.capacity(), 1 << 10);
     drop(spare);
-    assert_eq!(SpareLog::reopen(&chain.fs, DIR.as_ref(), 1).unwrap().capacity(), 1 << 10);
+    assert_eq!(SpareLog::reopen(&kept(&chain.fs), DIR.as_ref(), 1).unwrap().capacity(), 1 << 10);
     let opened = NamedFile::open(&chain.fs, path(1).into(), OpenMode::Read).unwrap();
     assert_eq!(opened.len().unwrap(), 1 << 10);
     assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.log"]);

@@ -14,7 +14,6 @@ use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, read_record};
 use crate::ids::FileNumber;
 use crate::io::{Fs, NamedFile, OpenMode};
 use crate::runs::state::ManifestState;
-use crate::sync::Arc;
 
 /// What [`Manifest::read`] found besides the state.
 #[derive(Clone, Debug)]
@@ -181,10 +180,9 @@ fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
 
 /// Opens a file for reading; `None` if it does not exist.
 fn open(fs: &dyn Fs, path: PathBuf) -> Result<Option<NamedFile>> {
-    match fs.open(&path, OpenMode::Read) {
-        Ok(file) => Ok(Some(NamedFile { file, path: Arc::new(path) })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("open", &path, error)),
+    match NamedFile::open(fs, path, OpenMode::Read) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ids::{FileNumber, RunId, Uuid};
+use crate::io::files::kept;
 use crate::io::{FaultPlan, OpKind, SimFs};
 use crate::iter::testing::{OwnedEntry, Random, drain, drain_both, entry};
 use crate::iter::two_way::TwoWay;
@@ -23,10 +24,10 @@ fn segment(fs: &SimFs, number: u64, entries: &[OwnedEntry]) -> Arc<Segment> {
     let codec = [Codec::None, Codec::Lz4][number.0 as usize % 2];
     let (filter_bits, created_ms) = (10, 1);
     let options = SegmentWriterOptions { database, codec, block_bytes, filter_bits, created_ms };
-    let mut writer = SegmentWriter::create(fs, dir, number, options).unwrap();
+    let mut writer = SegmentWriter::create(&kept(fs), dir, number, options).unwrap();
     entries.iter().for_each(|entry| writer.add(&entry.borrow()).unwrap());
     let expect = writer.finish().unwrap().expect(DATABASE);
-    Arc::new(Segment::open(fs, dir, number, &expect, None, BlockCache::new(0)).unwrap())
+    Arc::new(Segment::open(&kept(fs), dir, number, &expect, None, BlockCache::new(0)).unwrap())
 }
 
 /// Random sorted entries, sequences from `base` on.

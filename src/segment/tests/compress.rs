@@ -73,7 +73,8 @@ fn blocks_are_compressed_where_that_pays_and_the_footer_says_whether_any_is() {
 fn a_segment_is_as_long_as_it_says_while_it_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let number = FileNumber(1);
-    let mut writer = SegmentWriter::create(&DiskFs, dir.path(), number, compressed(4096)).unwrap();
+    let mut writer =
+        SegmentWriter::create(&kept(&DiskFs), dir.path(), number, compressed(4096)).unwrap();
     let rows = rows(4_000, false);
     rows.iter().for_each(|row| writer.add(&row.entry()).unwrap());
     let said = writer.written_bytes();

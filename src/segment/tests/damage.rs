@@ -160,7 +160,8 @@ fn a_file_in_the_place_of_another_is_corruption_at_open() {
     let swapped = FinishedSegment { number: two.number, ..one.clone() };
     assert!(open(dir.path(), &swapped, &cache).unwrap_err().is_corruption());
     let expect = one.expect(Uuid([1; 16]));
-    let foreign = Segment::open(&DiskFs, dir.path(), one.number, &expect, None, Arc::clone(&cache));
+    let foreign =
+        Segment::open(&kept(&DiskFs), dir.path(), one.number, &expect, None, Arc::clone(&cache));
     assert!(foreign.unwrap_err().is_corruption());
     // Header and footer of two segments in one file.
     let path = |number| segment_path(dir.path(), number);

@@ -5,16 +5,17 @@ use super::model::Random;
 use super::*;
 use crate::error::Error;
 use crate::format::meta::BoundKey;
+use crate::io::files::kept;
 use crate::io::{FaultPlan, OpKind, SimFs};
 use crate::iter::Source;
 
 fn segment(fs: &SimFs, rows: &[Row], options: SegmentWriterOptions) -> Arc<Segment> {
     let dir = Path::new("");
-    let mut writer = SegmentWriter::create(fs, dir, FileNumber(1), options).unwrap();
+    let mut writer = SegmentWriter::create(&kept(fs), dir, FileNumber(1), options).unwrap();
     rows.iter().for_each(|row| writer.add(&row.entry()).unwrap());
     let finished = writer.finish().unwrap();
     let (expect, cache) = (finished.expect(DATABASE), BlockCache::new(1 << 30));
-    Arc::new(Segment::open(fs, dir, FileNumber(1), &expect, None, cache).unwrap())
+    Arc::new(Segment::open(&kept(fs), dir, FileNumber(1), &expect, None, cache).unwrap())
 }
 
 /// Checks that exactly these rows come, and then the end, or an error and then the end.
