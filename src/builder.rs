@@ -220,7 +220,8 @@ impl Builder {
     /// Opens for reading only: nothing on disk changes, and writes fail with
     /// [`Error::ReadOnly`](crate::Error::ReadOnly). What the logs hold is recovered into memory.
     /// Works on a read-only file system; other read-only openers may share the directory, a writer
-    /// may not.
+    /// may not. Where there is no lock file yet, and the system has no locks on directories,
+    /// nothing keeps a writer out.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

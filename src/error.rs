@@ -73,9 +73,20 @@ pub enum Error {
     },
     /// Another process, or another handle in this one, has the database open. Nothing was changed.
     Locked {
-        /// The lock file.
+        /// The lock file, or the directory.
         path: PathBuf,
     },
+    /// The directory of an open database was removed, or emptied; or it was moved, or another put
+    /// in its place, where the file system knows it by its path alone (an [`Fs`](crate::io::Fs)
+    /// without handles, Windows). Writing has stopped, because nobody would find what is written;
+    /// what was written since may be lost with the directory.
+    DirectoryLost {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The handle was made before this process was forked off its parent, and is of use there only.
+    /// Nothing was changed, here or there.
+    Forked,
     /// An argument is outside what the call accepts. Nothing was changed.
     InvalidArgument {
         /// Which rule it broke, with the bound and the value.
@@ -185,9 +196,17 @@ impl fmt::Display for Error {
             ),
             Self::Locked { path } => write!(
                 f,
-                "the database is open elsewhere: {} is locked; close the other process or handle",
+                "the database is open elsewhere: {} is locked; close the other process or handle \
+                 (the lock goes with it, and removing the file does not release it)",
                 path.display()
             ),
+            Self::DirectoryLost { path } => write!(
+                f,
+                "the directory {} of an open database was removed, moved or replaced; put it back \
+                 where it was, or open the database where it is now",
+                path.display()
+            ),
+            Self::Forked => f.write_str(FORKED),
             Self::InvalidArgument { what } => f.write_str(what),
             Self::KeyspaceDropped { name } => {
                 write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
@@ -217,6 +236,9 @@ pub(crate) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
+const FORKED: &str = "the database was opened before this process was forked off; open it after \
+                      the fork, in one of the two processes";
+
 /// What to do about a refusal of the system, where there is something to say.
 fn advice(error: &io::Error) -> &'static str {
     if is_too_many_files(error) {
@@ -228,6 +250,9 @@ fn advice(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "; the file system is read-only: open with read_only(true)"
+        }
+        io::ErrorKind::Unsupported => {
+            "; the file system cannot do that: put the database on another"
         }
         io::ErrorKind::NotADirectory => {
             "; a database is a directory: name one, or a path not in use"

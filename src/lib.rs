@@ -90,6 +90,15 @@
 //! fail, as [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a
 //! new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work that they ask for.
 //!
+//! # Directories and processes
+//!
+//! An open database stays in its directory, whatever the current directory is by then, and on
+//! Unix also when it is moved. One that is removed or emptied stops the writer
+//! ([`Error::DirectoryLost`]), at the next sync at the latest. Two locks keep others out, one of
+//! them on the directory itself: removing the file `LOCK` lets nobody in. A process that was
+//! forked off gets [`Error::Forked`] from everything that it has inherited, reads too; dropping
+//! and closing do nothing there. What it opens itself is its own.
+//!
 //! # Memory and options
 //!
 //! Memory is the sum of three: memtables, at most [`Builder::memory_bytes`], and as long as
@@ -148,7 +157,8 @@
 //! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded` | free space or wait, and call again: nothing was lost, nothing half done |
 //! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
 //! | `WriterStopped` | what is durable is unknown after a failed sync: reads go on, reopening recovers |
-//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped` | a matter of the program; nothing was changed |
+//! | `DirectoryLost` | writing has stopped, reads go on: open it where it is now |
+//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked` | a matter of the program; nothing was changed |
 //! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |
 //!
 //! A missing key is no error. An iterator gives an error as its last item, once, so every loop

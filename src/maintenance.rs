@@ -276,7 +276,7 @@ impl Db {
         self.engine().health()
     }
 
-    /// The database's directory.
+    /// The database's directory, as it was named at the open.
     ///
     /// ```
     /// let db = alluvium::Db::temporary()?;
@@ -285,6 +285,6 @@ impl Db {
     /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.engine().core.dir
+        &self.engine().core.named
     }
 }

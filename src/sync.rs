@@ -13,7 +13,7 @@
 #[cfg(not(all(test, loom)))]
 mod primitives {
     pub(crate) use std::sync::atomic;
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, OnceLock};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 }
 
 #[cfg(all(test, loom))]

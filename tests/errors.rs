@@ -112,7 +112,7 @@ fn a_database_that_is_dropped_closed_locked_or_read_only_says_what_to_do() {
     check(keyspace.get("k"), Class::Final, sentence);
     check(keyspace.put("k", "v"), Class::Final, sentence);
     let sentence = "the database is open elsewhere: /db/LOCK is locked; close the other process or \
-                    handle";
+                    handle (the lock goes with it, and removing the file does not release it)";
     check(builder(&sim).open(), Class::Final, sentence);
     db.close().unwrap();
     let sentence = "the database is closed; open it again";

@@ -37,9 +37,7 @@ impl Engine {
         // The memtable keeps the encoded bytes themselves.
         let chunk = Arc::new(Chunk(std::mem::take(write.buffer.bytes_mut())));
         let (start, len) = (RECORD_HEADER_BYTES, write.body_len);
-        let written = log.write_body_ahead(&chunk.0[start..]).and_then(|()| {
-            core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))
-        });
+        let written = log.write_body_ahead(&chunk.0[start..]).and_then(|()| core.sync_dir());
         if let Err(error) = written {
             // No header was written, so an open would find it dead should this fail too.
             let _ = core.fs.remove(log.path());

@@ -300,7 +300,7 @@ impl Engine {
             remove: vec![*id],
             add: run.iter().map(|run| run.meta()).collect(),
         };
-        manifest.append(&core.edit(replaced.iter().map(change).collect()))?;
+        core.append_change(&mut manifest, replaced.iter().map(change).collect())?;
         core.publish_segments(|set| {
             let change = |run: &Arc<Run>| match replaced.iter().find(|(id, _)| *id == run.id) {
                 Some((_, fresh)) => fresh.clone(),
@@ -332,7 +332,7 @@ impl Engine {
             if in_memory || on_disk {
                 continue;
             }
-            core.manifest().append(&core.edit(vec![Change::ForgetKeyspace { id }]))?;
+            core.append_change(&mut core.manifest(), vec![Change::ForgetKeyspace { id }])?;
             core.keyspaces.forget(id);
         }
         Ok(())
@@ -347,8 +347,8 @@ impl Engine {
             return;
         }
         let raised = Sequence(next.0.saturating_add(super::SEQUENCE_RESERVE));
-        let edit = core.edit(vec![Change::SequenceCeiling(raised)]);
-        let appended = core.manifest().append(&edit);
+        let change = Change::SequenceCeiling(raised);
+        let appended = core.append_change(&mut core.manifest(), vec![change]);
         core.note(Work::Manifest, &appended);
         if appended.is_ok() {
             core.ceiling.store(raised.0, Ordering::Release);

@@ -11,7 +11,7 @@ use super::flusher::{Desk, PIECE_BYTES, PIECE_ENTRIES};
 use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::scope;
 use crate::format::edit::{Change, Edit};
 use crate::ids::{LogNumber, Sequence};
@@ -62,6 +62,7 @@ impl Engine {
         if view.sealed.is_empty() {
             return Ok(());
         }
+        core.check_directory()?;
         core.settle_manifest()?;
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let _scope = scope!("flush", memtables = view.sealed.len(), bytes);
@@ -131,7 +132,7 @@ impl Engine {
     fn install(&self, view: &View, finished: &[FinishedSegment], newest: Sequence) -> Result<()> {
         let core = &self.core;
         let ready = core.open_finished(finished).and_then(|segments| {
-            core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))?;
+            core.sync_dir()?;
             Ok((segments, self.next_floor(view)?))
         });
         let (segments, (floor, exists)) = ready.inspect_err(|_| {
@@ -206,13 +207,23 @@ impl Core {
         changes: Vec<Change>,
         fresh: &[FinishedSegment],
     ) -> Result<()> {
-        let appended = manifest.append(&self.edit(changes));
+        let appended = self.append_change(manifest, changes);
         if appended.is_err() {
             // Under the manifest's lock, so that they are not removed by a settling that began
             // before.
             lock(&self.unsettled).extend(fresh.iter().map(|segment| segment.number));
         }
         appended
+    }
+
+    /// Appends an edit, if there is still a directory that it is of.
+    pub(super) fn append_change(
+        &self,
+        manifest: &mut ManifestGuard<'_>,
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        self.check_directory()?;
+        manifest.append(&self.edit(changes))
     }
 
     /// Ends the doubt about what an edit that failed has left in the manifest, and only then

@@ -17,7 +17,7 @@ use crate::format::index_snapshot::{
 };
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, Uuid};
-use crate::io::{Fs, NamedFile, OpenMode};
+use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
 use crate::segment::Tables;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ impl Engine {
         let written = core.write_and_rename(&bytes, &file, path);
         if written.is_err() {
             // What cannot be removed stays, and is in nobody's way.
-            let _ = core.fs.remove(&file.path);
+            let _ = core.outside.remove(&file.path);
         }
         written.map(|()| report)
     }
@@ -57,7 +57,7 @@ impl Engine {
     /// Puts the tables in the file in the place of those in memory.
     pub(crate) fn load_index_snapshot(&self, path: &Path) -> Result<IndexReport> {
         let core = &self.core;
-        let mut saved = SavedTables::read(core.fs.as_ref(), path, core.database)?;
+        let mut saved = SavedTables::read(core.outside.as_ref(), path, core.database)?;
         let view = core.view.load_full();
         let mut report = IndexReport::default();
         let mut fresh = Vec::new();
@@ -94,7 +94,7 @@ impl Core {
             let mut name = path.file_name().unwrap_or_default().to_os_string();
             name.push(format!(".{number}.tmp"));
             let beside = path.with_file_name(name);
-            match NamedFile::open(self.fs.as_ref(), beside, OpenMode::CreateNew) {
+            match NamedFile::open(self.outside.as_ref(), beside, OpenMode::CreateNew) {
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
                 created => return created,
             }
@@ -104,13 +104,13 @@ impl Core {
     fn write_and_rename(&self, bytes: &[u8], file: &NamedFile, path: &Path) -> Result<()> {
         file.write_all_at(bytes, 0)?;
         file.sync_data()?;
-        let renamed = self.fs.rename(&file.path, path);
+        let renamed = self.outside.rename(&file.path, path);
         renamed.map_err(|error| Error::io("rename", &file.path, error))?;
         let dir = match path.parent() {
             Some(dir) if dir != Path::new("") => dir,
             _ => Path::new("."),
         };
-        self.fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+        sync_dir(self.outside.as_ref(), dir)
     }
 }
 

@@ -201,7 +201,7 @@ impl Engine {
         let mut changes: Vec<_> =
             unsaid.map(|(id, at)| Change::DropKeyspace { id, at }).into_iter().collect();
         changes.push(Change::AddKeyspace(meta.clone()));
-        manifest.append(&core.edit(changes))?;
+        core.append_change(&mut manifest, changes)?;
         core.keyspaces.add(KeyspaceState::new(&meta));
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Engine {
         let (at, position) = self.write_control(Control::DropKeyspace(state.id))?;
         self.wait_synced(position)?;
         let changes = vec![Change::DropKeyspace { id: state.id, at }];
-        core.manifest().append(&core.edit(changes))?;
+        core.append_change(&mut core.manifest(), changes)?;
         core.send_flush(super::flusher::FlushJob::Cleanup);
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::lines::Lines;
 use super::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use super::{Core, Engine};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::scope;
 use crate::format::edit::Change;
 use crate::format::meta::BoundKey;
@@ -159,7 +159,7 @@ impl Engine {
         let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
         let opened = core.open_finished(written).and_then(|opened| {
             if !written.is_empty() {
-                core.fs.sync_dir(&core.dir).map_err(|error| Error::io("sync", &core.dir, error))?;
+                core.sync_dir()?;
             }
             Ok(opened)
         });

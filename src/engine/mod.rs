@@ -1,10 +1,10 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
 //! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
-//! `cleanup`, `background`, `flusher`, `own_thread`, `stats`, `segments`, `index`,
-//! `index_snapshot`, `verify`; `recover`, `section`, `spares`, `overload` and `pace` are parts of
-//! `open` and `write`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
-//! `jobs`, `failures`, `forecast` and `lines` of `compact`.
+//! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `own_thread`, `stats`,
+//! `segments`, `index`, `index_snapshot`, `verify`; `recover`, `section`, `spares`, `overload` and
+//! `pace` are parts of `open` and `write`, `stretches` of `read`, `outputs` of `flush` and `merge`,
+//! `warm` of `merge`, `jobs`, `failures`, `forecast` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -17,6 +17,7 @@ mod choose;
 mod cleanup;
 mod compact;
 mod conditional;
+mod directory;
 mod estimate;
 pub(crate) mod explain;
 mod failures;
@@ -63,7 +64,7 @@ use self::sync::Logs;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
-use crate::io::{Fs, FsLock, TemporaryDir};
+use crate::io::{Fs, Process, TemporaryDir};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
 use crate::mvcc::gate::Gate;
@@ -77,6 +78,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 
 pub(crate) use self::conditional::Decision;
+pub(crate) use self::directory::DirectoryLock;
 pub(crate) use self::jobs::RequestProgress;
 pub(crate) use self::keyspaces::KeyspaceState;
 pub(crate) use self::layers::LayersCursor;
@@ -107,8 +109,16 @@ pub(crate) struct View {
 pub(crate) struct Core {
     // Fixed after open.
     pub(crate) options: Options,
+    /// Where the database's files are.
     pub(crate) fs: Arc<dyn Fs>,
+    /// Where other files are, by paths of the user's.
+    pub(crate) outside: Arc<dyn Fs>,
+    /// The directory in full, where that is known: errors go by it.
     pub(crate) dir: PathBuf,
+    /// The directory as the user named it.
+    pub(crate) named: PathBuf,
+    /// Who opened it.
+    process: Process,
     pub(crate) database: Uuid,
     /// Tells this open from every other in the process. Handles of another are refused: it may be
     /// of a copy with the same uuid, or of a time before a keyspace was dropped.
@@ -118,6 +128,9 @@ pub(crate) struct Core {
     flush_jobs: Sender<FlushJob>,
 
     // With synchronisation of their own.
+    /// Taken out by the close; snapshots and iterators hold it too, and the last one releases it
+    /// (rule 18).
+    directory: Slot<DirectoryLock>,
     view: Published<View>,
     snapshots: Snapshots,
     group_sync: GroupSync<Error>,
@@ -158,29 +171,20 @@ pub(crate) struct Core {
 pub(crate) struct Engine {
     pub(crate) core: Arc<Core>,
     pub(crate) commit: Commit<WriteEnv>,
-    /// Taken out by the close; snapshots and iterators hold it too, and the last one releases it
-    /// (rule 18).
-    directory: Slot<DirectoryLock>,
     /// Removed with the engine, after everything that has files open: handles, snapshots, iterators
     /// and threads all hold the engine.
     _temporary: Option<TemporaryDir>,
 }
 
-/// The lock on the directory, or nothing where a read-only open found no lock file.
-#[derive(Debug)]
-pub(crate) struct DirectoryLock {
-    _lock: Option<Box<dyn FsLock>>,
-}
-
 impl Engine {
     /// Keeps the directory locked for as long as the result lives. `None` after the close.
     pub(crate) fn pin_directory(&self) -> Option<Arc<DirectoryLock>> {
-        self.directory.load().clone()
+        if self.core.is_forked() { None } else { self.core.directory.load().clone() }
     }
 
     /// Gives the close's own hold on the directory up. After the threads have ended.
     pub(crate) fn release_directory(&self) {
-        drop(self.directory.take());
+        drop(self.core.directory.take());
     }
 
     /// The last sequence that a read may see now.
@@ -190,6 +194,10 @@ impl Engine {
 
     /// Registers a snapshot of now.
     pub(crate) fn register_snapshot(&self) -> Sequence {
+        if self.core.is_forked() {
+            // Of no use, which its reads say.
+            return Sequence(0);
+        }
         self.core.snapshots.register(self.core.pace.now_ms(), || self.visible())
     }
 

@@ -19,6 +19,7 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use super::background::{LogJob, Threads, two_hands};
 use super::compact::Compaction;
+use super::directory::{DirectoryLock, Entered, enter};
 use super::flusher::FlushJob;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
@@ -26,14 +27,14 @@ use super::pace::Pace;
 use super::recover::{Recovered, recover};
 use super::section::WriteEnv;
 use super::sync::Logs;
-use super::{Core, DirectoryLock, Engine, SEQUENCE_RESERVE, View};
+use super::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
 use crate::format::meta::SegmentRefMeta;
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::{FileNumber, Sequence, Uuid};
-use crate::io::{Fs, FsLock, NamedFile, OpenMode, TemporaryDir};
+use crate::io::{Fs, NamedFile, OpenMode, Process, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, SpareLog, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
@@ -54,19 +55,21 @@ static INSTANCES: AtomicU64 = AtomicU64::new(0);
 impl Engine {
     /// Opens the database in `dir`, or makes one.
     pub(crate) fn open(
-        fs: Arc<dyn Fs>,
-        dir: PathBuf,
+        outside: Arc<dyn Fs>,
+        named: PathBuf,
         options: Options,
         temporary: Option<TemporaryDir>,
     ) -> Result<(Arc<Self>, Threads)> {
         options.validate()?;
-        let _scope = scope!("open", path = %dir.display());
-        let lock = take_lock(fs.as_ref(), &dir, &options)?;
+        let _scope = scope!("open", path = %named.display());
+        // What is no database, or none that can be opened, is left without a lock file.
+        let look = |fs: &dyn Fs| read_state(fs, &named, &options).map(drop);
+        let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;
         let state = read_state(fs.as_ref(), &dir, &options)?;
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(&fs, &dir, &state, !options.read_only)?;
         let saved = match &options.index_snapshot {
-            Some(path) => SavedTables::read(fs.as_ref(), path, state.uuid)?,
+            Some(path) => SavedTables::read(outside.as_ref(), path, state.uuid)?,
             None => SavedTables::none(),
         };
         let set = open_segments(&fs, &dir, &state, saved, &cache)?;
@@ -84,7 +87,9 @@ impl Engine {
         let synced = replayed.synced;
         let engine = Self::assemble(Parts {
             fs,
+            outside,
             dir,
+            named,
             temporary,
             options,
             lock,
@@ -103,11 +108,10 @@ impl Engine {
     }
 
     fn assemble(parts: Parts) -> Result<Assembled> {
-        let Parts { fs, dir, temporary, options, lock, state, cache, .. } = parts;
+        let Parts { fs, outside, dir, named, temporary, options, lock, state, cache, .. } = parts;
         let Parts { set, manifest, slots, synced, recovered, .. } = parts;
         let Recovered { tables, live, drops, end, next_log, .. } = recovered;
-        let (log_jobs, log_work) = unbounded();
-        let (flush_jobs, flush_work) = unbounded();
+        let ((log_jobs, log_work), (flush_jobs, flush_work)) = (unbounded(), unbounded());
         let (writer, active) = Memtable::active(options.memtable_bytes);
         let gate = Gate::new();
         tables.iter().for_each(|table| gate.add(table.bytes() as u64));
@@ -145,19 +149,22 @@ impl Engine {
             unsettled: Default::default(),
             compaction: Compaction::new(),
             manifest: Mutex::new(manifest),
+            process: Process::this(),
+            directory: Slot::empty(),
             options,
             fs,
+            outside,
             dir,
+            named,
         });
+        core.directory.fill(Arc::new(lock));
         // New sequences follow the old reservation: what a crash discarded is never issued again.
         // Everything up to it that is not here was discarded, so readers may see up to it.
         let reserved = if core.options.read_only { 0 } else { SEQUENCE_RESERVE };
         let last = Sequence(state.sequence_ceiling.0.saturating_sub(reserved));
         let env = WriteEnv::new(Arc::clone(&core), end, next_log, writer, last);
         let commit = Commit::new(env, last);
-        let directory = Slot::empty();
-        directory.fill(Arc::new(DirectoryLock { _lock: lock }));
-        let engine = Arc::new(Self { core, commit, directory, _temporary: temporary });
+        let engine = Arc::new(Self { core, commit, _temporary: temporary });
         Ok((engine, log_work, flush_work))
     }
 }
@@ -167,10 +174,12 @@ type Assembled = (Arc<Engine>, Receiver<LogJob>, Receiver<FlushJob>);
 /// What an open has gathered by the time it builds the engine.
 struct Parts {
     fs: Arc<dyn Fs>,
+    outside: Arc<dyn Fs>,
     dir: PathBuf,
+    named: PathBuf,
     temporary: Option<TemporaryDir>,
     options: Options,
-    lock: Option<Box<dyn FsLock>>,
+    lock: DirectoryLock,
     state: ManifestState,
     cache: Arc<BlockCache>,
     set: SegmentSet,
@@ -178,26 +187,6 @@ struct Parts {
     slots: AtomicU64,
     synced: crate::ids::LogPosition,
     recovered: Recovered,
-}
-
-/// The directory, made if need be, and its lock. A read-only open does without a lock file if there
-/// is none.
-fn take_lock(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Box<dyn FsLock>>> {
-    let path = dir.join(FileName::Lock.name());
-    if !options.read_only && options.create {
-        fs.create_dir_all(dir).map_err(|error| Error::io("create the directory", dir, error))?;
-    }
-    if !options.read_only && fs.open(&path, OpenMode::Read).is_err() {
-        // The lock's file is the first that is made. Look before that: what is no database, or none
-        // that can be opened, is left as it is.
-        read_state(fs, dir, options)?;
-    }
-    match fs.lock(&path, options.read_only, !options.read_only) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked { path }),
-        Err(error) if options.read_only && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("lock", &path, error)),
-    }
 }
 
 /// What the manifest says, or the state of a new database where there is none and one may be made.
@@ -290,10 +279,13 @@ fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed, recovered: &Recovered) -> 
         fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
     }
     if !replayed.unreachable.is_empty() {
-        fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+        sync_dir(fs, dir)?;
     }
+    // A file that other names lead to is not written to: its end is found again, and the next log
+    // names it.
     if let Some(last) = recovered.live.back()
         && !recovered.ended
+        && !last.file.has_other_names()
     {
         write_end_record(&last.file, &last.header, recovered.end.end, replayed.synced)?;
     }
@@ -351,7 +343,11 @@ impl Core {
         for &slot in dead {
             match SpareLog::reopen(&self.fs, &self.dir, slot) {
                 Ok(spare) => self.send_log(LogJob::Recycle(spare)),
-                Err(error) => event!(debug, %error, "a dead log was left behind"),
+                // Of no use as one. That it cannot be removed either would be told then.
+                Err(_) => {
+                    let path = self.dir.join(FileName::LogSlot(slot).name());
+                    self.send_log(LogJob::Remove(path));
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::ids::{LogPosition, Sequence};
+use crate::io::Fs;
 use crate::log::LogFile;
 use crate::mvcc::group_sync::SyncEnv;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,14 @@ impl Logs {
         lock(&self.live).iter().cloned().collect()
     }
 
+    /// Whether somebody else has removed the newest log.
+    pub(super) fn newest_removed(&self, fs: &dyn Fs) -> bool {
+        let newest = lock(&self.live).back().cloned();
+        let Some(newest) = newest.filter(|log| log.file.was_removed(fs)) else { return false };
+        // Those that the engine removes have left the list before.
+        lock(&self.live).iter().any(|log| Arc::ptr_eq(log, &newest))
+    }
+
     /// Gives up what sealed logs need for appending only.
     pub(super) fn release_sealed(&self) {
         self.list().iter().for_each(|log| log.release());
@@ -75,6 +84,8 @@ impl SyncEnv for Engine {
                 self.sync_log(log, covered)?;
             }
         }
+        // Durable where nobody finds it would be a lie.
+        core.check_directory()?;
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Release; pairs with the Acquire in `wait_durable`.
         core.durable.fetch_max(visible.0, Ordering::Release);
@@ -102,6 +113,7 @@ impl SyncEnv for SealedLogs<'_> {
                 self.engine.sync_log(log, self.end)?;
             }
         }
+        core.check_directory()?;
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Also where one of them has left the list: then a flush has made durable what it held.
         Ok(self.end)
@@ -160,8 +172,10 @@ impl Engine {
         self.sync_all()
     }
 
-    /// Makes every write that was acknowledged before the call durable.
+    /// Makes every write that was acknowledged before the call durable, and looks after the
+    /// directory also where nothing is left to do.
     pub(crate) fn sync_all(&self) -> Result<()> {
+        self.core.check_directory()?;
         self.wait_synced(self.core.logs.appended())
     }
 }

@@ -1,12 +1,27 @@
-//! The real disk: the only file that names `std::fs`.
+//! The real disk: the only module that names `std::fs`.
+//!
+//! `lock` is the advisory lock, `temporary` a directory that goes again. On Unix, `at` has the
+//! system calls that open files and name them, and `rooted` is one directory through a handle.
 
-use std::fs::{File, OpenOptions, TryLockError};
+#[cfg(unix)]
+mod at;
+mod lock;
+#[cfg(unix)]
+mod rooted;
+mod temporary;
+
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 
+use super::named::syncs_no_names;
 use super::{Fs, FsFile, FsLock, OpenMode};
-use crate::event::event;
 use crate::sync::Arc;
+use lock::DiskLock;
+
+pub(crate) use temporary::TemporaryDir;
 
 /// The operating system's file system. What `Db::open` uses.
 ///
@@ -23,43 +38,21 @@ use crate::sync::Arc;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFs;
 
-/// A fresh directory below the system's temporary one, removed with everything in it when dropped.
 #[derive(Debug)]
-pub(crate) struct TemporaryDir(PathBuf);
-
-impl TemporaryDir {
-    /// Makes one that nobody else has, and that nobody else may enter.
-    pub(crate) fn create() -> io::Result<Self> {
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        loop {
-            let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-            let path = std::env::temp_dir().join(format!("alluvium-{number:016x}"));
-            match builder.create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
+struct DiskFile {
+    file: Arc<File>,
+    /// Whether the name that it was opened by is a symbolic link.
+    linked: bool,
 }
 
-impl Drop for TemporaryDir {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            let path = self.0.display();
-            event!(warn, %error, %path, "a temporary directory was left behind");
-        }
+impl DiskFile {
+    /// Opens a name in a directory.
+    #[cfg(unix)]
+    fn open_at(dir: BorrowedFd<'_>, name: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let (fd, linked) = at::open(dir, name, mode)?;
+        Ok(Arc::new(Self { file: Arc::new(File::from(fd)), linked }))
     }
 }
-
-#[derive(Debug)]
-struct DiskFile(Arc<File>);
 
 /// A file of which a part can be written as memory.
 #[cfg(target_os = "linux")]
@@ -69,23 +62,22 @@ struct MappedFile {
     mapping: super::mapping::Mapping,
 }
 
-#[derive(Debug)]
-struct DiskLock {
-    // Closing the file releases the lock.
-    _file: File,
-}
-
-impl FsLock for DiskLock {}
-
 impl Fs for DiskFs {
+    #[cfg(unix)]
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
-        let mut options = OpenOptions::new();
+        DiskFile::open_at(at::CWD, path, mode)
+    }
+
+    #[cfg(not(unix))]
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let mut options = File::options();
         match mode {
             OpenMode::Read => options.read(true),
             OpenMode::ReadWrite => options.read(true).write(true),
             OpenMode::CreateNew => options.read(true).write(true).create_new(true),
         };
-        Ok(Arc::new(DiskFile(Arc::new(options.open(path)?))))
+        let file = Arc::new(options.open(path)?);
+        Ok(Arc::new(DiskFile { file, linked: false }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -105,9 +97,21 @@ impl Fs for DiskFs {
             }
             result => result?,
         }
-        self.sync_dir(parent.unwrap_or(Path::new(".")))
+        match self.sync_dir(parent.unwrap_or(Path::new("."))) {
+            // One may make a directory where one may not read. What it is for will be synced in it,
+            // and no system is known that keeps that without the directory itself.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) if syncs_no_names(&error) => Ok(()),
+            synced => synced,
+        }
     }
 
+    #[cfg(unix)]
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        at::list(std::os::fd::AsFd::as_fd(&at::open_dir(dir)?))
+    }
+
+    #[cfg(not(unix))]
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir)? {
@@ -141,35 +145,42 @@ impl Fs for DiskFs {
         Ok(())
     }
 
+    #[cfg(unix)]
+    fn enter(&self, dir: &Path) -> io::Result<Option<Arc<dyn Fs>>> {
+        Ok(Some(Arc::new(rooted::RootedFs::open(dir)?)))
+    }
+
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        let file = if create {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?
-        } else {
-            File::open(path)?
+        let dir = if path.is_dir() { Some(path) } else { path.parent() };
+        let dir = dir.map(|dir| if dir == Path::new("") { Path::new(".") } else { dir });
+        // In full, and past links that may lead elsewhere tomorrow.
+        #[cfg(unix)]
+        let (name, dir) = {
+            let dir = dir.and_then(|dir| std::fs::canonicalize(dir).ok());
+            let name = path.file_name().filter(|_| !path.is_dir());
+            let full = dir.as_ref().map(|dir| name.map_or(dir.clone(), |name| dir.join(name)));
+            (lock::Name::Path(full.unwrap_or_else(|| path.to_path_buf())), dir)
         };
-        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match locked {
-            Ok(()) => Ok(Box::new(DiskLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        #[cfg(not(unix))]
+        let (name, dir) = (path, dir.and_then(|dir| std::path::absolute(dir).ok()));
+        Ok(Box::new(DiskLock::take(name, dir, shared, create)?))
     }
 }
 
 impl FsFile for DiskFile {
     #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&*self.0, buf, offset)
+        std::os::unix::fs::FileExt::read_at(&*self.file, buf, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&*self.0, buf, offset)
+        std::os::unix::fs::FileExt::write_at(&*self.file, buf, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match std::os::windows::fs::FileExt::seek_read(&*self.0, buf, offset) {
+        match std::os::windows::fs::FileExt::seek_read(&*self.file, buf, offset) {
             // Reading at or past the end is an error there, and zero bytes in the contract.
             Err(error) if error.raw_os_error() == Some(38) => Ok(0),
             result => result,
@@ -178,30 +189,36 @@ impl FsFile for DiskFile {
 
     #[cfg(windows)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&*self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_write(&*self.file, buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     #[cfg(target_os = "linux")]
     fn sync_below(&self, len: u64) -> io::Result<()> {
-        super::mapping::sync(&*self.0, len).unwrap_or_else(|| self.sync_data())
+        super::mapping::sync(&*self.file, len).unwrap_or_else(|| self.sync_data())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn names(&self) -> io::Result<u64> {
+        Ok(at::links(&*self.file)? + u64::from(self.linked))
     }
 
     #[cfg(target_os = "linux")]
     fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
-        let mapping = super::mapping::Mapping::new(&*self.0, len)?;
-        Some(Arc::new(MappedFile { file: Self(Arc::clone(&self.0)), mapping }))
+        let mapping = super::mapping::Mapping::new(&*self.file, len)?;
+        let file = Self { file: Arc::clone(&self.file), linked: self.linked };
+        Some(Arc::new(MappedFile { file, mapping }))
     }
 }
 
@@ -233,5 +250,9 @@ impl FsFile for MappedFile {
 
     fn len(&self) -> io::Result<u64> {
         self.file.len()
+    }
+
+    fn names(&self) -> io::Result<u64> {
+        self.file.names()
     }
 }

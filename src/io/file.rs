@@ -132,6 +132,28 @@ pub trait FsFile: Send + Sync + fmt::Debug {
         Ok(self.len()? == 0)
     }
 
+    /// How many names lead to this file: none once it was removed, more than one where there are
+    /// hard links, or where it was opened by a symbolic link. 1, which is what this returns unless
+    /// overridden, if it cannot be told.
+    ///
+    /// The engine overwrites nothing in a file that has other names than its own.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// use alluvium::io::{DiskFs, Fs, OpenMode};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("f");
+    /// let file = DiskFs.open(&path, OpenMode::CreateNew)?;
+    /// assert_eq!(file.names()?, 1);
+    /// std::fs::hard_link(&path, dir.path().join("copy"))?;
+    /// assert_eq!(file.names()?, if cfg!(unix) { 2 } else { 1 });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn names(&self) -> io::Result<u64> {
+        Ok(1)
+    }
+
     /// Another handle to this file, for small writes below `len` at less cost than this one's; all
     /// bytes there must have been written before. Whole words of 8 bytes at multiples of 8 gain.
     /// `None`, which is what this returns unless overridden, where there is no such way.

@@ -17,9 +17,11 @@
 mod disk;
 mod file;
 pub(crate) mod files;
+mod guarded;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod named;
+mod process;
 mod sim;
 
 use std::path::Path;
@@ -30,7 +32,9 @@ use crate::sync::Arc;
 pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
 pub use file::FsFile;
-pub(crate) use named::{NamedFile, Pin};
+pub(crate) use guarded::GuardedFs;
+pub(crate) use named::{NamedFile, Pin, sync_dir};
+pub(crate) use process::Process;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file.
@@ -104,7 +108,8 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// ```
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
-    /// The names of the plain files in a directory, in no order.
+    /// The names of the plain files in a directory, in no order. Also of symbolic links to such, or
+    /// to nothing: who opens one of these is told.
     ///
     /// ```
     /// # use std::path::Path;
@@ -147,7 +152,8 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// ```
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in a directory durable.
+    /// Makes creations, renames and removals in a directory durable. A file system that cannot be
+    /// asked to says `InvalidInput` or `Unsupported`, and the engine goes on.
     ///
     /// ```
     /// # use std::path::Path;
@@ -161,7 +167,36 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// ```
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Takes the advisory lock on a file, creating the file if `create` says so, without waiting:
+    /// The directory through a handle: a file system on which paths below `dir`, as it is named
+    /// here or in full, mean files of this directory wherever it is moved, and whatever the
+    /// process's current directory is by then. `None`, which is what this returns unless
+    /// overridden, where there is no such way: then paths are used, and a directory that is moved
+    /// away stops the writer of a database in it.
+    ///
+    /// What wraps another file system and overrides this wraps what that returns, too, or does not
+    /// see the operations any more.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// use alluvium::io::{DiskFs, Fs, OpenMode};
+    ///
+    /// let parent = tempfile::tempdir()?;
+    /// let (before, after) = (parent.path().join("before"), parent.path().join("after"));
+    /// std::fs::create_dir(&before)?;
+    /// if let Some(entered) = DiskFs.enter(&before)? {
+    ///     std::fs::rename(&before, &after)?;
+    ///     entered.open(&before.join("f"), OpenMode::CreateNew)?;
+    ///     assert!(after.join("f").exists());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn enter(&self, dir: &Path) -> io::Result<Option<Arc<dyn Fs>>> {
+        let _ = dir;
+        Ok(None)
+    }
+
+    /// Takes the advisory lock on a file, or on a directory where the system has locks on such,
+    /// creating the file if `create` says so, without waiting:
     /// `WouldBlock` if another holder, in this process or another, has it. Dropping the result
     /// releases it. `shared` holders exclude only exclusive ones.
     ///
@@ -192,4 +227,38 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 /// DiskFs.lock(&path, false, true)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub trait FsLock: Send + Sync + fmt::Debug {}
+pub trait FsLock: Send + Sync + fmt::Debug {
+    /// The full path of the directory that is locked, or that the locked file is in. `None`, which
+    /// is what this returns unless overridden, if it is not known.
+    ///
+    /// ```
+    /// use alluvium::io::{DiskFs, Fs, FsLock};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let held = DiskFs.lock(&dir.path().join("LOCK"), false, true)?;
+    /// assert!(held.directory().is_some_and(|path| path.is_absolute()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Whether the name that was locked still leads to what was locked. If not, somebody has
+    /// removed it, or put something else there, which others can lock. `true`, which is what this
+    /// returns unless overridden, if it cannot be told.
+    ///
+    /// ```
+    /// use alluvium::io::{DiskFs, Fs, FsLock};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("LOCK");
+    /// let held = DiskFs.lock(&path, false, true)?;
+    /// assert!(held.is_current());
+    /// std::fs::remove_file(&path)?;
+    /// assert!(!held.is_current() || !cfg!(unix));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn is_current(&self) -> bool {
+        true
+    }
+}

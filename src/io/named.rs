@@ -2,7 +2,7 @@
 //! error they return names the file.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use super::files::Pin;
 use super::files::{Files, SharedFile};
@@ -22,6 +22,20 @@ enum Handle {
     Held(Arc<dyn FsFile>),
     /// Open when it is used.
     Shared(Arc<SharedFile>),
+}
+
+/// Makes the names in a directory durable, where its file system can be asked to.
+pub(crate) fn sync_dir(fs: &dyn Fs, dir: &Path) -> crate::Result<()> {
+    match fs.sync_dir(dir) {
+        Err(error) if syncs_no_names(&error) => Ok(()),
+        synced => synced.map_err(|error| crate::Error::io("sync", dir, error)),
+    }
+}
+
+/// Whether a file system says that it does not sync directories, whatever it does with names: some
+/// network and user-space ones, and those of virtual machines. A failed sync is told otherwise.
+pub(super) fn syncs_no_names(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 impl NamedFile {
@@ -123,6 +137,19 @@ impl NamedFile {
     /// The file's length in bytes.
     pub(crate) fn len(&self) -> crate::Result<u64> {
         self.with(|file| file.len()).map_err(|error| self.error("read the length of", error))
+    }
+
+    /// Whether other names than its own lead to the file, as far as the system says.
+    pub(crate) fn has_other_names(&self) -> bool {
+        self.with(|file| file.names()).is_ok_and(|names| names > 1)
+    }
+
+    /// Whether the file's name was removed, by whoever. Looked for where the file has none: some
+    /// file systems count no names.
+    pub(crate) fn was_removed(&self, fs: &dyn Fs) -> bool {
+        let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        let nameless = self.with(|file| file.names()).is_ok_and(|names| names == 0);
+        nameless && fs.open(&self.path, OpenMode::Read).is_err_and(missing)
     }
 
     fn error(&self, op: &'static str, error: io::Error) -> crate::Error {

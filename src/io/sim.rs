@@ -346,10 +346,14 @@ impl Fs for SimFs {
         Ok(())
     }
 
-    /// Making the lock's file is an operation of its own, a creation before the lock.
+    /// Making the lock's file is an operation of its own, a creation before the lock. Directories
+    /// have none, as on systems other than Unix.
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         let path = normalize(path);
         let mut state = self.state();
+        if state.is_dir(&path) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         if create && !state.names.contains_key(&path) {
             state.gate.begin(OpKind::Create, &path, None, format_args!(""))?;
             state.create(&path)?;

@@ -13,7 +13,7 @@ use crate::format::record::{
     RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_header, seal_record,
 };
 use crate::ids::{LogNumber, LogPosition};
-use crate::io::{Fs, NamedFile, OpenMode, Pin};
+use crate::io::{Fs, NamedFile, OpenMode, Pin, sync_dir};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -188,18 +188,21 @@ impl SpareLog {
         Ok(Self { pin, ..Self::new(file, slot, 0, salt) })
     }
 
-    /// Takes over the file of a log that no recovery needs any more.
+    /// Takes over the file of a log that no recovery needs any more. Not one that other names lead
+    /// to: it is the log of a copy that somebody made by links.
     pub(crate) fn recycle(log: &LogFile) -> Result<Self> {
+        refuse_shared(&log.file)?;
         let salt = random_u64(&log.file.path)?;
         let capacity = log.file.len()?;
         Ok(Self::new(log.file.clone(), log.slot, capacity, salt))
     }
 
-    /// Takes over a dead file found at open.
+    /// Takes over a dead file found at open. As [`Self::recycle`].
     pub(crate) fn reopen(fs: &Arc<dyn Fs>, dir: &Path, slot: u64) -> Result<Self> {
         let path = dir.join(FileName::LogSlot(slot).name());
         let salt = random_u64(&path)?;
         let file = NamedFile::shared(fs, path, OpenMode::ReadWrite)?;
+        refuse_shared(&file)?;
         let capacity = file.len()?;
         Ok(Self::new(file, slot, capacity, salt))
     }
@@ -359,8 +362,12 @@ fn header_copies(header: &LogHeader) -> [u8; LOG_DATA_START as usize] {
     bytes
 }
 
-fn sync_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+fn refuse_shared(file: &NamedFile) -> Result<()> {
+    if file.has_other_names() {
+        let shared = std::io::Error::other("other names lead to it");
+        return Err(Error::io("use again", &file.path, shared));
+    }
+    Ok(())
 }
 
 fn random_u64(path: &Path) -> Result<u64> {

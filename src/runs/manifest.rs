@@ -43,7 +43,7 @@ use crate::format::record::{
     BODY_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_record,
 };
 use crate::ids::FileNumber;
-use crate::io::{Fs, NamedFile, OpenMode};
+use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
 use crate::runs::state::ManifestState;
 use crate::sync::Arc;
 
@@ -123,9 +123,10 @@ impl Manifest {
             let what = format!("the manifest refuses this edit: expected {expected}, got {got}");
             Error::InvalidArgument { what }
         })?;
-        // Taken out, so that every way out but the last leaves the manifest broken.
+        // Taken out, so that every way out but the last leaves the manifest broken. A file that has
+        // another name is a copy's too, which has none of what is said here.
         let mut tail = match self.tail.take() {
-            Some(tail) if tail.end <= tail.rotate_at => tail,
+            Some(tail) if tail.end <= tail.rotate_at && !tail.file.has_other_names() => tail,
             _ => self.start_next()?,
         };
         tail.append(RecordKind::Edit, next.edits, &edit.encode())?;
@@ -266,10 +267,6 @@ fn manifests(names: &[String]) -> Vec<FileNumber> {
         _ => None,
     });
     numbers.collect()
-}
-
-fn sync_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
 mod read;

@@ -1,0 +1,175 @@
+//! The directory of an open database: how it is reached, who else may use it, and whether it is
+//! still there.
+//!
+//! Where the file system has handles of directories, all goes through one, so that a database stays
+//! in its directory wherever that moves. Elsewhere its full path is used, and looked at before each
+//! operation on a name. Two locks: one on the directory, which nobody removes by mistake, where the
+//! system has such; and one on the `LOCK` file, which versions without the other know.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{Core, Engine};
+use crate::error::{Error, Result};
+use crate::event::event;
+use crate::format::names::FileName;
+use crate::io::{Fs, FsLock, GuardedFs, OpenMode, sync_dir};
+use crate::options::Options;
+use crate::sync::{Arc, Mutex, lock};
+
+/// The locks on a directory. Dropping it releases them.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    /// On the directory itself.
+    whole: Option<Arc<dyn FsLock>>,
+    /// On the lock file. A read-only open does without one if there is none.
+    file: Mutex<Option<Arc<dyn FsLock>>>,
+}
+
+/// A directory that is locked, and how to reach its files.
+pub(super) struct Entered {
+    pub(super) fs: Arc<dyn Fs>,
+    /// In full where that is known.
+    pub(super) dir: PathBuf,
+    pub(super) lock: DirectoryLock,
+}
+
+/// Locks the directory, made if need be, and enters it. `look` says whether a directory without a
+/// lock file may be given one.
+pub(super) fn enter(
+    outside: &Arc<dyn Fs>,
+    dir: &Path,
+    options: &Options,
+    look: impl Fn(&dyn Fs) -> Result<()>,
+) -> Result<Entered> {
+    if !options.read_only && options.create {
+        let made = outside.create_dir_all(dir);
+        made.map_err(|error| Error::io("create the directory", dir, error))?;
+    }
+    // A directory that is not there is told below, and one without handles is reached by its path.
+    let inside = outside.enter(dir).ok().flatten();
+    let fs = inside.as_ref().unwrap_or(outside);
+    let whole = lock_whole(fs.as_ref(), dir, options.read_only)?;
+    let file = lock_file(fs.as_ref(), dir, options.read_only, look)?;
+    let known = [&whole, &file].into_iter().flatten().find_map(|lock| lock.directory());
+    let dir = known.map_or_else(|| dir.to_path_buf(), Path::to_path_buf);
+    let fs = match (inside, &whole) {
+        (Some(inside), _) => inside,
+        (None, Some(whole)) => Arc::new(GuardedFs::new(Arc::clone(outside), dir.clone(), whole)),
+        (None, None) => Arc::clone(outside),
+    };
+    Ok(Entered { fs, dir, lock: DirectoryLock { whole, file: Mutex::new(file) } })
+}
+
+/// The lock on the directory; none where there is no such thing, or no right to it. The lock file
+/// says more then.
+fn lock_whole(fs: &dyn Fs, dir: &Path, shared: bool) -> Result<Option<Arc<dyn FsLock>>> {
+    match fs.lock(dir, shared, false) {
+        Ok(lock) => Ok(Some(Arc::from(lock))),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(Error::Locked { path: dir.join(FileName::Lock.name()) })
+        }
+        Err(error) => {
+            event!(debug, %error, "the directory itself cannot be locked");
+            Ok(None)
+        }
+    }
+}
+
+fn lock_file(
+    fs: &dyn Fs,
+    dir: &Path,
+    read_only: bool,
+    look: impl Fn(&dyn Fs) -> Result<()>,
+) -> Result<Option<Arc<dyn FsLock>>> {
+    let path = dir.join(FileName::Lock.name());
+    if !read_only && fs.open(&path, OpenMode::Read).is_err() {
+        // The lock's file is the first that is made. Look before that: what is no database, or none
+        // that can be opened, is left as it is.
+        look(fs)?;
+    }
+    match fs.lock(&path, read_only, !read_only) {
+        Ok(lock) => Ok(Some(Arc::from(lock))),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Error::Locked { path }),
+        Err(error) if read_only && error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("lock", &path, error)),
+    }
+}
+
+impl DirectoryLock {
+    /// Whether what was locked is still there, under the names that others look for. A lock file
+    /// that somebody has removed is made again.
+    fn check(&self, fs: &dyn Fs, dir: &Path) -> Result<()> {
+        let held = lock(&self.file).clone();
+        if held.is_none_or(|held| held.is_current()) {
+            return Ok(());
+        }
+        // Without the other lock somebody may have been here and gone. Without the file that every
+        // database has, this is none any more.
+        let locked = self.whole.as_ref().is_some_and(|whole| whole.is_current());
+        let missing = |error: std::io::Error| error.kind() == ErrorKind::NotFound;
+        let current = dir.join(FileName::Current.name());
+        if !locked || fs.open(&current, OpenMode::Read).is_err_and(missing) {
+            return Err(lost(dir));
+        }
+        let path = dir.join(FileName::Lock.name());
+        match fs.lock(&path, false, true) {
+            Ok(again) => *lock(&self.file) = Some(Arc::from(again)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(Error::Locked { path });
+            }
+            // The other lock is held all the same.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn lost(dir: &Path) -> Error {
+    Error::DirectoryLost { path: dir.to_path_buf() }
+}
+
+impl Engine {
+    /// Keeps what a forked child lets go of from ending there: what it would do then, or wait for,
+    /// is the parent's.
+    pub(crate) fn keep_for_parent<T>(self: &Arc<Self>, held: T) {
+        std::mem::forget((Arc::clone(self), held));
+    }
+}
+
+impl Core {
+    /// Stops the writer if the directory is gone, or another has taken its place: what is written
+    /// from now on nobody would find. Some system calls, so not for each write; called where one is
+    /// to be durable, and before each edit of the manifest.
+    pub(super) fn check_directory(&self) -> Result<()> {
+        let Some(directory) = self.directory.load().clone() else { return Ok(()) };
+        let checked = directory.check(self.fs.as_ref(), &self.dir);
+        let checked = checked.and_then(|()| match self.logs.newest_removed(self.fs.as_ref()) {
+            true => Err(lost(&self.dir)),
+            false => Ok(()),
+        });
+        if let Err(error) = &checked {
+            self.group_sync.latch(error.clone());
+            self.gate.wake();
+        }
+        checked.map_err(|error| self.stopped().unwrap_or(error))
+    }
+
+    /// Makes the names of the database's files durable.
+    pub(super) fn sync_dir(&self) -> Result<()> {
+        sync_dir(self.fs.as_ref(), &self.dir)
+    }
+
+    /// Refuses the call in a forked child, at the cost of two loads.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.process.is_this() { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    /// Whether this is a forked child: then nothing that the parent's threads may hold or wait for
+    /// is to be touched.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_this()
+    }
+}

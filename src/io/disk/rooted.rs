@@ -1,0 +1,105 @@
+//! One directory of the disk, through a handle: its files are reached wherever the directory is
+//! moved, and none is reached in another that has taken its place.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::lock::{DiskLock, Name};
+use super::{DiskFile, DiskFs, at};
+use crate::io::{Fs, FsFile, FsLock, OpenMode};
+use crate::sync::Arc;
+
+/// A directory that is open. Paths below it, as it was named or in full, mean its files; others
+/// mean what they do for [`DiskFs`].
+#[derive(Debug)]
+pub(super) struct RootedFs {
+    dir: Arc<OwnedFd>,
+    /// For `fsync`, through the standard library.
+    handle: File,
+    named: PathBuf,
+    /// The same in full, if that could be told.
+    full: Option<PathBuf>,
+}
+
+/// What a path means.
+enum Place<'a> {
+    /// The directory.
+    Root,
+    /// A file in it.
+    Inside(&'a Path),
+    Elsewhere,
+}
+
+impl RootedFs {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let dir = at::open_dir(path)?;
+        let handle = File::from(dir.try_clone()?);
+        let full = std::path::absolute(path).ok();
+        Ok(Self { dir: Arc::new(dir), handle, named: path.to_path_buf(), full })
+    }
+
+    fn place<'a>(&self, path: &'a Path) -> Place<'a> {
+        let roots = [self.full.as_deref(), Some(&self.named)];
+        let inside = roots.into_iter().flatten().find_map(|root| path.strip_prefix(root).ok());
+        match inside {
+            Some(name) if name == Path::new("") => Place::Root,
+            Some(name) if name.components().count() == 1 => Place::Inside(name),
+            _ => Place::Elsewhere,
+        }
+    }
+}
+
+impl Fs for RootedFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        match self.place(path) {
+            Place::Inside(name) => DiskFile::open_at(self.dir.as_fd(), name, mode),
+            _ => DiskFs.open(path, mode),
+        }
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        match self.place(path) {
+            Place::Root => Ok(()),
+            _ => DiskFs.create_dir_all(path),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        match self.place(dir) {
+            Place::Root => at::list(self.dir.as_fd()),
+            _ => DiskFs.list(dir),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match (self.place(from), self.place(to)) {
+            (Place::Inside(from), Place::Inside(to)) => at::rename(self.dir.as_fd(), from, to),
+            _ => DiskFs.rename(from, to),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match self.place(path) {
+            Place::Inside(name) => at::remove(self.dir.as_fd(), name),
+            _ => DiskFs.remove(path),
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        match self.place(dir) {
+            Place::Root => self.handle.sync_all(),
+            _ => DiskFs.sync_dir(dir),
+        }
+    }
+
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        let name = match self.place(path) {
+            Place::Root => Name::Itself(Arc::clone(&self.dir)),
+            Place::Inside(name) => Name::In(Arc::clone(&self.dir), name.to_path_buf()),
+            Place::Elsewhere => return DiskFs.lock(path, shared, create),
+        };
+        Ok(Box::new(DiskLock::take(name, self.full.clone(), shared, create)?))
+    }
+}

@@ -1,0 +1,73 @@
+//! A directory that is removed with everything in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::event::event;
+use crate::io::Process;
+
+/// A fresh directory below the system's temporary one, removed with everything in it when dropped.
+#[derive(Debug)]
+pub(crate) struct TemporaryDir {
+    /// In full, so that it is the same wherever the process goes.
+    path: PathBuf,
+    /// Who made it. In a forked child it is the parent's.
+    process: Process,
+    /// Kept open, to tell it from another that has its name.
+    #[cfg(unix)]
+    handle: std::fs::File,
+}
+
+impl TemporaryDir {
+    /// Makes one that nobody else has, and that nobody else may enter.
+    pub(crate) fn create() -> io::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        loop {
+            let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+            let path = std::path::absolute(std::env::temp_dir())?;
+            let path = path.join(format!("alluvium-{number:016x}"));
+            match builder.create(&path) {
+                Ok(()) => {
+                    return Ok(Self {
+                        process: Process::this(),
+                        #[cfg(unix)]
+                        handle: std::fs::File::open(&path)?,
+                        path,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether its name still leads to it.
+    fn is_there(&self) -> bool {
+        #[cfg(unix)]
+        return super::at::leads_to(super::at::CWD, &self.path, &self.handle);
+        #[cfg(not(unix))]
+        true
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        if !self.process.is_this() {
+            return;
+        }
+        let removed = match self.is_there() {
+            true => std::fs::remove_dir_all(&self.path),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        if let Err(error) = removed {
+            let path = self.path.display();
+            event!(warn, %error, %path, "a temporary directory was left behind");
+        }
+    }
+}
