@@ -159,7 +159,16 @@ impl Keyspace {
 pub struct Compaction {
     engine: Arc<Engine>,
     progress: Arc<RequestProgress>,
-    answer: Receiver<Result<()>>,
+    /// Taken out by the drop.
+    answer: Option<Receiver<Result<()>>>,
+}
+
+impl Drop for Compaction {
+    fn drop(&mut self) {
+        if self.engine.core.is_forked() {
+            self.engine.keep_for_parent(self.answer.take());
+        }
+    }
 }
 
 impl Compaction {
@@ -192,7 +201,7 @@ impl Compaction {
     /// ```
     #[must_use]
     pub fn is_over(&self) -> bool {
-        !self.answer.is_empty()
+        self.answer.as_ref().is_none_or(|answer| !answer.is_empty())
     }
 
     /// Ends it where it is, within a segment: [`Self::wait`] returns `Ok` then.
@@ -218,13 +227,15 @@ impl Compaction {
     ///
     /// Why a merge failed, or [`Error::Closed`] if the database was closed meanwhile.
     pub fn wait(self) -> Result<()> {
-        self.answer.recv().unwrap_or(Err(Error::Closed))
+        self.engine.core.check_process()?;
+        let answer = self.answer.as_ref().map(Receiver::recv);
+        answer.and_then(std::result::Result::ok).unwrap_or(Err(Error::Closed))
     }
 }
 
 fn start(engine: &Arc<Engine>, range: Option<(BoundKey, Option<BoundKey>)>) -> Result<Compaction> {
     let (progress, answer) = engine.request_compaction(range)?;
-    Ok(Compaction { engine: Arc::clone(engine), progress, answer })
+    Ok(Compaction { engine: Arc::clone(engine), progress, answer: Some(answer) })
 }
 
 /// From which key to before which.

@@ -30,6 +30,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn close(&self) -> Result<()> {
+        if self.engine.core.is_forked() {
+            return Ok(());
+        }
         self.engine.core.refuse_on_own_thread()?;
         let result = self.engine.close();
         self.threads.join();
@@ -40,6 +43,11 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.engine.core.is_forked() {
+            // All of it is the parent's, but the locked files, which are held here too.
+            self.engine.release_directory();
+            return self.engine.keep_for_parent(std::mem::take(&mut self.threads));
+        }
         if self.engine.core.is_own_thread() {
             return close_elsewhere(&self.engine, std::mem::take(&mut self.threads));
         }
@@ -55,7 +63,9 @@ impl Drop for Shared {
 ///
 /// A handle is cheap to clone and may be used from any thread. The database is closed by
 /// [`Db::close`], or when the last handle is dropped; snapshots and iterators keep its files and
-/// its lock until they are dropped too.
+/// its lock until they are dropped too. In a process that was forked off afterwards every call
+/// fails with [`Error::Forked`](crate::Error::Forked) or gives nothing, and dropping and closing do
+/// nothing.
 ///
 /// Methods without a keyspace work on the one named `default`.
 ///

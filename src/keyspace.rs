@@ -275,7 +275,8 @@ impl Db {
     /// ```
     #[must_use]
     pub fn keyspaces(&self) -> Vec<String> {
-        self.engine().core.keyspaces.names()
+        let core = &self.engine().core;
+        if core.is_forked() { Vec::new() } else { core.keyspaces.names() }
     }
 
     /// Drops a keyspace with everything in it, durably.

@@ -85,7 +85,7 @@ impl Range {
         bounds: Bounds,
         at: ReadAt,
     ) -> Self {
-        let directory = directory.ok_or(Error::Closed);
+        let directory = engine.core.check_process().and(directory.ok_or(Error::Closed));
         match directory.and_then(|directory| engine.iter(directory, keyspace, bounds, at)) {
             Ok(iter) => Self(State::Live(Box::new(iter))),
             Err(error) => Self::failed(error),

@@ -41,6 +41,9 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        if self.engine.core.is_forked() {
+            return self.engine.keep_for_parent(self.directory.take());
+        }
         self.engine.release_snapshot(self.at);
     }
 }
@@ -67,6 +70,7 @@ impl Snapshot {
 
     /// Where to read, unless it was taken after the close.
     pub(crate) fn at(&self) -> Result<ReadAt> {
+        self.engine().core.check_process()?;
         let locked = self.registered.directory.is_some();
         if locked { Ok(ReadAt::Snapshot(self.registered.at)) } else { Err(Error::Closed) }
     }

@@ -303,12 +303,18 @@ impl Engine {
 
     /// Lets no merge begin a further step until the same is called with `false`.
     pub(crate) fn pause_compaction(&self, paused: bool) {
+        if self.core.is_forked() {
+            return;
+        }
         self.core.compaction.paused.store(paused, Ordering::Relaxed);
         self.core.compaction.wake();
     }
 
     /// Makes a request end where it is.
     pub(crate) fn cancel_compaction(&self, progress: &RequestProgress) {
+        if self.core.is_forked() {
+            return;
+        }
         progress.cancel();
         self.core.compaction.wake();
     }

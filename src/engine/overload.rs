@@ -134,6 +134,7 @@ impl Patience {
 impl Engine {
     /// Fails a write that is bound to fail before it costs anything.
     pub(super) fn refuse_early(&self) -> Result<()> {
+        self.core.check_process()?;
         if self.core.options.read_only {
             return Err(Error::ReadOnly { path: self.core.dir.clone() });
         }

@@ -220,7 +220,7 @@ impl Engine {
             view,
             skips: None,
             engine: Arc::clone(self),
-            _directory: directory,
+            directory,
         })
     }
 }
@@ -284,7 +284,7 @@ pub(crate) struct EngineIter {
     /// What it has passed over, if it reads on over damage.
     skips: Option<Arc<Skips>>,
     engine: Arc<Engine>,
-    _directory: Arc<DirectoryLock>,
+    directory: Arc<DirectoryLock>,
 }
 
 impl EngineIter {
@@ -295,6 +295,9 @@ impl EngineIter {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
+        if self.engine.core.is_forked() {
+            return Some(Err(Error::Forked));
+        }
         let next = self.inner.next_front(key, value);
         self.after_draw();
         next
@@ -306,6 +309,9 @@ impl EngineIter {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
+        if self.engine.core.is_forked() {
+            return Some(Err(Error::Forked));
+        }
         let next = self.inner.next_back(key, value);
         self.after_draw();
         next
@@ -349,13 +355,19 @@ impl EngineIter {
 
 impl Drop for EngineIter {
     fn drop(&mut self) {
+        if self.engine.core.is_forked() {
+            let held = (Arc::clone(&self.view), Arc::clone(&self.directory));
+            return self.engine.keep_for_parent(held);
+        }
         self.engine.count_jumps(self.inner.jumps());
     }
 }
 
 impl Engine {
-    /// Refuses reads after the close.
+    /// Refuses reads after the close, and in a forked child.
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.core.check_process()?;
         if self.core.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 }

@@ -108,6 +108,9 @@ pub struct SegmentInfo {
 impl Engine {
     /// Every segment of this moment, newest run first, in key order within a run.
     pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
+        if self.core.is_forked() {
+            return Vec::new();
+        }
         let view = self.core.view.load_full();
         let mut infos = Vec::new();
         for (age, run) in view.segments.runs.iter().enumerate() {
@@ -118,6 +121,9 @@ impl Engine {
 
     /// Every run of this moment, newest first.
     pub(crate) fn runs(&self) -> Vec<RunInfo> {
+        if self.core.is_forked() {
+            return Vec::new();
+        }
         // A job that ends in between has runs that the view may not have: those are passed over.
         let merging = self.core.compaction.merging();
         let view = self.core.view.load_full();

@@ -180,6 +180,9 @@ impl Health {
 impl Engine {
     pub(crate) fn stats(&self) -> Stats {
         let core = &self.core;
+        if core.is_forked() {
+            return Stats::default();
+        }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let view = core.view.load();
         let tables = std::iter::once(&view.active).chain(&view.sealed);
@@ -235,6 +238,10 @@ impl Engine {
 
     pub(crate) fn health(&self) -> Health {
         let core = &self.core;
+        if core.is_forked() {
+            let stopped = Some(crate::Error::Forked);
+            return Health { writer_stopped: stopped, ..Health::default() };
+        }
         Health {
             writer_stopped: core.stopped(),
             background_error: core.trouble(),
