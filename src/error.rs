@@ -97,10 +97,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// Memtables are full and the disk does not keep up. The write had no effect; try it again.
+    /// Memtables are full: the disk does not keep up, or a flush fails. The write had no effect;
+    /// try it again.
     Overloaded {
         /// How long the call waited before it gave up, in milliseconds.
         waited_ms: u64,
+        /// What the flush, or the making of log files, fails with. `None` where nothing fails and
+        /// writers are faster than the disk.
+        cause: Option<Arc<Error>>,
     },
     /// The database was opened for reading only.
     ReadOnly {
@@ -211,10 +215,16 @@ impl fmt::Display for Error {
             Self::KeyspaceDropped { name } => {
                 write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
             }
-            Self::Overloaded { waited_ms } => write!(
+            Self::Overloaded { waited_ms, cause: None } => write!(
                 f,
                 "memtables are full and the disk does not keep up (waited {waited_ms} ms); the \
                  write had no effect: try again, or write less"
+            ),
+            Self::Overloaded { waited_ms, cause: Some(cause) } => write!(
+                f,
+                "memtables are full and cannot be flushed (waited {waited_ms} ms): {cause}; the \
+                 write had no effect: the flush is tried again by itself, and writing resumes \
+                 when it succeeds"
             ),
             Self::ReadOnly { path } => {
                 write!(f, "{} was opened read-only; open it for writing", path.display())
@@ -265,7 +275,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } | Self::StorageFull { source, .. } => Some(source.as_ref()),
-            Self::WriterStopped { cause } => Some(cause.as_ref()),
+            Self::WriterStopped { cause } | Self::Overloaded { cause: Some(cause), .. } => {
+                Some(cause.as_ref())
+            }
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 //! neither the current set nor any live view or value can reach its segment; never because an edit
 //! said so.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::{Core, Engine, View, Work};
@@ -71,10 +71,7 @@ impl Reclaim {
     /// Takes over a segment that the current set has no more. Its file stays.
     pub(super) fn retire_segment(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
-        // Two entries would wait for each other.
-        if !self.segments.iter().any(|other| Arc::ptr_eq(other, &segment)) {
-            self.segments.push(segment, now);
-        }
+        self.segments.push(segment, now);
     }
 
     /// Takes over a segment whose file the current set has no more.
@@ -82,9 +79,7 @@ impl Reclaim {
         let now = self.now_ms();
         // Whoever still reads from it opens it again.
         segment.file().close();
-        if !self.files.iter().any(|other| Arc::ptr_eq(other, segment.file())) {
-            self.files.push(Arc::clone(segment.file()), now);
-        }
+        self.files.push(Arc::clone(segment.file()), now);
         self.retire_segment(segment);
     }
 
@@ -109,19 +104,18 @@ impl Reclaim {
     pub(super) fn collect(&mut self, core: &Core, grace_ms: u64) {
         let now = self.now_ms();
         let current = core.view.load_full();
+        let live_tables = tables_of(&current);
+        let live_runs: HashSet<_> = current.segments.runs.iter().map(Arc::as_ptr).collect();
         for view in self.views.collect(now, grace_ms) {
             let Ok(View { active, sealed, segments, .. }) = Arc::try_unwrap(view) else { continue };
+            // Several views may have held the same.
             for table in sealed.into_iter().chain([active]) {
-                let live = Arc::ptr_eq(&table, &current.active)
-                    || current.sealed.iter().any(|other| Arc::ptr_eq(other, &table));
-                // Several views may have held it; two entries would wait for each other.
-                if !live && !self.memtables.iter().any(|other| Arc::ptr_eq(other, &table)) {
+                if !live_tables.contains(&Arc::as_ptr(&table)) {
                     self.memtables.push(table, now);
                 }
             }
             for run in &segments.runs {
-                let live = current.segments.runs.iter().any(|other| Arc::ptr_eq(other, run));
-                if !live && !self.runs.iter().any(|other| Arc::ptr_eq(other, run)) {
+                if !live_runs.contains(&Arc::as_ptr(run)) {
                     self.runs.push(Arc::clone(run), now);
                 }
             }
@@ -167,18 +161,21 @@ impl Reclaim {
     /// Bytes of memtables that the current view has no more and that are still in memory, because
     /// their grace has not passed or an iterator holds them (rule 17).
     fn retired_bytes(&self, current: &View) -> u64 {
-        let live = current.sealed.iter().chain([&current.active]);
-        let mut seen: Vec<_> = live.map(Arc::as_ptr).collect();
+        let mut seen = tables_of(current);
         let views = self.views.iter().flat_map(|view| view.sealed.iter().chain([&view.active]));
         let mut bytes = 0;
         for table in views.chain(self.memtables.iter()) {
-            if !seen.contains(&Arc::as_ptr(table)) {
-                seen.push(Arc::as_ptr(table));
+            if seen.insert(Arc::as_ptr(table)) {
                 bytes += table.bytes() as u64;
             }
         }
         bytes
     }
+}
+
+/// The memtables of a view.
+fn tables_of(view: &View) -> HashSet<*const Memtable> {
+    view.sealed.iter().chain([&view.active]).map(Arc::as_ptr).collect()
 }
 
 impl Core {
@@ -317,24 +314,24 @@ impl Engine {
     fn forget_dropped(&self, gone: &BTreeMap<KeyspaceId, Sequence>) -> Result<()> {
         let core = &self.core;
         let view = core.view.load_full();
-        for (&id, &at) in gone {
-            let in_memory = view
-                .sealed
-                .iter()
-                .chain([&view.active])
-                .any(|table| table.smallest_sequence().is_some_and(|smallest| smallest <= at));
-            let on_disk = view
-                .segments
-                .runs
-                .iter()
-                .flat_map(|run| &run.segments)
-                .any(|part| part.may_hold(id));
-            if in_memory || on_disk {
-                continue;
-            }
-            core.append_change(&mut core.manifest(), vec![Change::ForgetKeyspace { id }])?;
-            core.keyspaces.forget(id);
+        let tables = view.sealed.iter().chain([&view.active]);
+        let in_memory = tables.filter_map(|table| table.smallest_sequence()).min();
+        let mut on_disk = BTreeSet::new();
+        for part in view.segments.runs.iter().flat_map(|run| &run.segments) {
+            // One look for each keyspace that the part reaches over, not for each that is gone.
+            let within = gone.range(part.first.keyspace..=part.last.keyspace);
+            on_disk.extend(within.map(|(id, _)| *id).filter(|id| part.may_hold(*id)));
         }
+        let held = |id, at| on_disk.contains(&id) || in_memory.is_some_and(|oldest| oldest <= at);
+        let free = gone.iter().filter(|&(&id, &at)| !held(id, at));
+        let free: Vec<_> = free.map(|(id, _)| *id).collect();
+        if free.is_empty() {
+            return Ok(());
+        }
+        // In one edit: each costs two syncs, and there may be thousands.
+        let forget = |id: &KeyspaceId| Change::ForgetKeyspace { id: *id };
+        core.append_change(&mut core.manifest(), free.iter().map(forget).collect())?;
+        free.into_iter().for_each(|id| core.keyspaces.forget(id));
         Ok(())
     }
 

@@ -12,7 +12,7 @@
 //! Every step can be repeated, so a crash during recovery, any number of times, ends in the same
 //! state. A read-only open stops before step 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -308,11 +308,11 @@ fn take_over_manifest(
 /// Step 4. Files that are not ours by name, or by the uuid inside, are left alone.
 fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &ManifestState) -> Result<()> {
     let current = highest(fs, dir, manifest_number)?;
+    let named: BTreeSet<_> = state.segments().map(|meta| meta.number).collect();
     for name in fs.list(dir).map_err(|error| Error::io("list", dir, error))? {
         let orphan = match FileName::parse(&name) {
             Some(FileName::Segment(number)) => {
-                state.segments().all(|meta| meta.number != number)
-                    && is_ours(fs, &dir.join(&name), state.uuid)
+                !named.contains(&number) && is_ours(fs, &dir.join(&name), state.uuid)
             }
             Some(FileName::Manifest(number)) => number.0 != current,
             Some(FileName::CurrentTmp) => true,

@@ -14,6 +14,7 @@ use super::flusher::FlushJob;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::options::OnOverload;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a write had to wait for, or was refused for; the last one is in
@@ -257,11 +258,11 @@ impl Core {
         self.pace.asked.swap(false, Ordering::AcqRel);
     }
 
-    /// Why a write found no memory.
+    /// Why a write found no memory: with what keeps it from being freed, if anything does.
     fn overloaded(&self, waited_ms: u64) -> Error {
         match self.write_trouble() {
             Some(full @ Error::StorageFull { .. }) => full,
-            _ => Error::Overloaded { waited_ms },
+            cause => Error::Overloaded { waited_ms, cause: cause.map(Arc::new) },
         }
     }
 }

@@ -63,7 +63,10 @@ impl CommitEnv for WriteEnv {
         if self.last.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
             // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
             let error = lock(&self.core.troubles)[Work::Manifest as usize].clone();
-            let error = error.unwrap_or(Error::Overloaded { waited_ms: 0 });
+            let error = error.unwrap_or_else(|| {
+                let late = std::io::ErrorKind::WouldBlock.into();
+                Error::io("reserve further sequences for", &self.core.dir, late)
+            });
             return Err(error.into());
         }
         self.check_unchanged(write)?;

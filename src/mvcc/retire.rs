@@ -5,6 +5,8 @@
 //! here, and one background thread, which owns the list, drops the last references. The caller
 //! brings the time; there is no clock here.
 
+use std::collections::HashSet;
+
 use crate::sync::Arc;
 
 /// Values that were replaced, oldest first.
@@ -17,6 +19,8 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Retired<T> {
     values: Vec<Entry<T>>,
+    /// Where they lie: a value that is here is known at once, however many there are.
+    addresses: HashSet<usize>,
 }
 
 #[derive(Debug)]
@@ -28,12 +32,15 @@ struct Entry<T> {
 impl<T> Retired<T> {
     /// An empty list.
     pub(crate) fn new() -> Self {
-        Self { values: Vec::new() }
+        Self { values: Vec::new(), addresses: HashSet::new() }
     }
 
-    /// Keeps `value`, which was replaced at `now_ms` of the caller's clock.
+    /// Keeps `value`, which was replaced at `now_ms` of the caller's clock, unless it is here
+    /// already: two entries would wait for each other.
     pub(crate) fn push(&mut self, value: Arc<T>, now_ms: u64) {
-        self.values.push(Entry { value, since_ms: now_ms });
+        if self.addresses.insert(address(&value)) {
+            self.values.push(Entry { value, since_ms: now_ms });
+        }
     }
 
     /// Takes out what nobody else holds and is at least `grace_ms` old, oldest first. A clock that
@@ -43,13 +50,22 @@ impl<T> Retired<T> {
             Arc::strong_count(&entry.value) == 1
                 && now_ms.saturating_sub(entry.since_ms) >= grace_ms
         };
-        self.values.extract_if(.., unreachable).map(|entry| entry.value).collect()
+        let values = self.values.extract_if(.., unreachable).map(|entry| entry.value);
+        let values: Vec<_> = values.collect();
+        for value in &values {
+            self.addresses.remove(&address(value));
+        }
+        values
     }
 
     /// The values that someone may still be reading: with the published one, all that are live.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.values.iter().map(|entry| &entry.value)
     }
+}
+
+fn address<T>(value: &Arc<T>) -> usize {
+    std::ptr::from_ref(&**value).addr()
 }
 
 #[cfg(all(test, loom))]

@@ -83,7 +83,10 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     let short = Duration::from_millis(1);
     assert!(engine.wait_for_turn(patience(short)).is_ok());
     let error = engine.wait_for_room(patience(short)).unwrap_err();
-    assert!(matches!(error, Error::Overloaded { waited_ms } if waited_ms >= 1), "{error:?}");
+    assert!(
+        matches!(error, Error::Overloaded { waited_ms, cause: None } if waited_ms >= 1),
+        "{error:?}"
+    );
     // A full disk is the better answer, and comes at once.
     let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
     engine.core.note::<()>(crate::engine::Work::Flush, &Err(full));

@@ -28,3 +28,21 @@ fn a_value_leaves_when_it_is_old_enough_and_nobody_else_holds_it() {
     check(0, &[], 1);
     check(300, &[30], 0);
 }
+
+/// Symptom: each look at what iterators hold took longer by the square of how many there are.
+/// Mechanism: a value was sought in the whole list before it came in. Fix: the list knows by itself
+/// what it has.
+#[test]
+fn a_value_is_kept_once_and_may_come_again_after_it_has_left() {
+    let mut retired = Retired::new();
+    let value = Arc::new(7);
+    for _ in 0..3 {
+        retired.push(Arc::clone(&value), 0);
+    }
+    assert_eq!(retired.iter().count(), 1);
+    assert!(retired.collect(1_000, 0).is_empty(), "the test holds it");
+    drop(value);
+    let back = retired.collect(1_000, 0).pop().expect("nobody else holds it");
+    retired.push(back, 1_000);
+    assert_eq!(retired.collect(1_000, 0).len(), 1);
+}
