@@ -250,6 +250,8 @@ mod snapshot;
 #[cfg(not(all(test, loom)))]
 mod value;
 #[cfg(not(all(test, loom)))]
+mod witness;
+#[cfg(not(all(test, loom)))]
 pub use batch::WriteBatch;
 #[cfg(not(all(test, loom)))]
 pub use builder::Builder;

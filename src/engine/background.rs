@@ -5,7 +5,6 @@
 //!   that neither spares nor the periodic sync wait for a flush.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
 //! - The **compactor threads** merge; their loop is `compact`'s.
-//!
 //! - A **helper** for each of an open's two passes over the logs ([`two_hands`]); it ends with it.
 //!
 //! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
@@ -195,8 +194,9 @@ fn end_flush_thread(engine: &Engine) {
 fn finish(engine: &Engine) -> Result<()> {
     // Buffered writes are made durable even if the flush below fails.
     let synced = engine.sync_all();
-    engine.flush()?;
-    synced
+    let flushed = engine.flush();
+    engine.core.witness.sync();
+    flushed.and(synced)
 }
 
 /// Runs a thread's loop; a panic in it, which is a fault of the engine, stops the writer, so that

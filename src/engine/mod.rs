@@ -2,9 +2,10 @@
 //! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `own_thread`, `stats`,
-//! `segments`, `index`, `index_snapshot`, `verify`; `recover`, `section`, `spares`, `overload` and
-//! `pace` are parts of `open` and `write`, `stretches` of `read`, `outputs` of `flush` and `merge`,
-//! `warm` of `merge`, `jobs`, `failures`, `forecast` and `lines` of `compact`.
+//! `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`, `recover`, `section`,
+//! `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of `read`,
+//! `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures`, `forecast` and `lines`
+//! of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -28,11 +29,13 @@ pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
 mod keyspaces;
+mod known;
 mod layers;
 mod lines;
 mod merge;
 pub(crate) mod merge_stats;
 mod open;
+mod orphans;
 mod outputs;
 pub(crate) mod overload;
 mod own_thread;
@@ -76,6 +79,7 @@ use crate::runs::manifest::Manifest;
 use crate::segment::BlockCache;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
+use crate::witness::Witness;
 
 pub(crate) use self::conditional::Decision;
 pub(crate) use self::directory::DirectoryLock;
@@ -135,6 +139,8 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     group_sync: GroupSync<Error>,
     logs: Logs,
+    /// Who is told what is durable. One that notes nothing when opened for reading.
+    witness: Arc<Witness>,
     /// Bytes in sealed memtables that are not flushed yet.
     gate: Gate,
     /// How fast writers may go while memory runs short.

@@ -7,12 +7,12 @@
 //! 2. an end record is written where the chain stops, durable with the first sync of the log:
 //!    until then the stop is found again, and the next log's header names it as well;
 //! 3. a new manifest file takes over, with the sequences reserved ahead;
-//! 4. orphaned segments and manifests are removed.
+//! 4. orphaned segments and manifests are removed (`orphans`).
 //!
 //! Every step can be repeated, so a crash during recovery, any number of times, ends in the same
 //! state. A read-only open stops before step 1.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -23,6 +23,8 @@ use super::directory::{DirectoryLock, Entered, enter};
 use super::flusher::FlushJob;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
+use super::known::Known;
+use super::orphans::remove_orphans;
 use super::pace::Pace;
 use super::recover::{Recovered, recover};
 use super::section::WriteEnv;
@@ -32,8 +34,7 @@ use crate::error::{Error, Result};
 use crate::event::{event, scope};
 use crate::format::meta::SegmentRefMeta;
 use crate::format::names::FileName;
-use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::ids::{FileNumber, Sequence, Uuid};
+use crate::ids::{FileNumber, Sequence};
 use crate::io::{Fs, NamedFile, OpenMode, Process, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, SpareLog, replay, write_end_record};
 use crate::memtable::Memtable;
@@ -48,6 +49,7 @@ use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot};
+use crate::witness::{Claims, Witness};
 
 /// How many opens there were in this process.
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
@@ -63,25 +65,29 @@ impl Engine {
         options.validate()?;
         let _scope = scope!("open", path = %named.display());
         // What is no database, or none that can be opened, is left without a lock file.
-        let look = |fs: &dyn Fs| read_state(fs, &named, &options).map(drop);
+        let look = |fs: &dyn Fs| Known::read(fs, &named, &options).map(drop);
         let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;
-        let state = read_state(fs.as_ref(), &dir, &options)?;
+        let known = Known::read(fs.as_ref(), &dir, &options)?;
+        let known_whole = known.manifest_is_whole();
+        let Known { state, claims, .. } = known;
         let cache = BlockCache::new(options.cache_bytes);
-        let mut replayed = replay_logs(&fs, &dir, &state, !options.read_only)?;
+        let mut replayed = replay_logs(&fs, &dir, &state, &claims, !options.read_only)?;
         let saved = match &options.index_snapshot {
             Some(path) => SavedTables::read(outside.as_ref(), path, state.uuid)?,
             None => SavedTables::none(),
         };
         let set = open_segments(&fs, &dir, &state, saved, &cache)?;
         let recovered = recover(&mut replayed, &state, &two_hands)?;
-        let (manifest, state, dead) = if options.read_only {
-            (None, state, Vec::new())
+        let mut kept = 0;
+        let (manifest, state, dead, witness) = if options.read_only {
+            (None, state, Vec::new(), Arc::new(Witness::none()))
         } else {
             try_new_file(fs.as_ref(), &dir)?;
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
-            let (manifest, state) = take_over_manifest(&fs, &dir, state)?;
-            remove_orphans(fs.as_ref(), &dir, &state)?;
-            (Some(manifest), state, replayed.dead)
+            let witness = Arc::new(Witness::open(fs.as_ref(), &dir, state.uuid, &claims));
+            let (manifest, state) = take_over_manifest(&fs, &dir, state, &witness)?;
+            kept = remove_orphans(fs.as_ref(), &dir, &state, known_whole)?;
+            (Some(manifest), state, replayed.dead, witness)
         };
         let slots = AtomicU64::new(replayed.slot_max.saturating_add(1));
         let synced = replayed.synced;
@@ -97,11 +103,13 @@ impl Engine {
             cache,
             set,
             manifest,
+            witness,
             slots,
             synced,
             recovered,
         });
         let (engine, log_jobs, flush_jobs) = engine?;
+        engine.core.counters.orphans_kept.store(kept, Ordering::Relaxed);
         engine.core.reuse(&dead);
         let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
         Ok((engine, threads))
@@ -109,7 +117,7 @@ impl Engine {
 
     fn assemble(parts: Parts) -> Result<Assembled> {
         let Parts { fs, outside, dir, named, temporary, options, lock, state, cache, .. } = parts;
-        let Parts { set, manifest, slots, synced, recovered, .. } = parts;
+        let Parts { set, manifest, witness, slots, synced, recovered, .. } = parts;
         let Recovered { tables, live, drops, end, next_log, .. } = recovered;
         let ((log_jobs, log_work), (flush_jobs, flush_work)) = (unbounded(), unbounded());
         let (writer, active) = Memtable::active(options.memtable_bytes);
@@ -133,6 +141,7 @@ impl Engine {
             snapshots: Snapshots::new(),
             group_sync: GroupSync::new(synced.min(end.position)),
             logs: Logs::new(live, end.position),
+            witness,
             gate,
             pace: Pace::new(options.flush_bytes),
             active_bytes: AtomicU64::new(0),
@@ -184,34 +193,17 @@ struct Parts {
     cache: Arc<BlockCache>,
     set: SegmentSet,
     manifest: Option<Manifest>,
+    witness: Arc<Witness>,
     slots: AtomicU64,
     synced: crate::ids::LogPosition,
     recovered: Recovered,
-}
-
-/// What the manifest says, or the state of a new database where there is none and one may be made.
-fn read_state(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<ManifestState> {
-    match Manifest::read(fs, dir)? {
-        Some((_, info)) if info.read_only_compatible && !options.read_only => {
-            Err(unwritable(info.path))
-        }
-        Some((state, info)) => {
-            let (manifest, cut_off) = (info.number.0, !info.clean_end);
-            event!(debug, manifest, cut_off, edits = state.edits, "read the manifest");
-            Ok(state)
-        }
-        None if options.read_only || !options.create => {
-            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            Err(Error::io("find a database in", dir, missing))
-        }
-        None => Ok(ManifestState::new(new_uuid(dir)?)),
-    }
 }
 
 fn replay_logs(
     fs: &Arc<dyn Fs>,
     dir: &Path,
     state: &ManifestState,
+    claims: &Claims,
     writable: bool,
 ) -> Result<Replayed> {
     let expected = Expected {
@@ -219,6 +211,8 @@ fn replay_logs(
         floor: state.log_floor,
         floor_exists: state.log_floor_exists,
         ceiling: state.sequence_ceiling,
+        durable: claims.logs(),
+        witness: claims.path().to_path_buf(),
         writable,
     };
     replay(fs, dir, &expected, &two_hands).inspect(|replayed| {
@@ -297,44 +291,13 @@ fn take_over_manifest(
     fs: &Arc<dyn Fs>,
     dir: &Path,
     mut state: ManifestState,
+    witness: &Arc<Witness>,
 ) -> Result<(Manifest, ManifestState)> {
     let raised = state.sequence_ceiling.0.saturating_add(SEQUENCE_RESERVE);
     state.sequence_ceiling = Sequence(raised);
     let number = FileNumber(highest(fs.as_ref(), dir, manifest_number)?.saturating_add(1));
-    let manifest = Manifest::create(Arc::clone(fs), dir, number, &state)?;
+    let manifest = Manifest::create(Arc::clone(fs), dir, number, &state, Arc::clone(witness))?;
     Ok((manifest, state))
-}
-
-/// Step 4. Files that are not ours by name, or by the uuid inside, are left alone.
-fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &ManifestState) -> Result<()> {
-    let current = highest(fs, dir, manifest_number)?;
-    let named: BTreeSet<_> = state.segments().map(|meta| meta.number).collect();
-    for name in fs.list(dir).map_err(|error| Error::io("list", dir, error))? {
-        let orphan = match FileName::parse(&name) {
-            Some(FileName::Segment(number)) => {
-                !named.contains(&number) && is_ours(fs, &dir.join(&name), state.uuid)
-            }
-            Some(FileName::Manifest(number)) => number.0 != current,
-            Some(FileName::CurrentTmp) => true,
-            _ => false,
-        };
-        if orphan && let Err(error) = fs.remove(&dir.join(&name)) {
-            event!(debug, %error, name, "an orphan was left behind");
-        }
-    }
-    Ok(())
-}
-
-/// Whether a segment file that nobody names was left by this database: by the header inside, or
-/// because a crash came before there was one.
-fn is_ours(fs: &dyn Fs, path: &Path, database: Uuid) -> bool {
-    let Ok(file) = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read) else { return false };
-    let mut bytes = [0; SEGMENT_HEADER_BYTES];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) if bytes == [0; SEGMENT_HEADER_BYTES] => true,
-        Ok(()) => SegmentHeader::decode(&bytes).is_ok_and(|header| header.database == database),
-        Err(_) => file.len().is_ok_and(|len| len < SEGMENT_HEADER_BYTES as u64),
-    }
 }
 
 impl Core {
@@ -361,7 +324,7 @@ fn next_segment(fs: &dyn Fs, dir: &Path) -> Result<u64> {
     Ok(highest(fs, dir, number)?.saturating_add(1))
 }
 
-fn manifest_number(name: FileName) -> Option<u64> {
+pub(super) fn manifest_number(name: FileName) -> Option<u64> {
     match name {
         FileName::Manifest(number) => Some(number.0),
         _ => None,
@@ -369,25 +332,12 @@ fn manifest_number(name: FileName) -> Option<u64> {
 }
 
 /// The highest number among the directory's names that `number` picks, 0 if there is none.
-fn highest(fs: &dyn Fs, dir: &Path, number: impl Fn(FileName) -> Option<u64>) -> Result<u64> {
+pub(super) fn highest(
+    fs: &dyn Fs,
+    dir: &Path,
+    number: impl Fn(FileName) -> Option<u64>,
+) -> Result<u64> {
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let numbers = names.iter().filter_map(|name| FileName::parse(name)).filter_map(number);
     Ok(numbers.max().unwrap_or(0))
-}
-
-fn unwritable(manifest: PathBuf) -> Error {
-    Error::UnsupportedFormat {
-        file: manifest,
-        what: "features that forbid writing",
-        expected: String::from("none, or an open with read_only(true)"),
-        got: String::from("a feature that this version does not know"),
-    }
-}
-
-fn new_uuid(dir: &Path) -> Result<Uuid> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::io("draw a random id for", dir, std::io::Error::other(error.to_string()))
-    })?;
-    Ok(Uuid(bytes))
 }

@@ -7,7 +7,7 @@ use super::merge_stats::{MergeCounters, MergeStats};
 use super::overload::{StallCause, Stalls};
 use super::{Core, Engine};
 use crate::error::Error;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Counters that are always on. Relaxed: each is a number of its own.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(super) views_held: AtomicU64,
     pub(super) files_held_bytes: AtomicU64,
     pub(super) kept_for_snapshots: AtomicU64,
+    /// Segments that the open has kept though nothing names them.
+    pub(super) orphans_kept: AtomicUsize,
     pub(super) snapshots_saved: AtomicU64,
     pub(super) stalls: Stalls,
     /// Counted when an iterator goes.
@@ -159,6 +161,10 @@ pub struct Health {
     /// Segments whose stored index, filter or properties were found damaged at open, and derived
     /// from their data instead: nothing is lost, and each open reads them whole.
     pub indexes_rebuilt: usize,
+    /// Segments that the manifest does not name, found whole by this open where nothing shows that
+    /// the manifest has lost no edit. Each was renamed to `….seg.orphan`, and is not touched again:
+    /// look whether data is missing, and remove them if none is.
+    pub orphans_kept: usize,
 }
 
 impl Health {
@@ -174,6 +180,7 @@ impl Health {
         self.writer_stopped.is_none()
             && self.background_error.is_none()
             && self.indexes_rebuilt == 0
+            && self.orphans_kept == 0
     }
 }
 
@@ -246,6 +253,7 @@ impl Engine {
             writer_stopped: core.stopped(),
             background_error: core.trouble(),
             indexes_rebuilt: core.indexes_rebuilt(),
+            orphans_kept: core.counters.orphans_kept.load(Ordering::Relaxed),
         }
     }
 }
@@ -347,6 +355,13 @@ impl fmt::Display for Health {
                 "at open, the index, filter or properties block of {} was damaged and derived from \
                  the data instead; nothing is lost: check the device, and copy the database",
                 counted(self.indexes_rebuilt, "segment")
+            ),
+            (None, None) if self.orphans_kept > 0 => write!(
+                f,
+                "at open, nothing showed that the manifest had not lost its end; {} that it does \
+                 not name kept as *.seg.orphan: look whether data is missing, and remove them if \
+                 none is",
+                counted(self.orphans_kept, "segment")
             ),
             (None, None) => f.write_str("healthy"),
             (Some(error), _) => write!(f, "{error}"),

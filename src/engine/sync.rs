@@ -78,14 +78,19 @@ impl SyncEnv for Engine {
         let covered = core.logs.appended();
         let synced = core.group_sync.synced();
         // One that came after the position holds nothing that it covers.
-        let reached = |log: &&Arc<LogFile>| log.header.base < covered;
-        for log in core.logs.list().iter().filter(reached) {
+        let logs = core.logs.list();
+        let reached = || logs.iter().filter(|log| log.header.base < covered);
+        for log in reached() {
             if log.end_position().is_none_or(|end| end > synced) || log.needs_sync() {
                 self.sync_log(log, covered)?;
             }
         }
         // Durable where nobody finds it would be a lie.
         core.check_directory()?;
+        // Before anybody is told.
+        if let Some(newest) = reached().next_back() {
+            core.witness.note_log(newest.header.number, covered);
+        }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Release; pairs with the Acquire in `wait_durable`.
         core.durable.fetch_max(visible.0, Ordering::Release);
@@ -107,13 +112,19 @@ impl SyncEnv for SealedLogs<'_> {
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.engine.core;
         let synced = core.group_sync.synced();
-        let sealed = |log: &Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
-        for log in core.logs.list().iter().filter(|log| sealed(log)) {
+        let logs = core.logs.list();
+        let sealed = |log: &&Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
+        for log in logs.iter().filter(sealed) {
             if log.end_position().is_some_and(|end| end > synced) || log.needs_sync() {
                 self.engine.sync_log(log, self.end)?;
             }
         }
         core.check_directory()?;
+        if let Some(newest) = logs.iter().rfind(sealed)
+            && newest.end_position() == Some(self.end)
+        {
+            core.witness.note_log(newest.header.number, self.end);
+        }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Also where one of them has left the list: then a flush has made durable what it held.
         Ok(self.end)

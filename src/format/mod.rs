@@ -22,6 +22,7 @@ pub(crate) mod names;
 pub(crate) mod properties;
 pub(crate) mod record;
 pub(crate) mod segment_header;
+pub(crate) mod witness;
 
 /// What a decoder found wrong, before anybody knows which file the bytes came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! | `LOCK` | the advisory lock |
 //! | `CURRENT` | which manifest counts |
 //! | `CURRENT.tmp` | the next `CURRENT`, before it is renamed |
+//! | `WITNESS` | how far log and manifest were known to be durable |
 //! | `MANIFEST-000001` | a manifest, by number |
 //! | `000001.seg` | a segment, by number |
 //! | `000001.log` | a log file, by slot; its header says which log it holds |
@@ -20,6 +21,7 @@ pub(crate) enum FileName {
     Lock,
     Current,
     CurrentTmp,
+    Witness,
     Manifest(FileNumber),
     Segment(FileNumber),
     /// A log file keeps its slot's name for life, whichever log it holds.
@@ -33,6 +35,7 @@ impl FileName {
             Self::Lock => "LOCK".to_owned(),
             Self::Current => "CURRENT".to_owned(),
             Self::CurrentTmp => "CURRENT.tmp".to_owned(),
+            Self::Witness => "WITNESS".to_owned(),
             Self::Manifest(FileNumber(number)) => format!("MANIFEST-{number:06}"),
             Self::Segment(FileNumber(number)) => format!("{number:06}.seg"),
             Self::LogSlot(slot) => format!("{slot:06}.log"),
@@ -45,6 +48,7 @@ impl FileName {
             "LOCK" => Self::Lock,
             "CURRENT" => Self::Current,
             "CURRENT.tmp" => Self::CurrentTmp,
+            "WITNESS" => Self::Witness,
             _ => {
                 if let Some(digits) = name.strip_prefix("MANIFEST-") {
                     Self::Manifest(FileNumber(digits.parse().ok()?))
@@ -73,6 +77,7 @@ mod tests {
         check(FileName::Lock, "LOCK");
         check(FileName::Current, "CURRENT");
         check(FileName::CurrentTmp, "CURRENT.tmp");
+        check(FileName::Witness, "WITNESS");
         check(FileName::Manifest(FileNumber(1)), "MANIFEST-000001");
         check(FileName::Segment(FileNumber(0)), "000000.seg");
         check(FileName::Segment(FileNumber(999_999)), "999999.seg");

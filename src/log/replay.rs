@@ -13,8 +13,8 @@
 //!    what one read ahead behind a stop that another found counts as not reached.
 //! 4. Everything behind the stop, in that log and in logs that the chain does not reach, is
 //!    searched for a valid record or header that knew a position past the stop to be synced. If
-//!    there is one, data that was durable is gone: `Corruption`. Otherwise the stop is a torn tail,
-//!    and normal.
+//!    there is one, or the witness (`crate::witness`) knew, data that was durable is gone:
+//!    `Corruption`. Otherwise the stop is a torn tail, and normal.
 //!
 //! Opening uses this, with the threads that it lends.
 //!
@@ -22,7 +22,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::hands::{Hands, share_out};
 use super::read::{Link, ReplayedLog, read_log, read_whole, search};
@@ -35,7 +35,7 @@ use crate::io::{Fs, NamedFile, OpenMode};
 use crate::sync::Arc;
 
 /// What the manifest says about the logs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub(crate) database: Uuid,
     /// Logs below are dead.
@@ -44,8 +44,24 @@ pub(crate) struct Expected {
     pub(crate) floor_exists: bool,
     /// No operation has a sequence above.
     pub(crate) ceiling: Sequence,
+    /// Logs that were known to be there, and up to which position all was durable then.
+    pub(crate) durable: Vec<(LogNumber, LogPosition)>,
+    /// Who says so.
+    pub(crate) witness: PathBuf,
     /// Whether files are opened for writing too, so that they can be healed and synced later.
     pub(crate) writable: bool,
+}
+
+impl Expected {
+    /// The logs of the witness that a recovery still needs.
+    fn needed(&self) -> impl Iterator<Item = (LogNumber, LogPosition)> {
+        self.durable.iter().copied().filter(|(log, _)| *log >= self.floor)
+    }
+
+    /// The highest position in them that was durable.
+    fn synced(&self) -> LogPosition {
+        self.needed().map(|(_, synced)| synced).max().unwrap_or_default()
+    }
 }
 
 /// Everything a directory's logs say.
@@ -76,7 +92,7 @@ pub(crate) fn replay(
     expected: &Expected,
     hands: Hands<'_>,
 ) -> Result<Replayed> {
-    let mut out = Replayed::default();
+    let mut out = Replayed { synced: expected.synced(), ..Replayed::default() };
     let mut live = find_live(fs, dir, expected, &mut out)?;
     let links = chain(dir, &mut live, expected)?;
     let mut reached = true;
@@ -103,7 +119,7 @@ pub(crate) fn replay(
         reached = log.limit == Some(log.end);
         out.logs.push(log);
     }
-    check_evidence(&mut out, &mut live, expected)?;
+    check_evidence(dir, &mut out, &mut live, expected)?;
     // A map in ascending order, so this is newest first.
     out.unreachable = live.values().rev().map(|(slot, ..)| *slot).collect();
     Ok(out)
@@ -234,9 +250,15 @@ fn check_ascent(log: &ReplayedLog, first: Sequence, last: Sequence) -> Result<()
 }
 
 /// Step 4: looks behind the stop for anything that knew a position past it to be synced.
-fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> Result<()> {
+fn check_evidence(
+    dir: &Path,
+    out: &mut Replayed,
+    live: &mut Live,
+    expected: &Expected,
+) -> Result<()> {
     let Some(last) = out.logs.last() else {
-        return check_lost_head(live, expected);
+        check_lost_head(live, expected)?;
+        return check_none_needed(dir, expected);
     };
     let stop = last.header.base.plus(last.end);
     let lost = |synced: LogPosition, witness: &Path, at: u64| {
@@ -267,6 +289,9 @@ fn check_evidence(out: &mut Replayed, live: &mut Live, expected: &Expected) -> R
             return Err(lost(synced, &file.path, at as u64));
         }
     }
+    if expected.synced() > stop {
+        return Err(lost(expected.synced(), &expected.witness, 0));
+    }
     // What was read before the stop knows no more than the stop reaches, if it is sound.
     if out.synced > stop {
         return Err(lost(out.synced, &last.file.path, last.end));
@@ -290,6 +315,14 @@ fn check_lost_head(live: &mut Live, expected: &Expected) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// No chain at all, and no log that could have said otherwise, but perhaps the witness.
+fn check_none_needed(dir: &Path, expected: &Expected) -> Result<()> {
+    let Some((log, synced)) = expected.needed().max() else { return Ok(()) };
+    let want = format!("log {}, durable up to position {}", log.0, synced.0);
+    let got = format!("no such log, though {} knew of it", expected.witness.display());
+    Err(corruption(dir, 0, "log files", want, got))
 }
 
 fn corruption(

@@ -28,7 +28,9 @@
 //! 5. Read: stop at the first record that is not valid. A valid record behind it knows that place
 //!    synced, so this is damage; without one it is the tail of an append that a crash cut off. The
 //!    snapshot has to be valid: `CURRENT` names no file before it is synced.
-//! 6. A manifest that was read is not appended to either (what was read may never have reached the
+//! 6. What counts is told to the witness (`crate::witness`), so that damage which takes the end of
+//!    the file, or the file, with its marks is found too.
+//! 7. A manifest that was read is not appended to either (what was read may never have reached the
 //!    device), so recovery ends in step 1, before anything is deleted.
 
 use std::io;
@@ -46,6 +48,7 @@ use crate::ids::FileNumber;
 use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
 use crate::runs::state::ManifestState;
 use crate::sync::Arc;
+use crate::witness::Witness;
 
 /// A file larger than this and twice its snapshot is given up for a new one, in bytes.
 const ROTATE_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
@@ -64,6 +67,8 @@ pub(crate) struct Manifest {
     state: ManifestState,
     /// The newest file's number.
     number: FileNumber,
+    /// Who is told how far the file is durable.
+    witness: Arc<Witness>,
     /// Where to append; nothing while the newest file's state is unknown.
     tail: Option<Tail>,
 }
@@ -98,9 +103,12 @@ impl Manifest {
         dir: &Path,
         number: FileNumber,
         state: &ManifestState,
+        witness: Arc<Witness>,
     ) -> Result<Self> {
         let (number, tail) = start_file(fs.as_ref(), dir, number, state)?;
-        Ok(Self { fs, dir: dir.to_path_buf(), state: state.clone(), number, tail: Some(tail) })
+        witness.note_manifest(number, state.edits);
+        let (dir, state, tail) = (dir.to_path_buf(), state.clone(), Some(tail));
+        Ok(Self { fs, dir, state, number, witness, tail })
     }
 
     /// The state after the last edit that is durable.
@@ -131,6 +139,7 @@ impl Manifest {
         };
         tail.append(RecordKind::Edit, next.edits, &edit.encode())?;
         self.state = next;
+        self.witness.note_manifest(self.number, self.state.edits);
         let marked = tail.append(RecordKind::Synced, self.state.edits, &[]);
         // The edit counts either way. If the next file cannot be started now, the next append or
         // rotation says why.
@@ -149,6 +158,7 @@ impl Manifest {
         let next = FileNumber(self.number.0.saturating_add(1));
         let (number, tail) = start_file(self.fs.as_ref(), &self.dir, next, &self.state)?;
         self.number = number;
+        self.witness.note_manifest(number, self.state.edits);
         Ok(tail)
     }
 }
@@ -270,6 +280,8 @@ fn manifests(names: &[String]) -> Vec<FileNumber> {
 }
 
 mod read;
+
+pub(crate) use read::ManifestInfo;
 
 #[cfg(test)]
 mod tests;

@@ -200,6 +200,7 @@ pub fn enumerate_from(
     Ok((at, images))
 }
 
+/// A witness that claimed more than was durable would refuse some of the images (I38).
 #[test]
 fn every_crash_leaves_a_prefix_of_the_commit_order() {
     for seed in seeds() {

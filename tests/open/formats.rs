@@ -2,13 +2,13 @@
 //!
 //! They are made from this version's files by the byte tables in the source, checksums included.
 
-use alluvium::Error;
 use alluvium::io::SimFs;
+use alluvium::{Db, Error};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
-    assert_whole, builder, closed_database, dead_database, newest_log, path, refused, refused_both,
-    u64_at,
+    assert_whole, builder, changed, closed_database, dead_database, image, newest_log, path,
+    refused, refused_both, u64_at,
 };
 
 /// Sets byte `at` of a structure of `len` bytes at `start`, whose last eight are its checksum.
@@ -157,4 +157,65 @@ fn sound_records_without_sense_are_damage_and_nothing_changes() {
     // A sequence above the ceiling, and a count of none.
     check(&|record| record[16..24].fill(0xff));
     check(&|record| record[32..36].fill(0));
+}
+
+/// A database that the first version wrote before it was killed: two segments, three logs of which
+/// the last two are needed, and one spare (of the four there were).
+fn first_version() -> SimFs {
+    let fs = SimFs::new();
+    macro_rules! file {
+        ($($name:literal),*) => {
+            $(fs.write_file(path($name), include_bytes!(concat!("first/", $name)));)*
+        };
+    }
+    file!("CURRENT", "MANIFEST-000002", "000001.seg", "000002.seg");
+    file!("000001.log", "000003.log", "000004.log", "000005.log");
+    fs.write_file(path("LOCK"), b"");
+    fs
+}
+
+fn assert_first_version(db: &Db) {
+    let rows = |range: alluvium::Range| -> Vec<(String, String)> {
+        let text = |value: alluvium::Value| String::from_utf8(value.to_vec()).unwrap();
+        range.map(|pair| pair.map(|(key, value)| (text(key), text(value))).unwrap()).collect()
+    };
+    let old = (1..60).map(|n| {
+        (
+            format!("old {n:03}"),
+            match n {
+                30..40 => "second".to_owned(),
+                n => format!("value {n}"),
+            },
+        )
+    });
+    assert_eq!(rows(db.prefix("old")), old.collect::<Vec<_>>());
+    let letter = |n: u8| char::from(b'a' + n % 26).to_string();
+    let new = (0..60).map(|n| (format!("new {n:03}"), letter(n).repeat(100)));
+    assert_eq!(rows(db.prefix("new")), new.collect::<Vec<_>>());
+    assert_eq!(db.get("synced").unwrap().unwrap(), "yes");
+    assert_eq!(db.get("buffered").unwrap().unwrap(), "yes");
+    let other = db.keyspace("other").unwrap();
+    let others = (0..60).map(|n| (format!("o {n:03}"), n.to_string()));
+    assert_eq!(rows(other.range(..)), others.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_database_of_the_first_version_opens_and_goes_on() {
+    let fs = first_version();
+    let before = image(&fs);
+    let db = builder(&fs).read_only(true).open().unwrap();
+    assert_first_version(&db);
+    assert!(db.verify().unwrap().is_sound());
+    db.close().unwrap();
+    assert_eq!(changed(&before, &image(&fs)), [""; 0]);
+    for _ in 0..3 {
+        let db = builder(&fs).open().unwrap();
+        assert_first_version(&db);
+        assert!(db.health().is_healthy(), "{}", db.health());
+        db.put("more", "written").unwrap();
+        db.flush().unwrap();
+        db.compact().unwrap();
+        assert!(db.verify().unwrap().is_sound());
+        db.close().unwrap();
+    }
 }

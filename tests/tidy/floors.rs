@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("mvcc", 1),
     ("options", 1),
     ("log", 2),
+    ("witness", 2),
     ("iter", 2),
     ("memtable", 3),
     ("segment", 3),

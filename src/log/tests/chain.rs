@@ -46,11 +46,13 @@ impl Chain {
             floor: LogNumber(1),
             floor_exists: false,
             ceiling: Sequence(1 << 32),
+            durable: Vec::new(),
+            witness: "WITNESS".into(),
             writable: true,
         };
         Self {
             fs,
-            database: expected.database,
+            database: Uuid([7; 16]),
             expected,
             log: None,
             last: (LogNumber(0), LOG_DATA_START, LogPosition(0)),

@@ -20,8 +20,12 @@ use crate::runs::state::ManifestState;
 pub(crate) struct ManifestInfo {
     pub(crate) number: FileNumber,
     pub(crate) path: PathBuf,
+    /// Where the last valid record ends.
+    pub(crate) end: u64,
     /// Whether the file ends there too; if not, an append was cut off.
     pub(crate) clean_end: bool,
+    /// Whether the last edit has its mark, or there is none: then it is known to be whole.
+    pub(crate) marked: bool,
     /// Whether a feature that this version does not know forbids opening for writing.
     pub(crate) read_only_compatible: bool,
 }
@@ -50,11 +54,13 @@ impl Manifest {
             let (expected, got) = (format!("database {}", current.uuid), header.uuid.to_string());
             return Err(file.corruption(40, WHAT, expected, got));
         }
-        let (state, end) = replay(&file, &bytes, &header)?;
+        let Replay { state, end, marked } = replay(&file, &bytes, &header)?;
         let info = ManifestInfo {
             number: current.manifest,
             path,
+            end: end as u64,
             clean_end: end == bytes.len(),
+            marked,
             read_only_compatible: header.read_only_compatible,
         };
         Ok(Some((state, info)))
@@ -85,12 +91,16 @@ impl Manifest {
     }
 }
 
-/// The state that the records of a manifest lead to, and where the last valid one ends.
-fn replay(
-    file: &NamedFile,
-    bytes: &[u8],
-    header: &ManifestHeader,
-) -> Result<(ManifestState, usize)> {
+/// What the records of a manifest lead to.
+struct Replay {
+    state: ManifestState,
+    /// Where the last valid one ends.
+    end: usize,
+    /// Whether that is a mark, or the snapshot.
+    marked: bool,
+}
+
+fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Replay> {
     let body_at = |at: usize| (at + RECORD_HEADER_BYTES) as u64;
     let mut at = MANIFEST_HEADER_BYTES;
     let first = read_record(bytes, at, header.salt)
@@ -106,9 +116,10 @@ fn replay(
         return Err(file.corruption(body_at(at), WHAT, expected, got));
     }
     at = next;
+    let mut marked = true;
     while let Some((record, body, next)) = read_record(bytes, at, header.salt) {
         if record.kind == RecordKind::Synced && record.first == state.edits && body.is_empty() {
-            at = next;
+            (at, marked) = (next, true);
             continue;
         }
         if record.kind != RecordKind::Edit || record.first != state.edits.saturating_add(1) {
@@ -118,14 +129,14 @@ fn replay(
         }
         let edit = Edit::decode(body).map_err(|error| error.in_file(&file.path, body_at(at)))?;
         state.apply(&edit).map_err(|error| error.in_file(&file.path, body_at(at)))?;
-        at = next;
+        (at, marked) = (next, false);
     }
     if let Some((later, synced)) = find_later(bytes, at, header.salt) {
         let expected =
             format!("a valid record: when that at {later} was written, {synced} bytes were synced");
         return Err(file.corruption(at as u64, WHAT, expected, "bytes that are none"));
     }
-    Ok((state, at))
+    Ok(Replay { state, end: at, marked })
 }
 
 /// A valid record behind `at` that knows `at` synced: its offset, and what it knows.
@@ -170,7 +181,7 @@ fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
         let state =
             decode_header(&file, &bytes, number).and_then(|header| replay(&file, &bytes, &header));
         match state {
-            Ok((state, _)) if state.edits > 0 => return Err(missing(name)),
+            Ok(Replay { state, .. }) if state.edits > 0 => return Err(missing(name)),
             Err(error) if !error.is_corruption() => return Err(error),
             _ => {}
         }

@@ -127,7 +127,8 @@ impl Fixture {
     }
 
     fn create(&self, state: &ManifestState) -> Result<Manifest> {
-        Manifest::create(Arc::new(self.fs.clone()), self.dir.path(), FileNumber(1), state)
+        let (fs, witness) = (Arc::new(self.fs.clone()), Arc::new(Witness::none()));
+        Manifest::create(fs, self.dir.path(), FileNumber(1), state, witness)
     }
 
     fn read(&self) -> Result<Option<(ManifestState, ManifestInfo)>> {
@@ -497,7 +498,9 @@ fn an_edit_counts_though_neither_its_mark_nor_the_next_file_can_be_written() {
         let fs = SimFs::new();
         fs.create_dir_all(dir).unwrap();
         let shared = Arc::new(fs.clone());
-        let mut manifest = Manifest::create(shared, dir, FileNumber(1), &empty()).unwrap();
+        let witness = Arc::new(Witness::none());
+        let created = Manifest::create(shared, dir, FileNumber(1), &empty(), witness);
+        let mut manifest = created.unwrap();
         // The first write is the edit's.
         fs.set_fault(Some(FaultPlan::new(OpKind::Write).on("MANIFEST").nth(1).sticky()));
         manifest.append(&edit(0)).unwrap();

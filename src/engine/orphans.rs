@@ -1,0 +1,89 @@
+//! Segments and manifests that nothing names any more, left by a crash: an open removes them once
+//! everything agrees.
+//!
+//! Where the manifest may have lost edits, a whole segment that it does not name may be data. It is
+//! given a name that the engine neither reads nor removes (I39).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::open::{highest, manifest_number};
+use crate::error::{Error, Result};
+use crate::event::event;
+use crate::format::footer::{FOOTER_BYTES, Footer};
+use crate::format::names::FileName;
+use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::ids::Uuid;
+use crate::io::{Fs, NamedFile, OpenMode};
+use crate::runs::state::ManifestState;
+
+/// Removes orphans; those that may be data are renamed unless the manifest is known to be whole.
+/// Returns how many were. Files that are not ours by name, or by the uuid inside, are left alone.
+pub(super) fn remove_orphans(
+    fs: &dyn Fs,
+    dir: &Path,
+    state: &ManifestState,
+    known_whole: bool,
+) -> Result<usize> {
+    let current = highest(fs, dir, manifest_number)?;
+    let named: BTreeSet<_> = state.segments().map(|meta| meta.number).collect();
+    let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    let mut kept = 0;
+    for name in names {
+        let path = dir.join(&name);
+        let orphan = match FileName::parse(&name) {
+            Some(FileName::Segment(number)) => {
+                !named.contains(&number) && is_ours(fs, &path, state.uuid)
+            }
+            Some(FileName::Manifest(number)) => number.0 != current,
+            Some(FileName::CurrentTmp) => true,
+            _ => false,
+        };
+        let is_segment = matches!(FileName::parse(&name), Some(FileName::Segment(_)));
+        if orphan && is_segment && !known_whole && is_whole(fs, &path) {
+            keep(fs, dir, &name);
+            kept += 1;
+        } else if orphan && let Err(error) = fs.remove(&path) {
+            event!(debug, %error, name, "an orphan was left behind");
+        }
+    }
+    Ok(kept)
+}
+
+/// Gives a segment a name that nothing of the engine has. If that fails it keeps its own, which is
+/// not given out again while it is there.
+fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
+    let (from, to) = (dir.join(name), dir.join(format!("{name}.orphan")));
+    let taken = NamedFile::open(fs, to.clone(), OpenMode::Read).is_ok();
+    match (!taken).then(|| fs.rename(&from, &to)) {
+        Some(Ok(())) => event!(
+            warn,
+            file = %to.display(),
+            "the manifest may have lost its end: a segment that it does not name was kept"
+        ),
+        _ => event!(warn, file = %from.display(), "an orphan could not be renamed"),
+    }
+}
+
+/// Whether a segment file has its footer.
+fn is_whole(fs: &dyn Fs, path: &Path) -> bool {
+    let read = || -> Result<bool> {
+        let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read)?;
+        let (bytes, mut footer) = (file.len()?, [0; FOOTER_BYTES]);
+        file.read_exact_at(&mut footer, bytes.saturating_sub(FOOTER_BYTES as u64))?;
+        Ok(Footer::decode(&footer).is_ok_and(|footer| footer.file_bytes == bytes))
+    };
+    read().unwrap_or(false)
+}
+
+/// Whether a segment file that nobody names was left by this database: by the header inside, or
+/// because a crash came before there was one.
+fn is_ours(fs: &dyn Fs, path: &Path, database: Uuid) -> bool {
+    let Ok(file) = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read) else { return false };
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) if bytes == [0; SEGMENT_HEADER_BYTES] => true,
+        Ok(()) => SegmentHeader::decode(&bytes).is_ok_and(|header| header.database == database),
+        Err(_) => file.len().is_ok_and(|len| len < SEGMENT_HEADER_BYTES as u64),
+    }
+}
