@@ -7,19 +7,22 @@
 //! | all, with `--json` | one JSON object in a line; see [`crate::output`] |
 //!
 //! Text is UTF-8 without control characters other than newline and tab. What `scan` prints can be
-//! read back with `import --format tsv`. A missing key is an answer, `(not found)`, and no error.
+//! read back with `import --format tsv`. A missing key is an answer, `(not found)`, and no error,
+//! unless the command is one of `-e`.
 
 mod compact;
 mod data;
 mod engine;
 mod explain;
 mod help;
+mod index;
+mod scan;
 mod session;
 
 use std::io;
 
 use crate::output::Output;
-use crate::parse::Command;
+use crate::parse::{About, Command};
 use crate::shell::Shell;
 use crate::{export, import};
 
@@ -28,8 +31,23 @@ use crate::{export, import};
 pub(crate) enum Failure {
     /// What it prints could not be written.
     Output(io::Error),
+    /// The user wanted an end; how far it came.
+    Interrupted(String),
     /// Anything else, as a sentence.
     Message(String),
+}
+
+/// What came of a command that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// A key is not there: what is left to say in a dialogue, and as a complaint.
+    Absent {
+        answer: Option<&'static str>,
+        complaint: Option<String>,
+    },
+    /// The session is to end.
+    Exit,
 }
 
 impl From<io::Error> for Failure {
@@ -56,50 +74,61 @@ impl From<&str> for Failure {
     }
 }
 
-/// Runs one command; true if the session is to end.
+/// Runs one command. `source` and `timer` are the session's own.
 pub(crate) fn run(
     shell: &mut Shell,
     command: Command,
     out: &mut Output<'_>,
-) -> Result<bool, Failure> {
+) -> Result<Outcome, Failure> {
     match command {
+        Command::Get { key, at, raw } => return data::get(shell, &key, at.as_deref(), raw, out),
+        Command::Exists { key, at } => return data::exists(shell, &key, at.as_deref(), out),
+        Command::MultiGet { keys, at } => return data::multi_get(shell, &keys, at.as_deref(), out),
+        Command::Exit => return Ok(Outcome::Exit),
         Command::Store { key, value } => data::write(shell, key, Some(value), out)?,
+        Command::StoreFile { key, file } => data::store_file(shell, key, &file, out)?,
         Command::Delete { key } => data::write(shell, key, None, out)?,
-        Command::Get { key, at } => data::get(shell, &key, at.as_deref(), out)?,
-        Command::Scan(request) => data::scan(shell, &request, out)?,
-        Command::Keyspaces => session::keyspaces(shell, out)?,
-        Command::Use { name } => session::enter(shell, &name, out)?,
-        Command::Drop { name } => session::drop_keyspace(shell, &name, out)?,
-        Command::Snapshot { name } => session::snapshot(shell, name, out)?,
-        Command::Snapshots => session::snapshots(shell, out)?,
-        Command::Release { name } => session::release(shell, &name, out)?,
-        Command::Batch => session::batch(shell, out)?,
-        Command::Commit => session::commit(shell, out)?,
-        Command::Abort => session::abort(shell, out)?,
+        Command::Scan(request) => scan::scan(shell, &request, out)?,
+        Command::Count { extent, at } => scan::count(shell, &extent, at.as_deref(), out)?,
+        Command::Size { extent } => scan::size(shell, &extent, out)?,
         Command::Import(request) => import::run(shell, &request, out)?,
         Command::Export(request) => export::run(shell, &request, out)?,
-        Command::Sync => {
-            shell.db.sync()?;
-            out.ok()?;
+        Command::Help { about: None } => help::all(out)?,
+        Command::Help { about: Some(About::Command(spec)) } => help::one(spec, out)?,
+        Command::Help { about: Some(About::Topic(topic)) } => help::topic(topic, out)?,
+        Command::Source { .. } | Command::Timer { .. } => {
+            unreachable!("the session takes these itself")
         }
-        Command::Flush => {
-            shell.db.flush()?;
-            out.ok()?;
-        }
-        Command::Segments { all } => engine::segments(shell, all, out)?,
-        Command::LoadIndex => engine::load_index(shell, out)?,
-        Command::SaveIndexSnapshot { file } => engine::save_index(shell, &file, out)?,
-        Command::LoadIndexSnapshot { file } => engine::restore_index(shell, &file, out)?,
-        Command::SetThreshold { bytes } => engine::set_threshold(shell, bytes, out)?,
-        Command::Explain { key, at } => explain::run(shell, &key, at.as_deref(), out)?,
-        Command::Verify => engine::verify(shell, out)?,
-        Command::Compact { extent } => compact::run(shell, extent.as_ref(), out)?,
-        Command::PauseCompaction => compact::pause(shell, true, out)?,
-        Command::ResumeCompaction => compact::pause(shell, false, out)?,
-        Command::Stats => engine::stats(shell, out)?,
-        Command::Help { command: None } => help::all(out)?,
-        Command::Help { command: Some(spec) } => help::one(spec, out)?,
-        Command::Exit => return Ok(true),
+        command => maintain(shell, command, out)?,
     }
-    Ok(false)
+    Ok(Outcome::Done)
+}
+
+/// The commands about keyspaces, snapshots, batches and the engine.
+fn maintain(shell: &mut Shell, command: Command, out: &mut Output<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Keyspaces => session::keyspaces(shell, out),
+        Command::Use { name, create } => session::enter(shell, &name, create, out),
+        Command::Drop { name } => session::drop_keyspace(shell, &name, out),
+        Command::Snapshot { name } => session::snapshot(shell, name, out),
+        Command::Snapshots => session::snapshots(shell, out),
+        Command::Release { name } => session::release(shell, &name, out),
+        Command::Batch => session::batch(shell, out),
+        Command::Commit => session::commit(shell, out),
+        Command::Abort => session::abort(shell, out),
+        Command::Sync => engine::sync(shell, out),
+        Command::Flush => engine::flush(shell, out),
+        Command::Segments { all } => engine::segments(shell, all, out),
+        Command::LoadIndex => index::load(shell, out),
+        Command::SaveIndexSnapshot { file } => index::save(shell, &file, out),
+        Command::LoadIndexSnapshot { file } => index::restore(shell, &file, out),
+        Command::SetThreshold { bytes } => engine::set_threshold(shell, bytes, out),
+        Command::Explain { key, at } => explain::run(shell, &key, at.as_deref(), out),
+        Command::Verify => engine::verify(shell, out),
+        Command::Compact { extent } => compact::run(shell, extent.as_ref(), out),
+        Command::PauseCompaction => compact::pause(shell, true, out),
+        Command::ResumeCompaction => compact::pause(shell, false, out),
+        Command::Stats => engine::stats(shell, out),
+        other => unreachable!("{other:?} is run elsewhere"),
+    }
 }

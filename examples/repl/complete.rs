@@ -1,16 +1,16 @@
 //! What the tabulator key offers, and what stands faintly behind a command that is being typed.
 
+mod narrow;
+
 use std::fs;
 use std::path::Path;
 
 use alluvium::{Db, Keyspace};
 
+use crate::complete::narrow::{Name, narrowed};
 use crate::escape::unescape;
-use crate::spec::{Kind, SPECS, Spec};
+use crate::spec::{Kind, SPECS, Spec, TOPICS};
 use crate::words::{Word, WordError, Words, quote};
-
-/// Keys offered at once; more would fill the screen and the time.
-const KEYS_MAX: usize = 64;
 
 /// Where the names come from.
 pub(crate) struct Names {
@@ -19,8 +19,17 @@ pub(crate) struct Names {
     pub(crate) snapshots: Vec<String>,
 }
 
+/// A word to offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// What is taken over into the line.
+    pub(crate) text: String,
+    /// What is listed.
+    pub(crate) shown: String,
+}
+
 /// The words that may stand at the end of `text`, and the byte where they would begin.
-pub(crate) fn complete(text: &str, names: &Names) -> (usize, Vec<String>) {
+pub(crate) fn complete(text: &str, names: &Names) -> (usize, Vec<Offer>) {
     let Some((before, start, partial)) = split(text.as_bytes()) else {
         return (text.len(), Vec::new());
     };
@@ -28,47 +37,58 @@ pub(crate) fn complete(text: &str, names: &Names) -> (usize, Vec<String>) {
         None => commands(&partial.bytes),
         Some((name, given)) => {
             let name = name.bytes.to_ascii_lowercase();
-            Spec::named(&name).map_or(Vec::new(), |spec| words(spec, given, &partial, names))
+            Spec::meant(&name).map_or(Vec::new(), |spec| words(spec, given, &partial, names))
         }
     };
     let only = found.len() == 1;
-    let mut found: Vec<String> = found.into_iter().map(|word| word.text(only)).collect();
-    found.sort();
+    let mut found: Vec<Offer> = found.into_iter().map(|word| word.offer(only)).collect();
+    found.sort_by(|one, other| one.text.cmp(&other.text));
     (start, found)
 }
 
 /// How the rest of a command is written, behind its name and a blank.
 pub(crate) fn hint(text: &str) -> Option<&'static str> {
     let name = text.strip_suffix(' ')?;
-    let spec = Spec::named(name.trim_start().to_ascii_lowercase().as_bytes())?;
+    let spec = Spec::meant(name.trim_start().to_ascii_lowercase().as_bytes())?;
     Some(spec.arguments).filter(|arguments| !arguments.is_empty())
 }
 
-/// A word to offer.
-enum Offer {
+/// A word to offer, before it is written down.
+enum Found {
     /// As it stands, for names of commands and options.
     Plain(&'static str),
     /// In quotes if need be.
     Bytes(Vec<u8>),
     /// A directory, behind which a path goes on.
     Directory(Vec<u8>),
+    /// The beginning of several.
+    Start(Vec<u8>),
 }
 
-impl Offer {
+impl Found {
     /// A blank goes behind the `only` one.
-    fn text(self, only: bool) -> String {
-        let (mut text, directory) = match self {
+    fn offer(self, only: bool) -> Offer {
+        let (mut text, goes_on) = match &self {
             Self::Plain(name) => (name.as_bytes().to_vec(), false),
-            Self::Bytes(bytes) => (quote(&bytes), false),
-            Self::Directory(bytes) => (quote(&bytes), true),
+            Self::Bytes(bytes) => (quote(bytes), false),
+            Self::Directory(bytes) | Self::Start(bytes) => (quote(bytes), true),
         };
-        if directory && text.starts_with(b"\"") {
+        if goes_on && text.starts_with(b"\"") {
             text.pop();
         }
-        if only && !directory {
-            text.push(b' ');
+        let more = if matches!(self, Self::Start(_)) { "…" } else { "" };
+        let blank = if only && !goes_on { " " } else { "" };
+        let text = String::from_utf8(text).expect("quote writes whole characters only");
+        Offer { shown: format!("{text}{blank}{more}"), text: text + blank }
+    }
+}
+
+impl From<Name> for Found {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Whole(name) => Self::Bytes(name),
+            Name::Start(name) => Self::Start(name),
         }
-        String::from_utf8(text).expect("quote writes whole characters only")
     }
 }
 
@@ -98,7 +118,7 @@ fn split(text: &[u8]) -> Option<(Vec<Word>, usize, Word)> {
 }
 
 /// The words that may follow `given` in a command.
-fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> Vec<Offer> {
+fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> Vec<Found> {
     let option = |word: &Word| {
         let found = spec.options.iter().find(|(name, _)| name.as_bytes() == word.bytes);
         found.filter(|_| !word.quoted)
@@ -117,7 +137,7 @@ fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> 
         let unused = |name: &str| !given.iter().any(|word| word.bytes == name.as_bytes());
         let fits = |name: &str| name.as_bytes().starts_with(&partial.bytes) && unused(name);
         let names = spec.options.iter().map(|(name, _)| *name);
-        names.filter(|name| fits(name)).map(Offer::Plain).collect()
+        names.filter(|name| fits(name)).map(Found::Plain).collect()
     };
     match (value, spec.places.get(places)) {
         (Some(kind), _) => named(kind, &partial.bytes, names),
@@ -128,34 +148,44 @@ fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> 
 }
 
 /// The things of this kind whose names begin with `partial`.
-fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Offer> {
+fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Found> {
     let text = |names: &mut dyn Iterator<Item = String>| {
-        let fitting = names.filter(|name| name.as_bytes().starts_with(partial));
-        fitting.map(|name| Offer::Bytes(name.into_bytes())).collect()
+        let mut names: Vec<Vec<u8>> = names.map(String::into_bytes).collect();
+        names.sort();
+        narrowed(&names, partial).into_iter().map(Found::from).collect()
+    };
+    let fixed = |words: &'static [&'static str]| {
+        let fitting = words.iter().filter(|word| word.as_bytes().starts_with(partial));
+        fitting.map(|word| Found::Plain(word)).collect()
     };
     match kind {
-        Kind::Command => commands(partial),
+        Kind::Topic => {
+            let topics = TOPICS.iter().map(|topic| topic.name);
+            let fitting = topics.filter(|name| name.as_bytes().starts_with(partial));
+            fitting.map(Found::Plain).chain(commands(partial)).collect()
+        }
         Kind::File => files(partial),
-        Kind::Format => text(&mut ["tsv", "csv", "jsonl"].into_iter().map(String::from)),
+        Kind::Format => fixed(&["tsv", "csv", "jsonl"]),
+        Kind::Encoding => fixed(&["utf-8", "utf-16", "utf-16le", "utf-16be", "latin-1"]),
+        Kind::Switch => fixed(&["on", "off"]),
         Kind::Keyspace => text(&mut names.db.keyspaces().into_iter()),
         Kind::Snapshot => text(&mut names.snapshots.iter().cloned()),
         Kind::Key => {
-            // A key that cannot be read is not offered; a command will tell why.
-            let keys = names.keyspace.prefix(partial).keys().map_while(Result::ok);
-            keys.take(KEYS_MAX).map(|key| Offer::Bytes(key.to_vec())).collect()
+            let found = narrowed(&names.keyspace, partial);
+            found.into_iter().map(Found::from).collect()
         }
         Kind::Free | Kind::Flag => Vec::new(),
     }
 }
 
-fn commands(partial: &[u8]) -> Vec<Offer> {
+fn commands(partial: &[u8]) -> Vec<Found> {
     let partial = partial.to_ascii_lowercase();
     let names = SPECS.iter().map(|spec| spec.name);
-    names.filter(|name| name.as_bytes().starts_with(&partial)).map(Offer::Plain).collect()
+    names.filter(|name| name.as_bytes().starts_with(&partial)).map(Found::Plain).collect()
 }
 
 /// Files and directories; those that begin with a dot only if the dot is there.
-fn files(partial: &[u8]) -> Vec<Offer> {
+fn files(partial: &[u8]) -> Vec<Found> {
     let Ok(partial) = std::str::from_utf8(partial) else { return Vec::new() };
     let at = partial.rfind(std::path::is_separator).map_or(0, |at| at + 1);
     let (dir, name) = partial.split_at(at);
@@ -163,26 +193,34 @@ fn files(partial: &[u8]) -> Vec<Offer> {
     else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let Ok(file) = entry.file_name().into_string() else { continue };
-        if !file.starts_with(name) || (file.starts_with('.') && name.is_empty()) {
-            continue;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let shown = |file: &String| !file.starts_with('.') || !name.is_empty();
+    let paths = names.filter(shown).map(|file| format!("{dir}{file}").into_bytes());
+    let mut paths: Vec<Vec<u8>> = paths.collect();
+    paths.sort();
+    let found = narrowed(&paths, partial.as_bytes()).into_iter().map(|name| match name {
+        Name::Whole(path) => {
+            // Through a link, to see whether it leads to a directory.
+            let text = String::from_utf8_lossy(&path);
+            match fs::metadata(&*text).is_ok_and(|data| data.is_dir()) {
+                true => Found::Directory([&path, &b"/"[..]].concat()),
+                false => Found::Bytes(path),
+            }
         }
-        // Through a link, to see whether it leads to a directory.
-        let directory = fs::metadata(entry.path()).is_ok_and(|data| data.is_dir());
-        let path = format!("{dir}{file}");
-        found.push(match directory {
-            true => Offer::Directory(format!("{path}/").into_bytes()),
-            false => Offer::Bytes(path.into_bytes()),
-        });
-    }
-    found
+        Name::Start(path) => Found::Start(path),
+    });
+    found.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The texts of what is offered.
+    fn texts(text: &str, names: &Names) -> (usize, Vec<String>) {
+        let (start, offers) = complete(text, names);
+        (start, offers.into_iter().map(|offer| offer.text).collect())
+    }
 
     fn names() -> Names {
         let db = Db::in_memory().unwrap();
@@ -199,7 +237,7 @@ mod tests {
         let names = names();
         let check = |text: &str, start: usize, want: &[&str]| {
             assert_eq!(
-                complete(text, &names),
+                texts(text, &names),
                 (start, want.iter().map(|s| (*s).into()).collect()),
                 "{text}"
             );
@@ -222,13 +260,17 @@ mod tests {
         check("get ann --at ", 13, &["before", "s1"]);
         check("get --at s", 9, &["s1 "]);
         check("get --at s1 b", 12, &["bob "]);
-        check("get bob -", 8, &["--at "]);
-        check("scan a b --", 9, &["--at", "--limit", "--reverse"]);
+        check("get bob -", 8, &["--at", "--raw"]);
+        check("put ann\t", 8, &[]);
+        check("timer o", 6, &["off", "on"]);
+        check("help quo", 5, &["quoting "]);
+        check("ls --ke", 3, &["--keys "]);
+        check("scan a b --", 9, &["--at", "--hex", "--keys", "--limit", "--reverse", "--values"]);
         check("scan --reverse --r", 15, &[]);
         check("scan --limit ", 13, &[]);
         check("scan --reverse bo", 15, &["bob "]);
         check("get '--", 4, &[]);
-        check("get bob ", 8, &["--at "]);
+        check("get bob ", 8, &["--at", "--raw"]);
         check("store ann ", 10, &[]);
         check("import a --format c", 18, &["csv "]);
         check(r"get \q", 6, &[]);
@@ -237,7 +279,7 @@ mod tests {
     #[test]
     fn every_offered_key_is_read_back() {
         let names = names();
-        let (start, offers) = complete("get ", &names);
+        let (start, offers) = texts("get ", &names);
         assert_eq!((start, offers.len()), (4, 7));
         for offer in offers {
             let key = Words::new(offer.as_bytes()).next().unwrap().unwrap().bytes;
@@ -256,7 +298,7 @@ mod tests {
         let check = |partial: &str, want: &[&str]| {
             let text = format!("import {root}/{partial}");
             let want: Vec<String> = want.iter().map(|name| name.replace('@', root)).collect();
-            assert_eq!(complete(&text, &names), (7, want), "{text}");
+            assert_eq!(texts(&text, &names), (7, want), "{text}");
         };
         check("a", &["@/a.csv", "@/ab.tsv"]);
         check("ab", &["@/ab.tsv "]);
@@ -269,8 +311,9 @@ mod tests {
 
     #[test]
     fn a_hint_shows_what_comes_next() {
-        assert_eq!(hint("store "), Some("KEY VALUE"));
-        assert_eq!(hint(" GET "), Some("KEY [--at SNAPSHOT]"));
+        assert_eq!(hint("store "), Some("KEY VALUE | KEY --from FILE"));
+        assert_eq!(hint("del "), Some("KEY"));
+        assert_eq!(hint(" GET "), Some("KEY [--raw] [--at SNAPSHOT]"));
         for nothing in ["store", "store k ", "stats ", "frob ", ""] {
             assert_eq!(hint(nothing), None, "{nothing}");
         }

@@ -1,144 +1,250 @@
 //! `export`: the keyspace in use, or what a snapshot sees of it, into a file that `import` reads.
-//!
-//! The file is written under a name beside its own, synced, and renamed: whoever looks sees no half
-//! of an export, and a failed one leaves the old file. What is no plain file, such as a pipe, is
-//! written to as it is.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
 
-use serde_json::json;
+use alluvium::{Range, Skipped};
+use serde_json::{Value, json};
 
 use crate::commands::Failure;
-use crate::output::Output;
+use crate::descriptor;
+use crate::escape::escaped;
+use crate::interrupt::is_interrupt;
+use crate::output::{self, Output};
+use crate::pager::is_stop;
 use crate::parse::{ExportRequest, Extent};
 use crate::progress::{self, Progress, Style, rate};
 use crate::rows::{Format, ROW_BYTES_MAX, write};
 use crate::shell::Shell;
+use crate::size::{counted, grouped};
+use crate::target::Target;
 
-/// Bytes written to the file at once.
-const WRITE_BYTES: usize = 256 << 10;
+/// Blocks that were passed over of which each is told; the others are counted.
+const SKIPPED_SHOWN: usize = 100;
 
 /// Rows between two looks at the clock.
 const SHOW_ROWS: u64 = 1_000;
 
-/// Exports to a file and prints what was done.
+/// Why an export ended early.
+enum Stopped {
+    Failure(Failure),
+    /// A row could not be written.
+    Write(io::Error),
+    Interrupted,
+}
+
+/// Exports to a file and says what was done: on standard error if the rows go to standard output.
 pub(crate) fn run(
     shell: &Shell,
     request: &ExportRequest,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let name = request.file.display();
-    let format = request.format.or_else(|| Format::of(&request.file)).ok_or_else(|| {
+    let name = request.file.display().to_string();
+    let standard = request.file.as_os_str() == "-" || descriptor::named(&request.file) == Some(1);
+    let default = standard.then_some(if out.look.json { Format::JsonLines } else { Format::Tsv });
+    let format = request.format.or_else(|| Format::of(&request.file)).or(default);
+    let format = format.ok_or_else(|| {
         format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
     })?;
-    if is_inside(&request.file, shell.db.path()) {
+    if is_own(&request.file, shell.db.path()) {
         return Err(format!("{name} is in the database's own directory: name another").into());
     }
-    let progress = Progress::new(Style::at_terminal(out.look), None);
-    let (target, file) = Target::create(&request.file)
-        .map_err(|error| Failure::from(format!("cannot make {name}: {error}")))?;
-    let done = rows(shell, request, format, file, progress).and_then(|report| {
-        target.complete().map_err(|error| format!("cannot rename to {name}: {error}"))?;
-        Ok(report)
+    // A wrong snapshot leaves no file.
+    let all = Extent::Between { from: None, to: None };
+    let mut range = shell.range(&all, request.at.as_deref())?;
+    if request.skip_damaged {
+        range = range.skip_damaged();
+    }
+    let style = if standard { Style::Silent } else { Style::at_terminal(out.look) };
+    let mut export = Export {
+        shell,
+        format,
+        rows: 0,
+        bytes: 0,
+        suspect: 0,
+        skip_damaged: request.skip_damaged,
+        // As many as there are now, or a few more: superseded versions count as well.
+        progress: Progress::new(style, shell.keyspace.approximate_len().ok()),
+    };
+    let mut target =
+        Target::create(&request.file, &shell.interrupt).map_err(|error| {
+            match shell.interrupt.is_asked() {
+                true => Failure::Interrupted(format!("nothing was written to {name}")),
+                false => format!("cannot make {name}: {error}").into(),
+            }
+        })?;
+    let done = export.all(&mut range, target.writer(out.to)).and_then(|()| {
+        export.progress.fill(|elapsed| progress::rows(export.rows, export.bytes, elapsed));
+        target.complete().map_err(Stopped::Write)
     });
-    let report = done.inspect_err(|_| target.discard())?;
-    let Report { rows, bytes, seconds, rate } = report;
-    let text = format!("exported {rows} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s");
-    out.say(&text, || json!({"exported": rows, "bytes": bytes, "seconds": seconds}))?;
-    Ok(())
+    let elapsed = export.progress.elapsed();
+    let (rows, bytes, suspect) = (export.rows, export.bytes, export.suspect);
+    drop(export);
+    match done {
+        Ok(()) => {}
+        // Whoever reads the answers has gone, or has seen enough.
+        Err(Stopped::Write(error)) if standard && !is_interrupt(&error) => return Err(error.into()),
+        Err(stopped) => return Err(failed(stopped, target, rows, &name)),
+    }
+    Report { rows, bytes, suspect, elapsed, skipped: range.skipped() }.tell(&name, standard, out)
 }
 
-/// Whether a file, there or not, lies directly in `directory`, whatever links lead to either.
-fn is_inside(file: &Path, directory: &Path) -> bool {
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")));
-    parent.is_ok_and(|parent| fs::canonicalize(directory).is_ok_and(|own| own == parent))
-}
-
+/// What an export came to.
 struct Report {
     rows: u64,
     bytes: u64,
-    seconds: f64,
-    rate: f64,
+    suspect: u64,
+    elapsed: Duration,
+    skipped: Vec<Skipped>,
 }
 
-fn rows(
-    shell: &Shell,
-    request: &ExportRequest,
-    format: Format,
-    file: File,
-    mut progress: Progress,
-) -> Result<Report, Failure> {
-    let cannot = |error: io::Error| format!("cannot write {}: {error}", request.file.display());
-    let plain = file.metadata().is_ok_and(|data| data.is_file());
-    let mut file = BufWriter::with_capacity(WRITE_BYTES, file);
-    let (mut rows, mut bytes, mut row) = (0, 0, Vec::new());
-    let all = Extent::Between { from: None, to: None };
-    for pair in shell.range(&all, request.at.as_deref())? {
-        let (key, value) = pair?;
-        row.clear();
-        write(format, &key, &value, &mut row);
-        if row.len() > ROW_BYTES_MAX {
-            return Err(format!(
-                "row {} has {} bytes in this format, and import takes {ROW_BYTES_MAX}: try csv",
-                rows + 1,
-                row.len()
-            )
-            .into());
-        }
-        file.write_all(&row).map_err(cannot)?;
-        rows += 1;
-        bytes += row.len() as u64;
-        if rows % SHOW_ROWS == 0 {
-            progress.show(bytes, |elapsed| progress::rows(rows, bytes, elapsed));
-        }
-    }
-    let file = file.into_inner().map_err(|error| cannot(error.into_error()))?;
-    if plain {
-        file.sync_all().map_err(cannot)?;
-    }
-    let elapsed = progress.elapsed();
-    Ok(Report { rows, bytes, seconds: elapsed.as_secs_f64(), rate: rate(rows, elapsed) })
-}
-
-/// The file that an export writes, and the one that it becomes.
-struct Target<'a> {
-    file: PathBuf,
-    named: Option<&'a Path>,
-}
-
-impl<'a> Target<'a> {
-    fn create(path: &'a Path) -> io::Result<(Self, File)> {
-        // Through a link, the file that it leads to keeps its place.
-        let plain = fs::symlink_metadata(path)
-            .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |data| data.is_file());
-        let Some(name) = path.file_name().filter(|_| plain) else {
-            return Ok((Self { file: path.into(), named: None }, File::create(path)?));
+impl Report {
+    fn tell(self, name: &str, standard: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+        let Self { rows, bytes, suspect, elapsed, skipped } = self;
+        let (rate, seconds) = (grouped(rate(rows, elapsed) as u64), elapsed.as_secs_f64());
+        let (count, size) = (counted(rows, "row"), counted(bytes, "byte"));
+        let text = format!(
+            "exported {count}, {size} in {seconds:.3} s, {rate} rows/s{}",
+            told(&skipped, suspect)
+        );
+        let json = || {
+            let mut answer = json!({"exported": rows, "bytes": bytes, "seconds": seconds});
+            if !skipped.is_empty() {
+                answer["suspect"] = suspect.into();
+                answer["skipped"] = skipped.iter().map(as_json).collect();
+            }
+            answer
         };
-        // What is there already is a user's, or that of an export in another process.
-        for number in 0_u64.. {
-            let mut beside = name.to_os_string();
-            beside.push(if number == 0 { ".part".into() } else { format!(".part{number}") });
-            let file = path.with_file_name(beside);
-            match File::create_new(&file) {
-                Ok(made) => return Ok((Self { file, named: Some(path) }, made)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+        if standard {
+            io::Write::flush(out.to)?;
+            out.note(&text, json);
+        } else {
+            out.say(&text, json)?;
+        }
+        if skipped.is_empty() {
+            return Ok(());
+        }
+        let count = counted(skipped.len() as u64, "damaged block");
+        Err(format!("{count} could not be read: {name} holds what is left").into())
+    }
+}
+
+/// What was passed over, as lines behind the summary.
+fn told(skipped: &[Skipped], suspect: u64) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{} of these may be out of date or deleted; keys that are in no other block are missing:",
+        counted(suspect, "row")
+    );
+    for one in skipped.iter().take(SKIPPED_SHOWN) {
+        let (from, to) = (escaped(&one.from), escaped(&one.to));
+        text.push_str(&format!("\n    from {from} to {to}: {}", one.error));
+    }
+    if let Some(more) = skipped.len().checked_sub(SKIPPED_SHOWN).filter(|&more| more > 0) {
+        text.push_str(&format!("\n    and {} more", grouped(more as u64)));
+    }
+    text
+}
+
+fn as_json(skipped: &Skipped) -> Value {
+    json!({
+        "from": output::bytes(&skipped.from),
+        "to": output::bytes(&skipped.to),
+        "error": skipped.error.to_string(),
+    })
+}
+
+/// The message of an export that ended early, with what it leaves behind.
+fn failed(stopped: Stopped, target: Target, rows: u64, name: &str) -> Failure {
+    let left = target.discard(&counted(rows, "row"), name);
+    match stopped {
+        Stopped::Failure(Failure::Message(message)) => format!("{message}; {left}").into(),
+        Stopped::Failure(failure) => failure,
+        Stopped::Write(error) if is_stop(&error) => Failure::Output(error),
+        Stopped::Write(error) if is_interrupt(&error) => Failure::Interrupted(left),
+        Stopped::Write(error) => format!("cannot write {name}: {error}; {left}").into(),
+        Stopped::Interrupted => {
+            let count = counted(rows, "row");
+            Failure::Interrupted(format!("{count} exported; {left}"))
+        }
+    }
+}
+
+/// Whether a file is one of the database's own, or would lie among them, whatever links lead to
+/// either.
+fn is_own(file: &Path, directory: &Path) -> bool {
+    let Ok(own) = fs::canonicalize(directory) else { return false };
+    let lies_there = |file: &Path| {
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::canonicalize(parent.unwrap_or(Path::new("."))).is_ok_and(|parent| parent == own)
+    };
+    if lies_there(file) || fs::canonicalize(file).is_ok_and(|file| lies_there(&file)) {
+        return true;
+    }
+    is_linked(file, &own)
+}
+
+/// Whether a file has a second name in the directory.
+#[cfg(unix)]
+fn is_linked(file: &Path, directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(data) = fs::metadata(file) else { return false };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let same = |other: fs::Metadata| (other.dev(), other.ino()) == (data.dev(), data.ino());
+    data.nlink() > 1 && entries.filter_map(|entry| entry.metadata().ok()).any(same)
+}
+
+#[cfg(not(unix))]
+fn is_linked(_file: &Path, _directory: &Path) -> bool {
+    false
+}
+
+/// An export under way.
+struct Export<'a> {
+    shell: &'a Shell,
+    format: Format,
+    rows: u64,
+    bytes: u64,
+    /// Rows that may be out of date, or of keys that are gone.
+    suspect: u64,
+    skip_damaged: bool,
+    progress: Progress,
+}
+
+impl Export<'_> {
+    fn all(&mut self, range: &mut Range, to: &mut dyn io::Write) -> Result<(), Stopped> {
+        let mut row = Vec::new();
+        while let Some(pair) = range.next() {
+            let (key, value) = pair.map_err(|error| Stopped::Failure(error.into()))?;
+            let may_hold = |skipped: &Skipped| skipped.may_hold(&key);
+            if self.skip_damaged && range.skipped().iter().any(may_hold) {
+                self.suspect += 1;
+            }
+            row.clear();
+            write(self.format, &key, &value, &mut row);
+            if row.len() > ROW_BYTES_MAX {
+                let (number, got) = (grouped(self.rows + 1), grouped(row.len() as u64));
+                let max = grouped(ROW_BYTES_MAX as u64);
+                let message = format!(
+                    "row {number} has {got} bytes in this format, and import takes {max}: try csv"
+                );
+                return Err(Stopped::Failure(message.into()));
+            }
+            to.write_all(&row).map_err(Stopped::Write)?;
+            self.rows += 1;
+            self.bytes += row.len() as u64;
+            if self.rows.is_multiple_of(SHOW_ROWS) {
+                let (rows, bytes) = (self.rows, self.bytes);
+                self.progress.show(rows, |elapsed| progress::rows(rows, bytes, elapsed));
+            }
+            if self.shell.interrupt.is_asked() {
+                return Err(Stopped::Interrupted);
             }
         }
-        unreachable!("no directory holds that many files")
-    }
-
-    fn complete(&self) -> io::Result<()> {
-        self.named.map_or(Ok(()), |path| fs::rename(&self.file, path))
-    }
-
-    /// What is left of a failed export is of no use; that it may stay is no second failure.
-    fn discard(&self) {
-        if self.named.is_some() {
-            let _ = fs::remove_file(&self.file);
-        }
+        Ok(())
     }
 }

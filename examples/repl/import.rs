@@ -1,21 +1,28 @@
 //! `import`: the rows of a file into the database, in batches.
 //!
 //! A batch is acknowledged as a whole. Rows before a malformed one are stored, and the message
-//! names its file and line. Memory holds one batch, whatever the size of the file.
+//! names its file and line. Memory holds one batch, whatever the size of the file. A file that
+//! looks like another format than the one that was asked for is refused before any row is stored.
 
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::mem;
 
 use alluvium::{Db, Keyspace, WriteBatch};
 use serde_json::json;
 
 use crate::commands::Failure;
+use crate::descriptor;
+use crate::input::{self, Input};
+use crate::interrupt::{Interrupt, is_interrupt};
 use crate::output::{Look, Output};
 use crate::parse::ImportRequest;
 use crate::progress::{Progress, Style, rate, rows};
-use crate::rows::{Format, Row, RowError, Rows};
+use crate::rows::{
+    Columns, Decoder, Encoding, Format, HEAD_BYTES, KeyColumn, Row, RowError, Rows, sniff,
+    sniff_encoding,
+};
 use crate::shell::{KEY_BYTES_MAX, Shell};
+use crate::size::{counted, grouped, is_or_are};
 
 /// A batch is written once it holds this many rows or bytes.
 const BATCH_ROWS: usize = 1_000;
@@ -23,6 +30,9 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 256 << 10;
+
+/// Malformed rows that are shown; the others are counted.
+const BAD_SHOWN: usize = 5;
 
 /// Imports a file and prints what was done.
 pub(crate) fn run(
@@ -37,29 +47,88 @@ pub(crate) fn run(
         )
         .into());
     }
-    let name = request.file.display().to_string();
-    let format = request.format.or_else(|| Format::of(&request.file)).ok_or_else(|| {
-        format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
-    })?;
-    if request.header && format == Format::JsonLines {
-        return Err("--header goes with tsv and csv: JSON lines name their members".into());
+    let standard = request.file.as_os_str() == "-" || descriptor::named(&request.file) == Some(0);
+    if standard && shell.scripted {
+        return Err("standard input is where the commands come from: import another file".into());
     }
-    let file = File::open(&request.file).map_err(|error| format!("cannot open {name}: {error}"))?;
-    let total = file.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-    let rows = Rows::new(BufReader::with_capacity(READ_BYTES, file), format);
+    let name = if standard { "standard input".into() } else { request.file.display().to_string() };
+    let format = format(request)?;
+    let Input { reader, total } = input::open(&request.file, &shell.interrupt)?;
+    let raw = BufReader::with_capacity(READ_BYTES, reader);
+    let reader = looked_at(raw, format, request, &name)?;
     Import {
         db: &shell.db,
         keyspace: &shell.keyspace,
+        interrupt: &shell.interrupt,
         progress: Progress::new(style(request, out.look), total),
         out,
         name,
         ack: request.ack,
-        rows,
+        skip_bad: request.skip_bad,
+        rows: Rows::new(reader, format, request.columns.clone()),
         batch: WriteBatch::new(),
         first_line: 0,
         stored: 0,
+        bad: Bad::default(),
     }
-    .all(request.header)
+    .all()
+}
+
+/// The format that was asked for, or that the extension or the options promise.
+fn format(request: &ImportRequest) -> Result<Format, Failure> {
+    let Columns { header, key, delimiter } = &request.columns;
+    let format = request.format.or_else(|| match (delimiter, Format::of(&request.file)) {
+        (Some(b'\t'), Some(Format::Csv) | None) => Some(Format::Csv),
+        (Some(b'\t'), format) => format,
+        (Some(_), _) => Some(Format::Csv),
+        (None, format) => format,
+    });
+    let Some(format) = format else {
+        let name = request.file.display();
+        return Err(format!(
+            "cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl"
+        )
+        .into());
+    };
+    match format {
+        Format::JsonLines if *header => {
+            Err("--header goes with tsv and csv: JSON lines name their members".into())
+        }
+        Format::JsonLines if delimiter.is_some() => {
+            Err("--delimiter goes with csv: JSON lines have none".into())
+        }
+        Format::JsonLines if matches!(key, Some(KeyColumn::Number(_))) => {
+            Err("--key takes the name of a member for JSON lines".into())
+        }
+        Format::Tsv if delimiter.is_some_and(|delimiter| delimiter != b'\t') => {
+            Err("--delimiter goes with csv: tsv is separated by tabs".into())
+        }
+        format => Ok(format),
+    }
+}
+
+/// A reader of UTF-8 whose beginning is what the format lets expect.
+fn looked_at(
+    mut raw: BufReader<Box<dyn io::Read>>,
+    format: Format,
+    request: &ImportRequest,
+    name: &str,
+) -> Result<Box<dyn BufRead>, Failure> {
+    let refused = |message: String| Failure::from(format!("{name} is refused: {message}"));
+    let cannot = |error: io::Error| match is_interrupt(&error) {
+        true => Failure::Interrupted("no row is stored".into()),
+        false => format!("cannot read {name}: {error}").into(),
+    };
+    let head = raw.fill_buf().map_err(cannot)?;
+    sniff_encoding(&head[..head.len().min(HEAD_BYTES)], request.encoding).map_err(refused)?;
+    let mut reader: Box<dyn BufRead> = match request.encoding {
+        None | Some(Encoding::Utf8) => Box::new(raw),
+        Some(encoding) => Box::new(Decoder::new(raw, encoding)),
+    };
+    let head = reader.fill_buf().map_err(cannot)?;
+    let head = &head[..head.len().min(HEAD_BYTES)];
+    sniff(head, format, request.format.is_some(), &request.columns).map_err(refused)?;
+    Ok(reader)
 }
 
 /// A bar would write over the lines that acknowledge batches, so the two exclude each other.
@@ -71,39 +140,59 @@ fn style(request: &ImportRequest, look: Look) -> Style {
     }
 }
 
+/// Rows that were left out.
+#[derive(Default)]
+struct Bad {
+    count: u64,
+    /// Line and complaint of the first ones.
+    shown: Vec<(u64, String)>,
+}
+
 /// An import under way.
 struct Import<'a, 'o> {
     db: &'a Db,
     keyspace: &'a Keyspace,
+    interrupt: &'a Interrupt,
     out: &'a mut Output<'o>,
     /// The file, for messages.
     name: String,
     ack: bool,
-    rows: Rows<BufReader<File>>,
+    skip_bad: bool,
+    rows: Rows<Box<dyn BufRead>>,
     batch: WriteBatch,
     /// The line on which the first row of the batch begins.
     first_line: u64,
     /// Rows written and acknowledged.
     stored: u64,
+    bad: Bad,
     progress: Progress,
 }
 
 impl Import<'_, '_> {
-    fn all(mut self, header: bool) -> Result<(), Failure> {
+    fn all(mut self) -> Result<(), Failure> {
         let mut row = Row::default();
-        let mut skip = header;
         loop {
             match self.next(&mut row) {
-                Ok(true) if skip => skip = false,
                 Ok(true) => self.add(&row)?,
                 Ok(false) => {
                     self.write()?;
                     return self.report();
                 }
+                Err(RowError::Malformed { line, expected }) if self.skip_bad => {
+                    self.bad.count += 1;
+                    if self.bad.shown.len() < BAD_SHOWN {
+                        self.bad.shown.push((line, expected));
+                    }
+                }
                 Err(error) => {
                     self.write()?;
                     return Err(self.stopped(error));
                 }
+            }
+            if self.interrupt.is_asked() {
+                self.write()?;
+                let (name, stored) = (&self.name, self.so_far());
+                return Err(Failure::Interrupted(format!("{stored} of {name}")));
             }
         }
     }
@@ -111,8 +200,8 @@ impl Import<'_, '_> {
     fn next(&mut self, row: &mut Row) -> Result<bool, RowError> {
         let more = self.rows.next(row)?;
         if more && row.key.len() > KEY_BYTES_MAX {
-            let got = row.key.len();
-            let expected = format!("a key of at most {KEY_BYTES_MAX} bytes, and got {got}");
+            let (max, got) = (grouped(KEY_BYTES_MAX as u64), grouped(row.key.len() as u64));
+            let expected = format!("a key of at most {max} bytes, and got {got}");
             return Err(RowError::Malformed { line: row.line, expected });
         }
         Ok(more)
@@ -137,39 +226,70 @@ impl Import<'_, '_> {
         }
         let count = batch.len() as u64;
         self.db.write(batch).map_err(|error| {
-            let (name, line, stored) = (&self.name, self.first_line, self.stored);
-            format!(
-                "{name}, the {count} rows from line {line} on: {error}; {stored} rows are stored"
-            )
+            let (name, line, stored) = (&self.name, self.first_line, self.so_far());
+            let rows = if count == 1 { "the row".into() } else { format!("the {count} rows from") };
+            format!("{name}, {rows} line {line} on: {error}; {stored}")
         })?;
         self.stored += count;
         if self.ack {
             let stored = self.stored;
-            self.out.say(&format!("acked {stored}"), || json!({"acked": stored}))?;
-            self.out.flush()?;
+            self.out
+                .say(&format!("acked {}", grouped(stored)), || json!({"acked": stored}))
+                .and_then(|()| self.out.flush())?;
         }
         let (stored, bytes) = (self.stored, self.rows.bytes());
         self.progress.show(bytes, |elapsed| rows(stored, bytes, elapsed));
         Ok(())
     }
 
+    /// `1 row is stored`.
+    fn so_far(&self) -> String {
+        format!("{} {} stored", counted(self.stored, "row"), is_or_are(self.stored))
+    }
+
     fn stopped(&self, error: RowError) -> Failure {
         let (name, stored) = (&self.name, self.stored);
         let message = match error {
+            RowError::Io(error) if is_interrupt(&error) => {
+                return Failure::Interrupted(format!("{} of {name}", self.so_far()));
+            }
             RowError::Io(error) => format!("cannot read {name}: {error}"),
-            RowError::Malformed { line, expected } => {
+            RowError::Malformed { line, expected } | RowError::Lost { line, expected } => {
                 format!("{name}, line {line}: expected {expected}")
             }
         };
-        format!("{message}; {stored} rows before it are stored").into()
+        let (rows, are) = (counted(stored, "row"), is_or_are(stored));
+        format!("{message}; {rows} before it {are} stored").into()
     }
 
     fn report(self) -> Result<(), Failure> {
         let (stored, bytes, elapsed) = (self.stored, self.rows.bytes(), self.progress.elapsed());
-        let (seconds, rate) = (elapsed.as_secs_f64(), rate(stored, elapsed));
-        let text =
-            format!("imported {stored} rows, {bytes} bytes in {seconds:.3} s, {rate:.0} rows/s");
-        self.out.say(&text, || json!({"imported": stored, "bytes": bytes, "seconds": seconds}))?;
+        let (seconds, rate) = (elapsed.as_secs_f64(), grouped(rate(stored, elapsed) as u64));
+        let Bad { count: bad, shown } = self.bad;
+        // The bar goes first.
+        drop(self.progress);
+        let skipped = match bad {
+            0 => String::new(),
+            bad => format!("; skipped {}", counted(bad, "bad row")),
+        };
+        let (rows, size) = (counted(stored, "row"), counted(bytes, "byte"));
+        let mut text = format!("imported {rows}, {size} in {seconds:.3} s, {rate} rows/s{skipped}");
+        for (line, expected) in &shown {
+            text.push_str(&format!("\n    line {line}: expected {expected}"));
+        }
+        if bad > shown.len() as u64 {
+            text.push_str("\n    ...");
+        }
+        self.out.say(&text, || {
+            let mut answer = json!({"imported": stored, "bytes": bytes, "seconds": seconds});
+            if bad > 0 {
+                let line =
+                    |(line, expected): &(u64, String)| json!({"line": line, "expected": expected});
+                answer["skipped"] = bad.into();
+                answer["bad"] = shown.iter().map(line).collect();
+            }
+            answer
+        })?;
         Ok(())
     }
 }

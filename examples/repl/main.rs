@@ -2,9 +2,10 @@
 //!
 //! | file | gives |
 //! |---|---|
-//! | `args` | the command line |
+//! | `args`, `opening` | the command line, and which directories become databases |
 //! | `session` | the loop from input to commands, errors |
-//! | `source`, `terminal` | where lines come from: a file, or a person with an editor of lines |
+//! | `source`, `terminal`, `plain` | where lines come from: a file, or a person with an editor of lines or without |
+//! | `interrupt` | ctrl-C |
 //! | `complete`, `pager` | what a terminal adds: completion and hints, a screenful at a time |
 //! | `spec` | the table of commands: help, usage, what each word stands for |
 //! | `words`, `parse` | one command from what was typed |
@@ -12,6 +13,7 @@
 //! | `commands`, `layers` | what a command does and prints; runs drawn |
 //! | `output` | how answers look: plain, in colours, as JSON |
 //! | `import`, `export` | whole files |
+//! | `input`, `target`, `descriptor` | what is read and written: files, pipes, descriptors |
 //! | `progress` | how far an import or a compaction is |
 //! | `rows` | the formats of these files |
 //! | `escape`, `size` | how any bytes are written as text, and numbers |
@@ -19,13 +21,18 @@
 mod args;
 mod commands;
 mod complete;
+mod descriptor;
 mod escape;
 mod export;
 mod import;
+mod input;
+mod interrupt;
 mod layers;
+mod opening;
 mod output;
 mod pager;
 mod parse;
+mod plain;
 mod progress;
 mod rows;
 mod session;
@@ -33,53 +40,72 @@ mod shell;
 mod size;
 mod source;
 mod spec;
+mod target;
 mod terminal;
 mod words;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
-use alluvium::Db;
 use serde_json::json;
 
-use crate::args::Request;
-use crate::output::Look;
+use crate::args::{Create, Request, Settings};
+use crate::interrupt::{Interrupt, STATUS};
+use crate::output::{Look, is_dumb};
+use crate::plain::Plain;
 use crate::session::{Ended, Mode, Session};
 use crate::shell::Shell;
 use crate::source::{Lines, Source};
+use crate::target::Patient;
 use crate::terminal::{Terminal, history_file};
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let done = match args::parse(env::args_os().skip(1)) {
-        Ok(Request::Help) => print(&mut out, args::HELP),
+    descriptor::remember();
+    let settings = match args::parse(env::args_os().skip(1)) {
+        Ok(Request::Run(settings)) => settings,
+        Ok(Request::Help) => return status(print(args::HELP)),
         Ok(Request::Version) => {
-            print(&mut out, concat!("alluvium ", env!("CARGO_PKG_VERSION"), "\n"))
-        }
-        Ok(Request::Run { path, scripts, json, history, compaction }) => {
-            let look = Look { json, colour: !json && colours() };
-            match open(&path, compaction) {
-                Ok((db, shell)) => run(db, shell, &scripts, look, history, &mut out),
-                Err(error) => {
-                    complain(look, &error.to_string());
-                    Ok(false)
-                }
-            }
+            return status(print(concat!("alluvium ", env!("CARGO_PKG_VERSION"), "\n")));
         }
         Err(message) => {
             complain(Look::default(), &format!("{message}; --help lists the arguments"));
             return ExitCode::from(2);
         }
     };
+    let look = Look {
+        json: settings.json,
+        colour: !settings.json && colours(),
+        terminal: io::stdout().is_terminal(),
+    };
+    let typed = settings.scripts.is_empty() && io::stdin().is_terminal();
+    // Without signals an interrupt ends the program, as it ends others.
+    let interrupt = Interrupt::listen(!typed).unwrap_or_default();
+    let mut out: Box<dyn Write> = match Patient::standard(&interrupt) {
+        Ok(out) => Box::new(BufWriter::new(out)),
+        Err(_) => Box::new(BufWriter::new(io::stdout())),
+    };
+    status(start(&settings, look, typed, &interrupt, &mut *out))
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Well,
+    Badly,
+    Interrupted,
+}
+
+fn status(done: io::Result<Done>) -> ExitCode {
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Badly) => ExitCode::FAILURE,
+        Ok(Done::Interrupted) => ExitCode::from(STATUS),
         // Whoever read the output has seen enough, as `head` does: no complaint. But commands, or
         // rows of an import, may be left undone, so it is not success: what SIGPIPE would give.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
+        Err(error) if interrupt::is_interrupt(&error) => ExitCode::from(STATUS),
         Err(error) => {
             complain(Look::default(), &format!("cannot write the output: {error}"));
             ExitCode::FAILURE
@@ -90,7 +116,7 @@ fn main() -> ExitCode {
 /// Whether a terminal is there to show colours, and its owner wants them.
 fn colours() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !set("NO_COLOR") && env::var_os("TERM") != Some("dumb".into())
+    io::stdout().is_terminal() && !set("NO_COLOR") && !is_dumb()
 }
 
 /// The same, for what goes to standard error.
@@ -98,28 +124,124 @@ fn on_stderr(look: Look) -> Look {
     Look { colour: look.colour && io::stderr().is_terminal(), ..look }
 }
 
-fn open(path: &Path, compaction: bool) -> alluvium::Result<(Db, Shell)> {
-    let builder = Db::builder(path);
-    let builder = if compaction { builder } else { builder.compaction_threads(0) };
-    let db = builder.open()?;
-    Ok((db.clone(), Shell::new(db)?))
+/// Opens the database and runs the commands.
+fn start(
+    settings: &Settings,
+    look: Look,
+    typed: bool,
+    interrupt: &Interrupt,
+    out: &mut dyn Write,
+) -> io::Result<Done> {
+    let mut source = commands_of(settings, look, typed, interrupt);
+    let person = typed && look.terminal;
+    let mut first = Vec::new();
+    let opened = {
+        let out = &mut *out;
+        let mut ask = |question: &str| source.ask(out, question).is_ok_and(|yes| yes == Some(true));
+        let ask: Option<&mut dyn FnMut(&str) -> bool> = if person { Some(&mut ask) } else { None };
+        let writes = || fills(settings, typed, interrupt, &mut first);
+        opening::open(settings, writes, ask)
+    };
+    let shell = opened.and_then(|db| Shell::new(db).map_err(|error| error.to_string()));
+    let mut shell = match shell {
+        Ok(shell) => shell,
+        Err(message) => {
+            out.flush()?;
+            complain(look, &message);
+            return Ok(Done::Badly);
+        }
+    };
+    if !first.is_empty() {
+        // The first command was read to see whether a database is wanted.
+        let rest = input::standard(interrupt);
+        source = Box::new(Lines::new(io::Read::chain(io::Cursor::new(first), rest)));
+    }
+    shell.interrupt = interrupt.clone();
+    shell.create = if settings.read_only { Create::Never } else { settings.create };
+    shell.scripted = settings.scripts.is_empty() && !typed;
+    if let Some(name) = &settings.keyspace {
+        let asked = person && shell.create == Create::Asked && !shell.has_keyspace(name);
+        let question = format!("there is no keyspace {name:?}: make it?");
+        let create = asked && source.ask(out, &question)? == Some(true);
+        if let Err(message) = shell.begin_in(name, create) {
+            complain(look, &message);
+            return Ok(Done::Badly);
+        }
+    }
+    if person && !look.json {
+        let (version, path) = (env!("CARGO_PKG_VERSION"), shell.db.path().display());
+        writeln!(out, "Alluvium {version}, {path}; help lists the commands, exit leaves")?;
+    }
+    run(shell, settings, look, typed, &mut *source, out)
 }
 
-/// Runs the commands, and closes the database; false if something failed.
-fn run(
-    db: Db,
-    mut shell: Shell,
-    scripts: &[OsString],
+/// Where commands come from, if not from `-e`.
+fn commands_of(
+    settings: &Settings,
     look: Look,
-    history: bool,
+    typed: bool,
+    interrupt: &Interrupt,
+) -> Box<dyn Source> {
+    if typed && look.terminal {
+        if is_dumb() {
+            return Box::new(Plain::new(input::standard(interrupt)));
+        }
+        let file = if settings.history { history_file(|name| env::var_os(name)) } else { None };
+        // Without an editor there are still lines.
+        match Terminal::new(look, file) {
+            Ok(terminal) => return Box::new(terminal),
+            Err(error) => complain(look, &format!("lines cannot be edited here: {error}")),
+        }
+        return Box::new(Plain::new(input::standard(interrupt)));
+    }
+    Box::new(Lines::new(input::standard(interrupt)))
+}
+
+/// Whether the commands begin with one that fills a database. What is read from standard input for
+/// that is put into `read`.
+fn fills(settings: &Settings, typed: bool, interrupt: &Interrupt, read: &mut Vec<u8>) -> bool {
+    if typed {
+        return false;
+    }
+    if let Some(text) = settings.scripts.first() {
+        return opening::begins_by_filling(&mut BufReader::new(text.as_encoded_bytes()), read);
+    }
+    // Byte by byte, so that nothing behind the first command is taken.
+    let input = BufReader::with_capacity(1, input::standard(interrupt));
+    opening::begins_by_filling(&mut { input }, read)
+}
+
+/// Runs the commands, and closes the database.
+fn run(
+    mut shell: Shell,
+    settings: &Settings,
+    look: Look,
+    typed: bool,
+    source: &mut dyn Source,
     out: &mut dyn Write,
-) -> io::Result<bool> {
-    let ended = if scripts.is_empty() {
-        read_input(&mut shell, look, history, out)
-    } else {
-        run_scripts(&mut shell, scripts, look, out)
+) -> io::Result<Done> {
+    let mut session = |mode: Mode, name: String, source: &mut dyn Source| {
+        Session {
+            shell: &mut shell,
+            mode,
+            name,
+            source,
+            look,
+            err_look: on_stderr(look),
+            out: &mut *out,
+            err: &mut io::stderr(),
+            keep_going: settings.keep_going,
+            depth: 0,
+        }
+        .run()
     };
-    let mut well = true;
+    let ended = if settings.scripts.is_empty() {
+        let mode = if typed { Mode::Terminal } else { Mode::Script };
+        session(mode, "standard input".into(), source)
+    } else {
+        all(&settings.scripts, &mut |name, source| session(Mode::Arguments, name, source))
+    };
+    let mut well = !shell.unwell;
     if let Some(batch) = shell.batch.take().filter(|batch| !batch.is_empty()) {
         let count = batch.len();
         complain(look, &format!("the batch of {count} was not committed: nothing of it is stored"));
@@ -127,80 +249,39 @@ fn run(
     }
     // Also when the output is gone: what was acknowledged is to be flushed all the same. Snapshots
     // would keep the lock.
+    let db = shell.db.clone();
     drop(shell);
     if let Err(error) = db.close() {
         complain(look, &format!("cannot close the database: {error}"));
         well = false;
     }
-    Ok(ended? && well)
+    Ok(match ended? {
+        Ended::Interrupted => Done::Interrupted,
+        Ended::Exit | Ended::Input if well => Done::Well,
+        _ => Done::Badly,
+    })
 }
 
-fn run_scripts(
-    shell: &mut Shell,
+/// Runs the texts of `-e`, one after the other.
+fn all(
     scripts: &[OsString],
-    look: Look,
-    out: &mut dyn Write,
-) -> io::Result<bool> {
+    session: &mut dyn FnMut(String, &mut dyn Source) -> io::Result<Ended>,
+) -> io::Result<Ended> {
     for (number, script) in (1..).zip(scripts) {
-        let session = Session {
-            shell,
-            mode: Mode::Script,
-            name: format!("-e {number}"),
-            source: &mut Lines::new(script.as_encoded_bytes()),
-            look,
-            err_look: on_stderr(look),
-            out,
-            err: &mut io::stderr(),
-        };
-        match session.run()? {
+        let mut lines = Lines::new(script.as_encoded_bytes());
+        match session(format!("-e {number}"), &mut lines)? {
             Ended::Input => {}
-            Ended::Exit => return Ok(true),
-            Ended::Failed => return Ok(false),
+            ended => return Ok(ended),
         }
     }
-    Ok(true)
+    Ok(Ended::Input)
 }
 
-fn read_input(
-    shell: &mut Shell,
-    look: Look,
-    history: bool,
-    out: &mut dyn Write,
-) -> io::Result<bool> {
-    let typed = io::stdin().is_terminal();
-    let mut source: Option<Box<dyn Source>> = None;
-    if typed && io::stdout().is_terminal() {
-        let version = env!("CARGO_PKG_VERSION");
-        let path = shell.db.path().display();
-        if !look.json {
-            writeln!(out, "Alluvium {version}, {path}; help lists the commands, exit leaves")?;
-        }
-        let file = if history { history_file(|name| env::var_os(name)) } else { None };
-        // Without an editor there are still lines.
-        match Terminal::new(look, file) {
-            Ok(terminal) => source = Some(Box::new(terminal)),
-            Err(error) => complain(look, &format!("lines cannot be edited here: {error}")),
-        }
-    }
-    // Not before: the editor may lock standard input for itself.
-    let mut source = source.unwrap_or_else(|| Box::new(Lines::new(io::stdin().lock())));
-    let session = Session {
-        shell,
-        mode: if typed { Mode::Terminal } else { Mode::Script },
-        name: "standard input".into(),
-        source: &mut *source,
-        look,
-        err_look: on_stderr(look),
-        out,
-        err: &mut io::stderr(),
-    };
-    Ok(session.run()? != Ended::Failed)
-}
-
-fn print(out: &mut dyn Write, text: &str) -> io::Result<bool> {
+fn print(text: &str) -> io::Result<Done> {
+    let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    Ok(true)
+    Ok(Done::Well)
 }
 
 /// A message that cannot be printed is dropped: the exit status tells.

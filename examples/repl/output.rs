@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 pub(crate) struct Look {
     pub(crate) json: bool,
     pub(crate) colour: bool,
+    /// Whether they go to a terminal.
+    pub(crate) terminal: bool,
 }
 
 /// What a piece of text is, for its colour.
@@ -57,6 +59,20 @@ impl Output<'_> {
     pub(crate) fn say(&mut self, text: &str, json: impl FnOnce() -> Value) -> io::Result<()> {
         if self.look.json { writeln!(self.to, "{}", json()) } else { writeln!(self.to, "{text}") }
     }
+
+    /// Says something on standard error, where it is not in the way of the answers.
+    pub(crate) fn note(&mut self, text: &str, json: impl FnOnce() -> Value) {
+        let _ = match self.look.json {
+            true => writeln!(io::stderr(), "{}", json()),
+            false => writeln!(io::stderr(), "{text}"),
+        };
+    }
+}
+
+/// Whether the terminal can only print one line after the other.
+pub(crate) fn is_dumb() -> bool {
+    let term = std::env::var_os("TERM").unwrap_or_default();
+    ["dumb", "cons25", "emacs"].iter().any(|name| term.eq_ignore_ascii_case(name))
 }
 
 impl Write for Output<'_> {
@@ -81,12 +97,12 @@ mod tests {
 
     #[test]
     fn colours_and_json_only_where_they_are_wanted() {
-        let colour = Look { colour: true, json: false };
+        let colour = Look { colour: true, ..Look::default() };
         assert_eq!(colour.paint(Ink::Key, "k"), "\x1b[32mk\x1b[0m");
         assert_eq!(Look::default().paint(Ink::Key, "k"), "k");
         for (json, want) in [(false, "ok\n"), (true, "{\"ok\":true}\n")] {
             let mut out = Vec::new();
-            Output { to: &mut out, look: Look { json, colour: false } }.ok().unwrap();
+            Output { to: &mut out, look: Look { json, ..Look::default() } }.ok().unwrap();
             assert_eq!(out, want.as_bytes());
         }
         assert_eq!(bytes("é\n".as_bytes()).to_string(), r#""é\n""#);

@@ -6,103 +6,57 @@
 //! keys are taken as they are. Only a command that has options takes a word that begins with `--`
 //! for one, and a quoted word never is one.
 
+mod command;
+
 use std::path::PathBuf;
 
+pub(crate) use command::{About, Command, ExportRequest, Extent, ImportRequest, ScanRequest, Show};
+
 use crate::escape::escaped;
-use crate::rows::Format;
+use crate::rows::{Columns, Encoding, Format, KeyColumn};
 use crate::size;
-use crate::spec::{Kind, SPECS, Spec, unknown};
+use crate::spec::{Alias, Kind, Spec, Topic, unknown};
 use crate::words::{Word, WordError, Words};
 
-/// One command, ready to run.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    Store { key: Vec<u8>, value: Vec<u8> },
-    Get { key: Vec<u8>, at: Option<String> },
-    Delete { key: Vec<u8> },
-    Scan(ScanRequest),
-    Keyspaces,
-    Use { name: String },
-    Drop { name: String },
-    Snapshot { name: Option<String> },
-    Snapshots,
-    Release { name: String },
-    Batch,
-    Commit,
-    Abort,
-    Import(ImportRequest),
-    Export(ExportRequest),
-    Sync,
-    Flush,
-    Stats,
-    Segments { all: bool },
-    Explain { key: Vec<u8>, at: Option<String> },
-    Verify,
-    Compact { extent: Option<Extent> },
-    PauseCompaction,
-    ResumeCompaction,
-    SetThreshold { bytes: u64 },
-    LoadIndex,
-    SaveIndexSnapshot { file: PathBuf },
-    LoadIndexSnapshot { file: PathBuf },
-    Help { command: Option<&'static Spec> },
-    Exit,
-}
-
-/// Which keys.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    Between { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
-    Prefix(Vec<u8>),
-}
-
-/// What `scan` or `prefix` was asked to print.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ScanRequest {
-    pub(crate) extent: Extent,
-    pub(crate) reverse: bool,
-    /// `None` is all.
-    pub(crate) limit: Option<u64>,
-    /// The snapshot to read at.
-    pub(crate) at: Option<String>,
-}
-
-/// What `import` was asked to do.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ImportRequest {
-    /// The file to read.
-    pub(crate) file: PathBuf,
-    /// `None` goes by the extension of the file.
-    pub(crate) format: Option<Format>,
-    /// Whether the first row only names the columns.
-    pub(crate) header: bool,
-    /// Whether to print a line for each acknowledged batch.
-    pub(crate) ack: bool,
-    /// Whether to report progress although standard error is no terminal.
-    pub(crate) progress: bool,
-}
-
-/// What `export` was asked to do.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExportRequest {
-    /// The file to write.
-    pub(crate) file: PathBuf,
-    /// `None` goes by the extension of the file.
-    pub(crate) format: Option<Format>,
-    /// The snapshot to read at.
-    pub(crate) at: Option<String>,
-}
-
-/// Reads one command; `None` if there are only blanks.
+/// Reads one command; `None` if there are only blanks, or a comment.
 pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
+    match text.trim_ascii() {
+        // No word, because a backslash begins an escape; but people type them.
+        b"\\q" => return Ok(Some(Command::Exit)),
+        b"\\?" | b"\\h" => return Ok(Some(Command::Help { about: None })),
+        text if text.starts_with(b"#") => return Ok(None),
+        _ => {}
+    }
     let mut words = Words::new(text);
     let Some(name) = words.next()? else { return Ok(None) };
     let name = name.bytes.to_ascii_lowercase();
-    let spec = Spec::named(&name).ok_or_else(|| unknown(&name))?;
+    let spec = Spec::meant(&name).ok_or_else(|| unknown(&name))?;
     let mut given = Given::read(spec, &mut words)?;
-    let command = match spec.name {
-        "store" => Command::Store { key: given.needed(), value: given.needed() },
-        "get" => Command::Get { key: given.needed(), at: given.text("--at")? },
+    for flag in Alias::of(&name).map_or(&[][..], |alias| alias.flags) {
+        given.options.push((flag, Vec::new()));
+    }
+    Ok(Some(match data(spec.name, &mut given)? {
+        Some(command) => command,
+        None => other(spec.name, &mut given)?,
+    }))
+}
+
+/// The commands that read and write keys.
+fn data(name: &str, given: &mut Given) -> Result<Option<Command>, WordError> {
+    Ok(Some(match name {
+        "store" => match (given.option("--from"), given.needed()) {
+            (Some(file), key) => Command::StoreFile { key, file: path(file)? },
+            (None, key) => Command::Store { key, value: given.needed() },
+        },
+        "get" => {
+            let raw = given.flag("--raw");
+            Command::Get { key: given.needed(), at: given.text("--at")?, raw }
+        }
+        "exists" => Command::Exists { key: given.needed(), at: given.text("--at")? },
+        "mget" => {
+            let at = given.text("--at")?;
+            Command::MultiGet { keys: given.words.by_ref().collect(), at }
+        }
         "delete" => Command::Delete { key: given.needed() },
         "scan" => {
             let extent = Extent::Between { from: given.next(), to: given.next() };
@@ -112,8 +66,24 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
             let extent = Extent::Prefix(given.needed());
             Command::Scan(given.scan(extent)?)
         }
+        "count" => Command::Count { extent: given.counted()?, at: given.text("--at")? },
+        "size" => Command::Size { extent: given.counted()? },
+        "import" => Command::Import(given.import()?),
+        "export" => Command::Export(ExportRequest {
+            file: path(given.needed())?,
+            format: given.format()?,
+            at: given.text("--at")?,
+            skip_damaged: given.flag("--skip-damaged"),
+        }),
+        _ => return Ok(None),
+    }))
+}
+
+/// All other commands.
+fn other(name: &str, given: &mut Given) -> Result<Command, WordError> {
+    Ok(match name {
         "keyspaces" => Command::Keyspaces,
-        "use" => Command::Use { name: given.name()? },
+        "use" => Command::Use { name: given.name()?, create: given.flag("--create") },
         "drop" => Command::Drop { name: given.name()? },
         "snapshot" => Command::Snapshot { name: given.next().map(utf8).transpose()? },
         "snapshots" => Command::Snapshots,
@@ -121,22 +91,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
         "batch" => Command::Batch,
         "commit" => Command::Commit,
         "abort" => Command::Abort,
-        "import" => Command::Import(ImportRequest {
-            file: path(given.needed())?,
-            format: given.format()?,
-            header: given.option("--header").is_some(),
-            ack: given.option("--ack").is_some(),
-            progress: given.option("--progress").is_some(),
-        }),
-        "export" => Command::Export(ExportRequest {
-            file: path(given.needed())?,
-            format: given.format()?,
-            at: given.text("--at")?,
-        }),
+        "source" => Command::Source { file: path(given.needed())? },
         "sync" => Command::Sync,
         "flush" => Command::Flush,
         "stats" => Command::Stats,
-        "segments" => Command::Segments { all: given.option("--all").is_some() },
+        "segments" => Command::Segments { all: given.flag("--all") },
         "explain" => Command::Explain { key: given.needed(), at: given.text("--at")? },
         "verify" => Command::Verify,
         "compact" => Command::Compact { extent: given.extent() },
@@ -146,11 +105,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {
         "load_index" => Command::LoadIndex,
         "save_index_snapshot" => Command::SaveIndexSnapshot { file: path(given.needed())? },
         "load_index_snapshot" => Command::LoadIndexSnapshot { file: path(given.needed())? },
-        "help" => Command::Help { command: given.next().map(command_named).transpose()? },
+        "help" => Command::Help { about: given.next().map(about).transpose()? },
+        "timer" => Command::Timer { on: given.switch()? },
         "exit" => Command::Exit,
         name => unreachable!("{name} is in the table of commands and not here"),
-    };
-    Ok(Some(command))
+    })
 }
 
 /// The words and options that a command was given; every needed word is there.
@@ -169,14 +128,22 @@ impl Given {
                     return Err(format!("{name} is given twice: {}", spec.advice()).into());
                 }
                 options.push((name, value));
-            } else if found.len() < spec.places.len() {
+            } else if found.len() < spec.places.len()
+                || spec.places.last().is_some_and(|place| place.many)
+            {
                 found.push(word.bytes);
             } else {
                 let extra = escaped(&word.bytes);
                 return Err(format!("{extra} is one word too many: {}", spec.advice()).into());
             }
         }
-        if let Some(place) = spec.places.get(found.len()).filter(|place| place.needed) {
+        // A value that comes from a file is not missing.
+        let from = options.iter().any(|(name, _)| *name == "--from");
+        if from && found.len() > 1 {
+            return Err(format!("a value and --from exclude each other: {}", spec.advice()).into());
+        }
+        let missing = spec.places.get(found.len()).filter(|place| place.needed);
+        if let Some(place) = missing.filter(|place| !(from && place.what == "value")) {
             let (what, advice) = (place.what, spec.advice());
             let hint = if what == "value" { r#"; "" is the empty value"# } else { "" };
             return Err(format!("the {what} is missing: {advice}{hint}").into());
@@ -200,6 +167,20 @@ impl Given {
     fn option(&mut self, name: &str) -> Option<Vec<u8>> {
         let at = self.options.iter().position(|(given, _)| *given == name)?;
         Some(self.options.remove(at).1)
+    }
+
+    /// Whether an option that stands alone was given.
+    fn flag(&mut self, name: &str) -> bool {
+        self.option(name).is_some()
+    }
+
+    fn switch(&mut self) -> Result<bool, String> {
+        let word = self.needed();
+        match word.to_ascii_lowercase().as_slice() {
+            b"on" => Ok(true),
+            b"off" => Ok(false),
+            _ => Err(format!("write on or off, and not {}", escaped(&word))),
+        }
     }
 
     fn size(&mut self) -> Result<u64, String> {
@@ -227,26 +208,84 @@ impl Given {
         Some(Extent::Between { from: Some(from), to: self.next() })
     }
 
+    /// From one key up to another, or all that begin with a prefix.
+    fn counted(&mut self) -> Result<Extent, String> {
+        let (from, to) = (self.next(), self.next());
+        match (self.option("--prefix"), from.is_some()) {
+            (Some(prefix), false) => Ok(Extent::Prefix(prefix)),
+            (Some(_), true) => Err("--prefix and FROM exclude each other".into()),
+            (None, _) => Ok(Extent::Between { from, to }),
+        }
+    }
+
     fn scan(&mut self, extent: Extent) -> Result<ScanRequest, String> {
         let limit = self.option("--limit").map(|count| {
             size::count(&count)
                 .ok_or_else(|| format!("--limit takes a number, and got {:?}", escaped(&count)))
         });
+        let show = match (self.flag("--keys"), self.flag("--values")) {
+            (true, true) => return Err("--keys and --values exclude each other".into()),
+            (true, false) => Show::Keys,
+            (false, true) => Show::Values,
+            (false, false) => Show::Pairs,
+        };
         Ok(ScanRequest {
             extent,
-            reverse: self.option("--reverse").is_some(),
+            show,
+            hex: self.flag("--hex"),
+            reverse: self.flag("--reverse"),
             limit: limit.transpose()?,
             at: self.text("--at")?,
         })
     }
+
+    fn import(&mut self) -> Result<ImportRequest, String> {
+        let file = path(self.needed())?;
+        let encoding = self.option("--encoding").map(|name| {
+            let known = std::str::from_utf8(&name).ok().and_then(Encoding::named);
+            known.ok_or_else(|| {
+                let got = escaped(&name);
+                format!("--encoding takes utf-8, utf-16, utf-16le, utf-16be or latin-1, not {got}")
+            })
+        });
+        let delimiter = self.option("--delimiter").map(|text| match text.as_slice() {
+            b"tab" => Ok(b'\t'),
+            &[one] if !matches!(one, b'"' | b'\r' | b'\n') => Ok(one),
+            _ => Err(format!("--delimiter takes one character or tab, not {}", escaped(&text))),
+        });
+        let key = self.option("--key").map(|column| match size::count(&column) {
+            Some(0) => Err("columns are counted from 1".to_owned()),
+            Some(number) => {
+                Ok(KeyColumn::Number(usize::try_from(number).unwrap_or(usize::MAX) - 1))
+            }
+            None => Ok(KeyColumn::Named(column)),
+        });
+        let (encoding, delimiter) = (encoding.transpose()?, delimiter.transpose()?);
+        let (key, header) = (key.transpose()?, self.flag("--header"));
+        Ok(ImportRequest {
+            file,
+            format: self.format()?,
+            encoding,
+            columns: Columns { header, key, delimiter },
+            skip_bad: self.flag("--skip-bad"),
+            ack: self.flag("--ack"),
+            progress: self.flag("--progress"),
+        })
+    }
 }
 
-/// The next word, after `found` of them. The value of `store` is the rest of its line.
+/// The next word, after `found` of them. The value of `store` is the rest of its line, unless that
+/// begins with its option.
 fn next(spec: &Spec, found: usize, words: &mut Words<'_>) -> Result<Option<Word>, WordError> {
-    if spec.name == "store" && found == 1 {
+    if spec.name == "store" && found == 1 && !words.begin_with("--from") {
         return Ok(words.value()?.map(|bytes| Word { bytes, quoted: true }));
     }
-    words.next()
+    let word = words.next()?;
+    // The key of `store` may look like an option: no other one is known.
+    Ok(word.map(|word| Word {
+        quoted: word.quoted || (spec.name == "store" && word.bytes != b"--from"),
+        ..word
+    }))
 }
 
 /// An option of the command with its value.
@@ -275,9 +314,12 @@ fn utf8(bytes: Vec<u8>) -> Result<String, String> {
         .map_err(|error| format!("{} is no name: it is not UTF-8", escaped(error.as_bytes())))
 }
 
-fn command_named(name: Vec<u8>) -> Result<&'static Spec, String> {
+fn about(name: Vec<u8>) -> Result<About, String> {
     let name = name.to_ascii_lowercase();
-    SPECS.iter().find(|spec| spec.name.as_bytes() == name).ok_or_else(|| unknown(&name))
+    if let Some(topic) = Topic::named(&name) {
+        return Ok(About::Topic(topic));
+    }
+    Spec::meant(&name).map(About::Command).ok_or_else(|| unknown(&name))
 }
 
 #[cfg(unix)]

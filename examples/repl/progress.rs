@@ -6,7 +6,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::output::Look;
+use crate::output::{Look, is_dumb};
+use crate::size::{counted, grouped};
 
 /// Cells of the bar.
 const CELLS: u64 = 24;
@@ -25,13 +26,14 @@ pub(crate) enum Style {
 impl Style {
     /// A bar where a person sees it, and otherwise nothing.
     pub(crate) fn at_terminal(look: Look) -> Self {
-        if io::stderr().is_terminal() && !look.json { Self::Bar } else { Self::Silent }
+        let drawn = io::stderr().is_terminal() && !look.json && !is_dumb();
+        if drawn { Self::Bar } else { Self::Silent }
     }
 }
 
 pub(crate) struct Progress {
     style: Style,
-    /// How many bytes there are to be done, where that is known.
+    /// How much there is to be done, in bytes or rows, where that is known.
     total: Option<u64>,
     started: Instant,
     drawn: Instant,
@@ -47,12 +49,19 @@ impl Progress {
         self.started.elapsed()
     }
 
-    pub(crate) fn set_total(&mut self, bytes: u64) {
-        self.total = Some(bytes);
+    pub(crate) fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
     }
 
-    /// Shows that `bytes` bytes are done, and what `describe` says of it.
-    pub(crate) fn show(&mut self, bytes: u64, describe: impl FnOnce(Duration) -> String) {
+    /// Shows that all is done, if anything has been shown before.
+    pub(crate) fn fill(&mut self, describe: impl FnOnce(Duration) -> String) {
+        if self.style == Style::Bar && self.drawn != self.started {
+            self.draw(self.total.unwrap_or(1), self.total.or(Some(1)), &describe(self.elapsed()));
+        }
+    }
+
+    /// Shows that this much is done, and what `describe` says of it.
+    pub(crate) fn show(&mut self, done: u64, describe: impl FnOnce(Duration) -> String) {
         let pause_ms = match self.style {
             Style::Bar => 100,
             Style::Lines => 1_000,
@@ -62,14 +71,28 @@ impl Progress {
             return;
         }
         self.drawn = Instant::now();
-        let text = percent(bytes, self.total) + &describe(self.started.elapsed());
+        self.draw(done, self.total, &describe(self.started.elapsed()));
+    }
+
+    fn draw(&self, done: u64, total: Option<u64>, text: &str) {
+        let text = percent(done, total) + text;
         let mut err = io::stderr().lock();
         let _ = match self.style {
-            Style::Bar => write!(err, "\r{} {text}\x1b[K", bar(bytes, self.total)),
+            Style::Bar => {
+                // A line that wraps could not be drawn again in its place.
+                let line = format!("{} {text}", bar(done, total));
+                let line: String = line.chars().take(columns().saturating_sub(1)).collect();
+                write!(err, "\r{line}\x1b[K")
+            }
             Style::Lines | Style::Silent => writeln!(err, "{text}"),
         };
         let _ = err.flush();
     }
+}
+
+/// Columns of the terminal.
+fn columns() -> usize {
+    crate::pager::screen().map_or(80, |page| page.columns)
 }
 
 impl Drop for Progress {
@@ -89,7 +112,8 @@ pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
 /// What there is to say of rows.
 pub(crate) fn rows(rows: u64, bytes: u64, elapsed: Duration) -> String {
     let mib = bytes as f64 / (1 << 20) as f64;
-    format!("{rows} rows, {mib:.1} MiB, {:.0} rows/s", rate(rows, elapsed))
+    let (count, rate) = (counted(rows, "row"), grouped(rate(rows, elapsed) as u64));
+    format!("{count}, {mib:.1} MiB, {rate} rows/s")
 }
 
 /// Megabytes per second, for people.

@@ -4,16 +4,27 @@
 //! the next command read. A command whose quote is open goes on with the next line.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 
-use crate::commands::{self, Failure};
+use crate::args::Create;
+use crate::commands::{self, Failure, Outcome};
+use crate::escape::escaped;
+use crate::input;
+use crate::interrupt::is_interrupt;
 use crate::output::{Ink, Look, Output};
 use crate::pager::{Paged, is_stop};
 use crate::parse::{Command, parse};
 use crate::shell::Shell;
-use crate::source::{Got, Source};
+use crate::source::{Got, Lines, Source};
 use crate::words::WordError;
+
+/// Files that may source each other, one within the other.
+const DEPTH_MAX: usize = 16;
+
+const INTERRUPTED: &str = "interrupted";
 
 /// Who types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +33,8 @@ pub(crate) enum Mode {
     Terminal,
     /// A file or a program.
     Script,
+    /// The text of `-e`: whoever writes one wants to know by the exit status what is not there.
+    Arguments,
 }
 
 /// Why a session ended.
@@ -33,6 +46,8 @@ pub(crate) enum Ended {
     Input,
     /// By a failed command, which has been reported.
     Failed,
+    /// By the user, which has been reported.
+    Interrupted,
 }
 
 /// A session under way: where commands come from and where answers and complaints go.
@@ -47,6 +62,10 @@ pub(crate) struct Session<'a> {
     pub(crate) err_look: Look,
     pub(crate) out: &'a mut dyn Write,
     pub(crate) err: &'a mut dyn Write,
+    /// Whether a script goes on after an error.
+    pub(crate) keep_going: bool,
+    /// How many files have led here.
+    pub(crate) depth: usize,
 }
 
 /// What the input holds next.
@@ -63,40 +82,145 @@ impl Session<'_> {
     pub(crate) fn run(mut self) -> io::Result<Ended> {
         let mut line = 0;
         loop {
-            let first_line = line + 1;
-            let message = match self.next(&mut line)? {
-                Next::End => {
-                    self.out.flush()?;
-                    return Ok(Ended::Input);
+            if self.shell.interrupt.is_asked() {
+                if self.mode != Mode::Terminal {
+                    self.complain(line + 1, INTERRUPTED);
+                    return Ok(Ended::Interrupted);
                 }
-                Next::Blank => continue,
+                self.shell.interrupt.clear();
+            }
+            let first = line + 1;
+            let ended = match self.next(&mut line)? {
+                Next::Blank => None,
+                Next::End => Some(Ended::Input),
+                Next::Unreadable(error) if is_interrupt(&error) => continue,
                 Next::Unreadable(error) => {
                     self.out.flush()?;
-                    self.complain(line + 1, &format!("cannot read: {error}"));
-                    return Ok(Ended::Failed);
+                    self.complain(first, &format!("cannot read: {error}"));
+                    Some(Ended::Failed)
                 }
-                Next::Wrong(message) => message,
-                Next::Command(command) => match self.execute(command) {
-                    Ok(true) => {
-                        self.out.flush()?;
-                        return Ok(Ended::Exit);
-                    }
-                    Ok(false) => continue,
-                    Err(Failure::Output(error)) if is_stop(&error) => continue,
-                    Err(Failure::Output(error)) => return Err(error),
-                    Err(Failure::Message(message)) => message,
-                },
+                Next::Wrong(message) => self.failed(first, &message)?,
+                Next::Command(command) => self.timed(first, command)?,
             };
-            self.out.flush()?;
-            self.complain(first_line, &message);
-            if self.mode == Mode::Script {
-                return Ok(Ended::Failed);
+            if let Some(ended) = ended {
+                self.out.flush()?;
+                return Ok(ended);
             }
         }
     }
 
-    fn execute(&mut self, command: Command) -> Result<bool, Failure> {
+    /// Reports a failure; the session may end by it.
+    fn failed(&mut self, line: u64, message: &str) -> io::Result<Option<Ended>> {
+        self.out.flush()?;
+        self.complain(line, message);
+        if self.mode == Mode::Terminal {
+            return Ok(None);
+        }
+        self.shell.unwell = true;
+        Ok((!self.keep_going).then_some(Ended::Failed))
+    }
+
+    /// Runs a command, and tells how long it took if that is wanted.
+    fn timed(&mut self, line: u64, command: Command) -> io::Result<Option<Ended>> {
+        let (timer, started) = (self.shell.timer, Instant::now());
+        let ended = self.command(line, command)?;
+        if timer && self.shell.timer {
+            self.out.flush()?;
+            let seconds = started.elapsed().as_secs_f64();
+            let _ = match self.err_look.json {
+                true => writeln!(self.err, "{}", json!({"seconds": seconds})),
+                false => writeln!(self.err, "took {seconds:.3} s"),
+            };
+        }
+        Ok(ended)
+    }
+
+    /// Runs a command; the session may end by it.
+    fn command(&mut self, line: u64, command: Command) -> io::Result<Option<Ended>> {
+        let done = match command {
+            Command::Source { file } => return self.source(line, &file),
+            Command::Timer { on } => {
+                self.shell.timer = on;
+                let mut out = Output { to: self.out, look: self.look };
+                out.ok().map(|()| Outcome::Done).map_err(Failure::from)
+            }
+            command => self.execute(command),
+        };
+        match done {
+            Ok(Outcome::Done) => Ok(None),
+            Ok(Outcome::Exit) => Ok(Some(Ended::Exit)),
+            Ok(Outcome::Absent { answer, complaint }) => {
+                if self.mode == Mode::Arguments {
+                    self.shell.unwell = true;
+                    if let Some(complaint) = complaint {
+                        self.out.flush()?;
+                        self.complain(line, &complaint);
+                    }
+                } else if let Some(answer) = answer {
+                    writeln!(self.out, "{}", self.look.paint(Ink::Faint, answer))?;
+                }
+                Ok(None)
+            }
+            Err(Failure::Output(error)) if is_stop(&error) => Ok(None),
+            Err(Failure::Output(error)) if !is_interrupt(&error) => Err(error),
+            Err(Failure::Output(_)) => self.interrupted(line, INTERRUPTED),
+            Err(Failure::Interrupted(came)) => {
+                self.interrupted(line, &format!("{INTERRUPTED}: {came}"))
+            }
+            Err(Failure::Message(message)) => self.failed(line, &message),
+        }
+    }
+
+    /// Reports an interrupt, which ends a script.
+    fn interrupted(&mut self, line: u64, message: &str) -> io::Result<Option<Ended>> {
+        if self.mode != Mode::Terminal {
+            // What cannot be written, because nobody takes it, is given up.
+            let _ = self.out.flush();
+            self.complain(line, message);
+            return Ok(Some(Ended::Interrupted));
+        }
+        self.out.flush()?;
+        self.complain(line, message);
+        Ok(None)
+    }
+
+    /// Runs the commands of a file.
+    fn source(&mut self, line: u64, file: &Path) -> io::Result<Option<Ended>> {
+        if self.depth >= DEPTH_MAX {
+            return self.failed(line, &format!("more than {DEPTH_MAX} files source each other"));
+        }
+        let input = match input::open(file, &self.shell.interrupt) {
+            Ok(input) => input,
+            Err(message) => return self.failed(line, &message),
+        };
+        let terminal = self.mode == Mode::Terminal;
+        let inner = Session {
+            shell: self.shell,
+            mode: if terminal { Mode::Script } else { self.mode },
+            name: file.display().to_string(),
+            source: &mut Lines::new(input.reader),
+            look: self.look,
+            err_look: self.err_look,
+            out: self.out,
+            err: self.err,
+            keep_going: self.keep_going,
+            depth: self.depth + 1,
+        };
+        match inner.run()? {
+            Ended::Exit => Ok(Some(Ended::Exit)),
+            Ended::Input => Ok(None),
+            Ended::Failed | Ended::Interrupted if terminal => Ok(None),
+            Ended::Failed if self.keep_going => Ok(None),
+            ended => Ok(Some(ended)),
+        }
+    }
+
+    fn execute(&mut self, command: Command) -> Result<Outcome, Failure> {
         let look = self.look;
+        let command = match command {
+            Command::Use { name, create: false } => self.confirmed(name)?,
+            command => command,
+        };
         let Some(page) = self.source.page().filter(|_| !look.json) else {
             return commands::run(self.shell, command, &mut Output { to: self.out, look });
         };
@@ -104,6 +228,17 @@ impl Session<'_> {
         let mut ask = |out: &mut dyn Write| source.more(out);
         let mut paged = Paged::new(self.out, page, &mut ask);
         commands::run(self.shell, command, &mut Output { to: &mut paged, look })
+    }
+
+    /// `use`, which makes a keyspace once a person has said yes.
+    fn confirmed(&mut self, name: String) -> io::Result<Command> {
+        let asks = self.mode == Mode::Terminal && self.shell.create == Create::Asked;
+        if !asks || self.shell.has_keyspace(&name) {
+            return Ok(Command::Use { name, create: false });
+        }
+        let question = format!("there is no keyspace {}: make it?", escaped(name.as_bytes()));
+        let create = self.source.ask(self.out, &question)?.unwrap_or(false);
+        Ok(Command::Use { name, create })
     }
 
     /// Reads one command, which may take several lines, and counts these in `line`.
@@ -114,8 +249,25 @@ impl Session<'_> {
             let start = text.len();
             let shell = Some(&*self.shell).filter(|_| open.is_none());
             match self.source.line(shell, self.out, &mut text)? {
-                Got::Line => *line += 1,
+                Got::Line => {
+                    *line += 1;
+                    if *line == 1 && self.mode != Mode::Terminal {
+                        match &text[..] {
+                            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+                                let message = "the script is UTF-16: save it as UTF-8";
+                                return Ok(Next::Wrong(message.into()));
+                            }
+                            [0xef, 0xbb, 0xbf, ..] => drop(text.drain(..3)),
+                            _ => {}
+                        }
+                    }
+                }
                 Got::Interrupted => return Ok(Next::Blank),
+                Got::Garbled => {
+                    let message = "a byte that is not UTF-8 was typed, and the line is dropped: \
+                                   write such a byte as \\xNN";
+                    return Ok(Next::Wrong(message.into()));
+                }
                 Got::Unreadable(error) => return Ok(Next::Unreadable(error)),
                 Got::End => {
                     let Some(quote) = open.map(char::from) else { return Ok(Next::End) };
@@ -151,113 +303,13 @@ impl Session<'_> {
             let error = self.err_look.paint(Ink::Error, "error:");
             match self.mode {
                 Mode::Terminal => writeln!(self.err, "{error} {message}"),
-                Mode::Script => writeln!(self.err, "{error} {name}, line {line}: {message}"),
+                Mode::Script | Mode::Arguments => {
+                    writeln!(self.err, "{error} {name}, line {line}: {message}")
+                }
             }
         };
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pager::Page;
-    use crate::source::Lines;
-
-    /// Lines with a prompt and with pages of 2 lines, as a terminal has them.
-    struct Typed<'a>(Lines<&'a [u8]>);
-
-    impl Source for Typed<'_> {
-        fn line(
-            &mut self,
-            shell: Option<&Shell>,
-            out: &mut dyn Write,
-            text: &mut Vec<u8>,
-        ) -> io::Result<Got> {
-            let prompt = shell.map_or("...> ".into(), Shell::prompt);
-            write!(out, "{prompt}")?;
-            self.0.line(shell, out, text)
-        }
-
-        fn page(&mut self) -> Option<Page> {
-            Some(Page { columns: 80, rows: 3 })
-        }
-
-        fn more(&mut self, out: &mut dyn Write) -> io::Result<bool> {
-            write!(out, "(enough)")?;
-            Ok(false)
-        }
-    }
-
-    /// What a session prints to its output and error streams, and how it ends.
-    fn session(mode: Mode, input: &str) -> (String, String, Ended) {
-        let mut shell = Shell::new(alluvium::Db::in_memory().unwrap()).unwrap();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut lines = Lines::new(input.as_bytes());
-        let mut typed = Typed(Lines::new(input.as_bytes()));
-        let ended = Session {
-            shell: &mut shell,
-            mode,
-            name: "input".into(),
-            source: if mode == Mode::Script { &mut lines } else { &mut typed },
-            look: Look::default(),
-            err_look: Look::default(),
-            out: &mut out,
-            err: &mut err,
-        }
-        .run()
-        .unwrap();
-        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), ended)
-    }
-
-    #[test]
-    fn a_terminal_shows_prompts_and_survives_errors() {
-        let (out, err, ended) =
-            session(Mode::Terminal, "store k 'a\nb'\n\nget\nfrob\nget k\nexit\nget k\n");
-        assert_eq!(
-            out,
-            "alluvium> ...> ok\nalluvium> alluvium> alluvium> alluvium> a\nb\nalluvium> "
-        );
-        assert!(err.starts_with("error: the key is missing"), "{err}");
-        assert!(err.contains("\nerror: there is no command frob"), "{err}");
-        assert_eq!(ended, Ended::Exit);
-        let (out, err, ended) = session(Mode::Terminal, "get 'a");
-        assert_eq!(out, "alluvium> ...> alluvium> ");
-        assert_eq!(err, "error: the input ends before the closing quote '\n");
-        assert_eq!(ended, Ended::Input);
-    }
-
-    #[test]
-    fn a_prompt_tells_the_keyspace_and_the_batch() {
-        let (out, err, _) =
-            session(Mode::Terminal, "use users\nbatch\nstore a 1\nabort\nuse default\n");
-        assert_eq!(err, "");
-        for prompt in ["> alluvium", "\nalluvium/users> ", "/users +0> ", "/users +1> "] {
-            assert!(out.contains(prompt.trim_start_matches("> ")), "{prompt}: {out}");
-        }
-        assert!(out.ends_with("now in default\nalluvium> "), "{out}");
-    }
-
-    #[test]
-    fn a_reader_who_has_seen_enough_goes_on_with_the_next_command() {
-        let (out, err, ended) =
-            session(Mode::Terminal, "store a 1\nstore b 2\nstore c 3\nscan\nget a\n");
-        assert!(out.ends_with("alluvium> a\t1\nb\t2\n(enough)alluvium> 1\nalluvium> "), "{out}");
-        assert_eq!((err.as_str(), ended), ("", Ended::Input));
-    }
-
-    #[test]
-    fn a_script_stops_at_its_first_error() {
-        let (out, err, ended) = session(Mode::Script, "store k 'a\nb'\nget k\nfrob\nget k\n");
-        assert_eq!(out, "ok\na\nb\n");
-        assert!(err.starts_with("error: input, line 4: there is no command frob"), "{err}");
-        assert_eq!(ended, Ended::Failed);
-    }
-
-    #[test]
-    fn a_quote_over_many_lines_is_one_value() {
-        let lines = "one more \\\" line\n".repeat(2_000) + &"and another\n".repeat(100_000);
-        let (out, _, ended) = session(Mode::Script, &format!("store k \"{lines}\"\nget k"));
-        assert_eq!(out.len(), "ok\n\n".len() + lines.len() - 2_000);
-        assert_eq!(ended, Ended::Input);
-    }
-}
+mod tests;

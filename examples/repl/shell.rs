@@ -6,8 +6,10 @@ use std::ops::Bound;
 
 use alluvium::{Db, Explain, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
 
+use crate::args::Create;
 use crate::commands::Failure;
 use crate::escape::escaped;
+use crate::interrupt::Interrupt;
 use crate::parse::Extent;
 
 /// The keyspace in which every session begins.
@@ -16,7 +18,10 @@ pub(crate) const DEFAULT: &str = "default";
 /// Longest key and longest value that the engine takes. Checked here too, so that a bad one is
 /// refused as it enters a batch and not at the commit.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
-const VALUE_BYTES_MAX: usize = 1 << 30;
+pub(crate) const VALUE_BYTES_MAX: usize = 1 << 30;
+
+/// Characters of a keyspace's name in the prompt.
+const PROMPT_NAME_CHARS: usize = 24;
 
 pub(crate) struct Shell {
     pub(crate) db: Db,
@@ -28,6 +33,15 @@ pub(crate) struct Shell {
     pub(crate) batch: Option<Vec<Operation>>,
     /// Whether `pause_compaction` has been the last word on merging.
     pub(crate) paused: bool,
+    pub(crate) interrupt: Interrupt,
+    /// Whether commands come from standard input, which has nothing else then.
+    pub(crate) scripted: bool,
+    /// Whether to tell how long each command took.
+    pub(crate) timer: bool,
+    /// What to do where there is no keyspace.
+    pub(crate) create: Create,
+    /// Whether something has failed, or was not found, after which a script went on.
+    pub(crate) unwell: bool,
 }
 
 /// One operation of a batch. Kept apart from [`WriteBatch`], which a failed commit uses up.
@@ -41,8 +55,33 @@ pub(crate) struct Operation {
 impl Shell {
     pub(crate) fn new(db: Db) -> alluvium::Result<Self> {
         let keyspace = db.keyspace(DEFAULT)?;
-        let snapshots = BTreeMap::new();
-        Ok(Self { db, keyspace, snapshots, numbered: 0, batch: None, paused: false })
+        Ok(Self {
+            db,
+            keyspace,
+            snapshots: BTreeMap::new(),
+            numbered: 0,
+            batch: None,
+            paused: false,
+            interrupt: Interrupt::default(),
+            scripted: false,
+            timer: false,
+            create: Create::Asked,
+            unwell: false,
+        })
+    }
+
+    pub(crate) fn has_keyspace(&self, name: &str) -> bool {
+        self.db.keyspaces().iter().any(|known| known == name)
+    }
+
+    /// Begins in another keyspace than the default one, which is made if `create` says so.
+    pub(crate) fn begin_in(&mut self, name: &str, create: bool) -> Result<(), String> {
+        let may = create || self.create == Create::Always;
+        if !may && !self.has_keyspace(name) {
+            return Err(no_keyspace(self, name));
+        }
+        self.keyspace = self.db.keyspace(name).map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// What stands before each command at a terminal: the keyspace and the batch, if there is
@@ -51,7 +90,11 @@ impl Shell {
         let mut prompt = String::from("alluvium");
         if self.keyspace.name() != DEFAULT {
             prompt.push('/');
-            prompt.push_str(self.keyspace.name());
+            let name = self.keyspace.name();
+            match name.char_indices().nth(PROMPT_NAME_CHARS) {
+                None => prompt.push_str(name),
+                Some((end, _)) => prompt.extend([&name[..end], "…"]),
+            }
         }
         if let Some(batch) = &self.batch {
             prompt.push_str(&format!(" +{}", batch.len()));
@@ -133,6 +176,24 @@ impl Shell {
         })
     }
 
+    pub(crate) fn contains(&self, key: &[u8], at: Option<&str>) -> Result<bool, Failure> {
+        Ok(match self.at(at)? {
+            None => self.keyspace.contains_key(key)?,
+            Some(snapshot) => snapshot.contains_key_in(&self.keyspace, key)?,
+        })
+    }
+
+    pub(crate) fn multi_get(
+        &self,
+        keys: &[Vec<u8>],
+        at: Option<&str>,
+    ) -> Result<Vec<Option<Value>>, Failure> {
+        Ok(match self.at(at)? {
+            None => self.keyspace.multi_get(keys)?,
+            Some(snapshot) => snapshot.multi_get_in(&self.keyspace, keys)?,
+        })
+    }
+
     pub(crate) fn explain(&self, key: &[u8], at: Option<&str>) -> Result<Explain, Failure> {
         Ok(match self.at(at)? {
             None => self.keyspace.explain(key)?,
@@ -173,6 +234,23 @@ impl Extent {
             }
         }
     }
+}
+
+/// The complaint about a keyspace that is not there.
+pub(crate) fn no_keyspace(shell: &Shell, name: &str) -> String {
+    let distance = |known: &String| crate::spec::distance(name.as_bytes(), known.as_bytes());
+    let known = shell.db.keyspaces().into_iter().min_by_key(distance);
+    let near = known.filter(|known| distance(known) <= (name.chars().count() / 3).max(1));
+    let near =
+        near.map_or(String::new(), |near| format!("did you mean {}? ", escaped(near.as_bytes())));
+    let name = escaped(name.as_bytes());
+    let create = match shell.create {
+        Create::Never => "",
+        _ => "add --create to make it",
+    };
+    let hint = format!("{near}{create}");
+    let dash = if hint.is_empty() { "" } else { "; " };
+    format!("there is no keyspace {name}{dash}{}", hint.trim_end())
 }
 
 pub(crate) fn no_snapshot(name: &str) -> Failure {

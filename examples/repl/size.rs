@@ -58,6 +58,11 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
+/// The verb behind a number of things.
+pub(crate) fn is_or_are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
 /// `1234` as `1,234`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use crate::pager::Page;
+use crate::pager::{More, Page};
 use crate::shell::Shell;
 
 /// What came of asking for a line.
@@ -13,6 +13,8 @@ pub(crate) enum Got {
     Line,
     /// Whoever types wants to begin the command afresh.
     Interrupted,
+    /// A byte that is no part of a character was typed, and the line is gone.
+    Garbled,
     Unreadable(io::Error),
     End,
 }
@@ -36,10 +38,21 @@ pub(crate) trait Source {
         None
     }
 
-    /// Waits for the reader at the end of a page; false if that was enough.
-    fn more(&mut self, _out: &mut dyn Write) -> io::Result<bool> {
-        Ok(true)
+    /// Asks the reader at the end of a page what to print next.
+    fn more(&mut self, _out: &mut dyn Write) -> io::Result<More> {
+        Ok(More::Page)
     }
+
+    /// Asks a person, if there is one, to say yes or no.
+    fn ask(&mut self, _out: &mut dyn Write, _question: &str) -> io::Result<Option<bool>> {
+        Ok(None)
+    }
+}
+
+/// Whether an answer is a yes.
+pub(crate) fn is_yes(answer: &str) -> bool {
+    let answer = answer.trim();
+    answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes")
 }
 
 /// The lines of a file, of a pipe, or of text.

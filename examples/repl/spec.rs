@@ -2,21 +2,29 @@
 //!
 //! [`crate::parse`] reads by the table, so that a command takes what its line of help says.
 
+mod alias;
 mod table;
+mod topics;
 
+pub(crate) use alias::Alias;
 pub(crate) use table::SPECS;
+pub(crate) use topics::{TOPICS, Topic, details};
 
 use crate::escape::escaped;
 
 /// What a word stands for, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Command,
+    /// A command or a topic of `help`.
+    Topic,
+    Encoding,
     File,
     Format,
     Key,
     Keyspace,
     Snapshot,
+    /// `on` or `off`.
+    Switch,
     /// Something new or a number: nothing to offer.
     Free,
     /// No word at all: an option that stands alone.
@@ -30,6 +38,8 @@ pub(crate) struct Place {
     pub(crate) what: &'static str,
     pub(crate) kind: Kind,
     pub(crate) needed: bool,
+    /// Whether it may come again and again; only the last one may.
+    pub(crate) many: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -47,46 +57,25 @@ pub(crate) struct Spec {
     pub(crate) options: &'static [(&'static str, Kind)],
 }
 
-/// How to enter any bytes, for `help`; after an empty line.
-pub(crate) const QUOTING: &str = r#"
-Quote what holds blanks or begins with a quote: 'taken as it is', or "with
-escapes". A quoted text may go on over several lines. Escapes, also without
-quotes: \n \t \r \0 \\ \" \' \xNN \u{...}.
-"#;
-
-/// What people type who know another program.
-const SYNONYMS: &[(&str, &str)] = &[
-    ("put", "store"),
-    ("set", "store"),
-    ("insert", "store"),
-    ("add", "store"),
-    ("write", "store"),
-    ("read", "get"),
-    ("del", "delete"),
-    ("rm", "delete"),
-    ("remove", "delete"),
-    ("ls", "scan"),
-    ("list", "scan"),
-    ("range", "scan"),
-    ("keys", "scan"),
-    ("begin", "batch"),
-    ("rollback", "abort"),
-    ("load", "import"),
-    ("dump", "export"),
-    ("save", "export"),
-    ("info", "stats"),
-    ("runs", "segments"),
-    ("merge", "compact"),
-    ("vacuum", "compact"),
-    ("check", "verify"),
-    ("quit", "exit"),
-    ("q", "exit"),
-];
-
 impl Spec {
     /// The command of this name, in lower case.
     pub(crate) fn named(name: &[u8]) -> Option<&'static Self> {
         SPECS.iter().find(|spec| spec.name.as_bytes() == name)
+    }
+
+    /// The command of this name, or the one that another program has under it.
+    pub(crate) fn meant(name: &[u8]) -> Option<&'static Self> {
+        Self::named(name).or_else(|| Self::named(Alias::of(name)?.command.as_bytes()))
+    }
+
+    /// The command for a list; two dots stand for its options.
+    pub(crate) fn brief(&self) -> String {
+        if self.options.is_empty() {
+            return self.usage();
+        }
+        let plain = self.arguments.split(" | ").next().unwrap_or_default();
+        let plain = plain.split("[--").next().unwrap_or_default().trim_end();
+        format!("{} {plain}", self.name).trim_end().to_owned() + " .."
     }
 
     /// The command as it is written.
@@ -111,9 +100,6 @@ pub(crate) fn unknown(name: &[u8]) -> String {
 /// The command that was most likely meant by `name`.
 fn nearest(name: &[u8]) -> Option<&'static str> {
     let name = std::str::from_utf8(name).ok()?;
-    if let Some((_, meant)) = SYNONYMS.iter().find(|(word, _)| *word == name) {
-        return Some(meant);
-    }
     if name.len() > 1
         && let Some(spec) = SPECS.iter().find(|spec| spec.name.starts_with(name))
     {
@@ -129,7 +115,7 @@ fn nearest(name: &[u8]) -> Option<&'static str> {
 }
 
 /// Letters to add, leave out, replace or swap with their neighbour to make `b` of `a`.
-fn distance(a: &[u8], b: &[u8]) -> usize {
+pub(crate) fn distance(a: &[u8], b: &[u8]) -> usize {
     // Nobody means a command by that; its table would only cost memory.
     if a.len() > 64 {
         return a.len();
@@ -174,9 +160,15 @@ mod tests {
             assert!(spec.meaning.chars().count() <= 80 - 23, "too long: {}", spec.meaning);
             assert_eq!(SPECS.iter().filter(|other| other.name == spec.name).count(), 1);
         }
-        for (word, meant) in SYNONYMS {
-            assert!(Spec::named(meant.as_bytes()).is_some(), "{word}");
+        for Alias { word, command, flags } in alias::aliases() {
+            let spec = Spec::named(command.as_bytes()).expect(word);
             assert!(Spec::named(word.as_bytes()).is_none(), "{word}");
+            let known = |flag: &&str| spec.options.iter().any(|(name, _)| name == flag);
+            assert!(flags.iter().all(known), "{word}");
+        }
+        for topic in TOPICS {
+            assert!(Spec::meant(topic.name.as_bytes()).is_none(), "{}", topic.name);
+            assert!(topic.text.lines().all(|line| line.chars().count() < 80), "{}", topic.name);
         }
     }
 
@@ -196,16 +188,13 @@ mod tests {
         check("imprt", Some("import"));
         check("sto", Some("store"));
         check("snap", Some("snapshot"));
-        check("put", Some("store"));
-        check("quit", Some("exit"));
-        check("ls", Some("scan"));
         for other in ["frobnicate", "", "x", "greetings", "42", &"s".repeat(1_000_000)] {
             check(other, None);
         }
         assert_eq!(nearest(b"\xff"), None);
         assert_eq!(
-            unknown(b"put"),
-            "there is no command put; did you mean store? help lists the commands"
+            unknown(b"stroe"),
+            "there is no command stroe; did you mean store? help lists the commands"
         );
         assert_eq!(unknown(b"\xff"), r"there is no command \xff; help lists the commands");
     }

@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustyline::completion::Completer;
+use rustyline::completion::{Candidate, Completer};
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -18,17 +18,16 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{
     Cmd, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, Helper, KeyCode, RepeatCount,
+    EventHandler, Helper, KeyCode, Modifiers, RepeatCount,
 };
 
-use crate::complete::{Names, complete, hint};
+use crate::complete::{Names, Offer, complete, hint};
 use crate::output::{Ink, Look};
-use crate::pager::Page;
+use crate::pager::{More, Page, question, screen};
 use crate::shell::Shell;
-use crate::source::{Got, Source};
+use crate::source::{Got, Source, is_yes};
 
 const CONTINUED: &str = "     ...> ";
-const MORE: &str = "-- more -- (any key: next page, q: enough)";
 const HISTORY_LINES: usize = 10_000;
 
 pub(crate) struct Terminal {
@@ -40,6 +39,8 @@ pub(crate) struct Terminal {
     look: Look,
     /// Lines that were entered, by a paste perhaps, and have not been asked for yet.
     entered: Vec<u8>,
+    /// The first letter of a command, which has ended the pages of the one before.
+    begun: String,
 }
 
 impl Terminal {
@@ -62,7 +63,7 @@ impl Terminal {
             // The first session has none.
             let _ = editor.load_history(file);
         }
-        Ok(Self { editor, question, history, look, entered: Vec::new() })
+        Ok(Self { editor, question, history, look, entered: Vec::new(), begun: String::new() })
     }
 
     /// Takes one line of what was entered.
@@ -92,7 +93,8 @@ impl Source for Terminal {
                 snapshots: shell.snapshots.keys().cloned().collect(),
             });
         }
-        Ok(match self.editor.readline(&prompt) {
+        let begun = std::mem::take(&mut self.begun);
+        Ok(match self.editor.readline_with_initial(&prompt, (&begun, "")) {
             Ok(line) => {
                 self.entered.extend_from_slice(line.as_bytes());
                 self.entered.push(b'\n');
@@ -101,6 +103,9 @@ impl Source for Terminal {
             }
             Err(ReadlineError::Interrupted) => Got::Interrupted,
             Err(ReadlineError::Eof) => Got::End,
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Got::Garbled
+            }
             Err(error) => Got::Unreadable(io::Error::other(error)),
         })
     }
@@ -116,47 +121,96 @@ impl Source for Terminal {
     }
 
     fn page(&mut self) -> Option<Page> {
-        let (columns, rows) = self.editor.dimensions()?;
-        Some(Page { columns: columns.into(), rows: rows.into() })
+        screen().or_else(|| {
+            let (columns, rows) = self.editor.dimensions()?;
+            Some(Page { columns: columns.into(), rows: rows.into() })
+        })
     }
 
-    fn more(&mut self, out: &mut dyn Write) -> io::Result<bool> {
+    fn more(&mut self, out: &mut dyn Write) -> io::Result<More> {
         if let Some(assistant) = self.editor.helper_mut() {
             assistant.names = None;
         }
+        let columns = self.page().map_or(80, |page| page.columns);
         self.question.open.store(true, Ordering::Relaxed);
-        let key = self.editor.readline(MORE);
+        let key = self.editor.readline(question(columns, false));
         self.question.open.store(false, Ordering::Relaxed);
-        let go_on = match key {
-            Ok(_) => !self.question.enough.load(Ordering::Relaxed),
-            Err(ReadlineError::Interrupted | ReadlineError::Eof) => false,
-            Err(error) => return Err(io::Error::other(error)),
-        };
         if self.look.colour {
             // The question goes, and the next page joins the last one.
             out.write_all(b"\x1b[1A\r\x1b[2K")?;
         }
-        Ok(go_on)
+        match key {
+            Ok(_) => {}
+            Err(ReadlineError::Interrupted | ReadlineError::Eof) => return Ok(More::Enough),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Ok(More::Enough);
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        let mut answer = self.question.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut *answer) {
+            Answer::More(more) => Ok(more),
+            Answer::Begun(letter) => {
+                self.begun.push(letter);
+                Ok(More::Enough)
+            }
+        }
+    }
+
+    fn ask(&mut self, _out: &mut dyn Write, question: &str) -> io::Result<Option<bool>> {
+        if let Some(assistant) = self.editor.helper_mut() {
+            assistant.names = None;
+        }
+        match self.editor.readline(&format!("{question} (y/n) ")) {
+            Ok(answer) => Ok(Some(is_yes(&answer))),
+            Err(ReadlineError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+                Err(error)
+            }
+            Err(_) => Ok(Some(false)),
+        }
     }
 }
 
-/// The question at the end of a page. Relaxed throughout: asked and answered on one thread.
+/// The question at the end of a page. Asked and answered on one thread.
 #[derive(Default)]
 struct Question {
     /// Whether the next key is the answer.
     open: AtomicBool,
-    enough: AtomicBool,
+    answer: Mutex<Answer>,
 }
 
-/// Ends the question with any key, and leaves all other keys alone.
+/// What the key at the end of a page said.
+enum Answer {
+    More(More),
+    /// Enough, and the next command begins with this.
+    Begun(char),
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::More(More::Enough)
+    }
+}
+
+/// Ends the question with a key that answers it, and leaves all other keys alone.
 struct AnyKey(Arc<Question>);
 
 impl ConditionalEventHandler for AnyKey {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         let key = event.get(0).filter(|_| self.0.open.load(Ordering::Relaxed))?;
-        let ends = ['q', 'Q', 'c', 'C', 'd', 'D'].map(KeyCode::Char);
-        let enough = ends.contains(&key.0) || key.0 == KeyCode::Esc;
-        self.0.enough.store(enough, Ordering::Relaxed);
+        let plain = !key.1.intersects(Modifiers::CTRL | Modifiers::ALT);
+        let said = match key.0 {
+            KeyCode::Char(' ') | KeyCode::PageDown => Answer::More(More::Page),
+            KeyCode::Enter | KeyCode::Down => Answer::More(More::Line),
+            KeyCode::Char('q' | 'Q') | KeyCode::Esc | KeyCode::BracketedPasteStart => {
+                Answer::More(More::Enough)
+            }
+            KeyCode::Char('j' | 'J' | 'm' | 'M') if !plain => Answer::More(More::Line),
+            KeyCode::Char('c' | 'C' | 'd' | 'D') if !plain => Answer::More(More::Enough),
+            KeyCode::Char(letter) if plain => Answer::Begun(letter),
+            _ => return Some(Cmd::Noop),
+        };
+        *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = said;
         // Not an interrupt, after which the editor forgets what was typed ahead.
         Some(Cmd::AcceptLine)
     }
@@ -174,18 +228,28 @@ impl Helper for Assistant {}
 impl Validator for Assistant {}
 
 impl Completer for Assistant {
-    type Candidate = String;
+    type Candidate = Offer;
 
     fn complete(
         &self,
         line: &str,
         at: usize,
         _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
+    ) -> rustyline::Result<(usize, Vec<Offer>)> {
         Ok(match &self.names {
             Some(names) => complete(&line[..at], names),
             None => (at, Vec::new()),
         })
+    }
+}
+
+impl Candidate for Offer {
+    fn display(&self) -> &str {
+        &self.shown
+    }
+
+    fn replacement(&self) -> &str {
+        &self.text
     }
 }
 

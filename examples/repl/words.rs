@@ -52,6 +52,12 @@ impl<'a> Words<'a> {
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
+
+    /// Whether the next word is `word`, written without quotes.
+    pub(crate) fn begin_with(&self, word: &str) -> bool {
+        let behind = self.rest.trim_ascii_start().strip_prefix(word.as_bytes());
+        behind.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+    }
 }
 
 impl Words<'_> {

@@ -22,7 +22,8 @@ fn segments_are_drawn_as_layers() {
     assert_eq!(place.e_unmerged("segments").ok(), "(none: all is in memory and in the log)\n");
     let rows: String = (0..2_000).map(|n| format!("key {n:05}\n")).collect();
     place.write("keys.txt", rows);
-    let script = "import keys.txt\nflush\nuse users\nstore ann 1\ndelete bob\nflush\nsegments";
+    let script =
+        "import keys.txt\nflush\nuse users --create\nstore ann 1\ndelete bob\nflush\nsegments";
     let out = place.e_unmerged(script).ok();
     let lines: Vec<&str> = out.lines().rev().take(4).collect();
     let [total, old, new, head] = lines[..] else { panic!("{out}") };
@@ -51,14 +52,14 @@ fn the_index_is_made_anew_saved_and_loaded() {
     let place = Place::new();
     let out = place.e("store a 1\nstore b 2\nflush\nload_index\nget a").ok();
     let answer = out.lines().nth(3).unwrap();
-    let want = "rebuilt the index of 1 segments from their data blocks: 1 blocks, 2 versions, ";
+    let want = "rebuilt the index of 1 segment from their data blocks: 1 block, 2 versions, ";
     assert!(answer.starts_with(want) && out.ends_with("\n1\n"), "{out}");
 
     let out = place.e("save_index_snapshot 'warm index'\nload_index_snapshot 'warm index'").ok();
-    assert!(out.starts_with("saved the index of 1 segments to warm index: 1 blocks"), "{out}");
-    assert!(out.contains("\nloaded the index of 1 segments from warm index: "), "{out}");
+    assert!(out.starts_with("saved the index of 1 segment to warm index: 1 block, "), "{out}");
+    assert!(out.contains("\nloaded the index of 1 segment from warm index: "), "{out}");
     let out = place.e_unmerged("store c 3\nflush\nload_index_snapshot 'warm index'\nget c").ok();
-    assert!(out.contains("; 1 segments are not in the file and keep theirs\n3\n"), "{out}");
+    assert!(out.contains("; 1 segment is not in the file and keeps its own\n3\n"), "{out}");
     let json = place
         .run(&["--json", "--no-compaction", "-e", "load_index_snapshot 'warm index'"], "")
         .ok();
@@ -74,7 +75,8 @@ fn the_index_is_made_anew_saved_and_loaded() {
         let err = place.e(&format!("load_index_snapshot {file}")).failed(1);
         assert!(err.contains(file), "{err}");
     }
-    let foreign = place.run(&["--path", "other", "-e", "load_index_snapshot 'warm index'"], "");
+    let foreign =
+        place.run(&["--path", "other", "--create", "-e", "load_index_snapshot 'warm index'"], "");
     assert!(foreign.failed(1).contains("warm index"));
     for command in ["save_index_snapshot", "load_index_snapshot"] {
         let err = place.e(command).failed(1);
@@ -114,13 +116,57 @@ fn damage_is_found_and_fails_the_command() {
     bytes[at] ^= 1;
     fs::write(&path, bytes).unwrap();
     let ran = place.e("verify");
-    assert!(ran.out.contains(" damages\n"), "{ran:?}");
+    assert!(ran.out.contains(" damaged\n"), "{ran:?}");
     assert!(ran.failed(1).contains("the database is damaged"));
     let json = place.run(&["--json", "-e", "verify"], "");
     let report: Value = serde_json::from_str(&json.out).unwrap();
     assert!(report["damages"].as_u64() > Some(0) && report["errors"][0].is_string(), "{report}");
     fs::write(&path, sound).unwrap();
     assert!(place.e("verify").ok().ends_with("; nothing is damaged\n"));
+}
+
+/// Symptom: `verify` advised to export what can still be read, and an export stopped at the first
+/// damaged block and left no file. Fix: `--skip-damaged` reads on, and tells what is missing.
+#[test]
+fn what_can_be_read_of_a_damaged_database_is_saved() {
+    let place = Place::new();
+    let rows: String = (0..20_000).map(|n| format!("key {n:05}\tvalue {n}\n")).collect();
+    place.write("all.tsv", &rows);
+    place.e("import all.tsv\nflush\ncompact").ok();
+    let path = place.segments().pop().expect("a flush makes a segment");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() / 4;
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let ran = place.e_unmerged("verify");
+    assert!(ran.failed(1).contains("export --skip-damaged saves what can be read"));
+    let err = place.e_unmerged("export saved.tsv").failed(1);
+    assert!(
+        err.contains(" is damaged: ") && err.contains("; saved.tsv is as it was before"),
+        "{err}"
+    );
+    assert!(!place.path().join("saved.tsv").exists());
+
+    let ran = place.e_unmerged("export saved.tsv --skip-damaged");
+    assert!(
+        ran.out.contains("keys that are in no other block are missing:\n    from key "),
+        "{ran:?}"
+    );
+    let err = ran.failed(1);
+    assert!(
+        err.contains("1 damaged block could not be read: saved.tsv holds what is left"),
+        "{err}"
+    );
+    let saved = String::from_utf8(place.read("saved.tsv")).unwrap();
+    let missing = 20_000 - saved.lines().count();
+    assert!((1..1_000).contains(&missing), "{missing}");
+    let all: std::collections::HashSet<&str> = rows.lines().collect();
+    assert!(saved.lines().all(|line| all.contains(line)));
+    let json = place.run(&["--json", "--no-compaction", "-e", "export - --skip-damaged"], "");
+    assert_eq!((json.code, json.out.lines().count()), (Some(1), 20_000 - missing));
+    let summary: Value = serde_json::from_str(json.err.lines().next().unwrap()).unwrap();
+    assert!(summary["skipped"][0]["from"].as_str().unwrap().starts_with("key "), "{summary}");
+    assert_eq!(summary["suspect"], 0, "no key is in two blocks");
 }
 
 #[test]
@@ -183,7 +229,7 @@ fn runs_are_merged_on_request() {
 #[test]
 fn a_range_of_the_keyspace_in_use_is_merged() {
     let place = Place::new();
-    let script = flushes(&["1", "2"]) + "use users\n" + &flushes(&["3", "4"]);
+    let script = flushes(&["1", "2"]) + "use users --create\n" + &flushes(&["3", "4"]);
     place.e_unmerged(&script).ok();
     // On how many layers a get of a key meets a version.
     let versions = |command: &str| {

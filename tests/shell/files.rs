@@ -11,7 +11,11 @@ fn import(file: &str, options: &str, bytes: &str, rows: usize, want: &str) {
     let place = Place::new();
     place.write(file, bytes);
     let out = place.e(&format!("import '{file}' {options}")).ok();
-    let head = format!("imported {rows} rows, {} bytes in ", bytes.len());
+    let counted = |count: usize, thing: &str| match count {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    };
+    let head = format!("imported {}, {} in ", counted(rows, "row"), counted(bytes.len(), "byte"));
     assert!(out.starts_with(&head) && out.ends_with(" rows/s\n"), "{out}");
     assert_eq!(place.e("scan").ok(), want);
 }
@@ -56,13 +60,13 @@ fn import_names_a_malformed_row_and_keeps_those_before_it() {
         assert_eq!(ran.out, "");
         let err = ran.failed(1);
         assert!(err.contains(&format!("{file}, line {line}: {want}")), "{err}");
-        assert!(err.ends_with("; 1 rows before it are stored\n"), "{err}");
+        assert!(err.ends_with("; 1 row before it is stored\n"), "{err}");
         let scan = place.run(&["--path", &format!("{file}.db"), "-e", "scan"], "");
         assert_eq!(scan.ok(), "good\t1\n");
     }
     place.write("long.txt", format!("good\n{}\n", "k".repeat(65_536)));
     let err = place.e("import long.txt").failed(1);
-    assert!(err.contains("long.txt, line 2: expected a key of at most 65535 bytes"), "{err}");
+    assert!(err.contains("long.txt, line 2: expected a key of at most 65,535 bytes"), "{err}");
     assert_eq!(place.e("scan").ok(), "good\t\n");
     place.write("head.jsonl", "[\"a\",\"b\"]\n");
     assert!(place.e("import head.jsonl --header").failed(1).contains("--header goes with"));
@@ -73,7 +77,7 @@ fn import_acknowledges_batches() {
     let place = Place::new();
     place.write("n.txt", (0..2_500).map(|i| format!("{i}\n")).collect::<String>());
     let out = place.e("import n.txt --ack").ok();
-    assert!(out.starts_with("acked 1000\nacked 2000\nacked 2500\nimported 2500 rows"), "{out}");
+    assert!(out.starts_with("acked 1,000\nacked 2,000\nacked 2,500\nimported 2,500 rows"), "{out}");
     // A row over the size of a batch is a batch.
     place.write("big.txt", format!("a\t{0}\nb\t{0}\nc\t1\n", "v".repeat((1 << 20) + 5)));
     let out = place.e("import big.txt --ack").ok();
@@ -93,7 +97,7 @@ fn a_killed_import_keeps_what_it_acknowledged() {
         writeln!(stdin, "{i:04}\tvalue {i}").unwrap();
     }
     let acked = BufReader::new(child.stdout.take().unwrap()).lines().nth(2).unwrap().unwrap();
-    assert_eq!(acked, "acked 3000");
+    assert_eq!(acked, "acked 3,000");
     child.kill().unwrap();
     child.wait().unwrap();
     let want: String = (0..3_000).map(|i| format!("{i:04}\tvalue {i}\n")).collect();
@@ -164,9 +168,9 @@ fn random_bytes_survive_each_format() {
 #[test]
 fn an_export_is_whole_or_not_there() {
     let place = Place::new();
-    place.input("store a 1\nuse users\nstore u 'x,\ny'\n").ok();
+    place.input("store a 1\nuse users --create\nstore u 'x,\ny'\n").ok();
     let out = place.e("export all.csv").ok();
-    assert!(out.starts_with("exported 1 rows, 4 bytes in ") && out.ends_with(" rows/s\n"), "{out}");
+    assert!(out.starts_with("exported 1 row, 4 bytes in ") && out.ends_with(" rows/s\n"), "{out}");
     assert_eq!(place.read("all.csv"), b"a,1\n");
     // The keyspace in use, at a snapshot, in the place of the old file.
     let script = "use users\nsnapshot\nstore u 2\nexport all.csv --at s1\nexport u.jsonl";
@@ -208,6 +212,7 @@ fn an_export_leaves_files_alone_that_are_not_its_own() {
 #[test]
 fn an_export_goes_where_no_file_can_be() {
     let place = Place::new();
-    let out = place.e("store a 1\nexport /dev/stdout --format tsv").ok();
-    assert!(out.contains("a\t1\n") && out.contains("exported 1 rows"), "{out}");
+    let ran = place.e("store a 1\nexport /dev/stdout --format tsv");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "ok\na\t1\n"));
+    assert!(ran.err.starts_with("exported 1 row, 4 bytes in "), "{ran:?}");
 }

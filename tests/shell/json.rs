@@ -16,8 +16,9 @@ fn every_answer_is_an_object() {
     let place = Place::new();
     place.write("rows.csv", "a,1\n");
     let script = "store k v, 'w'\nget k\nget absent\ndelete absent\nstore \\xff \\xfe\nget \\xff\n\
-                  scan\nscan --reverse --limit 1\nuse users\nkeyspaces\nsnapshot\nsnapshots\n\
-                  release s1\nbatch\nstore a 1\ncommit\nbatch\nabort\ndrop users\nflush\nsync\n";
+                  scan\nscan --reverse --limit 1\nuse users --create\nkeyspaces\nsnapshot\n\
+                  snapshots\nrelease s1\nbatch\nstore a 1\ncommit\nbatch\nabort\n\
+                  drop users\nflush\nsync\n";
     assert_eq!(
         answers(&place, script),
         [
@@ -60,7 +61,10 @@ fn every_answer_is_an_object() {
     assert_eq!((&stats["runs"], &stats["healthy"]), (&json!(1), &json!(true)));
     assert_eq!((&stats["stretches"], &stats["stretch_jumps"]), (&json!(0), &json!(0)));
     let help = answers(&place, "help");
-    assert!(help.iter().any(|command| command["usage"] == "store KEY VALUE"), "{help:?}");
+    assert!(
+        help.iter().any(|command| command["usage"] == "store KEY VALUE | KEY --from FILE"),
+        "{help:?}"
+    );
     assert_eq!(answers(&place, "help get")[0]["command"], "get");
 }
 

@@ -5,9 +5,16 @@
 mod basics;
 mod engine;
 mod files;
+mod imports;
+#[cfg(target_os = "linux")]
+mod interrupts;
 mod json;
+mod opening;
+mod scripts;
 mod seed;
 mod sessions;
+#[cfg(target_os = "linux")]
+mod targets;
 #[cfg(unix)]
 mod terminal;
 

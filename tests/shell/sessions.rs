@@ -13,7 +13,7 @@ fn check(place: &Place, script: &str, want: &[&str]) {
 fn help_tells_all_about_a_command() {
     let place = Place::new();
     let out = place.e("help prefix").ok();
-    assert!(out.starts_with("prefix PREFIX [--reverse] [--limit N] [--at SNAPSHOT]\n"), "{out}");
+    assert!(out.starts_with("prefix PREFIX [--keys] [--values] [--hex] [--reverse]"), "{out}");
     assert!(out.ends_with("\nexample: prefix user: --limit 10\n"), "{out}");
     assert!(place.e("help STORE").ok().contains("rest of the line"));
     let err = place.e("help stroe").failed(1);
@@ -45,7 +45,8 @@ fn keyspaces_are_apart_and_outlive_the_session() {
     let place = Place::new();
     check(
         &place,
-        "store k 1\nuse users\nget k\nstore k 2\nkeyspaces\nuse default\nget k\nuse users\nget k\n",
+        "store k 1\nuse users --create\nget k\nstore k 2\nkeyspaces\n\
+         use default\nget k\nuse users\nget k\n",
         &[
             "ok",
             "now in users, which is new",
@@ -60,11 +61,11 @@ fn keyspaces_are_apart_and_outlive_the_session() {
         ],
     );
     // Also from one -e to the next.
-    let ran = place.run(&["-e", "use users", "-e", "get k\nuse 'a b'"], "");
+    let ran = place.run(&["-e", "use users", "-e", "get k\nuse 'a b' --create"], "");
     assert_eq!(ran.ok(), "now in users\n2\nnow in a b, which is new\n");
     check(
         &place,
-        "use users\ndrop users\nkeyspaces\nget k\ndrop 'a b'\nuse users\nget k\n",
+        "use users\ndrop users\nkeyspaces\nget k\ndrop 'a b'\nuse users --create\nget k\n",
         &[
             "now in users",
             "dropped users, now in default",
@@ -79,7 +80,7 @@ fn keyspaces_are_apart_and_outlive_the_session() {
     for (command, want) in [
         ("drop default", "default"),
         ("drop absent", "absent"),
-        ("use ''", "name"),
+        ("use '' --create", "name"),
         ("use", "the keyspace is missing: write use KEYSPACE"),
     ] {
         let err = place.e(command).failed(1);
@@ -92,8 +93,8 @@ fn a_snapshot_reads_its_moment() {
     let place = Place::new();
     check(
         &place,
-        "store k old\nuse users\nstore u 1\nuse default\nsnapshot\nstore k new\nstore l 2\n\
-         get k\nget k --at s1\nscan\nscan --at s1\nprefix l --at s1\n\
+        "store k old\nuse users --create\nstore u 1\nuse default\nsnapshot\nstore k new\n\
+         store l 2\nget k\nget k --at s1\nscan\nscan --at s1\nprefix l --at s1\n\
          use users\ndelete u\nget u --at s1\ndrop users\nsnapshots\nsnapshot mine\nsnapshot\n\
          snapshots\nrelease s1\nrelease mine\nrelease s2\nsnapshots\n",
         &[
@@ -132,7 +133,7 @@ fn a_snapshot_reads_its_moment() {
         ("get k --at s1", "there is no snapshot s1; snapshots lists them, snapshot takes one"),
         ("release s1", "there is no snapshot s1"),
         ("snapshot\nsnapshot s1", "there is a snapshot s1 already: release it first"),
-        ("get k --at", "--at needs a word behind it: write get KEY [--at SNAPSHOT]"),
+        ("get k --at", "--at needs a word behind it: write get KEY [--raw] [--at SNAPSHOT]"),
     ] {
         let err = place.e(script).failed(1);
         assert!(err.contains(want), "{script}: {err}");
@@ -148,7 +149,7 @@ fn a_batch_is_seen_when_it_is_committed() {
     let place = Place::new();
     check(
         &place,
-        "store a 0\nbatch\nstore a 1\nuse users\nstore b 2\nuse default\ndelete c\nget a\n\
+        "store a 0\nbatch\nstore a 1\nuse users --create\nstore b 2\nuse default\ndelete c\nget a\n\
          use users\nget b\ncommit\nget b\nuse default\nget a\n\
          batch\ndelete a\nabort\nget a\nbatch\ncommit\n",
         &[
@@ -179,7 +180,10 @@ fn a_batch_is_seen_when_it_is_committed() {
         ("abort", "there is no batch: batch begins one"),
         ("batch\nstore a 1\nbatch", "there is a batch of 1 already: commit or abort it"),
         ("batch\nstore a 1\nimport a.csv", "a batch of 1 is open: commit or abort it first"),
-        ("batch\nuse gone\nstore a 1\ndrop gone\ncommit", "nothing of the batch is stored"),
+        (
+            "batch\nuse gone --create\nstore a 1\ndrop gone\ncommit",
+            "nothing of the batch is stored",
+        ),
     ] {
         let err = place.e(script).failed(1);
         assert!(err.contains(want), "{script}: {err}");
@@ -197,7 +201,7 @@ fn a_batch_left_open_is_reported() {
         assert_eq!(err, "error: the batch of 1 was not committed: nothing of it is stored\n");
     }
     place.input("batch\n").ok();
-    assert_eq!(place.e("get a").ok(), "(not found)\n");
+    assert_eq!(place.input("get a\n").ok(), "(not found)\n");
     // It goes on in the next text, as all else does.
     assert!(place.run(&["-e", "batch\nstore a 1", "-e", "commit"], "").ok().contains("committed"));
     assert_eq!(place.e("get a").ok(), "1\n");

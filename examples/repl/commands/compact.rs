@@ -1,6 +1,5 @@
 //! `compact`, with its progress, and `pause_compaction`, `resume_compaction`.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::json;
@@ -33,7 +32,11 @@ pub(super) fn run(
     let mut progress = Progress::new(Style::at_terminal(out.look), Some(compaction.progress().1));
     let mut look_ms = *LOOK_MS.start();
     while !compaction.is_over() {
-        sleep(Duration::from_millis(look_ms));
+        shell.interrupt.sleep(Duration::from_millis(look_ms));
+        if shell.interrupt.is_asked() {
+            compaction.cancel();
+            break;
+        }
         look_ms = (look_ms * 2).min(*LOOK_MS.end());
         let (done, total) = compaction.progress();
         progress.set_total(total);
@@ -44,6 +47,10 @@ pub(super) fn run(
     let (read, elapsed) = (compaction.progress().0, progress.elapsed().as_secs_f64());
     drop(progress);
     compaction.wait()?;
+    if shell.interrupt.is_asked() {
+        let text = format!("{} read; what is merged stays merged", bytes(read));
+        return Err(Failure::Interrupted(text));
+    }
     let stats = shell.db.stats();
     let text = format!(
         "read {} in {elapsed:.3} s; now {}, {}, {}",

@@ -1,15 +1,19 @@
-//! `store`, `delete`, `get`, `scan` and `prefix`.
+//! `store`, `delete`, `get`, `exists` and `mget`.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Failure;
-use crate::escape::{escape, escaped, is_text};
+use super::{Failure, Outcome};
+use crate::escape::{escaped, is_text};
+use crate::input;
 use crate::output::{self, Ink, Output};
-use crate::parse::ScanRequest;
 use crate::rows::{Format, write as write_row};
-use crate::shell::Shell;
+use crate::shell::{Shell, VALUE_BYTES_MAX};
+
+/// What a get of a key that is not there says.
+const ABSENT: &str = "(not found)";
 
 /// `store`, and `delete` if there is no value.
 pub(super) fn write(
@@ -29,63 +33,99 @@ pub(super) fn write(
     Ok(())
 }
 
+/// `store --from`: the bytes of a file as they are.
+pub(super) fn store_file(
+    shell: &mut Shell,
+    key: Vec<u8>,
+    file: &Path,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if file.as_os_str() == "-" && shell.scripted {
+        return Err("standard input is where the commands come from: name another file".into());
+    }
+    let value = input::whole(file, VALUE_BYTES_MAX, &shell.interrupt);
+    let value = value.map_err(|message| match shell.interrupt.is_asked() {
+        true => Failure::Interrupted("nothing is stored".into()),
+        false => message.into(),
+    })?;
+    write(shell, key, Some(value), out)
+}
+
 pub(super) fn get(
     shell: &Shell,
     key: &[u8],
     at: Option<&str>,
+    raw: bool,
     out: &mut Output<'_>,
-) -> Result<(), Failure> {
+) -> Result<Outcome, Failure> {
+    if raw && out.look.json {
+        return Err("--raw prints no JSON: leave out one of the two".into());
+    }
     let value = shell.get(key, at)?;
     if out.look.json {
         let value = value.as_deref().map_or(Value::Null, output::bytes);
         writeln!(out, "{}", json!({"key": output::bytes(key), "value": value}))?;
-        return Ok(());
     }
-    match value {
-        None => {
-            let text = out.look.paint(Ink::Faint, "(not found)");
-            out.write_all(text.as_bytes())?;
+    let Some(value) = value else {
+        let answer = (!out.look.json).then_some(ABSENT);
+        let complaint = Some(format!("there is no key {}", escaped(key)));
+        return Ok(Outcome::Absent { answer, complaint });
+    };
+    if out.look.json {
+        return Ok(Outcome::Done);
+    }
+    match is_text(&value) {
+        // Control characters could make a terminal do anything.
+        false if raw && out.look.terminal => {
+            return Err(
+                "the value is no text: send it to a file, with -e 'get --raw ...' >FILE".into()
+            );
         }
-        Some(value) if is_text(&value) => out.write_all(&value)?,
-        Some(value) => out.write_all(escaped(&value).as_bytes())?,
+        _ if raw => out.write_all(&value)?,
+        true => out.write_all(&value)?,
+        false => out.write_all(escaped(&value).as_bytes())?,
     }
-    out.write_all(b"\n")?;
-    Ok(())
+    if !raw || out.look.terminal {
+        out.write_all(b"\n")?;
+    }
+    Ok(Outcome::Done)
 }
 
-pub(super) fn scan(
+pub(super) fn exists(
     shell: &Shell,
-    request: &ScanRequest,
+    key: &[u8],
+    at: Option<&str>,
     out: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let range = shell.range(&request.extent, request.at.as_deref())?;
-    let limit = request.limit.unwrap_or(u64::MAX);
-    if request.reverse { print(range.rev(), limit, out) } else { print(range, limit, out) }
+) -> Result<Outcome, Failure> {
+    let there = shell.contains(key, at)?;
+    let answer = || json!({"key": output::bytes(key), "exists": there});
+    out.say(if there { "yes" } else { "no" }, answer)?;
+    Ok(if there { Outcome::Done } else { Outcome::Absent { answer: None, complaint: None } })
 }
 
-fn print<V: AsRef<[u8]>>(
-    mut pairs: impl Iterator<Item = alluvium::Result<(V, V)>>,
-    limit: u64,
+/// Several keys of one moment, a line for each.
+pub(super) fn multi_get(
+    shell: &Shell,
+    keys: &[Vec<u8>],
+    at: Option<&str>,
     out: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let mut line = Vec::new();
-    // Not `take`, which counts to a `usize`.
-    for _ in 0..limit {
-        let Some(pair) = pairs.next() else { break };
-        let (key, value) = pair?;
-        let (key, value) = (key.as_ref(), value.as_ref());
+) -> Result<Outcome, Failure> {
+    let values = shell.multi_get(keys, at)?;
+    let (mut line, mut absent) = (Vec::new(), false);
+    for (key, value) in keys.iter().zip(values) {
         line.clear();
-        if out.look.json {
-            write_row(Format::JsonLines, key, value, &mut line);
-        } else if out.look.colour {
-            line.extend_from_slice(out.look.paint(Ink::Key, &escaped(key)).as_bytes());
-            line.push(b'\t');
-            escape(value, &mut line);
-            line.push(b'\n');
-        } else {
-            write_row(Format::Tsv, key, value, &mut line);
+        absent |= value.is_none();
+        match (value, out.look.json) {
+            (Some(value), true) => write_row(Format::JsonLines, key, &value, &mut line),
+            (Some(value), false) => write_row(Format::Tsv, key, &value, &mut line),
+            (None, true) => {
+                writeln!(line, "{}", json!({"key": output::bytes(key), "value": Value::Null}))?;
+            }
+            (None, false) => {
+                writeln!(line, "{} {}", escaped(key), out.look.paint(Ink::Faint, ABSENT))?;
+            }
         }
         out.write_all(&line)?;
     }
-    Ok(())
+    Ok(if absent { Outcome::Absent { answer: None, complaint: None } } else { Outcome::Done })
 }

@@ -1,11 +1,10 @@
-//! What the engine says about itself, its segments and their index.
+//! What the engine says about itself and its segments, and what it does on request.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alluvium::{IndexReport, MergeStats};
+use alluvium::{Db, MergeStats, VerifyReport};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -137,54 +136,6 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
     Ok(())
 }
 
-pub(super) fn load_index(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
-    let report = shell.db.rebuild_index()?;
-    report_index("rebuilt", "from their data blocks", &report, out)
-}
-
-pub(super) fn save_index(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
-    let report = shell.db.save_index_snapshot(file)?;
-    report_index("saved", &format!("to {}", file.display()), &report, out)
-}
-
-pub(super) fn restore_index(
-    shell: &Shell,
-    file: &Path,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let report = shell.db.load_index_snapshot(file)?;
-    report_index("loaded", &format!("from {}", file.display()), &report, out)
-}
-
-fn report_index(
-    done: &str,
-    how: &str,
-    report: &IndexReport,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let IndexReport { segments, blocks, entries, keys, bytes: size, missing, ignored, .. } =
-        *report;
-    let mut text = format!(
-        "{done} the index of {segments} segments {how}: {} blocks, {} versions, {}",
-        grouped(blocks),
-        grouped(entries),
-        bytes(size)
-    );
-    if missing > 0 {
-        text.push_str(&format!("; {missing} segments are not in the file and keep theirs"));
-    }
-    if ignored > 0 {
-        text.push_str(&format!("; {ignored} entries of the file have no segment any more"));
-    }
-    out.say(&text, || {
-        json!({
-            "index": done, "segments": segments, "blocks": blocks, "entries": entries,
-            "keys": keys, "bytes": size, "missing": missing, "ignored": ignored,
-        })
-    })?;
-    Ok(())
-}
-
 pub(super) fn set_threshold(shell: &Shell, size: u64, out: &mut Output<'_>) -> Result<(), Failure> {
     shell.db.set_memtable_bytes(usize::try_from(size).unwrap_or(usize::MAX))?;
     let text = format!("memtables of {} from the next one on", bytes(size));
@@ -192,11 +143,36 @@ pub(super) fn set_threshold(shell: &Shell, size: u64, out: &mut Output<'_>) -> R
     Ok(())
 }
 
+/// Makes all that was stored durable.
+pub(super) fn sync(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    waited(shell, "the sync", |db| db.sync())??;
+    out.ok()?;
+    Ok(())
+}
+
+/// Moves what is in memory into a segment.
+pub(super) fn flush(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    waited(shell, "the flush", |db| db.flush())??;
+    out.ok()?;
+    Ok(())
+}
+
+/// Does what may take long on another thread, so that an interrupt leads back to the prompt.
+pub(super) fn waited<T: Send + 'static>(
+    shell: &Shell,
+    what: &str,
+    work: impl FnOnce(&Db) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let db = shell.db.clone();
+    let done = shell.interrupt.wait(move || work(&db));
+    done.ok_or_else(|| Failure::Interrupted(format!("{what} goes on in the background")))
+}
+
 /// Damage fails the command, so that a script notices.
 pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
-    let report = shell.db.verify()?;
+    let report = waited(shell, "what the check still reads", |db| db.verify())??;
     let errors = || report.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
-    out.say(&report.to_string(), || {
+    out.say(&told(&report), || {
         json!({
             "segments": report.segments, "blocks": report.blocks, "entries": report.entries,
             "keys": report.keys, "bytes": report.bytes, "damages": report.damages,
@@ -206,5 +182,29 @@ pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure>
     if report.is_sound() {
         return Ok(());
     }
-    Err("the database is damaged: copy what can still be read with export".into())
+    Err("the database is damaged: copy its directory; export --skip-damaged saves what can be read"
+        .into())
+}
+
+/// A report in words.
+fn told(report: &VerifyReport) -> String {
+    let mut text = format!(
+        "read {}: {}, {}, {}; ",
+        counted(report.segments as u64, "segment"),
+        counted(report.blocks, "block"),
+        counted(report.entries, "version"),
+        counted(report.bytes, "byte"),
+    );
+    if report.is_sound() {
+        return text + "nothing is damaged";
+    }
+    text.push_str(&format!("{} damaged", counted(report.damages, "place")));
+    for error in &report.errors {
+        text.push_str(&format!("\n{error}"));
+    }
+    let more = report.damages.saturating_sub(report.errors.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("\nand {} more", grouped(more)));
+    }
+    text
 }

@@ -5,30 +5,51 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use crate::output::{Ink, Output};
-use crate::spec::{QUOTING, SPECS, Spec};
+use crate::spec::{SPECS, Spec, TOPICS, Topic, details};
 
-/// Columns that a command's name takes in the list.
-const NAME_COLUMNS: usize = 20;
+/// Columns that a group's name takes in the list.
+const GROUP_COLUMNS: usize = 10;
+
+/// Columns of a line.
+const LINE_COLUMNS: usize = 79;
 
 /// Columns of a paragraph.
 const TEXT_COLUMNS: usize = 74;
 
-/// The commands by group, a line each.
+/// What stands below the list of commands; the whole is to fit a screen of 24 lines.
+const BELOW: &str = r#"
+A .. stands for options. The value of store is the rest of the line. Quote
+what holds blanks: 'as it is', or "with escapes" (\n \t \xNN \u{N}). Names from
+other programs work, too: put, set, del, rm, ls, quit. # begins a comment.
+"#;
+
+/// The commands by group, as they are written.
 pub(super) fn all(out: &mut Output<'_>) -> io::Result<()> {
     if out.look.json {
         return SPECS.iter().try_for_each(|spec| writeln!(out, "{}", as_json(spec)));
     }
-    let mut group = "";
-    for spec in SPECS {
-        if spec.group != group {
-            let gap = if group.is_empty() { "" } else { "\n" };
-            group = spec.group;
-            writeln!(out, "{gap}{}", out.look.paint(Ink::Title, group))?;
+    for group in SPECS.chunk_by(|one, next| one.group == next.group) {
+        let mut column = GROUP_COLUMNS;
+        let name = format!("{:GROUP_COLUMNS$}", group[0].group);
+        write!(out, "{}", out.look.paint(Ink::Title, &name))?;
+        for (number, spec) in group.iter().enumerate() {
+            let brief = spec.brief();
+            if number > 0 && column + 2 + brief.len() > LINE_COLUMNS {
+                write!(out, "\n{:GROUP_COLUMNS$}", "")?;
+                column = GROUP_COLUMNS;
+            } else if number > 0 {
+                out.write_all(b"  ")?;
+                column += 2;
+            }
+            column += brief.len();
+            let (name, arguments) = brief.split_at(spec.name.len());
+            write!(out, "{}{arguments}", out.look.paint(Ink::Key, name))?;
         }
-        let name = format!("{:NAME_COLUMNS$}", spec.name);
-        writeln!(out, "  {} {}", out.look.paint(Ink::Key, &name), spec.meaning)?;
+        out.write_all(b"\n")?;
     }
-    writeln!(out, "{QUOTING}help COMMAND tells more, with an example.")
+    let topics: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
+    writeln!(out, "{BELOW}help TOPIC: {}.", topics.join(", "))?;
+    writeln!(out, "help COMMAND tells more, with an example.")
 }
 
 /// All about one command.
@@ -36,11 +57,21 @@ pub(super) fn one(spec: &Spec, out: &mut Output<'_>) -> io::Result<()> {
     if out.look.json {
         return writeln!(out, "{}", as_json(spec));
     }
-    writeln!(out, "{}\n", out.look.paint(Ink::Title, &spec.usage()))?;
+    for (number, line) in wrapped(&spec.usage()).into_iter().enumerate() {
+        let indent = if number > 0 { "    " } else { "" };
+        writeln!(out, "{indent}{}", out.look.paint(Ink::Title, &line))?;
+    }
+    writeln!(out)?;
     for line in std::iter::once(spec.meaning.into()).chain(wrapped(spec.more)) {
         writeln!(out, "    {line}")?;
     }
+    out.write_all(details(spec.name).as_bytes())?;
     writeln!(out, "\nexample: {}", out.look.paint(Ink::Key, spec.example))
+}
+
+/// A page about something else.
+pub(super) fn topic(topic: &Topic, out: &mut Output<'_>) -> io::Result<()> {
+    out.say(topic.text.trim(), || json!({"topic": topic.name, "text": topic.text}))
 }
 
 /// A paragraph as lines that fit beside an indent.
@@ -63,6 +94,36 @@ fn as_json(spec: &Spec) -> serde_json::Value {
         "command": spec.name,
         "usage": spec.usage(),
         "meaning": spec.meaning,
+        "more": format!("{}{}", spec.more, details(spec.name)),
         "example": spec.example,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl FnOnce(&mut Output<'_>) -> io::Result<()>) -> String {
+        let mut text = Vec::new();
+        print(&mut Output { to: &mut text, look: Default::default() }).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        let list = printed(all);
+        // One line of 24 is the next prompt's.
+        assert!(list.lines().count() < 24, "{list}");
+        let pages = SPECS.iter().map(|spec| printed(|out| one(spec, out)));
+        for page in pages.chain(TOPICS.iter().map(|page| printed(|out| topic(page, out)))) {
+            assert!(page.lines().all(|line| line.chars().count() < 80), "{page}");
+        }
+        assert!(list.lines().all(|line| line.chars().count() < 80), "{list}");
+        for spec in SPECS {
+            assert!(list.contains(&spec.brief()), "{}", spec.name);
+        }
+        for topic in TOPICS {
+            assert!(topic.text.lines().count() < 24 && list.contains(topic.name), "{}", topic.name);
+        }
+    }
 }

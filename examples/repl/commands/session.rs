@@ -5,9 +5,10 @@ use std::io::Write;
 use serde_json::json;
 
 use super::Failure;
+use crate::args::Create;
 use crate::escape::escaped;
 use crate::output::{Ink, Output};
-use crate::shell::{DEFAULT, Shell, no_snapshot};
+use crate::shell::{DEFAULT, Shell, no_keyspace, no_snapshot};
 
 pub(super) fn keyspaces(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     for name in shell.db.keyspaces() {
@@ -19,8 +20,21 @@ pub(super) fn keyspaces(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failu
     Ok(())
 }
 
-pub(super) fn enter(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
-    let new = !shell.db.keyspaces().iter().any(|known| known == name);
+pub(super) fn enter(
+    shell: &mut Shell,
+    name: &str,
+    create: bool,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let new = !shell.has_keyspace(name);
+    let may = match shell.create {
+        Create::Never => false,
+        Create::Asked => create,
+        Create::Always => true,
+    };
+    if new && !may {
+        return Err(no_keyspace(shell, name).into());
+    }
     shell.keyspace = shell.db.keyspace(name)?;
     let made = if new { ", which is new" } else { "" };
     let text = format!("now in {}{made}", escaped(name.as_bytes()));

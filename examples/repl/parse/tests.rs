@@ -1,13 +1,14 @@
 //! The grammar as tables: what is typed, and the command or the complaint that it gives.
 
 use super::*;
+use crate::spec::SPECS;
 
 fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Command {
     Command::Store { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() }
 }
 
 fn get(key: impl AsRef<[u8]>) -> Command {
-    Command::Get { key: key.as_ref().to_vec(), at: None }
+    Command::Get { key: key.as_ref().to_vec(), at: None, raw: false }
 }
 
 fn between(from: Option<&str>, to: Option<&str>) -> Extent {
@@ -17,7 +18,7 @@ fn between(from: Option<&str>, to: Option<&str>) -> Extent {
 
 /// All of it, forward, as it is now.
 fn scan(extent: Extent) -> ScanRequest {
-    ScanRequest { extent, reverse: false, limit: None, at: None }
+    ScanRequest { extent, show: Show::Pairs, hex: false, reverse: false, limit: None, at: None }
 }
 
 #[track_caller]
@@ -123,8 +124,11 @@ fn commands_take_their_words() {
     check("prefix 'a b'", Command::Scan(scan(Extent::Prefix(b"a b".into()))));
     check("flush", Command::Flush);
     check("stats", Command::Stats);
-    check("help\n", Command::Help { command: None });
-    check("help SCAN", Command::Help { command: Spec::named(b"scan") });
+    check("help\n", Command::Help { about: None });
+    let scan_spec = || Spec::named(b"scan").map(About::Command);
+    check("help SCAN", Command::Help { about: scan_spec() });
+    check("? ls", Command::Help { about: scan_spec() });
+    check("help Quoting", Command::Help { about: Topic::named(b"quoting").map(About::Topic) });
     check("eXit\r\n", Command::Exit);
     wrong("get", "the key is missing: write get KEY");
     wrong("get a b", "b is one word too many: write get KEY");
@@ -148,7 +152,7 @@ fn import_takes_options_on_both_sides() {
         "import --ack --format csv data --progress --header",
         Command::Import(ImportRequest {
             format: Some(Format::Csv),
-            header: true,
+            columns: Columns { header: true, ..Columns::default() },
             ack: true,
             progress: true,
             ..request("data")
@@ -167,8 +171,8 @@ fn import_takes_options_on_both_sides() {
 #[test]
 fn options_stand_anywhere_behind_the_name() {
     let at = |name: &str| Some(String::from(name));
-    check("get --at s1 k", Command::Get { key: b"k".to_vec(), at: at("s1") });
-    check("get k --at 's 1'", Command::Get { key: b"k".to_vec(), at: at("s 1") });
+    check("get --at s1 k", Command::Get { key: b"k".to_vec(), at: at("s1"), raw: false });
+    check("get k --at 's 1'", Command::Get { key: b"k".to_vec(), at: at("s 1"), raw: false });
     check("get '--at'", get("--at"));
     check(
         "scan --limit 3 a --at s --reverse b",
@@ -179,10 +183,12 @@ fn options_stand_anywhere_behind_the_name() {
             ..scan(between(Some("a"), Some("b")))
         }),
     );
-    // What has no options takes the word as it is.
+    // What has no such options takes the word as it is.
     check("store --at --limit 3", store("--at", "--limit 3"));
+    check("store k --from-x 3", store("k", "--from-x 3"));
+    check("store k '--from' ", store("k", "--from"));
     check("delete --at", Command::Delete { key: b"--at".to_vec() });
-    wrong("get --limit 3 k", "no option --limit: write get KEY [--at SNAPSHOT]");
+    wrong("get --limit 3 k", "no option --limit: write get KEY [--raw] [--at SNAPSHOT]");
     wrong("scan --limit many", "--limit takes a number, and got \"many\"");
     wrong("scan --limit -1", "--limit takes a number, and got \"-1\"");
     wrong("scan --limit", "--limit needs a word behind it");
@@ -194,7 +200,8 @@ fn options_stand_anywhere_behind_the_name() {
 #[test]
 fn sessions_take_names() {
     let export = |file: &str| ExportRequest { file: file.into(), ..ExportRequest::default() };
-    check("use users", Command::Use { name: "users".into() });
+    check("use users", Command::Use { name: "users".into(), create: false });
+    check("use --create users", Command::Use { name: "users".into(), create: true });
     check("drop 'my users'", Command::Drop { name: "my users".into() });
     check("snapshot", Command::Snapshot { name: None });
     check("snapshot before", Command::Snapshot { name: Some("before".into()) });
@@ -203,6 +210,9 @@ fn sessions_take_names() {
     check("export a --format csv --at s1", {
         let (format, at) = (Some(Format::Csv), Some("s1".into()));
         Command::Export(ExportRequest { format, at, ..export("a") })
+    });
+    check("export a.csv --skip-damaged", {
+        Command::Export(ExportRequest { skip_damaged: true, ..export("a.csv") })
     });
     check("save_index_snapshot 'a b'", Command::SaveIndexSnapshot { file: "a b".into() });
     check("load_index_snapshot a", Command::LoadIndexSnapshot { file: "a".into() });
@@ -224,6 +234,81 @@ fn sessions_take_names() {
     wrong("use", "the keyspace is missing: write use KEYSPACE");
     wrong("release", "the snapshot is missing");
     wrong("commit now", "now is one word too many: write commit");
+}
+
+#[test]
+fn words_of_other_programs_are_taken() {
+    check("put k v w", store("k", "v w"));
+    check("SET k 'v'", store("k", "v"));
+    check("del k", Command::Delete { key: b"k".to_vec() });
+    check("rm k", Command::Delete { key: b"k".to_vec() });
+    check("ls a", Command::Scan(scan(between(Some("a"), None))));
+    let keys = ScanRequest { show: Show::Keys, limit: Some(3), ..scan(between(None, None)) };
+    check("keys --limit 3", Command::Scan(keys));
+    for leave in ["quit", "q", ".exit", r"\q", r"  \q  "] {
+        check(leave, Command::Exit);
+    }
+    check("?", Command::Help { about: None });
+    wrong("put k", "the value is missing: write store KEY VALUE");
+    wrong(r"get \q", r"\q is not an escape");
+}
+
+#[test]
+fn a_comment_is_no_command() {
+    for comment in ["# store k v", "  # it's", "#", "#\n"] {
+        assert_eq!(parse(comment.as_bytes()), Ok(None), "{comment}");
+    }
+    check("store k # v", store("k", "# v"));
+    check("get '#'", get("#"));
+}
+
+#[test]
+fn keys_are_asked_for_in_many_ways() {
+    let key = || b"k".to_vec();
+    check("get --raw k", Command::Get { key: key(), at: None, raw: true });
+    check("exists k", Command::Exists { key: key(), at: None });
+    let keys = ["a", "b", "'"].map(|key| key.as_bytes().to_vec()).to_vec();
+    check("mget a b --at s \"'\"", Command::MultiGet { keys, at: Some("s".into()) });
+    wrong("mget", "the key is missing");
+    for text in ["store k --from a.bin", "store --from a.bin k", "set k --from 'a.bin'"] {
+        check(text, Command::StoreFile { key: key(), file: "a.bin".into() });
+    }
+    wrong("store k --from", "--from needs a word behind it");
+    wrong("store k --from a b", "a value and --from exclude each other");
+    wrong("store --from a", "the key is missing");
+    let hex = ScanRequest { show: Show::Values, hex: true, ..scan(Extent::Prefix(key())) };
+    check("prefix k --hex --values", Command::Scan(hex));
+    wrong("scan --keys --values", "exclude each other");
+    check("count", Command::Count { extent: between(None, None), at: None });
+    check("count a b", Command::Count { extent: between(Some("a"), Some("b")), at: None });
+    check("size --prefix k", Command::Size { extent: Extent::Prefix(key()) });
+    wrong("count a --prefix k", "--prefix and FROM exclude each other");
+    check("source a b".trim_end_matches(" b"), Command::Source { file: "a".into() });
+    check("timer ON", Command::Timer { on: true });
+    wrong("timer maybe", "write on or off, and not maybe");
+}
+
+#[test]
+fn columns_and_encodings_of_an_import() {
+    let import = |columns: Columns| {
+        Command::Import(ImportRequest { file: "a".into(), columns, ..ImportRequest::default() })
+    };
+    let columns = Columns::default;
+    check("import a --key 2", import(Columns { key: Some(KeyColumn::Number(1)), ..columns() }));
+    let named = Some(KeyColumn::Named(b"id".to_vec()));
+    check("import a --key id", import(Columns { key: named, ..columns() }));
+    check("import a --delimiter ';'", import(Columns { delimiter: Some(b';'), ..columns() }));
+    check("import a --delimiter tab", import(Columns { delimiter: Some(b'\t'), ..columns() }));
+    check("import a --delimiter \\t", import(Columns { delimiter: Some(b'\t'), ..columns() }));
+    wrong("import a --delimiter ab", "takes one character or tab, not ab");
+    wrong("import a --delimiter '\"'", "takes one character or tab");
+    wrong("import a --key 0", "columns are counted from 1");
+    wrong("import a --encoding ebcdic", "or latin-1, not ebcdic");
+    let (encoding, skip_bad) = (Some(Encoding::Utf16Le), true);
+    check("import a --skip-bad --encoding UTF-16LE", {
+        let request = ImportRequest { file: "a".into(), encoding, skip_bad, ..Default::default() };
+        Command::Import(request)
+    });
 }
 
 #[test]

@@ -2,33 +2,61 @@
 //!
 //! | column | stands for |
 //! |---|---|
-//! | `text` | itself, up to the next comma or the end of the line; it holds no quote |
+//! | `text` | itself, up to the next comma or the end of the line; it holds no quote and no carriage return |
 //! | `"text"` | itself, with commas and newlines as they are and `""` for one quote |
 //!
-//! A backslash is an ordinary character here. Read by our own code and not by the `csv` crate,
-//! which takes a quote that is never closed for a value that reaches to the end of the file: a
-//! file cut short would be imported without a word, and read into memory from that quote on.
+//! Another delimiter may stand in the place of the comma. A backslash is an ordinary character
+//! here. Read by our own code and not by the `csv` crate, which takes a quote that is never closed
+//! for a value that reaches to the end of the file: a file cut short would be imported without a
+//! word, and read into memory from that quote on.
 
 use std::io::BufRead;
 
 use super::{Lines, ROW_BYTES_MAX, Row, RowError};
 
-pub(super) fn read<R: BufRead>(lines: &mut Lines<R>, row: &mut Row) -> Result<(), RowError> {
+pub(super) fn read<R: BufRead>(
+    lines: &mut Lines<R>,
+    delimiter: u8,
+    row: &mut Row,
+) -> Result<(), RowError> {
     let mut at = 0;
-    if !column(lines, &mut at, &mut row.key)? {
-        return Err(lines.malformed("2 columns, key,value, and there is only one"));
+    if !column(lines, delimiter, &mut at, &mut row.key)? {
+        let others = [(b';', "';'"), (b'\t', "tab"), (b'|', "'|'")];
+        let other = others.iter().find(|(other, _)| lines.text().contains(other));
+        let hint = other.map_or(String::new(), |(_, name)| {
+            format!("; if it is what stands between columns, add --delimiter {name}")
+        });
+        return Err(lines.malformed(format!("2 columns, key,value, and there is only one{hint}")));
     }
-    if column(lines, &mut at, &mut row.value)? {
+    if column(lines, delimiter, &mut at, &mut row.value)? {
         return Err(lines.malformed(
-            "2 columns, key,value, and there is a third; put a value that holds commas in quotes",
+            "2 columns, key,value, and there is a third; put a value that holds commas in quotes, \
+             or say with --key which column is the key",
         ));
     }
     Ok(())
 }
 
-/// Reads the column at `at`; true if a comma, and so another column, follows.
+/// All columns of the row, however many.
+pub(super) fn fields<R: BufRead>(
+    lines: &mut Lines<R>,
+    delimiter: u8,
+) -> Result<Vec<Vec<u8>>, RowError> {
+    let (mut fields, mut at) = (Vec::new(), 0);
+    loop {
+        let mut field = Vec::new();
+        let more = column(lines, delimiter, &mut at, &mut field)?;
+        fields.push(field);
+        if !more {
+            return Ok(fields);
+        }
+    }
+}
+
+/// Reads the column at `at`; true if a delimiter, and so another column, follows.
 fn column<R: BufRead>(
     lines: &mut Lines<R>,
+    delimiter: u8,
     at: &mut usize,
     out: &mut Vec<u8>,
 ) -> Result<bool, RowError> {
@@ -36,7 +64,10 @@ fn column<R: BufRead>(
     if text.first() == Some(&b'"') {
         quoted(lines, at, out)?;
     } else {
-        let end = text.iter().position(|&byte| byte == b',').unwrap_or(text.len());
+        let end = text.iter().position(|&byte| byte == delimiter).unwrap_or(text.len());
+        if text[..end].contains(&b'\r') {
+            return Err(lines.lone_return());
+        }
         if text[..end].contains(&b'"') {
             return Err(lines.malformed(
                 r#"quotes around a whole column, and "" for a quote that is part of it"#,
@@ -47,10 +78,11 @@ fn column<R: BufRead>(
     }
     match lines.text().get(*at) {
         None => Ok(false),
-        Some(b',') => {
+        Some(&byte) if byte == delimiter => {
             *at += 1;
             Ok(true)
         }
+        Some(b'\r') => Err(lines.lone_return()),
         Some(_) => Err(lines.malformed("a comma or the end of the line after a closing quote")),
     }
 }
@@ -81,7 +113,7 @@ fn quoted<R: BufRead>(
             *at = 0;
             if !lines.advance()? {
                 let expected = "a closing quote before the end of the file".into();
-                return Err(RowError::Malformed { line: opened, expected });
+                return Err(RowError::Lost { line: opened, expected });
             }
         }
     }

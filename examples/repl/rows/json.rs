@@ -13,6 +13,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Lines, Row, RowError};
+use crate::escape::escaped;
 
 const EXPECTED: &str = r#"an object {"key": "…", "value": "…"} or an array ["…", "…"]"#;
 
@@ -27,13 +28,44 @@ struct Pair {
 pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), RowError> {
     let pair: Pair = serde_json::from_slice(lines.text()).map_err(|error| {
         // Its own position counts from this line, and would name line 1 each time.
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        lines.malformed(format!("{EXPECTED}: {message}, at column {}", error.column()))
+        complaint(lines, EXPECTED, &error)
     })?;
     row.key = pair.key.0;
     row.value = pair.value.0;
     Ok(())
+}
+
+/// Takes the key from a member of the object, and the whole object as the value.
+pub(super) fn read_member<R: BufRead>(
+    lines: &Lines<R>,
+    name: &[u8],
+    row: &mut Row,
+) -> Result<(), RowError> {
+    let text = lines.text();
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(text).map_err(|error| complaint(lines, "an object", &error))?;
+    let member = std::str::from_utf8(name).ok().and_then(|name| object.get(name));
+    row.key = match member {
+        Some(serde_json::Value::String(text)) => text.as_bytes().to_vec(),
+        Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+            value.to_string().into_bytes()
+        }
+        _ => {
+            let name = escaped(name);
+            return Err(lines.malformed(format!("an object with a text or a number as {name}")));
+        }
+    };
+    row.value = text.trim_ascii().to_vec();
+    Ok(())
+}
+
+fn complaint<R: BufRead>(lines: &Lines<R>, expected: &str, error: &serde_json::Error) -> RowError {
+    if lines.text().contains(&b'\r') {
+        return lines.lone_return();
+    }
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    lines.malformed(format!("{expected}: {message}, at column {}", error.column()))
 }
 
 /// Any bytes as a JSON value.

@@ -4,14 +4,20 @@
 //! line is skipped in every format, and a byte order mark at the start of the file is dropped.
 
 mod csv;
+mod decode;
 pub(crate) mod json;
+mod sniff;
 mod tsv;
 mod write;
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
+pub(crate) use decode::{Decoder, Encoding};
+pub(crate) use sniff::{HEAD_BYTES, sniff, sniff_encoding};
 pub(crate) use write::write;
+
+use crate::escape::escaped;
 
 /// Longest line and longest row, in bytes. As long as the longest value that the engine takes, so
 /// that it refuses only what could not be stored, and a file without newlines cannot fill memory.
@@ -45,6 +51,26 @@ impl Format {
     }
 }
 
+/// Which columns there are, and which of them is the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// Whether the first row only names the columns.
+    pub(crate) header: bool,
+    /// `None` is the first of two.
+    pub(crate) key: Option<KeyColumn>,
+    /// What stands between them in CSV; `None` is a comma.
+    pub(crate) delimiter: Option<u8>,
+}
+
+/// The column of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyColumn {
+    /// The first one is 0.
+    Number(usize),
+    /// By the name that the first row gives it, or the member of a JSON object.
+    Named(Vec<u8>),
+}
+
 /// A key with its value, and where it is.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -61,6 +87,8 @@ pub(crate) enum RowError {
     Io(io::Error),
     /// A line is not what the format asks for.
     Malformed { line: u64, expected: String },
+    /// The same, and it cannot be told where the next row begins, or what it means.
+    Lost { line: u64, expected: String },
 }
 
 impl From<io::Error> for RowError {
@@ -73,30 +101,106 @@ impl From<io::Error> for RowError {
 pub(crate) struct Rows<R> {
     lines: Lines<R>,
     format: Format,
+    columns: Columns,
 }
 
 impl<R: BufRead> Rows<R> {
-    pub(crate) fn new(reader: R, format: Format) -> Self {
-        Self { lines: Lines { reader, line: Vec::new(), number: 0, bytes: 0 }, format }
+    pub(crate) fn new(reader: R, format: Format, columns: Columns) -> Self {
+        let lines = Lines { reader, line: Vec::new(), number: 0, bytes: 0 };
+        Self { lines, format, columns }
     }
 
     /// Fills `row` with the next row; false at the end of the file.
     pub(crate) fn next(&mut self, row: &mut Row) -> Result<bool, RowError> {
         while self.lines.advance()? {
-            if self.lines.text().is_empty() {
+            if self.lines.text().is_empty() || self.names_separator() {
                 continue;
             }
             row.key.clear();
             row.value.clear();
             row.line = self.lines.number;
-            match self.format {
-                Format::Tsv => tsv::read(&self.lines, row)?,
-                Format::Csv => csv::read(&mut self.lines, row)?,
-                Format::JsonLines => json::read(&self.lines, row)?,
+            if self.format == Format::JsonLines {
+                match &self.columns.key {
+                    None => json::read(&self.lines, row)?,
+                    Some(KeyColumn::Named(name)) => json::read_member(&self.lines, name, row)?,
+                    Some(KeyColumn::Number(_)) => return Err(self.no_number()),
+                }
+                return Ok(true);
+            }
+            let named = matches!(self.columns.key, Some(KeyColumn::Named(_)));
+            if named || self.columns.header {
+                let names = self.fields()?;
+                self.head(&names)?;
+                continue;
+            }
+            match self.columns.key {
+                None if self.format == Format::Tsv => tsv::read(&self.lines, row)?,
+                None => {
+                    let delimiter = self.delimiter();
+                    csv::read(&mut self.lines, delimiter, row)?;
+                }
+                Some(_) => {
+                    let fields = self.fields()?;
+                    self.pick(fields, row)?;
+                }
             }
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Whether this is the line by which a spreadsheet names the separator.
+    fn names_separator(&self) -> bool {
+        let named = sniff::separator(self.lines.text());
+        self.lines.number == 1 && named.is_some() && named == self.columns.delimiter
+    }
+
+    fn delimiter(&self) -> u8 {
+        self.columns.delimiter.unwrap_or(if self.format == Format::Tsv { b'\t' } else { b',' })
+    }
+
+    /// All columns of the row that begins on this line.
+    fn fields(&mut self) -> Result<Vec<Vec<u8>>, RowError> {
+        let delimiter = self.delimiter();
+        match self.format {
+            Format::Tsv => tsv::fields(&self.lines),
+            _ => csv::fields(&mut self.lines, delimiter),
+        }
+    }
+
+    /// Takes the first row, which names the columns.
+    fn head(&mut self, names: &[Vec<u8>]) -> Result<(), RowError> {
+        self.columns.header = false;
+        let Some(KeyColumn::Named(wanted)) = &self.columns.key else { return Ok(()) };
+        let Some(at) = names.iter().position(|name| name == wanted) else {
+            let all: Vec<String> = names.iter().map(|name| escaped(name)).collect();
+            let (wanted, all) = (escaped(wanted), all.join(", "));
+            let expected = format!("a column named {wanted} in the first row, and got {all}");
+            return Err(RowError::Lost { line: self.lines.number, expected });
+        };
+        self.columns.key = Some(KeyColumn::Number(at));
+        Ok(())
+    }
+
+    /// Takes the key from its column, and the value from the others.
+    fn pick(&self, mut fields: Vec<Vec<u8>>, row: &mut Row) -> Result<(), RowError> {
+        let Some(KeyColumn::Number(at)) = self.columns.key else { return Ok(()) };
+        if at >= fields.len() {
+            let (wanted, count) = (at + 1, fields.len());
+            let expected = format!("a column {wanted} for the key, and there are {count}");
+            return Err(self.lines.malformed(expected));
+        }
+        row.key = fields.remove(at);
+        match <[Vec<u8>; 1]>::try_from(fields) {
+            Ok([value]) => row.value = value,
+            Err(others) => write::others(self.format, self.delimiter(), &others, &mut row.value),
+        }
+        Ok(())
+    }
+
+    fn no_number(&self) -> RowError {
+        let expected = "members with names: --key takes one of these for JSON lines".into();
+        RowError::Lost { line: self.lines.number, expected }
     }
 
     /// Bytes of the file read so far, up to the end of the last row.
@@ -138,7 +242,18 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn too_long(&self) -> RowError {
-        self.malformed(format!("a row of at most {ROW_BYTES_MAX} bytes"))
+        let hint =
+            if self.line.contains(&b'\r') { "; are its line ends carriage returns?" } else { "" };
+        let expected = format!("a row of at most {ROW_BYTES_MAX} bytes{hint}");
+        RowError::Lost { line: self.number, expected }
+    }
+
+    /// The complaint about a carriage return that ends no line.
+    fn lone_return(&self) -> RowError {
+        self.malformed(
+            "a line end or an escape in the place of a lone carriage return; if these are the \
+             line ends, write them as newlines first: tr '\\r' '\\n' <FILE >NEW",
+        )
     }
 
     fn malformed(&self, expected: impl Into<String>) -> RowError {

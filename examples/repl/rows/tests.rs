@@ -4,7 +4,16 @@ use super::*;
 
 /// The rows of `file`, each as (line, key, value), and the complaint that ended them.
 fn rows(format: Format, file: &[u8]) -> (Vec<(u64, String, String)>, Option<String>) {
-    let mut rows = Rows::new(file, format);
+    rows_in(format, Columns::default(), file)
+}
+
+/// The same, of a file with these columns.
+fn rows_in(
+    format: Format,
+    columns: Columns,
+    file: &[u8],
+) -> (Vec<(u64, String, String)>, Option<String>) {
+    let mut rows = Rows::new(file, format, columns);
     let (mut row, mut all) = (Row::default(), Vec::new());
     loop {
         match rows.next(&mut row) {
@@ -16,7 +25,7 @@ fn rows(format: Format, file: &[u8]) -> (Vec<(u64, String, String)>, Option<Stri
                 assert_eq!(rows.bytes(), file.len() as u64);
                 return (all, None);
             }
-            Err(RowError::Malformed { line, expected }) => {
+            Err(RowError::Malformed { line, expected } | RowError::Lost { line, expected }) => {
                 return (all, Some(format!("{line}: {expected}")));
             }
             Err(RowError::Io(error)) => panic!("{error}"),
@@ -141,7 +150,10 @@ fn what_is_written_is_read_back() {
             write(format, key, value, &mut line);
             assert_eq!(line.last(), Some(&b'\n'));
             let mut row = Row::default();
-            assert!(Rows::new(&*line, format).next(&mut row).unwrap(), "{format:?}");
+            assert!(
+                Rows::new(&*line, format, Columns::default()).next(&mut row).unwrap(),
+                "{format:?}"
+            );
             assert_eq!((&*row.key, &*row.value), (key, value), "{format:?}");
         }
     }
@@ -187,4 +199,67 @@ fn names_and_extensions_say_the_format() {
     ] {
         assert_eq!(Format::of(Path::new(name)), want, "{name}");
     }
+}
+
+#[test]
+fn other_delimiters_and_columns() {
+    let columns =
+        |key: Option<KeyColumn>, delimiter: Option<u8>| Columns { header: false, key, delimiter };
+    #[track_caller]
+    fn check(format: Format, columns: Columns, file: &str, want: &[(u64, &str, &str)]) {
+        let (got, error) = rows_in(format, columns, file.as_bytes());
+        let own = |&(line, key, value): &(u64, &str, &str)| (line, key.into(), value.into());
+        assert_eq!((got, error), (want.iter().map(own).collect(), None), "{file}");
+    }
+    let named = |name: &str| Some(KeyColumn::Named(name.as_bytes().to_vec()));
+    let semicolon = columns(None, Some(b';'));
+    check(
+        Format::Csv,
+        semicolon.clone(),
+        "a;1,5\n\"b;c\";2\n",
+        &[(1, "a", "1,5"), (2, "b;c", "2")],
+    );
+    check(Format::Csv, semicolon, "sep=;\r\na;1\r\n", &[(2, "a", "1")]);
+    let second = columns(Some(KeyColumn::Number(1)), None);
+    check(Format::Csv, second.clone(), "x,a\ny,b\n", &[(1, "a", "x"), (2, "b", "y")]);
+    check(Format::Csv, second, "x,a,\"1,2\"\n", &[(1, "a", "x,\\\"1,2\\\"")]);
+    let id = columns(named("id"), None);
+    check(Format::Csv, id.clone(), "name,id\nann,1\n", &[(2, "1", "ann")]);
+    check(Format::Tsv, id.clone(), "id\tname\tage\n1\tann\\n\t7\n", &[(2, "1", r"ann\\n\t7")]);
+    check(Format::JsonLines, id.clone(), "{\"id\": 7, \"x\": []} \n", {
+        &[(1, "7", r#"{\"id\": 7, \"x\": []}"#)]
+    });
+    for (format, file, want) in [
+        (
+            Format::Csv,
+            "name,age\nann,1\n",
+            "1: a column named id in the first row, and got name, age",
+        ),
+        (Format::JsonLines, "{\"id\": null}\n", "1: an object with a text or a number as id"),
+        (Format::JsonLines, "[1]\n", "1: an object: "),
+    ] {
+        let (rows, error) = rows_in(format, id.clone(), file.as_bytes());
+        assert!(
+            rows.is_empty() && error.as_ref().is_some_and(|e| e.starts_with(want)),
+            "{error:?}"
+        );
+    }
+    let third = columns(Some(KeyColumn::Number(2)), None);
+    let (_, error) = rows_in(Format::Csv, third, b"a,b\n");
+    assert_eq!(error.as_deref(), Some("1: a column 3 for the key, and there are 2"));
+}
+
+#[test]
+fn a_lone_carriage_return_ends_no_line() {
+    for (format, file) in [
+        (Format::Tsv, "a\t1\rb\t2\r"),
+        (Format::Tsv, "word\rother\n"),
+        (Format::Csv, "a,1\rb,2\r"),
+        (Format::Csv, "\"a\",\"1\"\r\"b\",\"2\"\r"),
+        (Format::JsonLines, "[\"a\",\"1\"]\r[\"b\",\"2\"]\r"),
+    ] {
+        wrong(format, file, 0, "1: a line end or an escape in the place of a lone carriage return");
+    }
+    check(Format::Csv, "a,\"x\ry\"\n", &[(1, "a", r"x\ry")]);
+    check(Format::Tsv, "a\tx\\ry\r\n", &[(1, "a", r"x\ry")]);
 }

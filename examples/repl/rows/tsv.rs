@@ -14,6 +14,9 @@ use crate::escape::unescape;
 
 pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), RowError> {
     let text = lines.text();
+    if text.contains(&b'\r') {
+        return Err(lines.lone_return());
+    }
     let (key, value) = match text.iter().position(|&byte| byte == b'\t') {
         Some(tab) => (&text[..tab], &text[tab + 1..]),
         None => (text, &[][..]),
@@ -23,4 +26,20 @@ pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), Ro
     }
     let done = unescape(key, &mut row.key).and_then(|()| unescape(value, &mut row.value));
     done.map_err(|message| lines.malformed(format!("escapes as in the shell: {message}")))
+}
+
+/// All columns of the line, however many.
+pub(super) fn fields<R: BufRead>(lines: &Lines<R>) -> Result<Vec<Vec<u8>>, RowError> {
+    let text = lines.text();
+    if text.contains(&b'\r') {
+        return Err(lines.lone_return());
+    }
+    let mut fields = Vec::new();
+    for column in text.split(|&byte| byte == b'\t') {
+        let mut field = Vec::new();
+        unescape(column, &mut field)
+            .map_err(|message| lines.malformed(format!("escapes as in the shell: {message}")))?;
+        fields.push(field);
+    }
+    Ok(fields)
 }

@@ -20,9 +20,9 @@ pub(crate) fn write(format: Format, key: &[u8], value: &[u8], out: &mut Vec<u8>)
             escape(value, out);
         }
         Format::Csv => {
-            column(key, out);
+            column(key, b',', out);
             out.push(b',');
-            column(value, out);
+            column(value, b',', out);
         }
         Format::JsonLines => {
             let row = Row { key: json::Bytes(key), value: json::Bytes(value) };
@@ -30,6 +30,19 @@ pub(crate) fn write(format: Format, key: &[u8], value: &[u8], out: &mut Vec<u8>)
         }
     }
     out.push(b'\n');
+}
+
+/// Appends what is left of a row with several columns once its key is taken out.
+pub(super) fn others(format: Format, delimiter: u8, columns: &[Vec<u8>], out: &mut Vec<u8>) {
+    for (number, bytes) in columns.iter().enumerate() {
+        if number > 0 {
+            out.push(delimiter);
+        }
+        match format {
+            Format::Tsv => escape(bytes, out),
+            Format::Csv | Format::JsonLines => column(bytes, delimiter, out),
+        }
+    }
 }
 
 struct Row<'a> {
@@ -46,9 +59,9 @@ impl Serialize for Row<'_> {
     }
 }
 
-fn column(bytes: &[u8], out: &mut Vec<u8>) {
+fn column(bytes: &[u8], delimiter: u8, out: &mut Vec<u8>) {
     // A reader takes U+FEFF at the start of a file for a byte order mark and drops it.
-    let special = |byte| matches!(byte, b',' | b'"' | b'\r' | b'\n');
+    let special = |byte| byte == delimiter || matches!(byte, b'"' | b'\r' | b'\n');
     if !bytes.iter().copied().any(special) && !bytes.starts_with(b"\xef\xbb\xbf") {
         return out.extend_from_slice(bytes);
     }

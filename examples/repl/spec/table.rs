@@ -3,16 +3,24 @@
 use super::{Kind, Place, Spec};
 
 const fn needed(what: &'static str, kind: Kind) -> Place {
-    Place { what, kind, needed: true }
+    Place { what, kind, needed: true, many: false }
 }
 
 const fn optional(what: &'static str, kind: Kind) -> Place {
-    Place { what, kind, needed: false }
+    Place { what, kind, needed: false, many: false }
 }
 
 const KEY: &[Place] = &[needed("key", Kind::Key)];
 const AT: (&str, Kind) = ("--at", Kind::Snapshot);
-const SCAN: &[(&str, Kind)] = &[("--reverse", Kind::Flag), ("--limit", Kind::Free), AT];
+const RANGE: &[Place] = &[optional("first key", Kind::Key), optional("end", Kind::Key)];
+const SCAN: &[(&str, Kind)] = &[
+    ("--keys", Kind::Flag),
+    ("--values", Kind::Flag),
+    ("--hex", Kind::Flag),
+    ("--reverse", Kind::Flag),
+    ("--limit", Kind::Free),
+    AT,
+];
 
 const DATA: &str = "data";
 const SPACES: &str = "keyspaces";
@@ -29,23 +37,46 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "store",
         group: DATA,
-        arguments: "KEY VALUE",
-        meaning: "set KEY to VALUE",
+        arguments: "KEY VALUE | KEY --from FILE",
+        meaning: "set KEY to VALUE, or to what FILE holds",
         more: "Without quotes, VALUE is the rest of the line, commas and blanks included. With \
-               quotes it may go on over several lines.",
+               quotes it may go on over several lines, and may be --from itself. FILE is taken \
+               byte for byte; - is standard input.",
         example: "store greeting hello, world",
         places: &[needed("key", Kind::Key), needed("value", Kind::Free)],
-        options: &[],
+        options: &[("--from", Kind::File)],
     },
     Spec {
         name: "get",
         group: DATA,
-        arguments: "KEY [--at SNAPSHOT]",
+        arguments: "KEY [--raw] [--at SNAPSHOT]",
         meaning: "print the value of KEY",
-        more: "Text is printed as it is, other bytes with escapes. A key that is not there is \
-               answered with (not found), which is no error.",
+        more: "Text is printed as it is, other bytes with escapes. --raw prints the bytes as \
+               they are, and no newline behind them. A key that is not there is answered with \
+               (not found); with -e that is a complaint, and the exit status is 1.",
         example: "get greeting",
         places: KEY,
+        options: &[("--raw", Kind::Flag), AT],
+    },
+    Spec {
+        name: "exists",
+        group: DATA,
+        arguments: "KEY [--at SNAPSHOT]",
+        meaning: "say yes if KEY is there, or else no",
+        more: "With -e, no makes the exit status 1.",
+        example: "exists greeting",
+        places: KEY,
+        options: &[AT],
+    },
+    Spec {
+        name: "mget",
+        group: DATA,
+        arguments: "KEY... [--at SNAPSHOT]",
+        meaning: "print several keys with their values, all of one moment",
+        more: "A line for each key, in the order asked for, as scan prints it. With -e, a key \
+               that is not there makes the exit status 1.",
+        example: "mget greeting language",
+        places: &[Place { what: "key", kind: Kind::Key, needed: true, many: true }],
         options: &[AT],
     },
     Spec {
@@ -61,23 +92,47 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "scan",
         group: DATA,
-        arguments: "[FROM] [TO] [--reverse] [--limit N] [--at SNAPSHOT]",
+        arguments: "[FROM] [TO] [--keys] [--values] [--hex] [--reverse] [--limit N] \
+                    [--at SNAPSHOT]",
         meaning: "print the keys from FROM up to TO, with their values",
         more: "TO itself is left out. One line for each key, with escapes: import --format tsv \
-               reads it back. --reverse begins at the end; --limit stops after N keys.",
+               reads it back. --keys and --values print only these, --hex prints hexadecimal \
+               digits. --reverse begins at the end; --limit stops after N keys.",
         example: "scan a m --reverse --limit 10",
-        places: &[optional("first key", Kind::Key), optional("end", Kind::Key)],
+        places: RANGE,
         options: SCAN,
     },
     Spec {
         name: "prefix",
         group: DATA,
-        arguments: "PREFIX [--reverse] [--limit N] [--at SNAPSHOT]",
+        arguments: "PREFIX [--keys] [--values] [--hex] [--reverse] [--limit N] [--at SNAPSHOT]",
         meaning: "print the keys that begin with PREFIX, as scan does",
         more: "",
         example: "prefix user: --limit 10",
         places: &[needed("prefix", Kind::Key)],
         options: SCAN,
+    },
+    Spec {
+        name: "count",
+        group: DATA,
+        arguments: "[FROM] [TO] [--prefix PREFIX] [--at SNAPSHOT]",
+        meaning: "count the keys from FROM up to TO",
+        more: "Exact, and reads them all; --prefix counts those that begin with PREFIX. The \
+               answer is a plain number.",
+        example: "count --prefix user:",
+        places: RANGE,
+        options: &[("--prefix", Kind::Key), AT],
+    },
+    Spec {
+        name: "size",
+        group: DATA,
+        arguments: "[FROM] [TO] [--prefix PREFIX]",
+        meaning: "estimate how many bytes the keys from FROM up to TO take",
+        more: "From the indexes alone, so that it costs nothing: old versions that are not merged \
+               away yet count as well.",
+        example: "size a m",
+        places: RANGE,
+        options: &[("--prefix", Kind::Key)],
     },
     Spec {
         name: "keyspaces",
@@ -92,12 +147,13 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "use",
         group: SPACES,
-        arguments: "KEYSPACE",
-        meaning: "work on KEYSPACE from now on; made if there is none",
-        more: "A session begins with the one named default.",
-        example: "use users",
+        arguments: "KEYSPACE [--create]",
+        meaning: "work on KEYSPACE from now on",
+        more: "A session begins with the one named default. --create makes it if there is none; \
+               at a terminal a question does.",
+        example: "use users --create",
         places: &[needed("keyspace", Kind::Keyspace)],
-        options: &[],
+        options: &[("--create", Kind::Flag)],
     },
     Spec {
         name: "drop",
@@ -175,18 +231,21 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "import",
         group: FILES,
-        arguments: "FILE [--format tsv|csv|jsonl] [--header] [--ack] [--progress]",
-        meaning: "store each row of FILE",
+        arguments: "FILE [--format tsv|csv|jsonl] [--header] [--key COLUMN] [--delimiter C] \
+                    [--encoding E] [--skip-bad] [--ack] [--progress]",
+        meaning: "store each row of FILE; - is standard input",
         more: "The format goes by the extension: .tsv .txt (key, tab, value; or one key on each \
                line), .csv (key,value) and .jsonl .ndjson ({\"key\": \"k\", \"value\": \"v\"} \
-               or [\"k\", \"v\"]; bytes that are not text as {\"base64\": \"/w==\"}). --header \
-               skips the first row, --ack prints a line for each stored batch, --progress \
-               reports also without a terminal.",
+               or [\"k\", \"v\"]; bytes that are not text as {\"base64\": \"/w==\"}).",
         example: "import words.txt",
         places: &[needed("file", Kind::File)],
         options: &[
             ("--format", Kind::Format),
             ("--header", Kind::Flag),
+            ("--key", Kind::Free),
+            ("--delimiter", Kind::Free),
+            ("--encoding", Kind::Encoding),
+            ("--skip-bad", Kind::Flag),
             ("--ack", Kind::Flag),
             ("--progress", Kind::Flag),
         ],
@@ -194,13 +253,26 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "export",
         group: FILES,
-        arguments: "FILE [--format tsv|csv|jsonl] [--at SNAPSHOT]",
+        arguments: "FILE [--format tsv|csv|jsonl] [--skip-damaged] [--at SNAPSHOT]",
         meaning: "write the keyspace in use to FILE, for import",
         more: "The format goes by the extension as for import. A file of that name is replaced \
-               only once the export is complete.",
+               only once the export is complete. FILE may also be a pipe, a device, or - for \
+               standard output, as tsv unless --format says otherwise; the summary then goes to \
+               standard error. --skip-damaged reads on over blocks that cannot be read, tells \
+               which keys are missing or may be out of date, and fails if there are any.",
         example: "export dump.csv",
         places: &[needed("file", Kind::File)],
-        options: &[("--format", Kind::Format), AT],
+        options: &[("--format", Kind::Format), ("--skip-damaged", Kind::Flag), AT],
+    },
+    Spec {
+        name: "source",
+        group: FILES,
+        arguments: "FILE",
+        meaning: "run the commands in FILE",
+        more: "It ends at its first error, unless the shell was started with --keep-going.",
+        example: "source setup.txt",
+        places: &[needed("file", Kind::File)],
+        options: &[],
     },
     Spec {
         name: "sync",
@@ -288,7 +360,7 @@ pub(crate) const SPECS: &[Spec] = &[
                this session sees stays. FROM and TO are keys of the keyspace in use; TO itself \
                is left out.",
         example: "compact user:a user:m",
-        places: &[optional("first key", Kind::Key), optional("end", Kind::Key)],
+        places: RANGE,
         options: &[],
     },
     Spec {
@@ -346,11 +418,21 @@ pub(crate) const SPECS: &[Spec] = &[
     Spec {
         name: "help",
         group: SHELL,
-        arguments: "[COMMAND]",
+        arguments: "[COMMAND | TOPIC]",
         meaning: "list the commands, or tell all about one",
-        more: "",
+        more: "Topics: quoting, formats, scripts, terminal, json.",
         example: "help scan",
-        places: &[optional("command", Kind::Command)],
+        places: &[optional("command", Kind::Topic)],
+        options: &[],
+    },
+    Spec {
+        name: "timer",
+        group: SHELL,
+        arguments: "on|off",
+        meaning: "tell after each command how long it took",
+        more: "On standard error, so that the answers stay what they are.",
+        example: "timer on",
+        places: &[needed("word on or off", Kind::Switch)],
         options: &[],
     },
     Spec {

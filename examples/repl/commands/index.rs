@@ -1,0 +1,83 @@
+//! The index of all segments: made anew, saved and loaded.
+
+use std::path::{Path, PathBuf};
+
+use alluvium::IndexReport;
+use serde_json::json;
+
+use super::Failure;
+use super::engine::waited;
+use crate::descriptor;
+use crate::output::Output;
+use crate::shell::Shell;
+use crate::size::{bytes, counted};
+
+pub(super) fn load(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    let report = waited(shell, "the rebuilding", |db| db.rebuild_index())??;
+    tell("rebuilt", "from their data blocks", &report, out)
+}
+
+pub(super) fn save(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
+    let place = plain(file)?;
+    let report = waited(shell, "the saving", move |db| db.save_index_snapshot(place))??;
+    tell("saved", &format!("to {}", file.display()), &report, out)
+}
+
+/// The file, through links. It is written beside and renamed, which would put a file in the place
+/// of a device or a pipe.
+fn plain(file: &Path) -> Result<PathBuf, Failure> {
+    match std::fs::metadata(file) {
+        // The file behind a descriptor would be another one then than that which is open.
+        Ok(_) if descriptor::named(file).is_some() => {
+            Err(format!("{} is a descriptor: name a file", file.display()).into())
+        }
+        Ok(data) if data.is_file() => Ok(std::fs::canonicalize(file).unwrap_or(file.into())),
+        Ok(_) => Err(format!("{} is no plain file: name another", file.display()).into()),
+        Err(_) => Ok(file.into()),
+    }
+}
+
+pub(super) fn restore(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
+    let place = match std::fs::metadata(file) {
+        Ok(data) if !data.is_file() => {
+            return Err(format!("{} is no plain file: name another", file.display()).into());
+        }
+        // What is not there is the engine's to say.
+        _ => file.to_path_buf(),
+    };
+    let report = waited(shell, "the loading", move |db| db.load_index_snapshot(place))??;
+    tell("loaded", &format!("from {}", file.display()), &report, out)
+}
+
+fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Result<(), Failure> {
+    let IndexReport { segments, blocks, entries, keys, bytes: size, missing, ignored, .. } =
+        *report;
+    let mut text = format!(
+        "{done} the index of {} {how}: {}, {}, {}",
+        counted(segments as u64, "segment"),
+        counted(blocks, "block"),
+        counted(entries, "version"),
+        bytes(size)
+    );
+    if missing > 0 {
+        let (are, keep) =
+            if missing == 1 { ("is", "keeps its own") } else { ("are", "keep theirs") };
+        let segments = counted(missing as u64, "segment");
+        text.push_str(&format!("; {segments} {are} not in the file and {keep}"));
+    }
+    if ignored > 0 {
+        let (entries, have) = match ignored {
+            1 => ("entry", "has"),
+            _ => ("entries", "have"),
+        };
+        let ignored = crate::size::grouped(ignored as u64);
+        text.push_str(&format!("; {ignored} {entries} of the file {have} no segment any more"));
+    }
+    out.say(&text, || {
+        json!({
+            "index": done, "segments": segments, "blocks": blocks, "entries": entries,
+            "keys": keys, "bytes": size, "missing": missing, "ignored": ignored,
+        })
+    })?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `scan` and `prefix`, `count` and `size`: what goes over many keys.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::escape::{escape, escaped};
+use crate::output::{self, Ink, Look, Output};
+use crate::parse::{Extent, ScanRequest, Show};
+use crate::rows::{Format, write as write_row};
+use crate::shell::Shell;
+use crate::size::{bytes, counted, grouped};
+
+pub(super) fn scan(
+    shell: &Shell,
+    request: &ScanRequest,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let range = shell.range(&request.extent, request.at.as_deref())?;
+    if request.reverse {
+        print(shell, range.rev(), request, out)
+    } else {
+        print(shell, range, request, out)
+    }
+}
+
+fn print<V: AsRef<[u8]>>(
+    shell: &Shell,
+    mut pairs: impl Iterator<Item = alluvium::Result<(V, V)>>,
+    request: &ScanRequest,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut line = Vec::new();
+    // Not `take`, which counts to a `usize`.
+    for printed in 0..request.limit.unwrap_or(u64::MAX) {
+        if shell.interrupt.is_asked() {
+            return Err(Failure::Interrupted(format!("{} printed", counted(printed, "key"))));
+        }
+        let Some(pair) = pairs.next() else { break };
+        let (key, value) = pair?;
+        line.clear();
+        row(out.look, request, key.as_ref(), value.as_ref(), &mut line);
+        out.write_all(&line)?;
+    }
+    Ok(())
+}
+
+/// Appends what is to be printed of a key.
+fn row(look: Look, request: &ScanRequest, key: &[u8], value: &[u8], line: &mut Vec<u8>) {
+    let (keys, values) = (request.show != Show::Values, request.show != Show::Keys);
+    if look.json {
+        if keys && values && !request.hex {
+            return write_row(Format::JsonLines, key, value, line);
+        }
+        let text = |bytes: &[u8]| match request.hex {
+            true => Value::String(hexadecimal(bytes)),
+            false => output::bytes(bytes),
+        };
+        let mut object = serde_json::Map::new();
+        if keys {
+            object.insert("key".into(), text(key));
+        }
+        if values {
+            object.insert("value".into(), text(value));
+        }
+        line.extend_from_slice(Value::Object(object).to_string().as_bytes());
+        line.push(b'\n');
+        return;
+    }
+    let text = |bytes: &[u8]| if request.hex { hexadecimal(bytes) } else { escaped(bytes) };
+    if keys {
+        line.extend_from_slice(look.paint(Ink::Key, &text(key)).as_bytes());
+    }
+    if keys && values {
+        line.push(b'\t');
+    }
+    match (values, request.hex) {
+        (true, true) => line.extend_from_slice(hexadecimal(value).as_bytes()),
+        (true, false) => escape(value, line),
+        (false, _) => {}
+    }
+    line.push(b'\n');
+}
+
+/// Two digits for each byte.
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+pub(super) fn count(
+    shell: &Shell,
+    extent: &Extent,
+    at: Option<&str>,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut count = 0_u64;
+    for key in shell.range(extent, at)?.keys() {
+        key?;
+        count += 1;
+        if shell.interrupt.is_asked() {
+            return Err(Failure::Interrupted(format!("{} counted", counted(count, "key"))));
+        }
+    }
+    out.say(&count.to_string(), || json!({"count": count}))?;
+    Ok(())
+}
+
+pub(super) fn size(shell: &Shell, extent: &Extent, out: &mut Output<'_>) -> Result<(), Failure> {
+    let size = shell.keyspace.approximate_size(extent.bounds())?;
+    let text = match size {
+        0..1024 => format!("about {}", counted(size, "byte")),
+        _ => format!("about {} bytes ({})", grouped(size), bytes(size)),
+    };
+    out.say(&text, || json!({"approximate_bytes": size}))?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Which directories become databases: none by a slip of the hand.
+//!
+//! | there is | what happens |
+//! |---|---|
+//! | a database | it is opened |
+//! | nothing, or an empty directory | the default one is made; another if a person says yes, or a script begins by writing |
+//! | a directory of other files | nothing is made in it, unless `--create` or a person says so |
+
+use std::fs;
+use std::io::BufRead;
+use std::path::Path;
+
+use alluvium::{Builder, Db, Error};
+
+use crate::args::{Create, PATH, Settings};
+use crate::parse::{Command, parse};
+use crate::words::WordError;
+
+/// What there is where a database is wanted.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// A directory with other files, one of which is given.
+    Others(String),
+}
+
+/// Opens the database that the settings name. `writes` tells whether a script begins by writing,
+/// and `ask` asks a person, if there is one. The error is a sentence.
+pub(crate) fn open(
+    settings: &Settings,
+    writes: impl FnOnce() -> bool,
+    ask: Option<&mut dyn FnMut(&str) -> bool>,
+) -> Result<Db, String> {
+    let path = settings.path.as_deref().unwrap_or(Path::new(PATH));
+    match builder(settings, path).create(false).open() {
+        Err(error) if is_missing(path, &error) => {}
+        opened => return opened.map_err(|error| error.to_string()),
+    }
+    let found = look(path);
+    let name = path.display();
+    let there_is_none = match &found {
+        Found::Nothing => format!("there is no database in {name}"),
+        Found::Others(file) => {
+            format!("{name} is no database: it holds other files, such as {file}")
+        }
+    };
+    if settings.read_only || settings.create == Create::Never {
+        return Err(there_is_none);
+    }
+    let default = settings.path.is_none() && found == Found::Nothing;
+    if settings.create == Create::Asked && !default {
+        let agreed = match ask {
+            Some(ask) => ask(&format!("{there_is_none}: make one there?")),
+            None => found == Found::Nothing && writes(),
+        };
+        if !agreed {
+            return Err(format!("{there_is_none}; --create makes one"));
+        }
+    }
+    builder(settings, path).open().map_err(|error| error.to_string())
+}
+
+fn builder(settings: &Settings, path: &Path) -> Builder {
+    let builder = Db::builder(path).read_only(settings.read_only);
+    if settings.compaction { builder } else { builder.compaction_threads(0) }
+}
+
+/// Whether the open failed because nothing is there, and for no other reason.
+fn is_missing(path: &Path, error: &Error) -> bool {
+    let Error::Io { op, source, .. } = error else { return false };
+    let absent = source.kind() == std::io::ErrorKind::NotFound;
+    absent && (*op == "find a database in" || fs::symlink_metadata(path).is_err())
+}
+
+fn look(path: &Path) -> Found {
+    let Ok(entries) = fs::read_dir(path) else { return Found::Nothing };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // What an open that was cut short, or the system itself, leaves in an empty directory.
+    let counts = |name: &String| !name.starts_with('.') && name != "LOCK" && name != "lost+found";
+    let first = names.filter(counts).min();
+    first.map_or(Found::Nothing, |name| Found::Others(name.escape_debug().to_string()))
+}
+
+/// Whether a script begins with a command that fills a database. What was read for that goes to
+/// `read`.
+pub(crate) fn begins_by_filling(script: &mut dyn BufRead, read: &mut Vec<u8>) -> bool {
+    // Where the command begins.
+    let mut start = 0;
+    loop {
+        match script.read_until(b'\n', read) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) => {}
+        }
+        let mark = if start == 0 && read.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        match parse(&read[start + mark..]) {
+            Ok(Some(command)) => return fills(&command),
+            Ok(None) => start = read.len(),
+            Err(WordError::Unfinished { .. }) => {}
+            Err(WordError::Wrong(_)) => return false,
+        }
+    }
+}
+
+/// Whether a script that begins with this command is one that fills a database.
+fn fills(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Store { .. }
+            | Command::StoreFile { .. }
+            | Command::Delete { .. }
+            | Command::Batch
+            | Command::Import(_)
+            | Command::Use { create: true, .. }
+            | Command::SetThreshold { .. }
+            | Command::PauseCompaction
+            | Command::Source { .. }
+            | Command::Timer { .. }
+            | Command::Help { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a database is made in `path`, if a script writes, and what a person is asked.
+    fn made(path: &Path, create: Create, writes: bool, person: Option<bool>) -> (bool, String) {
+        let settings = Settings { path: Some(path.into()), create, ..Settings::default() };
+        let mut asked = String::new();
+        let mut ask = |question: &str| {
+            asked = question.into();
+            person == Some(true)
+        };
+        let ask: Option<&mut dyn FnMut(&str) -> bool> =
+            if person.is_some() { Some(&mut ask) } else { None };
+        let db = open(&settings, || writes, ask);
+        let told = db.as_ref().err().cloned().unwrap_or_default();
+        let made = db.is_ok();
+        drop(db);
+        (made, asked + &told)
+    }
+
+    #[test]
+    fn a_database_is_made_where_one_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = dir.path().join("absent");
+        for (create, writes, person) in [
+            (Create::Never, true, Some(true)),
+            (Create::Never, true, None),
+            (Create::Asked, false, None),
+            (Create::Asked, true, Some(false)),
+        ] {
+            let (done, said) = made(&absent, create, writes, person);
+            assert!(!done && said.contains("there is no database in"), "{said}");
+            assert!(!absent.exists());
+        }
+        for (name, create, writes, person) in [
+            ("a", Create::Asked, true, None),
+            ("b", Create::Asked, false, Some(true)),
+            ("c", Create::Always, false, Some(false)),
+        ] {
+            let path = dir.path().join(name);
+            assert!(made(&path, create, writes, person).0, "{name}");
+            // Once it is there it is opened without a question.
+            assert_eq!(made(&path, Create::Never, false, Some(false)), (true, String::new()));
+        }
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        fs::write(dir.path().join("empty/.hidden"), "").unwrap();
+        assert!(made(&dir.path().join("empty"), Create::Asked, true, None).0);
+    }
+
+    #[test]
+    fn a_script_shows_by_its_first_command_what_it_is() {
+        for (script, want) in [
+            ("store k v\nget k\n", true),
+            ("# comment\n\n\u{feff}\nput k 'two\nlines'\n", false),
+            ("\u{feff}# comment\n\nput k 'two\nlines'\n", true),
+            ("import a.csv", true),
+            ("use users --create", true),
+            ("use users", false),
+            ("get k\nstore k v\n", false),
+            ("frob", false),
+            ("", false),
+        ] {
+            let mut read = Vec::new();
+            assert_eq!(begins_by_filling(&mut script.as_bytes(), &mut read), want, "{script}");
+            assert!(script.as_bytes().starts_with(&read));
+        }
+    }
+
+    #[test]
+    fn a_foreign_directory_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+        let (done, said) = made(dir.path(), Create::Asked, true, None);
+        assert!(!done && said.contains("it holds other files, such as thesis.tex"), "{said}");
+        let (done, said) = made(dir.path(), Create::Asked, true, Some(false));
+        assert!(!done && said.contains("such as thesis.tex: make one there?"), "{said}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(made(dir.path(), Create::Always, false, None).0);
+    }
+}
