@@ -27,11 +27,12 @@ impl Queue {
     /// Adds a job at the end.
     fn push(&self, task: &str) -> Result<()> {
         // One step, so that no two jobs get one number. Big-endian, so that bytes sort as numbers.
-        let number = self.db.update("next-job", |now| {
+        let updated = self.db.update("next-job", |now| {
             let now = now.and_then(|now| now.try_into().ok()).map_or(0, u64::from_be_bytes);
             Some((now + 1).to_be_bytes().to_vec())
         })?;
-        self.jobs.put(number.as_deref().unwrap_or_default(), format!("ready {task}"))
+        let number = updated.value.as_deref().unwrap_or_default();
+        self.jobs.put(number, format!("ready {task}")).map(drop)
     }
 
     /// Takes the first job that waits: its key and task.

@@ -1,6 +1,6 @@
 //! [`WriteBatch`]: operations that commit together.
 
-use crate::engine::{Batch, check_sizes};
+use crate::engine::{Batch, TryWrite, check_sizes};
 use crate::error::{Error, Result};
 use crate::format::record::BODY_BYTES_MAX;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
@@ -203,13 +203,33 @@ impl WriteBatch {
             return Err(error);
         }
         if self.instance.is_some_and(|named| named != instance) {
-            return Err(Error::InvalidArgument {
-                what: String::from(
-                    "a batch names a keyspace of another database, or of another open",
-                ),
-            });
+            return Err(Self::foreign());
         }
         Ok(self.buffer)
+    }
+
+    /// Hands the operations, and which open they are for, to `write`, and takes them back if that
+    /// would wait.
+    pub(crate) fn try_write(
+        self,
+        write: impl FnOnce(Batch, Option<u64>) -> Result<TryWrite<Batch>>,
+    ) -> Result<TryWrite<Self>> {
+        let Self { buffer, refused, instance } = self;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        Ok(match write(buffer, instance)? {
+            TryWrite::Written(sequence) => TryWrite::Written(sequence),
+            TryWrite::WouldBlock(buffer) => {
+                TryWrite::WouldBlock(Self { buffer, refused: None, instance })
+            }
+        })
+    }
+
+    pub(crate) fn foreign() -> Error {
+        Error::InvalidArgument {
+            what: String::from("a batch names a keyspace of another database, or of another open"),
+        }
     }
 }
 

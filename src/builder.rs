@@ -1,6 +1,7 @@
 //! [`Builder`]: the options of a database, each with its unit, default and reason.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -15,9 +16,12 @@ use crate::sync::Arc;
 /// size and filters belong to a keyspace: [`KeyspaceOptions`](crate::KeyspaceOptions).
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("data");
-/// let db = alluvium::Db::builder(&path).cache_bytes(64 << 20).sync_every_ms(250).open()?;
+/// let builder = alluvium::Db::builder(&path).cache_bytes(64 << 20);
+/// let db = builder.sync_every(Duration::from_millis(250)).open()?;
 /// # db.close()?;
 /// # Ok::<(), alluvium::Error>(())
 /// ```
@@ -107,17 +111,18 @@ impl Builder {
         self
     }
 
-    /// Period of the background sync of the log in milliseconds; default 1,000; 0 turns it off. It
-    /// bounds what a power loss can take from [`Durability::Buffered`](crate::Durability::Buffered)
-    /// writes.
+    /// Period of the background sync of the log; default one second; zero turns it off, and more
+    /// than an hour counts as an hour. It bounds what a power loss can take from
+    /// [`Durability::Buffered`](crate::Durability::Buffered) writes.
     ///
     /// ```
-    /// let db = alluvium::Builder::temporary().sync_every_ms(50).open()?;
+    /// let period = std::time::Duration::from_millis(50);
+    /// let db = alluvium::Builder::temporary().sync_every(period).open()?;
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn sync_every_ms(mut self, period: u64) -> Self {
-        self.options.sync_every_ms = period;
+    pub fn sync_every(mut self, period: Duration) -> Self {
+        self.options.sync_every = period;
         self
     }
 
@@ -128,7 +133,7 @@ impl Builder {
     /// ```
     /// use alluvium::OnOverload;
     ///
-    /// let pace = OnOverload::Pace { stall_ms_max: 500 };
+    /// let pace = OnOverload::Pace { stall_max: std::time::Duration::from_millis(500) };
     /// let db = alluvium::Builder::temporary().on_overload(pace).open()?;
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())

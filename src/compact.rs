@@ -41,7 +41,7 @@ impl Db {
     /// [`Error::Corruption`], [`Error::Io`]. What was merged by then stays merged, and nothing is
     /// lost.
     pub fn compact(&self) -> Result<()> {
-        self.start_compaction()?.wait()
+        self.start_compaction_of_all()?.wait()
     }
 
     /// [`Self::compact`] for the keys of the default keyspace in a range.
@@ -58,16 +58,15 @@ impl Db {
     ///
     /// As [`Self::compact`].
     pub fn compact_range(&self, range: impl KeyRange) -> Result<()> {
-        let range = bounds_in(KEYSPACE_DEFAULT, range.into_bounds());
-        start(self.engine(), Some(range))?.wait()
+        self.start_compaction(range)?.wait()
     }
 
-    /// Begins what [`Self::compact`] does, and returns a handle to watch, wait for or cancel it.
-    /// Returns once what is in memory has been flushed.
+    /// Begins what [`Self::compact`] does, in all keyspaces, and returns a handle to watch, wait
+    /// for or cancel it. Returns once what is in memory has been flushed.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// let compaction = db.start_compaction()?;
+    /// let compaction = db.start_compaction_of_all()?;
     /// let (done, total) = compaction.progress();
     /// println!("{done} of about {total} bytes");
     /// compaction.wait()?;
@@ -77,8 +76,23 @@ impl Db {
     /// # Errors
     ///
     /// [`Error::ReadOnly`], [`Error::Closed`], or why the flush failed.
-    pub fn start_compaction(&self) -> Result<Compaction> {
+    pub fn start_compaction_of_all(&self) -> Result<Compaction> {
         start(self.engine(), None)
+    }
+
+    /// Begins what [`Self::compact_range`] does, for the keys of the default keyspace in a range.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.start_compaction("log:".."log;")?.wait()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start_compaction_of_all`].
+    pub fn start_compaction(&self, range: impl KeyRange) -> Result<Compaction> {
+        start(self.engine(), Some(bounds_in(KEYSPACE_DEFAULT, range.into_bounds())))
     }
 
     /// Lets no merge go on past the segment that it is writing, until [`Self::resume_compaction`]:
@@ -149,7 +163,7 @@ impl Keyspace {
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
-/// let compaction = db.start_compaction()?;
+/// let compaction = db.start_compaction(..)?;
 /// compaction.cancel();
 /// compaction.wait()?; // returns soon; what was merged stays merged
 /// # Ok::<(), alluvium::Error>(())
@@ -179,7 +193,7 @@ impl Compaction {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// assert_eq!(db.start_compaction()?.progress().0, 0); // nothing to do
+    /// assert_eq!(db.start_compaction(..)?.progress().0, 0); // nothing to do
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     #[must_use]
@@ -191,7 +205,7 @@ impl Compaction {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// let compaction = db.start_compaction()?;
+    /// let compaction = db.start_compaction(..)?;
     /// while !compaction.is_over() {
     ///     println!("{:?}", compaction.progress());
     ///     std::thread::sleep(std::time::Duration::from_millis(10));
@@ -208,7 +222,7 @@ impl Compaction {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// db.start_compaction()?.cancel();
+    /// db.start_compaction(..)?.cancel();
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn cancel(&self) {
@@ -219,7 +233,7 @@ impl Compaction {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// db.start_compaction()?.wait()?;
+    /// db.start_compaction(..)?.wait()?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///

@@ -1,59 +1,24 @@
 //! Writes that depend on what is there: `insert_if_absent`, `compare_and_swap`, `update`, on both
 //! handles that write. Contracts and delegation, nothing else.
 
+use crate::answers::{CompareAndSwap, Updated};
 use crate::db::Db;
 use crate::engine::{Decision, Engine, KeyspaceState};
 use crate::error::Result;
+use crate::ids::Sequence;
 use crate::keyspace::Keyspace;
+use crate::options::Durability;
 use crate::value::Value;
 
-/// How a [`Db::compare_and_swap`] went.
-///
-/// ```
-/// use alluvium::CompareAndSwap;
-///
-/// # let db = alluvium::Db::in_memory()?;
-/// // Moves a job from one state to the next, unless somebody was faster.
-/// db.put("job:7", "ready")?;
-/// match db.compare_and_swap("job:7", Some(b"ready"), Some(b"running"))? {
-///     CompareAndSwap::Swapped => println!("it is ours"),
-///     CompareAndSwap::Mismatch(Some(state)) => println!("it is {state:?}"),
-///     CompareAndSwap::Mismatch(None) => println!("it is gone"),
-/// }
-/// # Ok::<(), alluvium::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a mismatch changed nothing"]
-pub enum CompareAndSwap {
-    /// The key was as expected and is as wanted now.
-    Swapped,
-    /// The key was not as expected, but this, and was left so.
-    Mismatch(Option<Value>),
-}
-
-impl CompareAndSwap {
-    /// Whether the key was changed.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// assert!(db.compare_and_swap("k", None, Some(b"v"))?.swapped());
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    #[must_use]
-    pub fn swapped(&self) -> bool {
-        matches!(self, Self::Swapped)
-    }
-}
-
 impl Db {
-    /// Sets a key to a value if it has none, and says whether it did.
+    /// Sets a key to a value if it has none. Returns the sequence of that, or `None` if it had one.
     ///
-    /// One step of the commit order: of several that insert one key, one gets `true`.
+    /// One step of the commit order: of several that insert one key, one gets a sequence.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// assert!(db.insert_if_absent("name", "ann")?);
-    /// assert!(!db.insert_if_absent("name", "bob")?);
+    /// assert!(db.insert_if_absent("name", "ann")?.is_some());
+    /// assert!(db.insert_if_absent("name", "bob")?.is_none());
     /// assert_eq!(db.get("name")?.as_deref(), Some(&b"ann"[..]));
     /// # Ok::<(), alluvium::Error>(())
     /// ```
@@ -61,15 +26,43 @@ impl Db {
     /// # Errors
     ///
     /// As [`Self::put`] and [`Self::get`].
-    pub fn insert_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
-        insert_if_absent(self.engine(), None, key.as_ref(), value.as_ref())
+    pub fn insert_if_absent(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Option<Sequence>> {
+        self.insert_if_absent_with(key, value, Durability::Buffered)
+    }
+
+    /// [`Self::insert_if_absent`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also where the key had a value, that survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(db.insert_if_absent_with("ann", "1", Durability::Sync)?.is_some());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`Self::get`].
+    pub fn insert_if_absent_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        durability: Durability,
+    ) -> Result<Option<Sequence>> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        insert_if_absent(self.engine(), None, key, value, durability)
     }
 
     /// Changes a key from `expected` to `new` if it is as expected; `None` means that it has no
     /// value, before or after.
     ///
-    /// One step of the commit order, so nothing comes between the comparison and the change. It is
-    /// durable as [`Self::put`] is: [`Self::sync`] makes it survive power loss.
+    /// One step of the commit order, so nothing comes between the comparison and the change.
+    /// [`Durability::Buffered`].
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -91,16 +84,43 @@ impl Db {
         expected: Option<&[u8]>,
         new: Option<&[u8]>,
     ) -> Result<CompareAndSwap> {
-        compare_and_swap(self.engine(), None, key.as_ref(), expected, new)
+        self.compare_and_swap_with(key, expected, new, Durability::Buffered)
     }
 
-    /// Changes a key from what it has to what `change` makes of that, and returns what it has then;
-    /// `None` means no value, before or after.
+    /// [`Self::compare_and_swap`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also what a mismatch has found survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(db.compare_and_swap_with("k", None, Some(b"1"), Durability::Sync)?.swapped());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compare_and_swap`].
+    pub fn compare_and_swap_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<CompareAndSwap> {
+        compare_and_swap(self.engine(), None, key.as_ref(), (expected, new), durability)
+    }
+
+    /// Changes a key from what it has to what `change` makes of that; `None` means no value, before
+    /// or after. Returns what it has then, and the sequence of the change.
     ///
     /// One step of the commit order: nothing comes between, whoever else writes. No lock is held
     /// while `change` runs; if the key changes meanwhile, `change` runs again with the newer value,
-    /// so it should have no effect of its own. It may use the database, but a `change` that writes
-    /// its own key never ends.
+    /// so it should have no effect of its own. After eight changes, or flushes, that came between,
+    /// the key is held: other writers of it wait until this call is over, as they would for memory
+    /// ([`Builder::on_overload`](crate::Builder::on_overload)). `change` may use the database, but
+    /// one that writes its own key never ends, and one that waits for another thread which writes
+    /// it may have that fail with [`Error::KeyHeld`](crate::Error::KeyHeld).
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -109,7 +129,7 @@ impl Db {
     ///     Some((now.unwrap_or(0) + 1).to_be_bytes().to_vec())
     /// };
     /// db.update("visits", count)?;
-    /// let visits = db.update("visits", count)?;
+    /// let visits = db.update("visits", count)?.value;
     /// assert_eq!(visits.as_deref(), Some(&2_u64.to_be_bytes()[..]));
     /// # Ok::<(), alluvium::Error>(())
     /// ```
@@ -121,27 +141,78 @@ impl Db {
         &self,
         key: impl AsRef<[u8]>,
         change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
-    ) -> Result<Option<Value>> {
-        update(self.engine(), None, key.as_ref(), change)
+    ) -> Result<Updated> {
+        self.update_with(key, change, Durability::Buffered)
+    }
+
+    /// [`Self::update`] with a choice of durability.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// db.update_with("ann", |_| Some(vec![1]), Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`].
+    pub fn update_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+        durability: Durability,
+    ) -> Result<Updated> {
+        update(self.engine(), None, key.as_ref(), change, durability)
     }
 }
 
 impl Keyspace {
-    /// Sets a key to a value if it has none, and says whether it did. As [`Db::insert_if_absent`].
+    /// Sets a key to a value if it has none. As [`Db::insert_if_absent`].
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// let users = db.keyspace("users")?;
-    /// assert!(users.insert_if_absent("ann", "1")?);
+    /// assert!(users.insert_if_absent("ann", "1")?.is_some());
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`Self::put`] and [`Self::get`].
-    pub fn insert_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
+    pub fn insert_if_absent(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Option<Sequence>> {
+        self.insert_if_absent_with(key, value, Durability::Buffered)
+    }
+
+    /// [`Self::insert_if_absent`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also where the key had a value, that survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(users.insert_if_absent_with("ann", "1", Durability::Sync)?.is_some());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`Self::get`].
+    pub fn insert_if_absent_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        durability: Durability,
+    ) -> Result<Option<Sequence>> {
         let state = self.enter_read()?;
-        insert_if_absent(self.engine(), Some(state), key.as_ref(), value.as_ref())
+        let (key, value) = (key.as_ref(), value.as_ref());
+        insert_if_absent(self.engine(), Some(state), key, value, durability)
     }
 
     /// Changes a key from `expected` to `new` if it is as expected. As [`Db::compare_and_swap`].
@@ -162,8 +233,33 @@ impl Keyspace {
         expected: Option<&[u8]>,
         new: Option<&[u8]>,
     ) -> Result<CompareAndSwap> {
+        self.compare_and_swap_with(key, expected, new, Durability::Buffered)
+    }
+
+    /// [`Self::compare_and_swap`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also what a mismatch has found survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(users.compare_and_swap_with("k", None, Some(b"1"), Durability::Sync)?.swapped());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compare_and_swap`].
+    pub fn compare_and_swap_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<CompareAndSwap> {
         let state = self.enter_read()?;
-        compare_and_swap(self.engine(), Some(state), key.as_ref(), expected, new)
+        compare_and_swap(self.engine(), Some(state), key.as_ref(), (expected, new), durability)
     }
 
     /// Changes a key from what it has to what `change` makes of that. As [`Db::update`].
@@ -171,7 +267,7 @@ impl Keyspace {
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// let users = db.keyspace("users")?;
-    /// assert_eq!(users.update("ann", |_| None)?, None);
+    /// assert_eq!(users.update("ann", |_| None)?.value, None);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -182,9 +278,32 @@ impl Keyspace {
         &self,
         key: impl AsRef<[u8]>,
         change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
-    ) -> Result<Option<Value>> {
+    ) -> Result<Updated> {
+        self.update_with(key, change, Durability::Buffered)
+    }
+
+    /// [`Self::update`] with a choice of durability.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// use alluvium::Durability;
+    ///
+    /// users.update_with("ann", |_| Some(vec![1]), Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`].
+    pub fn update_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+        durability: Durability,
+    ) -> Result<Updated> {
         let state = self.enter_read()?;
-        update(self.engine(), Some(state), key.as_ref(), change)
+        update(self.engine(), Some(state), key.as_ref(), change, durability)
     }
 }
 
@@ -193,30 +312,35 @@ fn insert_if_absent(
     keyspace: Option<&KeyspaceState>,
     key: &[u8],
     value: &[u8],
-) -> Result<bool> {
-    engine.write_conditional(keyspace, key, |current| match current {
+    durability: Durability,
+) -> Result<Option<Sequence>> {
+    let decide = |current: Option<Value>| match current {
         Some(_) => Decision::Leave(false),
         None => Decision::Put(value, true),
-    })
+    };
+    let (inserted, sequence) = engine.write_conditional(keyspace, key, durability, decide)?;
+    Ok(inserted.then_some(sequence))
 }
 
 fn compare_and_swap(
     engine: &Engine,
     keyspace: Option<&KeyspaceState>,
     key: &[u8],
-    expected: Option<&[u8]>,
-    new: Option<&[u8]>,
+    (expected, new): (Option<&[u8]>, Option<&[u8]>),
+    durability: Durability,
 ) -> Result<CompareAndSwap> {
-    engine.write_conditional(keyspace, key, |current| {
+    let decide = |current: Option<Value>| {
         if current.as_deref() != expected {
-            return Decision::Leave(CompareAndSwap::Mismatch(current));
+            return Decision::Leave(Some(current));
         }
-        match (&current, new) {
-            (_, Some(new)) => Decision::Put(new, CompareAndSwap::Swapped),
-            (Some(_), None) => Decision::Delete(CompareAndSwap::Swapped),
-            (None, None) => Decision::Leave(CompareAndSwap::Swapped),
+        match (current, new) {
+            (_, Some(new)) => Decision::Put(new, None),
+            (Some(_), None) => Decision::Delete(None),
+            (None, None) => Decision::Leave(None),
         }
-    })
+    };
+    let (mismatch, sequence) = engine.write_conditional(keyspace, key, durability, decide)?;
+    Ok(mismatch.map_or(CompareAndSwap::Swapped(sequence), CompareAndSwap::Mismatch))
 }
 
 fn update(
@@ -224,15 +348,16 @@ fn update(
     keyspace: Option<&KeyspaceState>,
     key: &[u8],
     mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
-) -> Result<Option<Value>> {
-    engine.write_conditional(keyspace, key, |current| {
-        match (change(current.as_deref()), &current) {
-            (Some(new), _) => {
-                let answer = Some(Value::copy(&new));
-                Decision::Put(new, answer)
-            }
-            (None, Some(_)) => Decision::Delete(None),
-            (None, None) => Decision::Leave(None),
+    durability: Durability,
+) -> Result<Updated> {
+    let decide = |current: Option<Value>| match (change(current.as_deref()), current) {
+        (Some(new), _) => {
+            let value = Some(Value::copy(&new));
+            Decision::Put(new, value)
         }
-    })
+        (None, Some(_)) => Decision::Delete(None),
+        (None, None) => Decision::Leave(None),
+    };
+    let (value, sequence) = engine.write_conditional(keyspace, key, durability, decide)?;
+    Ok(Updated { value, sequence })
 }

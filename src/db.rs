@@ -136,15 +136,19 @@ impl Db {
         &self.shared.engine
     }
 
-    /// Sets a key to a value, replacing what it had. [`Durability::Buffered`].
+    /// Sets a key to a value, replacing what it had, and returns the sequence of that, for
+    /// [`Self::wait_durable`]. [`Durability::Buffered`].
     ///
-    /// Waits for no flush, no sync, no reader and no background thread.
+    /// Waits for no flush, no sync, no reader and no background thread, but in the cases that the
+    /// [guide](crate#threads-and-waiting) lists. [`Self::try_put`] never waits.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// db.put("k", "old")?;
     /// db.put("k", [0, 159, 255])?; // any bytes
     /// assert_eq!(db.get("k")?.as_deref(), Some(&[0, 159, 255][..]));
+    /// let sequence = db.put("k", "newest")?;
+    /// db.wait_durable(sequence)?; // a sync of the device, shared with whoever waits too
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -160,7 +164,7 @@ impl Db {
     ///   [`Error::Io`](crate::Error::Io).
     ///
     /// A failed write has no effect that a read could see.
-    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Sequence> {
         self.put_with(key, value, Durability::Buffered)
     }
 
@@ -184,12 +188,12 @@ impl Db {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
         durability: Durability,
-    ) -> Result<()> {
+    ) -> Result<Sequence> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.engine().write_one(KEYSPACE_DEFAULT, key, Some(value), durability).map(drop)
+        self.engine().write_one(KEYSPACE_DEFAULT, key, Some(value), durability)
     }
 
-    /// Deletes a key; one that is not there is fine.
+    /// Deletes a key, and returns the sequence of that; a key that is not there is fine.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -203,7 +207,7 @@ impl Db {
     /// # Errors
     ///
     /// As [`Self::put`].
-    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<()> {
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Sequence> {
         self.delete_with(key, Durability::Buffered)
     }
 
@@ -218,8 +222,8 @@ impl Db {
     /// # Errors
     ///
     /// As [`Self::put`].
-    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<()> {
-        self.engine().write_one(KEYSPACE_DEFAULT, key.as_ref(), None, durability).map(drop)
+    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<Sequence> {
+        self.engine().write_one(KEYSPACE_DEFAULT, key.as_ref(), None, durability)
     }
 
     /// Commits a batch and returns the sequence of its last operation.

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::sync::Arc;
 
@@ -100,11 +101,17 @@ pub enum Error {
     /// Memtables are full: the disk does not keep up, or a flush fails. The write had no effect;
     /// try it again.
     Overloaded {
-        /// How long the call waited before it gave up, in milliseconds.
-        waited_ms: u64,
+        /// How long the call waited before it gave up.
+        waited: Duration,
         /// What the flush, or the making of log files, fails with. `None` where nothing fails and
         /// writers are faster than the disk.
         cause: Option<Arc<Error>>,
+    },
+    /// A conditional write that has lost many tries holds the key, and has not let it go while this
+    /// write waited. The write had no effect; try it again.
+    KeyHeld {
+        /// How long the call waited before it gave up.
+        waited: Duration,
     },
     /// The database was opened for reading only.
     ReadOnly {
@@ -145,7 +152,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::StorageFull { .. } | Self::Overloaded { .. } => true,
+            Self::StorageFull { .. } | Self::Overloaded { .. } | Self::KeyHeld { .. } => true,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
                     || is_too_many_files(source)
@@ -215,16 +222,12 @@ impl fmt::Display for Error {
             Self::KeyspaceDropped { name } => {
                 write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
             }
-            Self::Overloaded { waited_ms, cause: None } => write!(
+            Self::Overloaded { waited, cause } => fmt_overloaded(f, *waited, cause.as_deref()),
+            Self::KeyHeld { waited } => write!(
                 f,
-                "memtables are full and the disk does not keep up (waited {waited_ms} ms); the \
-                 write had no effect: try again, or write less"
-            ),
-            Self::Overloaded { waited_ms, cause: Some(cause) } => write!(
-                f,
-                "memtables are full and cannot be flushed (waited {waited_ms} ms): {cause}; the \
-                 write had no effect: the flush is tried again by itself, and writing resumes \
-                 when it succeeds"
+                "a conditional write holds the key, because it has lost many tries (waited {} ms); \
+                 this write had no effect: try again",
+                waited.as_millis()
             ),
             Self::ReadOnly { path } => {
                 write!(f, "{} was opened read-only; open it for writing", path.display())
@@ -248,6 +251,27 @@ pub(crate) fn is_too_many_files(error: &io::Error) -> bool {
 
 const FORKED: &str = "the database was opened before this process was forked off; open it after \
                       the fork, in one of the two processes";
+
+fn fmt_overloaded(
+    f: &mut fmt::Formatter<'_>,
+    waited: Duration,
+    cause: Option<&Error>,
+) -> fmt::Result {
+    let waited_ms = waited.as_millis();
+    match cause {
+        None => write!(
+            f,
+            "memtables are full and the disk does not keep up (waited {waited_ms} ms); the write \
+             had no effect: try again, or write less"
+        ),
+        Some(cause) => write!(
+            f,
+            "memtables are full and cannot be flushed (waited {waited_ms} ms): {cause}; the write \
+             had no effect: the flush is tried again by itself, and writing resumes when it \
+             succeeds"
+        ),
+    }
+}
 
 /// What to do about a refusal of the system, where there is something to say.
 fn advice(error: &io::Error) -> &'static str {

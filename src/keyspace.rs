@@ -6,7 +6,7 @@ use std::fmt;
 use crate::db::{Db, Shared};
 use crate::engine::{Engine, KeyspaceState, ReadAt};
 use crate::error::Result;
-use crate::ids::KeyspaceId;
+use crate::ids::{KeyspaceId, Sequence};
 use crate::iter::KeyRange;
 use crate::iter::range::prefix_bounds;
 use crate::options::{Durability, KeyspaceOptions};
@@ -94,7 +94,7 @@ impl Keyspace {
     ///
     /// As [`Db::put`](crate::Db::put), and
     /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
-    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Sequence> {
         self.put_with(key, value, Durability::Buffered)
     }
 
@@ -114,9 +114,9 @@ impl Keyspace {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
         durability: Durability,
-    ) -> Result<()> {
+    ) -> Result<Sequence> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.engine().write_one(self.state.id, key, Some(value), durability).map(drop)
+        self.engine().write_one(self.state.id, key, Some(value), durability)
     }
 
     /// Deletes a key. As [`Db::delete`](crate::Db::delete).
@@ -132,7 +132,7 @@ impl Keyspace {
     /// # Errors
     ///
     /// As [`Self::put`].
-    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<()> {
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Sequence> {
         self.delete_with(key, Durability::Buffered)
     }
 
@@ -147,8 +147,8 @@ impl Keyspace {
     /// # Errors
     ///
     /// As [`Self::put`].
-    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<()> {
-        self.engine().write_one(self.state.id, key.as_ref(), None, durability).map(drop)
+    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<Sequence> {
+        self.engine().write_one(self.state.id, key.as_ref(), None, durability)
     }
 
     /// The value of a key. As [`Db::get`](crate::Db::get).

@@ -45,7 +45,7 @@
 //!
 //! After a power loss the database is at a prefix of the commit order, across all keyspaces: what
 //! is missing is missing from the end, never out of the middle, and never part of a batch. The
-//! background sync ([`Builder::sync_every_ms`], one second by default) bounds how much that is.
+//! background sync ([`Builder::sync_every`], one second by default) bounds how much that is.
 //! [`Durability::Sync`] costs a sync of the device, shared by all who wait at one time: many
 //! threads, or batches, make it cheap. A database of [`Db::in_memory`] is gone with its last
 //! handle.
@@ -82,13 +82,29 @@
 //! on misuse. [`Db::insert_if_absent`], [`Db::compare_and_swap`] and [`Db::update`] are atomic on
 //! one key; there are no transactions that check what they read.
 //!
-//! [`Db::get`] takes no lock, and makes no system call when its data is in memory; [`Db::try_get`]
-//! says so instead of reading from the disk, for threads that must not wait. A write shares one
-//! short section with other writers, and waits for no flush, merge, sync, reader or background
+//! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares
+//! one short section with other writers, and waits for no flush, merge, sync, reader or background
 //! thread, with these exceptions: a [`Durability::Sync`] write waits for the device; the first
-//! write after an open, for its log file; and where memory runs short, writes are slowed down or
-//! fail, as [`Builder::on_overload`] says. [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a
-//! new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work that they ask for.
+//! write after an open, for its log file; where memory runs short, writes are slowed down or fail,
+//! as [`Builder::on_overload`] says, and so are writes of a key that a conditional write holds
+//! because it has lost eight tries ([`Db::update`]). [`Db::flush`], [`Db::close`],
+//! [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work
+//! that they ask for.
+//!
+//! On a thread that must not wait, like those of an async executor:
+//!
+//! - always: [`Db::try_get`], [`Db::try_put`], [`Db::try_delete`] and [`Db::try_write`], which
+//!   answer `WouldBlock` instead of waiting; [`Db::snapshot`], making and dropping a [`Range`],
+//!   [`Db::stats`], [`Db::health`], [`Db::runs`], [`Db::approximate_len`] and
+//!   [`Db::approximate_size`], which are about memory alone;
+//! - where the data is in memory for certain: [`Db::get`] and its kin, and drawing from a
+//!   [`Range`]; else they read the disk;
+//! - not: [`Db::put`], [`Db::delete`], [`Db::write`] and conditional writes, which wait rarely, but
+//!   then for as long as [`Builder::on_overload`] says; whatever is [`Durability::Sync`],
+//!   [`Db::sync`] and [`Db::wait_durable`], which wait for the device; [`Db::open`],
+//!   [`Db::close`] and the drop of the last handle, [`Db::flush`], [`Db::compact`],
+//!   [`Db::verify`], [`Db::keyspace`], [`Db::drop_keyspace`] and [`Db::len`], which are work for a
+//!   thread of its own.
 //!
 //! # Directories and processes
 //!
@@ -117,7 +133,7 @@
 //! | [`flush_bytes`](Builder::flush_bytes) | 64 MiB | number of runs for time of a recovery |
 //! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
 //! | [`cache_bytes`](Builder::cache_bytes) | 256 MiB | memory for reads without the disk |
-//! | [`sync_every_ms`](Builder::sync_every_ms) | 1,000 | syncs for what a power loss may take |
+//! | [`sync_every`](Builder::sync_every) | 1 s | syncs for what a power loss may take |
 //! | [`on_overload`](Builder::on_overload) | wait, 10 s | waiting for [`Error::Overloaded`] |
 //! | [`compaction_threads`](Builder::compaction_threads) | 1 | cores and disk for fewer runs |
 //! | [`merge_bytes_per_second`](Builder::merge_bytes_per_second) | no limit | runs and space for disk |
@@ -141,7 +157,7 @@
 //! It needs no attention. After a second without writes, or longer the more there is, everything is
 //! merged down as far as it goes. [`Db::compact`] does that now, [`Db::compact_range`] and
 //! [`Keyspace::compact_range`] for some keys, say after a large deletion;
-//! [`Db::start_compaction`] does not wait, and tells how far it is.
+//! [`Db::start_compaction_of_all`] does not wait, and tells how far it is.
 //! [`Db::pause_compaction`] keeps merges off while something else needs the disk;
 //! [`Builder::merge_bytes_per_second`] limits them for good. [`Db::runs`] shows the runs, and
 //! [`MergeStats`] what merging costs. A merge that fails leaves everything as it was, is tried
@@ -154,7 +170,7 @@
 //!
 //! | what happened | what to do |
 //! |---|---|
-//! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded` | free space or wait, and call again: nothing was lost, nothing half done |
+//! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded`, `KeyHeld` | free space or wait, and call again: nothing was lost, nothing half done |
 //! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
 //! | `WriterStopped` | what is durable is unknown after a failed sync: reads go on, reopening recovers |
 //! | `DirectoryLost` | writing has stopped, reads go on: open it where it is now |
@@ -199,6 +215,8 @@ mod mvcc;
 mod sync;
 
 // The loom build compiles the three above alone, so that an upward import is a compile error.
+#[cfg(not(all(test, loom)))]
+mod answers;
 #[cfg(not(all(test, loom)))]
 mod batch;
 #[cfg(not(all(test, loom)))]
@@ -248,9 +266,13 @@ mod segment;
 #[cfg(not(all(test, loom)))]
 mod snapshot;
 #[cfg(not(all(test, loom)))]
+mod try_write;
+#[cfg(not(all(test, loom)))]
 mod value;
 #[cfg(not(all(test, loom)))]
 mod witness;
+#[cfg(not(all(test, loom)))]
+pub use answers::{CompareAndSwap, Updated};
 #[cfg(not(all(test, loom)))]
 pub use batch::WriteBatch;
 #[cfg(not(all(test, loom)))]
@@ -258,11 +280,7 @@ pub use builder::Builder;
 #[cfg(not(all(test, loom)))]
 pub use compact::Compaction;
 #[cfg(not(all(test, loom)))]
-pub use conditional::CompareAndSwap;
-#[cfg(not(all(test, loom)))]
 pub use db::Db;
-#[cfg(not(all(test, loom)))]
-pub use engine::TryGet;
 #[cfg(not(all(test, loom)))]
 pub use engine::explain::{
     Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
@@ -279,6 +297,8 @@ pub use engine::segments::{RunInfo, SegmentInfo};
 pub use engine::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]
 pub use engine::verify::VerifyReport;
+#[cfg(not(all(test, loom)))]
+pub use engine::{TryGet, TryWrite};
 #[cfg(not(all(test, loom)))]
 pub use error::{Error, Result};
 #[cfg(not(all(test, loom)))]

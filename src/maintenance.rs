@@ -202,7 +202,7 @@ impl Db {
         if self.engine().core.options.read_only { Ok(()) } else { self.engine().sync_all() }
     }
 
-    /// Waits until everything up to a sequence is durable, as [`Self::write`] returned it, and so
+    /// Waits until everything up to a sequence is durable, as every write returns it, and so
     /// everything committed before it. Returns at once if a sync has covered it already.
     ///
     /// A writer that hands its work on, and one that acknowledges it later, need not wait for the
@@ -211,9 +211,7 @@ impl Db {
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// let mut batch = alluvium::WriteBatch::new();
-    /// batch.put("k", "v");
-    /// let sequence = db.write(batch)?;
+    /// let sequence = db.put("k", "v")?;
     /// // ... and when somebody has to know:
     /// db.wait_durable(sequence)?;
     /// # Ok::<(), alluvium::Error>(())

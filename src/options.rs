@@ -1,6 +1,7 @@
 //! What a user may set, each with its unit, default and reason.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -35,8 +36,8 @@ const SPACE_AMP_TARGET_MAX: f64 = 4.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// Once the operating system has it: survives the death of the process. A power loss or kernel
-    /// crash may take the last [`Builder::sync_every_ms`](crate::Builder::sync_every_ms)
-    /// milliseconds of writes, always from the end of the commit order, never one out of its
+    /// crash may take the writes of the last [`Builder::sync_every`](crate::Builder::sync_every),
+    /// always from the end of the commit order, never one out of its
     /// middle.
     #[default]
     Buffered,
@@ -69,9 +70,9 @@ pub enum OnOverload {
     /// all go on, and they wait outside of every lock. `stalls` and `paced` of
     /// [`Stats`](crate::Stats) count them.
     Pace {
-        /// How long one write may wait, in milliseconds, before it fails with
+        /// How long one write may wait before it fails with
         /// [`Error::Overloaded`](crate::Error::Overloaded).
-        stall_ms_max: u64,
+        stall_max: Duration,
     },
     /// It is never delayed. Where memory is used up it fails with
     /// [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
@@ -80,7 +81,7 @@ pub enum OnOverload {
 
 impl Default for OnOverload {
     fn default() -> Self {
-        Self::Pace { stall_ms_max: 10_000 }
+        Self::Pace { stall_max: Duration::from_secs(10) }
     }
 }
 
@@ -96,8 +97,8 @@ pub(crate) struct Options {
     pub(crate) memory_bytes: usize,
     /// Bound of the block cache.
     pub(crate) cache_bytes: usize,
-    /// Period of the background sync of the log, in milliseconds; 0 turns it off.
-    pub(crate) sync_every_ms: u64,
+    /// Period of the background sync of the log; zero turns it off.
+    pub(crate) sync_every: Duration,
     /// What a write does that finds no memory.
     pub(crate) on_overload: OnOverload,
     /// Threads that merge; 0 for one that does what is asked for, and nothing by itself.
@@ -276,7 +277,7 @@ impl Default for Options {
             flush_bytes: 64 << 20,
             memory_bytes: 256 << 20,
             cache_bytes: 256 << 20,
-            sync_every_ms: 1_000,
+            sync_every: Duration::from_secs(1),
             on_overload: OnOverload::default(),
             compaction_threads: 1,
             merge_bytes_per_second: 0,

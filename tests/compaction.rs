@@ -17,7 +17,7 @@ use alluvium::{Builder, Db, Error, KeyspaceOptions, Snapshot, WriteBatch};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn builder(fs: &SimFs) -> Builder {
-    let builder = Db::builder("db").fs(Arc::new(fs.clone())).sync_every_ms(0);
+    let builder = Db::builder("db").fs(Arc::new(fs.clone())).sync_every(Duration::ZERO);
     builder.memtable_bytes(16 << 10).flush_bytes(64 << 10).segment_bytes(8 << 10)
 }
 
@@ -121,18 +121,20 @@ fn read_everything(db: &Db) {
 /// Whatever else changes runs, or stands in the way of a merge.
 fn disturb(db: &Db) {
     let keyspace = db.keyspace("goes").unwrap();
-    (0..40).for_each(|key| keyspace.put(format!("{key}"), noise(key, 200)).unwrap());
+    (0..40).for_each(|key| {
+        keyspace.put(format!("{key}"), noise(key, 200)).unwrap();
+    });
     db.flush().unwrap();
     db.rebuild_index().unwrap();
     db.set_memtable_bytes(8 << 10).unwrap();
     db.compact_range("010".."030").unwrap();
     db.drop_keyspace("goes").unwrap();
-    let compaction = db.start_compaction().unwrap();
+    let compaction = db.start_compaction_of_all().unwrap();
     db.pause_compaction();
     db.set_memtable_bytes(16 << 10).unwrap();
     db.resume_compaction();
     compaction.wait().unwrap();
-    let compaction = db.start_compaction().unwrap();
+    let compaction = db.start_compaction_of_all().unwrap();
     compaction.cancel();
     compaction.wait().unwrap();
 }
@@ -165,7 +167,7 @@ fn merges_go_unnoticed_by_everything_else() {
         (0..KEYS).map(|key| (format!("{key:03}").into_bytes(), value(ROUNDS - 1, key))).collect();
     assert_eq!(rows(db.range(..)), want);
     // Against whatever is still going on.
-    let compaction = db.start_compaction().unwrap();
+    let compaction = db.start_compaction_of_all().unwrap();
     db.close().unwrap();
     assert!(matches!(compaction.wait(), Ok(()) | Err(Error::Closed)));
     drop(db);
@@ -180,7 +182,9 @@ fn a_file_lives_as_long_as_an_iterator_over_it() {
     let fs = SimFs::new();
     let db = builder(&fs).compaction_threads(0).open().unwrap();
     let add_run = |round: u64| {
-        (0..50).for_each(|key| db.put(format!("{key:03}"), noise(round + key, 300)).unwrap());
+        (0..50).for_each(|key| {
+            db.put(format!("{key:03}"), noise(round + key, 300)).unwrap();
+        });
         db.flush().unwrap();
     };
     (0..2).for_each(add_run);
@@ -220,7 +224,9 @@ fn filled(fs: &SimFs, threads: usize) -> (Db, usize) {
 fn everything_deleted_comes_back() {
     let fs = SimFs::new();
     let (db, peak) = filled(&fs, 0);
-    (0..4_000).for_each(|key| db.delete(format!("{key:05}")).unwrap());
+    (0..4_000).for_each(|key| {
+        db.delete(format!("{key:05}")).unwrap();
+    });
     db.compact().unwrap();
     assert_eq!(db.stats().segments, 0);
     wait_until("the files go", || segment_bytes(&fs) < peak / 100);
@@ -232,7 +238,9 @@ fn what_was_overwritten_comes_back() {
     let (db, once) = filled(&fs, 0);
     db.compact().unwrap();
     for round in 1..4 {
-        (0..4_000).for_each(|key| db.put(format!("{key:05}"), noise(round * key, 250)).unwrap());
+        (0..4_000).for_each(|key| {
+            db.put(format!("{key:05}"), noise(round * key, 250)).unwrap();
+        });
     }
     db.compact().unwrap();
     assert!(db.stats().runs == 1 && about(4_000, db.stats().segment_entries));
@@ -244,7 +252,9 @@ fn a_dropped_keyspace_comes_back() {
     let fs = SimFs::new();
     let (db, _) = filled(&fs, 1);
     let gone = db.keyspace("gone").unwrap();
-    (0..4_000).for_each(|key| gone.put(format!("{key:05}"), noise(key, 250)).unwrap());
+    (0..4_000).for_each(|key| {
+        gone.put(format!("{key:05}"), noise(key, 250)).unwrap();
+    });
     db.flush().unwrap();
     let snapshot = db.snapshot();
     db.drop_keyspace("gone").unwrap();
@@ -262,7 +272,9 @@ fn what_a_snapshot_held_comes_back() {
         let fs = SimFs::new();
         let (db, once) = filled(&fs, threads);
         let snapshot = db.snapshot();
-        (0..4_000).for_each(|key| db.put(format!("{key:05}"), noise(key + 1, 250)).unwrap());
+        (0..4_000).for_each(|key| {
+            db.put(format!("{key:05}"), noise(key + 1, 250)).unwrap();
+        });
         db.compact().unwrap();
         assert!(db.stats().runs == 1 && about(8_000, db.stats().segment_entries));
         assert_eq!(snapshot.range(..).count(), 4_000);
@@ -283,7 +295,9 @@ fn a_file_that_another_run_has_a_part_of_is_not_held() {
     let fs = SimFs::new();
     let db = builder(&fs).compaction_threads(0).open().unwrap();
     for keys in [20..40, 100..110, 0..60] {
-        keys.for_each(|key| db.put(format!("{key:03}"), noise(key, 100)).unwrap());
+        keys.for_each(|key| {
+            db.put(format!("{key:03}"), noise(key, 100)).unwrap();
+        });
         db.flush().unwrap();
     }
     let [newest, _, oldest] = &db.segments()[..] else { panic!("{:?}", db.segments()) };

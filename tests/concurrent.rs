@@ -18,7 +18,7 @@ fn open(path: &Path) -> Db {
         .memtable_bytes(8 << 10)
         .flush_bytes(16 << 10)
         .cache_bytes(64 << 10)
-        .sync_every_ms(1)
+        .sync_every(std::time::Duration::from_millis(1))
         .open()
         .unwrap()
 }
@@ -133,7 +133,7 @@ fn a_snapshot_reads_the_same_twice_whatever_happens_between() {
                 (0, _) => db.delete(&key).unwrap(),
                 (_, 0) => other.put(&key, padded(i)).unwrap(),
                 (_, _) => db.put(&key, padded(i)).unwrap(),
-            }
+            };
         }
     };
     let flush = || (0..20).for_each(|_| db.flush().unwrap());

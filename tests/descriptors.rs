@@ -119,7 +119,9 @@ fn child_lives() {
     db.save_index_snapshot(dir.with_extension("index")).unwrap();
     db.load_index_snapshot(dir.with_extension("index")).unwrap();
     check_all(&db, 1);
-    (0..KEYS).for_each(|number| db.put(key(number), value(number, 2)).unwrap());
+    (0..KEYS).for_each(|number| {
+        db.put(key(number), value(number, 2)).unwrap();
+    });
     assert!(db.health().is_healthy(), "{}", db.health());
     println!("all done");
     // No destructor runs: the handle stays as it is.
@@ -132,7 +134,9 @@ fn child_comes_back() {
     let Some(dir) = child_dir() else { return };
     let db = builder(&dir).index_snapshot(dir.with_extension("index")).open().unwrap();
     check_all(&db, 2);
-    (0..KEYS).for_each(|number| db.put(key(number), value(number, 3)).unwrap());
+    (0..KEYS).for_each(|number| {
+        db.put(key(number), value(number, 3)).unwrap();
+    });
     db.close().unwrap();
     let db = builder(&dir).read_only(true).open().unwrap();
     check_all(&db, 3);

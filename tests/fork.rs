@@ -158,7 +158,7 @@ fn a_child_is_refused_in_every_call() {
     db.flush().unwrap();
     db.put("k", "in memory").unwrap();
     let (value, mut range) = (db.get("k").unwrap(), db.range(..));
-    let (snapshot, compaction) = (db.snapshot(), db.start_compaction().unwrap());
+    let (snapshot, compaction) = (db.snapshot(), db.start_compaction_of_all().unwrap());
     let held = Held { db: &db, other, snapshot, compaction };
     range.next().unwrap().unwrap();
     let ended = AtomicBool::new(false);
@@ -206,7 +206,8 @@ fn what_a_child_drops_stays_the_parents() {
         db.flush().unwrap();
         let (snapshot, mut range) = (db.snapshot(), db.range(..));
         range.next().unwrap().unwrap();
-        let (keyspace, compaction) = (db.keyspace("k").unwrap(), db.start_compaction().unwrap());
+        let (keyspace, compaction) =
+            (db.keyspace("k").unwrap(), db.start_compaction_of_all().unwrap());
         let value = db.get("1").unwrap();
         if close {
             db.close().unwrap();

@@ -57,7 +57,7 @@ fn parts(thread: u64, number: u64) -> Vec<(usize, String, Vec<u8>)> {
 
 fn open(dir: &Path) -> (Db, Keyspace) {
     let builder = Db::builder(dir).memtable_bytes(4 << 10).flush_bytes(16 << 10);
-    let db = builder.sync_every_ms(5).open().unwrap();
+    let db = builder.sync_every(std::time::Duration::from_millis(5)).open().unwrap();
     let other = db.keyspace("other").unwrap();
     (db, other)
 }
@@ -70,7 +70,7 @@ fn write(db: &Db, other: &Keyspace, thread: u64, number: u64) {
         match keyspace {
             0 => db.put_with(key, value, durability).unwrap(),
             _ => other.put_with(key, value, durability).unwrap(),
-        }
+        };
         return;
     }
     let mut batch = WriteBatch::new();

@@ -11,7 +11,7 @@ use alluvium::{Builder, Db, Error, KeyspaceOptions};
 
 fn builder(fs: &SimFs) -> Builder {
     // The tests count runs and segments, and operations.
-    let builder = Db::builder("data").compaction_threads(0).sync_every_ms(0);
+    let builder = Db::builder("data").compaction_threads(0).sync_every(std::time::Duration::ZERO);
     builder.memtable_bytes(64 << 10).fs(Arc::new(fs.clone()))
 }
 

@@ -140,7 +140,7 @@ impl World {
             .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
             .segment_bytes(*random.pick(&[4 << 10, 8 << 10, 64 << 10]))
             .compaction_threads(random.below(4))
-            .sync_every_ms(*random.pick(&[0, 1, 1_000]));
+            .sync_every(std::time::Duration::from_millis(*random.pick(&[0, 1, 1_000])));
         if self.index_saved && random.one_in(2) {
             builder = builder.index_snapshot(self.path.with_extension("index"));
         }
@@ -215,7 +215,7 @@ impl World {
         match self.handles.get(&name) {
             Some(keyspace) => keyspace.put_with(&key, &value, durability).unwrap(),
             None => self.db().put_with(&key, &value, durability).unwrap(),
-        }
+        };
         self.table(&name).insert(key, value);
     }
 
@@ -224,7 +224,7 @@ impl World {
         match self.handles.get(&name) {
             Some(keyspace) => keyspace.delete(&key).unwrap(),
             None => self.db().delete(&key).unwrap(),
-        }
+        };
         self.table(&name).remove(&key);
     }
 
@@ -274,7 +274,7 @@ impl World {
                 };
                 let want = now.as_deref() == expected;
                 match got.unwrap() {
-                    CompareAndSwap::Swapped => assert!(want),
+                    CompareAndSwap::Swapped(_) => assert!(want),
                     CompareAndSwap::Mismatch(got) => {
                         assert!(!want && got.as_deref() == now.as_deref())
                     }
@@ -288,7 +288,7 @@ impl World {
                     Some(keyspace) => keyspace.insert_if_absent(&key, &value),
                     None => db.insert_if_absent(&key, &value),
                 };
-                assert_eq!(got.unwrap(), now.is_none());
+                assert_eq!(got.unwrap().is_some(), now.is_none());
                 self.table(&name).entry(key).or_insert(value);
                 return;
             }
@@ -301,7 +301,7 @@ impl World {
                     Some(keyspace) => keyspace.update(&key, change),
                     None => db.update(&key, change),
                 };
-                assert_eq!(got.unwrap().as_deref(), new.as_deref());
+                assert_eq!(got.unwrap().value.as_deref(), new.as_deref());
             }
         }
         match new {
@@ -526,8 +526,8 @@ impl World {
         let Some(stale) = self.stale.last() else { return };
         let dropped =
             |result: Result<(), Error>| matches!(result, Err(Error::KeyspaceDropped { .. }));
-        assert!(dropped(stale.put(&key, "x")));
-        assert!(dropped(stale.delete(&key)));
+        assert!(dropped(stale.put(&key, "x").map(drop)));
+        assert!(dropped(stale.delete(&key).map(drop)));
         assert!(dropped(stale.get(&key).map(drop)));
         let mut batch = WriteBatch::new();
         batch.put(&key, "half of a batch that must not happen");
@@ -550,7 +550,7 @@ impl World {
                 None => db.compact_range(bounds).unwrap(),
             },
             3 => {
-                let compaction = db.start_compaction().unwrap();
+                let compaction = db.start_compaction_of_all().unwrap();
                 if self.random.one_in(2) {
                     compaction.cancel();
                     compaction.wait().unwrap();

@@ -9,7 +9,9 @@ use alluvium::io::{CrashMode, SimFs};
 use alluvium::{Db, Error, OnOverload, WriteBatch};
 
 fn open(fs: &SimFs) -> Db {
-    let builder = Db::builder(Path::new("/db")).fs(Arc::new(fs.clone())).sync_every_ms(0);
+    let builder = Db::builder(Path::new("/db"))
+        .fs(Arc::new(fs.clone()))
+        .sync_every(std::time::Duration::ZERO);
     builder.open().expect("a crash is no damage")
 }
 
@@ -47,13 +49,15 @@ fn a_budget_no_larger_than_a_flush_does_not_stop_writing() {
         .memtable_bytes(16 << 10)
         .flush_bytes(40 << 10)
         .memory_bytes(40 << 10)
-        .on_overload(OnOverload::Pace { stall_ms_max: 5_000 })
+        .on_overload(OnOverload::Pace { stall_max: std::time::Duration::from_millis(5_000) })
         .open()
         .unwrap();
     for number in 0..4_000_u32 {
         match db.put(number.to_be_bytes(), [1; 100]) {
             Err(Error::Overloaded { .. }) => panic!("put {number} waited in vain: {}", db.stats()),
-            result => result.unwrap(),
+            result => {
+                result.unwrap();
+            }
         }
     }
     assert!(db.stats().flushes > 1);

@@ -63,7 +63,7 @@ fn make_two_runs(settings: &Settings, workload: &Workload, path: &Path) -> alluv
 
 /// Without merges that nobody asked for, and without syncs of the log.
 fn quiet(builder: Builder) -> Builder {
-    builder.compaction_threads(0).sync_every_ms(0)
+    builder.compaction_threads(0).sync_every(std::time::Duration::ZERO)
 }
 
 /// The keyspace of all figures: without compression, of which the values would have little use.

@@ -109,7 +109,7 @@ impl Shell {
             match value {
                 Some(value) => self.keyspace.put(key, value)?,
                 None => self.keyspace.delete(key)?,
-            }
+            };
             return Ok(());
         };
         if key.len() > KEY_BYTES_MAX {

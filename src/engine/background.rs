@@ -1,6 +1,6 @@
 //! The threads, and how work reaches them. The only file that starts one.
 //!
-//! - The **log thread** makes spares, syncs sealed logs and, every `sync_every_ms`, the open one,
+//! - The **log thread** makes spares, syncs sealed logs and, every `sync_every`, the open one,
 //!   and carries out what needs a manifest edit for a foreground caller. It has no long job, so
 //!   that neither spares nor the periodic sync wait for a flush.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
@@ -32,6 +32,9 @@ use crate::sync::{Arc, Mutex, lock};
 /// How long after a failure the log thread tries again to make spares that nobody asks for, in
 /// milliseconds.
 const SPARES_RETRY_MS: u64 = if cfg!(test) { 1 } else { 500 };
+
+/// How often the log thread looks after the ceiling and idle spares where it syncs nothing.
+const SYNC_NEVER: Duration = Duration::from_secs(3600);
 
 /// How long nothing may have been written before spare logs are given back, one in each period.
 const SPARES_IDLE: Duration = Duration::from_secs(10);
@@ -131,6 +134,17 @@ impl Threads {
     }
 }
 
+/// A thread of the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller(std::thread::ThreadId);
+
+impl Caller {
+    /// The one that asks.
+    pub(super) fn this() -> Self {
+        Self(std::thread::current().id())
+    }
+}
+
 /// Runs `work`, which concerns so many bytes, on the caller's thread and, if there is much of it,
 /// on a second one at the same time; returns when both have ended.
 pub(super) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
@@ -213,9 +227,10 @@ fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
 }
 
 fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
-    let period = match engine.core.options.sync_every_ms {
-        0 => Duration::from_secs(3600),
-        period_ms => Duration::from_millis(period_ms),
+    let period = match engine.core.options.sync_every {
+        Duration::ZERO => SYNC_NEVER,
+        // What is longer is as good as never, and has no place in the clock.
+        period => period.min(SYNC_NEVER),
     };
     let pause = Duration::from_millis(SPARES_RETRY_MS);
     let mut next_sync = Instant::now() + period;
@@ -233,7 +248,7 @@ fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
         }
         // Also when there is always another job: they must not put the sync off.
         if Instant::now() >= next_sync {
-            if engine.core.options.sync_every_ms != 0 {
+            if !engine.core.options.sync_every.is_zero() {
                 periodic_sync(engine);
             }
             engine.renew_ceiling();

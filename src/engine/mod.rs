@@ -1,5 +1,6 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `conditional` (read, decide, write), `read`, `estimate`, `explain`, `flush`,
+//! their own), `try_write` (writes that never wait), `conditional` (read, decide, write; `holds`
+//! for those that were refused too often), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
 //! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `own_thread`, `stats`,
 //! `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`, `recover`, `section`,
@@ -25,6 +26,7 @@ mod failures;
 mod flush;
 mod flusher;
 mod forecast;
+mod holds;
 pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
@@ -48,6 +50,7 @@ mod spares;
 pub(crate) mod stats;
 mod stretches;
 mod sync;
+mod try_write;
 pub(crate) mod verify;
 mod warm;
 mod write;
@@ -88,6 +91,7 @@ pub(crate) use self::keyspaces::KeyspaceState;
 pub(crate) use self::layers::LayersCursor;
 pub use self::read::TryGet;
 pub(crate) use self::read::{EngineIter, ReadAt};
+pub use self::try_write::TryWrite;
 pub(crate) use self::write::{Batch, check_sizes};
 
 /// Sequences are reserved this far ahead, and the reservation is renewed at half of it.

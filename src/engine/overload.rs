@@ -3,7 +3,7 @@
 //!
 //! Memory is the one hard limit. From three quarters of the budget on writers ask for a flush, and
 //! with `OnOverload::Pace` each waits for its turn (`pace` says when that is); at the budget they
-//! wait for room, and give up after `stall_ms_max`. Both waits are outside of the section and at
+//! wait for room, and give up after `stall_max`. Both waits are outside of the section and at
 //! the gate, so that a flush, a close or a writer that has stopped ends them at once. With
 //! `OnOverload::Error` nobody waits: at the budget a write fails.
 
@@ -122,8 +122,8 @@ struct Patience {
 }
 
 impl Patience {
-    fn waited_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+    fn waited(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// What is left, if anything.
@@ -159,18 +159,23 @@ impl Engine {
     fn wait_under_pressure(&self, bytes: u64) -> Result<()> {
         let core = &self.core;
         core.ask_for_memory();
-        let stall_ms_max = match core.options.on_overload {
-            OnOverload::Pace { stall_ms_max } if !core.is_own_thread() => stall_ms_max,
-            _ => return if core.over_budget() { Err(core.overloaded(0)) } else { Ok(()) },
+        let stall_max = match core.options.on_overload {
+            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
+            _ => {
+                return if core.over_budget() {
+                    Err(core.overloaded(Duration::ZERO))
+                } else {
+                    Ok(())
+                };
+            }
         };
-        let limit = Duration::from_millis(stall_ms_max);
-        let patience = Patience { start: Instant::now(), limit };
+        let patience = Patience { start: Instant::now(), limit: stall_max };
         let left = core.memory_left();
         let now_ns = core.pace.now_ns();
         if left > 0
             && let Some(turn_ns) = core.pace.take_turn(bytes, left, core.gate.used(), now_ns)
         {
-            let turn = Duration::from_nanos(turn_ns - now_ns).min(limit);
+            let turn = Duration::from_nanos(turn_ns - now_ns).min(stall_max);
             let patience = Patience { limit: turn, ..patience };
             core.counters.stalls.book(StallCause::Pace, || self.wait_for_turn(patience))?;
         }
@@ -209,7 +214,7 @@ impl Engine {
                 return Err(full);
             }
             let Some(left) = patience.left() else {
-                return Err(core.overloaded(patience.waited_ms()));
+                return Err(core.overloaded(patience.waited()));
             };
             core.ask_for_memory();
             core.gate.wait_timeout(seen, left);
@@ -245,7 +250,7 @@ impl Core {
     }
 
     /// Asks the flush thread for memory, once until it looks.
-    fn ask_for_memory(&self) {
+    pub(super) fn ask_for_memory(&self) {
         // AcqRel; pairs with the one in `memory_asked_for`: whoever finds the flag up has its bytes
         // seen by the look that follows.
         if !self.pace.asked.swap(true, Ordering::AcqRel) {
@@ -259,10 +264,10 @@ impl Core {
     }
 
     /// Why a write found no memory: with what keeps it from being freed, if anything does.
-    fn overloaded(&self, waited_ms: u64) -> Error {
+    fn overloaded(&self, waited: Duration) -> Error {
         match self.write_trouble() {
             Some(full @ Error::StorageFull { .. }) => full,
-            cause => Error::Overloaded { waited_ms, cause: cause.map(Arc::new) },
+            cause => Error::Overloaded { waited, cause: cause.map(Arc::new) },
         }
     }
 }

@@ -56,6 +56,17 @@ pub enum TryGet {
     WouldBlock,
 }
 
+/// The value of a key, read for a write that depends on it.
+pub(super) struct Seen {
+    /// The value is that of now unless the key has a version above this. That is not the sequence
+    /// of the read: the view is loaded before it, and may lack a memtable that a version at or
+    /// below it went into.
+    pub(super) since: Sequence,
+    /// The sequence of the read: it covers what was read.
+    pub(super) at: Sequence,
+    pub(super) value: Option<Value>,
+}
+
 impl ReadAt {
     /// The sequence to read at, or the error that the keyspace is gone by then.
     ///
@@ -125,21 +136,13 @@ impl Engine {
         keys.into_iter().map(|key| get(key.as_ref())).collect()
     }
 
-    /// The value of a key, and a sequence such that the value is that of now unless the key has a
-    /// version above it.
-    ///
-    /// That is not the sequence of the read: the view is loaded before it, and may lack a memtable
-    /// that a version at or below it went into.
-    pub(super) fn get_seen(
-        &self,
-        keyspace: Option<&KeyspaceState>,
-        key: &[u8],
-    ) -> Result<(Sequence, Option<Value>)> {
-        let seen = self.visible();
+    /// The value of a key, and since when it is known to be that.
+    pub(super) fn get_seen(&self, keyspace: Option<&KeyspaceState>, key: &[u8]) -> Result<Seen> {
+        let since = self.visible();
         let (view, visible) = read_point(&self.core.view, || self.visible());
         let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, id_of(keyspace));
         let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
-        Ok((seen, self.core.find_in(&view, id, key, at, keep)?))
+        Ok(Seen { since, at, value: self.core.find_in(&view, id, key, at, keep)? })
     }
 
     /// The value of a key, if that can be said without the disk.

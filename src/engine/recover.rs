@@ -214,7 +214,7 @@ mod tests {
             memtable_bytes: 256 << 10,
             flush_bytes: 64 << 20,
             memory_bytes: 128 << 20,
-            sync_every_ms: 0,
+            sync_every: std::time::Duration::ZERO,
             ..Options::default()
         };
         let open = |fs: &SimFs| {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::background::LogJob;
 use super::flusher::FlushJob;
+use super::holds::Holds;
 use super::write::{Refused, Write};
 use super::{Core, LogEnd, View, Work};
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::format::hash::key_hash;
 use crate::format::key::Kind;
 use crate::format::log_header::LogHeader;
 use crate::format::record::{RecordKind, record_bytes};
-use crate::ids::{KeyspaceId, LogNumber, LogPosition, SEQUENCE_MAX, Sequence};
+use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
 use crate::iter::stretch::KeySpan;
 use crate::log::{LogWriter, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
@@ -45,6 +46,8 @@ pub(crate) struct WriteEnv {
     last: Sequence,
     /// The keyspaces dropped since open: writes to them are refused here, in commit order.
     dropped: HashMap<KeyspaceId, Arc<super::KeyspaceState>>,
+    /// Keys that only one writer may write.
+    pub(super) holds: Holds,
     /// Whether the last attempt to append or rotate failed for another reason than a full disk.
     failed_before: bool,
 }
@@ -69,7 +72,7 @@ impl CommitEnv for WriteEnv {
             });
             return Err(error.into());
         }
-        self.check_unchanged(write)?;
+        self.check_keys(write)?;
         if write.private.is_some() {
             // As for `seal_active`: whoever brings a log of its own may wait for a spare.
             return if self.takes_last_log() { Err(Refused::NeedsLog) } else { Ok(()) };
@@ -181,6 +184,7 @@ impl WriteEnv {
             stretches,
             last,
             dropped,
+            holds: Holds::default(),
             failed_before,
         }
     }
@@ -346,32 +350,6 @@ impl WriteEnv {
             let op = op.expect("the batch was encoded by this process");
             if let Some(state) = self.dropped.get(&op.keyspace) {
                 return Err(state.dropped_error());
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses a conditional write if one of its keys may have a version that its writer has not
-    /// seen (I27). The memtables have every version above `flushed`, and none is added while
-    /// this thread is in the section.
-    fn check_unchanged(&self, write: &Write) -> Result<(), Refused> {
-        let Some(seen) = write.unchanged_since else { return Ok(()) };
-        let view = self.core.view.load();
-        if view.flushed > seen {
-            return Err(Refused::Changed);
-        }
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            for op in ops(write.body()) {
-                let op = op.expect("the batch was encoded by this process");
-                let hash = key_hash(op.keyspace, op.key);
-                let newest = table.get(op.keyspace, op.key, hash, SEQUENCE_MAX);
-                if newest.is_some_and(|newest| newest.sequence > seen) {
-                    return Err(Refused::Changed);
-                }
-            }
-            // Newest first: what is in older ones comes before all that is in this one (I6).
-            if table.smallest_sequence().is_some_and(|smallest| smallest <= seen) {
-                break;
             }
         }
         Ok(())

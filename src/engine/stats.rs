@@ -53,7 +53,9 @@ pub(super) fn now_ms() -> u64 {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The last sequence that reads may see.
+    /// The last sequence that reads may see. No count of operations: each open goes on 2^32 above
+    /// the one before, so that a number that a crash has taken is not given out again. There are
+    /// 2^64.
     pub visible: u64,
     /// Memtables that are sealed and not yet flushed.
     pub memtables_sealed: usize,

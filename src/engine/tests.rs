@@ -29,7 +29,7 @@ fn options() -> Options {
         flush_bytes: 8 << 10,
         memory_bytes: 32 << 10,
         // Nothing is synced but what a test syncs.
-        sync_every_ms: 0,
+        sync_every: std::time::Duration::ZERO,
         ..Options::default()
     }
 }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use super::Engine;
 use super::background::LogJob;
+use super::holds::HoldId;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
@@ -26,10 +27,18 @@ pub(crate) struct Write {
     pub(super) body_hash: u64,
     pub(super) count: u32,
     pub(super) kind: RecordKind,
-    /// If set, it commits only if none of its keys has a version above this sequence.
-    pub(super) unchanged_since: Option<Sequence>,
+    /// If set, it commits only if that holds.
+    pub(super) condition: Option<Condition>,
     /// A complete memtable and log of its own, for what is too big to share one.
     pub(super) private: Option<super::big::Private>,
+}
+
+/// None of a write's keys has a version above `since`; or it holds its one key, which comes to the
+/// same.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) since: Sequence,
+    pub(super) hold: Option<HoldId>,
 }
 
 /// Why a write did not commit.
@@ -39,6 +48,8 @@ pub(crate) enum Refused {
     NeedsLog,
     /// One of its keys may have changed since its writer looked.
     Changed,
+    /// Another writer holds one of its keys.
+    Held,
     /// For good.
     Failed(Error),
 }
@@ -74,17 +85,17 @@ impl Engine {
         Ok(written.expect(UNCONDITIONAL))
     }
 
-    /// [`Self::write_one`], if the key has no version above `unchanged_since`. If it may have one,
-    /// `again` says whether to try again, with which sequence in its place. Until then nothing was
-    /// written, but what is encoded, waited for and written ahead is so for all tries.
+    /// [`Self::write_one`], on a condition. If that does not hold, `again` says whether to try
+    /// again, with which one in its place. Until then nothing was written, but what is encoded,
+    /// waited for and written ahead is so for all tries.
     pub(super) fn write_one_if(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
         value: Option<&[u8]>,
         durability: Durability,
-        unchanged_since: Option<Sequence>,
-        again: impl FnMut() -> Result<Option<Sequence>>,
+        condition: Option<Condition>,
+        again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<Sequence>> {
         check_sizes(key, value.unwrap_or_default())?;
         let mut buffer = take_buffer();
@@ -93,7 +104,7 @@ impl Engine {
             None => buffer.delete(keyspace, key),
         }
         let mut write = Write::new(buffer, RecordKind::Data);
-        write.unchanged_since = unchanged_since;
+        write.condition = condition;
         let result = self.submit(&mut write, durability, again);
         leave_buffer(write.buffer);
         result
@@ -128,7 +139,7 @@ impl Engine {
         &self,
         write: &mut Write,
         durability: Durability,
-        again: impl FnMut() -> Result<Option<Sequence>>,
+        again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<Sequence>> {
         let result = self.enter(write, durability, again);
         if let Err(error) = &result {
@@ -141,7 +152,7 @@ impl Engine {
         &self,
         write: &mut Write,
         durability: Durability,
-        again: impl FnMut() -> Result<Option<Sequence>>,
+        again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<Sequence>> {
         self.wait_for_memory(crate::memtable::cost(write.body_len, write.count as usize))?;
         if write.body_len > self.core.memtable_bytes() / 4 {
@@ -161,15 +172,15 @@ impl Engine {
     fn commit_tries(
         &self,
         write: &mut Write,
-        mut again: impl FnMut() -> Result<Option<Sequence>>,
+        mut again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<(Sequence, LogPosition)>> {
         loop {
             let committed = self.commit_write(write, || self.stall_for_log())?;
             if committed.is_some() {
                 return Ok(committed);
             }
-            write.unchanged_since = again()?;
-            if write.unchanged_since.is_none() {
+            write.condition = again()?;
+            if write.condition.is_none() {
                 return Ok(None);
             }
         }
@@ -187,8 +198,30 @@ impl Engine {
                 Err(Refused::Changed) => return Ok(None),
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(Refused::NeedsLog) => make_log()?,
+                Err(Refused::Held) => return self.commit_when_free(write, make_log),
             }
         }
+    }
+
+    /// [`Self::commit_write`] where another writer holds a key: as soon as it does not.
+    #[cold]
+    fn commit_when_free(
+        &self,
+        write: &mut Write,
+        make_log: impl Fn() -> Result<()>,
+    ) -> Result<Option<(Sequence, LogPosition)>> {
+        let count = u64::from(write.count);
+        self.wait_for_hold(|| {
+            loop {
+                match self.commit.commit(write, count) {
+                    Ok(committed) => return Ok(Some(Some(committed))),
+                    Err(Refused::Changed) => return Ok(Some(None)),
+                    Err(Refused::Held) => return Ok(None),
+                    Err(Refused::Failed(error)) => return Err(error),
+                    Err(Refused::NeedsLog) => make_log()?,
+                }
+            }
+        })
     }
 
     /// Waits, outside the section, until the log thread has made a spare or failed to.
@@ -232,8 +265,8 @@ impl Write {
         let (body_len, count) = (buffer.body_len(), buffer.len_ops());
         let body_hash = checksum(buffer.body());
         buffer.pad();
-        let (unchanged_since, private) = (None, None);
-        Self { buffer, body_len, body_hash, count, kind, unchanged_since, private }
+        let (condition, private) = (None, None);
+        Self { buffer, body_len, body_hash, count, kind, condition, private }
     }
 
     /// The encoded operations, wherever they are by now.
@@ -254,12 +287,12 @@ impl Write {
 
 /// The thread's buffer; a new one where that is in use, or gone with the thread: a destructor of
 /// another thread-local may write after it.
-fn take_buffer() -> BatchBuffer {
+pub(super) fn take_buffer() -> BatchBuffer {
     SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
 }
 
 /// Leaves a buffer to the next write of the thread.
-fn leave_buffer(mut buffer: BatchBuffer) {
+pub(super) fn leave_buffer(mut buffer: BatchBuffer) {
     buffer.clear();
     if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
         // Where there is no next write it just goes.

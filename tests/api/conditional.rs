@@ -5,7 +5,8 @@
 
 use std::cell::Cell;
 
-use alluvium::{CompareAndSwap, Db, Error, WriteBatch};
+use alluvium::io::{CrashMode, SimFs};
+use alluvium::{CompareAndSwap, Db, Durability, Error, OnOverload, Sequence, TryWrite, WriteBatch};
 
 use crate::{text, tiny};
 
@@ -51,15 +52,16 @@ fn interleavings(how: Update) {
         let (value, runs) = interleaved(how, before, between);
         assert_eq!((value.as_str(), runs), want, "an update was lost, or ran in vain");
     }
-    let put = |db: &Db| db.put("k", "a").unwrap();
+    let put = |db: &Db| db.put("k", "a").map(drop).unwrap();
     let put_and_flush = |db: &Db| {
         put(db);
         db.flush().unwrap();
     };
     // Enough to seal the memtable several times, and too little for a flush.
-    let fill = |db: &Db| (0..100).for_each(|i| db.put(format!("f{i}"), [0; 200]).unwrap());
+    let fill =
+        |db: &Db| (0..100).for_each(|i| db.put(format!("f{i}"), [0; 200]).map(drop).unwrap());
     let nothing = |_: &Db| {};
-    let newer = |db: &Db| db.put("k", "b").unwrap();
+    let newer = |db: &Db| db.put("k", "b").map(drop).unwrap();
     check(how, &nothing, &nothing, ("!", 1));
     check(how, &put, &nothing, ("a!", 1));
     check(how, &put_and_flush, &nothing, ("a!", 1));
@@ -67,7 +69,7 @@ fn interleavings(how: Update) {
     check(how, &put_and_flush, &newer, ("b!", 2));
     check(how, &put, &|db| (newer(db), fill(db)).0, ("b!", 2));
     check(how, &put, &|db| (newer(db), db.flush().unwrap()).0, ("b!", 2));
-    check(how, &put, &|db| db.delete("k").unwrap(), ("!", 2));
+    check(how, &put, &|db| db.delete("k").map(drop).unwrap(), ("!", 2));
     check(how, &nothing, &|db| (newer(db), fill(db), db.flush().unwrap()).0, ("b!", 2));
     // A version of the key may have gone to disk: it is read again, and is as it was.
     check(how, &put, &|db| (fill(db), db.flush().unwrap()).0, ("a!", 1));
@@ -102,17 +104,17 @@ fn an_update_that_does_not_look_again_is_noticed() {
 #[test]
 fn an_update_sets_deletes_and_leaves() {
     let (db, _) = tiny();
-    assert_eq!(db.update("k", |now| appended(now, "a")).unwrap().unwrap(), "a");
-    assert_eq!(db.update("k", |now| appended(now, "b")).unwrap().unwrap(), "ab");
-    assert_eq!(db.update("k", |_| None).unwrap(), None);
+    assert_eq!(db.update("k", |now| appended(now, "a")).unwrap().value.unwrap(), "a");
+    assert_eq!(db.update("k", |now| appended(now, "b")).unwrap().value.unwrap(), "ab");
+    assert_eq!(db.update("k", |_| None).unwrap().value, None);
     assert!(!db.contains_key("k").unwrap());
     let visible = db.stats().visible;
-    assert_eq!(db.update("k", |_| None).unwrap(), None);
+    assert_eq!(db.update("k", |_| None).unwrap().value, None);
     assert_eq!(db.stats().visible, visible, "nothing to delete is nothing to write");
     // Larger than a memtable.
-    let big = db.update("k", |_| Some(vec![b'x'; 100_000])).unwrap().unwrap();
+    let big = db.update("k", |_| Some(vec![b'x'; 100_000])).unwrap().value.unwrap();
     assert_eq!(big.len(), 100_000);
-    let bigger = db.update("k", |now| appended(now, "y")).unwrap().unwrap();
+    let bigger = db.update("k", |now| appended(now, "y")).unwrap().value.unwrap();
     assert_eq!(bigger.len(), 100_001);
 }
 
@@ -126,7 +128,7 @@ fn a_swap_happens_only_where_the_key_is_as_expected() {
             keyspace.compare_and_swap("k", expected, new).unwrap(),
         ] {
             match (got, want) {
-                (CompareAndSwap::Swapped, Ok(())) => {}
+                (CompareAndSwap::Swapped(_), Ok(())) => {}
                 (CompareAndSwap::Mismatch(now), Err(want)) => {
                     assert_eq!(text(now.as_ref()).as_deref(), want);
                 }
@@ -146,11 +148,11 @@ fn a_swap_happens_only_where_the_key_is_as_expected() {
     check(Some(b"c"), None, Ok(()));
     check(Some(b"c"), None, Err(None));
     assert!(!keyspace.contains_key("k").unwrap());
-    assert!(keyspace.insert_if_absent("k", "1").unwrap());
-    assert!(!keyspace.insert_if_absent("k", "2").unwrap());
-    assert!(db.insert_if_absent("k", "3").unwrap(), "another keyspace");
+    assert!(keyspace.insert_if_absent("k", "1").unwrap().is_some());
+    assert!(keyspace.insert_if_absent("k", "2").unwrap().is_none());
+    assert!(db.insert_if_absent("k", "3").unwrap().is_some(), "another keyspace");
     assert_eq!(
-        text(keyspace.update("k", |now| appended(now, "+")).unwrap().as_ref()).unwrap(),
+        text(keyspace.update("k", |now| appended(now, "+")).unwrap().value.as_ref()).unwrap(),
         "1+"
     );
 }
@@ -183,7 +185,9 @@ fn conditional_writes_are_refused_where_writes_are() {
 fn a_change_that_flushes_runs_once() {
     let db = alluvium::Db::in_memory().unwrap();
     for old in [None, Some("old")] {
-        old.into_iter().for_each(|old| db.put("k", old).unwrap());
+        old.into_iter().for_each(|old| {
+            db.put("k", old).unwrap();
+        });
         let mut runs = 0;
         let change = |now: Option<&[u8]>| {
             runs += 1;
@@ -193,7 +197,207 @@ fn a_change_that_flushes_runs_once() {
             db.flush().unwrap();
             Some(b"new".to_vec())
         };
-        assert_eq!(db.update("k", change).unwrap().as_deref(), Some(&b"new"[..]));
+        assert_eq!(db.update("k", change).unwrap().value.as_deref(), Some(&b"new"[..]));
         assert_eq!((runs, db.get("k").unwrap().as_deref()), (1, Some(&b"new"[..])));
     }
+}
+
+/// The bound on lost tries: as often as its key is changed between its read and its write, by
+/// anybody, an update runs its closure nine times at most. Then the key is held.
+#[test]
+fn an_update_that_always_loses_gets_its_turn() {
+    let (db, _) = tiny();
+    db.put("k", "0").unwrap();
+    for len in [1, 100_000] {
+        let mut runs = 0;
+        let changed = std::thread::scope(|scope| {
+            // Whoever writes the key next, asked for by the closure; answers before it writes.
+            let (ask, asked) = std::sync::mpsc::channel::<u32>();
+            let (answer, answered) = std::sync::mpsc::channel();
+            let db = &db;
+            let rival = scope.spawn(move || {
+                for run in asked {
+                    // In the ninth run it has to wait until the update is over.
+                    let held = run > 8;
+                    if held {
+                        answer.send(()).unwrap();
+                    }
+                    db.put("k", run.to_string()).unwrap();
+                    if !held {
+                        db.flush().unwrap();
+                        answer.send(()).unwrap();
+                    }
+                }
+            });
+            let updated = db.update("k", |now| {
+                runs += 1;
+                if runs > 1 && runs <= 9 {
+                    assert_eq!(now.unwrap(), (runs - 1).to_string().as_bytes());
+                }
+                ask.send(runs).unwrap();
+                answered.recv().unwrap();
+                Some(vec![b'v'; len])
+            });
+            drop(ask);
+            rival.join().unwrap();
+            updated.unwrap()
+        });
+        assert_eq!((runs, changed.value.unwrap().len()), (9, len));
+        // The rival's write came after the update, not instead of it.
+        assert_eq!(get(&db, "k").unwrap(), "9");
+        assert!(db.snapshot().sequence() > changed.sequence);
+    }
+}
+
+/// What waits for a held key gives up as it would for memory, and other keys are nobody's concern.
+#[test]
+fn writers_of_a_held_key_wait_as_they_do_for_memory() {
+    let builder = Db::builder("db").fs(std::sync::Arc::new(SimFs::new()));
+    let db = builder.on_overload(OnOverload::Error).open().unwrap();
+    db.put("k", "0").unwrap();
+    let (mut runs, other) = (0, db.clone());
+    let on_another_thread = |write: fn(&Db) -> Result<Sequence, Error>| {
+        std::thread::scope(|scope| scope.spawn(|| write(&other)).join().unwrap())
+    };
+    let updated = db.update("k", |_| {
+        runs += 1;
+        if runs <= 8 {
+            on_another_thread(|db| db.put("k", db.stats().visible.to_string())).unwrap();
+            return Some(vec![b'v']);
+        }
+        let refused = on_another_thread(|db| db.put("k", "held"));
+        assert!(matches!(refused, Err(Error::KeyHeld { .. })), "{refused:?}");
+        let mut batch = WriteBatch::new();
+        batch.put("a", "");
+        batch.delete("k");
+        let back = std::thread::scope(|scope| {
+            scope.spawn(|| other.try_write(batch).unwrap()).join().unwrap()
+        });
+        let TryWrite::WouldBlock(back) = back else { panic!("{back:?}") };
+        assert_eq!(back.len(), 2);
+        on_another_thread(|db| db.put("another key", "v")).unwrap();
+        assert!(!db.contains_key("a").unwrap());
+        Some(vec![b'v'])
+    });
+    assert_eq!((runs, updated.unwrap().value.unwrap().len()), (9, 1));
+    // It is free again, also when the closure panics.
+    on_another_thread(|db| db.put("k", "free")).unwrap();
+    let mut runs = 0;
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        db.update("k", |_| {
+            runs += 1;
+            assert!(runs <= 8, "the closure panics while it holds the key");
+            on_another_thread(|db| db.put("k", db.stats().visible.to_string())).unwrap();
+            Some(vec![b'v'])
+        })
+    }));
+    assert!(panicked.is_err());
+    on_another_thread(|db| db.put("k", "free")).unwrap();
+}
+
+/// A closure that writes its own key spoils the hold for that try, and does not wait for itself.
+#[test]
+fn a_holder_may_write_its_own_key_a_few_times() {
+    let (db, _) = tiny();
+    let mut runs = 0;
+    let updated = db.update("k", |now| {
+        runs += 1;
+        match runs {
+            1..12 => drop(db.put("k", runs.to_string()).unwrap()),
+            12..20 => drop(db.update("k", |_| Some(runs.to_string().into())).unwrap()),
+            _ => {}
+        }
+        appended(now, "!")
+    });
+    assert_eq!((runs, text(updated.unwrap().value.as_ref()).unwrap()), (20, "19!".into()));
+}
+
+#[test]
+fn every_write_returns_the_sequence_that_wait_durable_takes() {
+    let (db, _) = tiny();
+    let keyspace = db.keyspace("k").unwrap();
+    let mut last = db.snapshot().sequence();
+    let mut next = |sequence: Sequence| {
+        assert_eq!(sequence, db.snapshot().sequence());
+        assert!(sequence > last, "{sequence} after {last}");
+        last = sequence;
+        db.wait_durable(sequence).unwrap();
+    };
+    for durability in [Durability::Buffered, Durability::Sync] {
+        next(db.put_with("a", "1", durability).unwrap());
+        next(keyspace.put_with("a", "1", durability).unwrap());
+        next(db.delete_with("a", durability).unwrap());
+        next(keyspace.delete_with("a", durability).unwrap());
+        next(db.insert_if_absent_with("a", "2", durability).unwrap().unwrap());
+        next(keyspace.insert_if_absent_with("a", "2", durability).unwrap().unwrap());
+        for new in [Some(&b"3"[..]), None] {
+            let now = db.get("a").unwrap();
+            match db.compare_and_swap_with("a", now.as_deref(), new, durability).unwrap() {
+                CompareAndSwap::Swapped(sequence) => next(sequence),
+                mismatch => panic!("{mismatch:?}"),
+            }
+        }
+        next(keyspace.update_with("a", |_| Some(vec![4]), durability).unwrap().sequence);
+        next(keyspace.update_with("a", |_| None, durability).unwrap().sequence);
+    }
+    // Where nothing is written it covers what was read.
+    let before = db.put("a", "5").unwrap();
+    assert_eq!(db.insert_if_absent("a", "6").unwrap(), None);
+    assert_eq!(db.update("none", |_| None).unwrap().sequence, before);
+    assert_eq!(db.compare_and_swap("none", None, None).unwrap(), CompareAndSwap::Swapped(before));
+    assert_eq!(db.snapshot().sequence(), before);
+}
+
+/// With `Sync` the answer is durable also where nothing had to be written.
+#[test]
+fn what_a_conditional_write_has_found_is_durable_with_sync() {
+    let works: [fn(&Db); 3] = [
+        |db| assert_eq!(db.insert_if_absent_with("k", "w", Durability::Sync).unwrap(), None),
+        |db| drop(db.compare_and_swap_with("k", None, None, Durability::Sync).unwrap()),
+        |db| drop(db.update_with("gone", |_| None, Durability::Sync).unwrap()),
+    ];
+    for work in works {
+        let fs = SimFs::new();
+        let open = |fs: &SimFs| Db::builder("db").fs(std::sync::Arc::new(fs.clone())).open();
+        let db = open(&fs).unwrap();
+        db.put("k", "v").unwrap();
+        work(&db);
+        let after = fs.crash(CrashMode::PowerLoseAll, 1);
+        assert_eq!(get(&open(&after).unwrap(), "k").unwrap(), "v");
+    }
+}
+
+#[test]
+fn a_write_that_must_not_wait_says_so_and_gives_its_batch_back() {
+    let fs = std::sync::Arc::new(SimFs::new());
+    let db = Db::builder("db").fs(fs).memtable_bytes(16 << 10).open().unwrap();
+    // There is no log yet. It is asked for.
+    while let TryWrite::WouldBlock(()) = db.try_put("a", "1").unwrap() {
+        std::thread::yield_now();
+    }
+    let keyspace = db.keyspace("k").unwrap();
+    let TryWrite::Written(sequence) = keyspace.try_put("a", "2").unwrap() else { panic!() };
+    assert_eq!(sequence, db.snapshot().sequence());
+    assert!(matches!(keyspace.try_delete("a").unwrap(), TryWrite::Written(_)));
+    // What brings a file of its own always would.
+    assert_eq!(db.try_put("big", [0; 10_000]).unwrap(), TryWrite::WouldBlock(()));
+    let mut batch = WriteBatch::new();
+    batch.put_in(&keyspace, "big", [7; 10_000]);
+    batch.delete("a");
+    let TryWrite::WouldBlock(mut batch) = db.try_write(batch).unwrap() else { panic!() };
+    // It is as it was, and takes more.
+    batch.put("more", "3");
+    db.write(batch).unwrap();
+    assert_eq!(keyspace.get("big").unwrap().unwrap(), [7; 10_000]);
+    assert_eq!((get(&db, "a"), get(&db, "more")), (None, Some("3".into())));
+    let empty = db.try_write(WriteBatch::new()).unwrap();
+    assert!(matches!(empty, TryWrite::Written(at) if at == db.snapshot().sequence()));
+    // Errors are errors.
+    assert!(matches!(db.try_put(vec![0; 70_000], ""), Err(Error::InvalidArgument { .. })));
+    let (other, _) = tiny();
+    let mut batch = WriteBatch::new();
+    batch.put_in(&other.keyspace("k").unwrap(), "a", "");
+    assert!(matches!(db.try_write(batch), Err(Error::InvalidArgument { .. })));
+    db.close().unwrap();
+    assert!(matches!(db.try_delete("a"), Err(Error::Closed)));
 }

@@ -9,7 +9,8 @@ use alluvium::{Db, Error, WriteBatch};
 
 /// Without a background sync, so that every sync is one that a call made.
 fn open(sim: &SimFs) -> Db {
-    let builder = Db::builder(Path::new("/db")).memtable_bytes(4 << 10).sync_every_ms(0);
+    let builder =
+        Db::builder(Path::new("/db")).memtable_bytes(4 << 10).sync_every(std::time::Duration::ZERO);
     builder.fs(Arc::new(sim.clone())).open().unwrap()
 }
 

@@ -28,7 +28,9 @@ fn the_oldest_snapshot_has_an_age_in_time_and_in_operations() {
     let at = first.sequence().0;
     assert_eq!(oldest(&db), (1, Some(at), 0));
     await_stats(&db, |stats| stats.snapshot_oldest_ms > Some(0));
-    (0..5).for_each(|i| db.put(format!("{i}"), "v").unwrap());
+    (0..5).for_each(|i| {
+        db.put(format!("{i}"), "v").unwrap();
+    });
     let second = db.snapshot();
     db.put("k", "2").unwrap();
     assert_eq!(oldest(&db), (2, Some(at), 6));
@@ -49,9 +51,13 @@ fn the_oldest_snapshot_has_an_age_in_time_and_in_operations() {
 fn versions_that_only_a_snapshot_needs_are_counted_when_they_are_written() {
     let (db, _) = small();
     let rewrite = || {
-        (0..10).for_each(|i| db.put(format!("{i}"), "old").unwrap());
+        (0..10).for_each(|i| {
+            db.put(format!("{i}"), "old").unwrap();
+        });
         let snapshot = db.snapshot();
-        (0..5).for_each(|i| db.put(format!("{i}"), "new").unwrap());
+        (0..5).for_each(|i| {
+            db.put(format!("{i}"), "new").unwrap();
+        });
         snapshot
     };
     drop(rewrite());

@@ -10,7 +10,7 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn open(fs: &SimFs, read_only: bool) -> alluvium::Result<Db> {
     let builder = Db::builder("db").compaction_threads(0).fs(Arc::new(fs.clone()));
-    builder.sync_every_ms(0).read_only(read_only).open()
+    builder.sync_every(std::time::Duration::ZERO).read_only(read_only).open()
 }
 
 /// A closed database of two runs: the newer one overwrites some keys of the older, deletes some and

@@ -214,7 +214,7 @@ fn a_failed_sync_stops_the_writer_for_good() {
             |result: Result<(), Error>| matches!(result, Err(Error::WriterStopped { .. }));
         assert!(world.errors.iter().any(|it| matches!(it, Error::WriterStopped { .. })));
         // The fault is over; the latch is not.
-        assert!(stopped(world.db().put("x", "x")) && stopped(world.db().sync()));
+        assert!(stopped(world.db().put("x", "x").map(drop)) && stopped(world.db().sync()));
         assert!(stopped(world.db().keyspace("new").map(drop)));
         assert!(world.db().health().writer_stopped.is_some());
         world.history.explain(&observe(world.db()).unwrap(), Demand::Live).unwrap();

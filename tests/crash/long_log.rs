@@ -44,7 +44,7 @@ type Mirror = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
 fn open(fs: &SimFs) -> Db {
     let builder = Db::builder("data").fs(Arc::new(fs.clone())).compaction_threads(0);
     let builder = builder.memtable_bytes(256 << 10).flush_bytes(64 << 20);
-    builder.memory_bytes(128 << 20).sync_every_ms(0).open().unwrap()
+    builder.memory_bytes(128 << 20).sync_every(std::time::Duration::ZERO).open().unwrap()
 }
 
 /// One of few keys: many have several versions, and some begin as others end.

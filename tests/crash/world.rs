@@ -170,8 +170,8 @@ impl World {
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
         // Repeatable to the operation; merges have crash tests of their own.
         let builder = builder.compaction_threads(0).segment_bytes(4 << 10);
-        let pace = OnOverload::Pace { stall_ms_max: 1_000 };
-        builder.sync_every_ms(0).on_overload(pace).fs(fs).open()
+        let pace = OnOverload::Pace { stall_max: std::time::Duration::from_millis(1_000) };
+        builder.sync_every(std::time::Duration::ZERO).on_overload(pace).fs(fs).open()
     }
 
     /// Opens it and finds the handles. Whether the world goes on.
@@ -300,12 +300,13 @@ impl World {
         };
         if let [op] = ops {
             let handle = self.handles.get(op.keyspace);
-            return match (handle, bytes(0)) {
+            let written = match (handle, bytes(0)) {
                 (None, Some(bytes)) => db.put_with(&op.key, bytes, durability),
                 (None, None) => db.delete_with(&op.key, durability),
                 (Some(keyspace), Some(bytes)) => keyspace.put_with(&op.key, bytes, durability),
                 (Some(keyspace), None) => keyspace.delete_with(&op.key, durability),
             };
+            return written.map(drop);
         }
         let mut batch = WriteBatch::new();
         for (index, op) in ops.iter().enumerate() {

@@ -40,7 +40,7 @@ fn builder(fs: &SimFs) -> Builder {
         .memtable_bytes(64 << 10)
         .flush_bytes(128 << 10)
         .memory_bytes(1 << 20)
-        .sync_every_ms(0)
+        .sync_every(std::time::Duration::ZERO)
 }
 
 fn open(fs: &SimFs, calls: &Calls) -> Db {
@@ -141,7 +141,7 @@ fn failing_sync(calls: &'static Calls) {
 
 fn failing_periodic_sync(calls: &'static Calls) {
     let fs = SimFs::new();
-    let db = builder(&fs).sync_every_ms(10).open().unwrap();
+    let db = builder(&fs).sync_every(std::time::Duration::from_millis(10)).open().unwrap();
     calls.answer_with(&db);
     db.put("k 1", "into a log that is there by then").unwrap();
     fail(&fs, OpKind::Sync, "");

@@ -56,8 +56,12 @@ fn a_put_makes_one_write() {
         assert!(matches!(&done[..], [op] if op.kind == OpKind::Write), "{done:?}");
         assert!(done[0].path.ends_with(".log"), "{done:?}");
     };
-    check(&|| db.put("k", "v").unwrap());
-    check(&|| db.delete("k").unwrap());
+    check(&|| {
+        db.put("k", "v").unwrap();
+    });
+    check(&|| {
+        db.delete("k").unwrap();
+    });
     check(&|| {
         let mut batch = WriteBatch::new();
         (0..20).for_each(|i| batch.put(format!("{i}"), "v"));
@@ -80,7 +84,7 @@ fn a_big_value_is_written_once_though_a_flush_refuses_it() {
             db.flush().unwrap();
             Some(vec![b'v'; 100_000])
         };
-        db.update("k", change).unwrap().unwrap()
+        db.update("k", change).unwrap().value.unwrap()
     });
     assert_eq!((new.len(), db.get("k").unwrap().unwrap().len()), (100_000, 100_000));
     assert_eq!(
@@ -101,7 +105,7 @@ fn a_big_value_is_written_once_though_a_flush_refuses_it() {
             }
             Some(vec![b'w'; 100_000])
         };
-        db.update("k", change).unwrap().unwrap()
+        db.update("k", change).unwrap().value.unwrap()
     });
     let count = |kind| done.iter().filter(|op| op.kind == kind).count();
     assert_eq!((runs, count(OpKind::Create), count(OpKind::Remove)), (2, 2, 1), "{done:?}");
@@ -113,7 +117,9 @@ fn a_rotation_adds_one_write_and_nothing_else() {
     let db = open(&fs);
     let puts = 500;
     let ((), done) = fs.done_by(|| {
-        (0..puts).for_each(|i| db.put(format!("{i}"), [b'v'; 300]).unwrap());
+        (0..puts).for_each(|i| {
+            db.put(format!("{i}"), [b'v'; 300]).unwrap();
+        });
     });
     assert!(done.iter().all(|op| op.kind == OpKind::Write), "{done:?}");
     // One more for the header of each log that was taken into use.
@@ -151,7 +157,9 @@ fn nothing_waits_for_a_sync_of_the_log() {
     while_held(&fs, &db, (OpKind::Sync, ".log"), || db.sync().unwrap());
     let fs = GatedFs::default();
     let db = open(&fs);
-    let synced = || db.put_with("synced", "v", Durability::Sync).unwrap();
+    let synced = || {
+        db.put_with("synced", "v", Durability::Sync).unwrap();
+    };
     while_held(&fs, &db, (OpKind::Sync, ".log"), synced);
 }
 
@@ -192,7 +200,9 @@ fn nothing_waits_for_a_log_that_is_prepared() {
 #[test]
 fn who_ends_the_open_log_leaves_one_to_go_on_with() {
     let flush = |db: &Db| db.flush().unwrap();
-    let big = |db: &Db| db.put("big", vec![b'b'; 4 << 10]).unwrap();
+    let big = |db: &Db| {
+        db.put("big", vec![b'b'; 4 << 10]).unwrap();
+    };
     let works: [&(dyn Fn(&Db) + Sync); 2] = [&flush, &big];
     for work in works {
         let fs = GatedFs::default();

@@ -25,7 +25,8 @@ use gates::GatedFs;
 
 /// Small memtables under a budget that no test but one reaches, and no sync on its own account.
 fn builder(fs: &GatedFs) -> Builder {
-    let builder = Db::builder("db").fs(Arc::new(fs.clone())).sync_every_ms(0).compaction_threads(0);
+    let builder =
+        Db::builder("db").fs(Arc::new(fs.clone())).sync_every(Duration::ZERO).compaction_threads(0);
     builder.memtable_bytes(8 << 10).flush_bytes(1 << 20).memory_bytes(64 << 20)
 }
 
@@ -66,7 +67,9 @@ fn use_foreground(db: &Db) {
             db.snapshot().range(..).next().unwrap().unwrap();
         }
     }
-    (0..200).for_each(|i| db.delete(format!("key-{i:03}")).unwrap());
+    (0..200).for_each(|i| {
+        db.delete(format!("key-{i:03}")).unwrap();
+    });
 }
 
 /// Runs `blocked` on a thread of its own up to the gate, then everything that must not wait.

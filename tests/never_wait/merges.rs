@@ -40,11 +40,13 @@ fn about_to_merge(fs: &GatedFs, keys: usize) -> (Db, Compaction) {
     let db = builder(fs).memtable_bytes(1 << 20).flush_bytes(8 << 20).open().unwrap();
     for _ in 0..2 {
         db.put("on disk", "v").unwrap();
-        (0..keys).for_each(|key| db.put(format!("{key:06}"), incompressible(key)).unwrap());
+        (0..keys).for_each(|key| {
+            db.put(format!("{key:06}"), incompressible(key)).unwrap();
+        });
         db.flush().unwrap();
     }
     db.pause_compaction();
-    let compaction = db.start_compaction().unwrap();
+    let compaction = db.start_compaction_of_all().unwrap();
     (db, compaction)
 }
 

@@ -11,8 +11,8 @@ use crate::{builder, settle};
 
 const MEMORY_BYTES: usize = 64 << 10;
 
-fn pace(stall_ms_max: u64) -> OnOverload {
-    OnOverload::Pace { stall_ms_max }
+fn pace(stall_ms: u64) -> OnOverload {
+    OnOverload::Pace { stall_max: std::time::Duration::from_millis(stall_ms) }
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn memory_is_bounded_and_a_write_past_it_fails_when_its_time_is_up() {
         let mut count = 0;
         let error = loop {
             match db.put(format!("{count:06}"), [b'v'; 200]) {
-                Ok(()) => count += 1,
+                Ok(_) => count += 1,
                 Err(error) => break error,
             }
             assert!(count * 200 < MEMORY_BYTES, "more is in memory than may be");
@@ -130,10 +130,16 @@ fn who_wants_an_error_gets_it_at_once() {
         };
         let held = fs.hold(gate.0, gate.1);
         let result = puts(&db, 2_000);
-        assert!(matches!(result, Err(Error::Overloaded { waited_ms: 0, .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(Error::Overloaded { waited: std::time::Duration::ZERO, .. })),
+            "{result:?}"
+        );
         for _ in 0..100 {
             let result = db.put("k", "v");
-            assert!(matches!(result, Err(Error::Overloaded { waited_ms: 0, .. })), "{result:?}");
+            assert!(
+                matches!(result, Err(Error::Overloaded { waited: std::time::Duration::ZERO, .. })),
+                "{result:?}"
+            );
         }
         let stats = db.stats();
         assert_eq!((waits(&db), stats.refused_overloaded), ((0, 0, 0, 0), 101), "{stats}");
@@ -186,7 +192,8 @@ fn a_wait_for_a_log_is_said_to_be_one() {
 #[test]
 fn a_full_disk_is_said_to_be_the_cause() {
     let fs = SimFs::new();
-    let builder = Db::builder("db").fs(std::sync::Arc::new(fs.clone())).sync_every_ms(0);
+    let builder =
+        Db::builder("db").fs(std::sync::Arc::new(fs.clone())).sync_every(std::time::Duration::ZERO);
     let db = builder.open().unwrap();
     db.put("k", "v").unwrap();
     let full = FaultPlan::new(OpKind::Write).on(".log").error(ErrorKind::StorageFull);

@@ -187,7 +187,7 @@ fn the_smallest_options_work() {
     let directory = tempfile::tempdir().unwrap();
     let builder = Db::builder(directory.path()).memtable_bytes(4 << 10).flush_bytes(4 << 10);
     let builder = builder.memory_bytes(8 << 10).segment_bytes(4 << 10);
-    let db = builder.cache_bytes(0).sync_every_ms(0).open().unwrap();
+    let db = builder.cache_bytes(0).sync_every(std::time::Duration::ZERO).open().unwrap();
     for i in 0..500 {
         db.put(format!("{i:05}"), [b'v'; 100]).unwrap();
     }

@@ -48,7 +48,7 @@ fn changed(before: &Image, after: &Image) -> Vec<String> {
 /// Small memtables, and no sync but the ones that are asked for.
 fn builder(fs: &SimFs) -> Builder {
     let builder = Db::builder(DIR).compaction_threads(0).fs(Arc::new(fs.clone()));
-    builder.memtable_bytes(4 << 10).flush_bytes(4 << 10).sync_every_ms(0)
+    builder.memtable_bytes(4 << 10).flush_bytes(4 << 10).sync_every(std::time::Duration::ZERO)
 }
 
 fn key(number: usize) -> String {

@@ -203,7 +203,7 @@ fn names_with_the_largest_numbers_are_no_trap() {
         fs.write_file(path(name), &[7; 500]);
         let db = builder(&fs).open().unwrap();
         assert_eq!(db.range(..).count(), 20);
-        let written = db.put("k", "v").and_then(|()| db.flush());
+        let written = db.put("k", "v").and_then(|_| db.flush());
         assert!(matches!(written, Ok(()) | Err(Error::Io { .. })), "{written:?}");
     }
     let fs = closed_database();

@@ -144,7 +144,7 @@ fn every_way_to_durability_notices() {
     let noticed = |notice: &dyn Fn(&Db)| {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let db = small(&data).sync_every_ms(5).open().unwrap();
+        let db = small(&data).sync_every(std::time::Duration::from_millis(5)).open().unwrap();
         db.put("k", "v").unwrap();
         remove_all(&data);
         notice(&db);

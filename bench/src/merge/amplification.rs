@@ -229,7 +229,7 @@ impl<'a> Load<'a> {
         let dir = TempDir::new(&settings.dir)?;
         let path = dir.path().join("data");
         let fs = CountFs::new(Syncs::LeftOut);
-        let db = sized(&path, &settings.merge).fs(fs.clone()).sync_every_ms(0).open()?;
+        let db = sized(&path, &settings.merge).fs(fs.clone()).sync_every(Duration::ZERO).open()?;
         let slice_bytes = flush_entries * super::ENTRY_BYTES / SLICES;
         Ok(Self {
             data: plain(&db)?,

@@ -26,7 +26,7 @@ pub(super) fn run(
         return Err("merging is paused: resume_compaction first".into());
     }
     let compaction = match extent {
-        None => shell.db.start_compaction()?,
+        None => shell.db.start_compaction_of_all()?,
         Some(extent) => shell.keyspace.start_compaction(extent.bounds())?,
     };
     let mut progress = Progress::new(Style::at_terminal(out.look), Some(compaction.progress().1));

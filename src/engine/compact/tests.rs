@@ -26,7 +26,7 @@ fn open_on(fs: &SimFs, segment_bytes: usize) -> (Arc<Engine>, Threads) {
     let options = Options {
         memtable_bytes: 64 << 10,
         flush_bytes: 256 << 10,
-        sync_every_ms: 0,
+        sync_every: std::time::Duration::ZERO,
         compaction_threads: 0,
         segment_bytes,
         ..Options::default()

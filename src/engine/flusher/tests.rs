@@ -17,7 +17,7 @@ fn open(fs: Arc<dyn Fs>) -> (Arc<Engine>, Threads) {
         memtable_bytes: 1 << 20,
         flush_bytes: 1 << 29,
         memory_bytes: 1 << 30,
-        sync_every_ms: 0,
+        sync_every: std::time::Duration::ZERO,
         ..Options::default()
     };
     Engine::open(fs, PathBuf::from("data"), options, None).unwrap()

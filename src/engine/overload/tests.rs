@@ -84,13 +84,15 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     assert!(engine.wait_for_turn(patience(short)).is_ok());
     let error = engine.wait_for_room(patience(short)).unwrap_err();
     assert!(
-        matches!(error, Error::Overloaded { waited_ms, cause: None } if waited_ms >= 1),
+        matches!(error, Error::Overloaded { waited, cause: None } if waited.as_millis() >= 1),
         "{error:?}"
     );
     // A full disk is the better answer, and comes at once.
     let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
     engine.core.note::<()>(crate::engine::Work::Flush, &Err(full));
-    for error in [engine.wait_for_room(patience(LIMIT)), Err(engine.core.overloaded(0))] {
+    for error in
+        [engine.wait_for_room(patience(LIMIT)), Err(engine.core.overloaded(Duration::ZERO))]
+    {
         assert!(matches!(error, Err(Error::StorageFull { .. })), "{error:?}");
     }
     engine.core.gate.sub(BUDGET as u64 + 1);

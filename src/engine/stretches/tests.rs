@@ -25,7 +25,7 @@ fn open(fs: &SimFs, memtable_bytes: usize, compaction_threads: usize) -> (Arc<En
         compaction_threads,
         flush_bytes: 2 * memtable_bytes,
         memory_bytes: 16 * memtable_bytes,
-        sync_every_ms: 0,
+        sync_every: std::time::Duration::ZERO,
         ..Options::default()
     };
     Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None).unwrap()

@@ -438,3 +438,111 @@ fn a_conditional_write_replaces_the_version_that_it_has_read() {
         });
     }
 }
+
+/// What may go wrong with a held key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Shipped,
+    /// Another writer commits all the same.
+    IsIgnored,
+    /// The holder goes by what it has read before.
+    ComesAfterTheRead,
+}
+
+/// The key's section when it may be held; the rest is as for [`KeyEnv`].
+struct HeldEnv {
+    key: KeyEnv,
+    held: bool,
+    ignored: bool,
+}
+
+impl CommitEnv for HeldEnv {
+    /// What its writer has seen; nothing for the holder, who needs no look.
+    type Write = Option<Sequence>;
+    type Receipt = ();
+    type Error = Changed;
+
+    fn prepare(&mut self, seen: &mut Option<Sequence>) -> Result<(), Changed> {
+        match seen {
+            None => Ok(()),
+            Some(_) if self.held && !self.ignored => Err(Changed),
+            Some(seen) => self.key.prepare(seen),
+        }
+    }
+
+    fn append(&mut self, _: Sequence, _: &mut Option<Sequence>) -> Result<(), Changed> {
+        Ok(())
+    }
+
+    fn insert(&mut self, first: Sequence, _: &mut Option<Sequence>) {
+        self.key.insert(first, &mut Sequence(0));
+    }
+
+    fn closed() -> Changed {
+        Changed
+    }
+}
+
+/// One writer holds the key, reads and commits; another tries once; a rotation, a flush.
+fn a_holder_commits_at_once(hold: Hold) {
+    let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
+    let (run, flushed) = (Sequence(0), Sequence(0));
+    let first = KeyView { active: memtable(), sealed: None, run, flushed };
+    let view = Arc::new(Published::new(Arc::new(first)));
+    let key = KeyEnv { view: Arc::clone(&view), looks: Looks::Shipped };
+    let env = HeldEnv { key, held: false, ignored: hold == Hold::IsIgnored };
+    let section = Arc::new(Commit::new(env, Sequence(0)));
+    let read = |section: &Commit<HeldEnv>, view: &Published<KeyView>| {
+        let (view, at) = read_point(view, || section.visible());
+        let memory = view.sealed.iter().chain([&view.active]);
+        let base = memory.map(|table| newest(table, at)).max().max(Some(view.run));
+        base.expect("there is an active memtable")
+    };
+    let holder = {
+        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        thread::spawn(move || {
+            let early = read(&section, &view);
+            section.with(|env, _| env.held = true);
+            let base = if hold == Hold::ComesAfterTheRead { early } else { read(&section, &view) };
+            let (version, ()) = section.commit(&mut None, 1).expect("a holder is not refused");
+            section.with(|env, _| env.held = false);
+            (base, version)
+        })
+    };
+    let other = {
+        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        thread::spawn(move || {
+            let seen = section.visible();
+            let base = read(&section, &view);
+            section.commit(&mut Some(seen), 1).ok().map(|(version, ())| (base, version))
+        })
+    };
+    let next = memtable();
+    section.with(|_, _| {
+        update(&view, |view| {
+            let (active, sealed) = (Arc::clone(&next), Some(Arc::clone(&view.active)));
+            KeyView { active, sealed, run: view.run, flushed: view.flushed }
+        });
+    });
+    update(&view, |view| {
+        let newest = newest(view.sealed.as_ref().expect("sealed above"), Sequence(u64::MAX));
+        let active = Arc::clone(&view.active);
+        KeyView { active, sealed: None, run: newest, flushed: newest }
+    });
+    let mut steps = vec![holder.join().expect("no holder panics")];
+    steps.extend(other.join().expect("no writer panics"));
+    steps.sort_by_key(|(_, version)| *version);
+    let chain = [(Sequence(0), Sequence(1)), (Sequence(1), Sequence(2))];
+    assert_eq!(steps, chain[..steps.len()], "an update was lost");
+}
+
+/// (I40)
+#[test]
+fn a_held_key_gets_no_version_but_its_holders() {
+    holds("held key", Some(2), 300, || a_holder_commits_at_once(Hold::Shipped));
+    for (name, hold) in
+        [("hold ignored", Hold::IsIgnored), ("held after the read", Hold::ComesAfterTheRead)]
+    {
+        refuted(name, Some(3), "an update was lost", move || a_holder_commits_at_once(hold));
+    }
+}

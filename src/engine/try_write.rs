@@ -1,0 +1,102 @@
+//! Writes that never wait: whatever would, is an answer.
+//!
+//! They take what is there: memory below the line from which writes are slowed down, and a log that
+//! is open, or a spare. They share the commit section with other writers, as every write does.
+
+use super::Engine;
+use super::write::{Batch, Refused, Write, check_sizes, leave_buffer, take_buffer};
+use crate::error::Result;
+use crate::format::record::RecordKind;
+use crate::ids::{KeyspaceId, Sequence};
+use crate::options::OnOverload;
+
+/// How a write that must not wait went: a [`Db::try_put`], a [`Db::try_delete`], or a
+/// [`Db::try_write`], which gives its batch back.
+///
+/// ```
+/// use alluvium::TryWrite;
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// let sequence = match db.try_put("k", "v")? {
+///     TryWrite::Written(sequence) => sequence,
+///     TryWrite::WouldBlock(()) => db.put("k", "v")?, // on a thread that may wait
+/// };
+/// assert_eq!(db.snapshot().sequence(), sequence);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "`WouldBlock` means that nothing was written"]
+pub enum TryWrite<B = ()> {
+    /// It is written, as [`Durability::Buffered`](crate::Durability::Buffered), up to this
+    /// sequence.
+    Written(Sequence),
+    /// Nothing was written, because that would have had to wait; here is the batch.
+    WouldBlock(B),
+}
+
+impl Engine {
+    /// Writes one operation, or says that it would wait. `None` deletes.
+    pub(crate) fn try_write_one(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<TryWrite> {
+        check_sizes(key, value.unwrap_or_default())?;
+        let mut buffer = take_buffer();
+        match value {
+            Some(value) => buffer.put(keyspace, key, value),
+            None => buffer.delete(keyspace, key),
+        }
+        let mut write = Write::new(buffer, RecordKind::Data);
+        let written = self.try_submit(&mut write);
+        leave_buffer(write.buffer);
+        Ok(written?.map_or(TryWrite::WouldBlock(()), TryWrite::Written))
+    }
+
+    /// Writes a batch, or gives it back.
+    pub(crate) fn try_write_batch(&self, batch: Batch) -> Result<TryWrite<Batch>> {
+        if batch.len_ops() == 0 {
+            self.refuse_early()?;
+            return Ok(TryWrite::Written(self.visible()));
+        }
+        let mut write = Write::new(batch, RecordKind::Data);
+        match self.try_submit(&mut write)? {
+            Some(sequence) => Ok(TryWrite::Written(sequence)),
+            None => Ok(TryWrite::WouldBlock(write.buffer)),
+        }
+    }
+
+    /// The sequence, or `None` if it would wait.
+    fn try_submit(&self, write: &mut Write) -> Result<Option<Sequence>> {
+        let result = self.try_enter(write);
+        if let Err(error) = &result {
+            self.core.counters.stalls.refused(error);
+        }
+        result
+    }
+
+    fn try_enter(&self, write: &mut Write) -> Result<Option<Sequence>> {
+        self.refuse_early()?;
+        if write.body_len > self.core.memtable_bytes() / 4 {
+            return Ok(None);
+        }
+        if self.core.is_pressed() {
+            if matches!(self.core.options.on_overload, OnOverload::Pace { .. }) {
+                self.core.ask_for_memory();
+                return Ok(None);
+            }
+            // It never waits, and fails where there is nothing left.
+            self.wait_for_memory(0)?;
+        }
+        match self.commit.commit(write, u64::from(write.count)) {
+            Ok((last, _)) => Ok(Some(last)),
+            Err(Refused::Failed(error)) => Err(error),
+            Err(Refused::NeedsLog) => {
+                self.core.want_spare();
+                Ok(None)
+            }
+            Err(Refused::Held | Refused::Changed) => Ok(None),
+        }
+    }
+}
