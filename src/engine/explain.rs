@@ -5,8 +5,8 @@
 
 use std::fmt;
 
+use super::figures::{bytes, counted};
 use super::read::{ReadAt, id_of};
-use super::stats::{bytes, counted};
 use super::{Engine, KeyspaceState, View};
 use crate::error::Result;
 use crate::format::hash::key_hash;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Engine;
+use super::figures::{bytes, counted, grouped};
 use super::index::each_file;
-use super::stats::{bytes, counted};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters that are always on. Relaxed: each is a number of its own.
@@ -100,7 +100,10 @@ impl fmt::Display for MergeStats {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
         let (read, written) = (bytes(self.bytes_read), bytes(self.bytes_written));
         let steps = counted(self.steps, "step");
-        row("merges", format!("{} in {steps} ({read} read, {written} written)", self.jobs))?;
+        row(
+            "merges",
+            format!("{} in {steps} ({read} read, {written} written)", grouped(self.jobs)),
+        )?;
         let moved = counted(self.segments_moved, "segment");
         let left_out = self.entries_read.saturating_sub(self.entries_written);
         let left_out = counted(left_out, "version");

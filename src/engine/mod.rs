@@ -23,6 +23,7 @@ mod directory;
 mod estimate;
 pub(crate) mod explain;
 mod failures;
+mod figures;
 mod flush;
 mod flusher;
 mod forecast;

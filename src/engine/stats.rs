@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::figures::{bytes, counted, grouped, ms};
 use super::merge_stats::{MergeCounters, MergeStats};
 use super::overload::{StallCause, Stalls};
 use super::{Core, Engine};
@@ -296,9 +297,9 @@ impl fmt::Display for Stats {
         row("log", format!("{}, {unsynced} unsynced", counted(self.logs, "file")))?;
         row(
             "log syncs",
-            format!("{} ({} rewritten)", self.log_syncs, bytes(self.log_bytes_rewritten)),
+            format!("{} ({} rewritten)", grouped(self.log_syncs), bytes(self.log_bytes_rewritten)),
         )?;
-        row("flushes", format!("{} ({} written)", self.flushes, bytes(self.flush_bytes)))?;
+        row("flushes", format!("{} ({} written)", grouped(self.flushes), bytes(self.flush_bytes)))?;
         writeln!(f, "{}", self.merges)?;
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
         row(
@@ -307,7 +308,7 @@ impl fmt::Display for Stats {
                 "{} ({}, {} missed)",
                 bytes(self.cache_bytes),
                 counted(self.cache_hits, "hit"),
-                self.cache_misses
+                grouped(self.cache_misses)
             ),
         )?;
         let jumps = counted(self.stretch_jumps, "time");
@@ -340,11 +341,11 @@ impl Stats {
     fn fmt_waits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
         let [memory, paced, log] = [self.stalled_us, self.paced_us, self.stalled_log_us].map(ms);
-        let logs = self.stalls_log;
-        row("stalls", format!("{} ({memory}), and {logs} for a log ({log})", self.stalls))?;
-        row("paced writes", format!("{} ({paced})", self.paced))?;
+        let [stalls, logs] = [self.stalls, self.stalls_log].map(grouped);
+        row("stalls", format!("{stalls} ({memory}), and {logs} for a log ({log})"))?;
+        row("paced writes", format!("{} ({paced})", grouped(self.paced)))?;
         let last = self.stall_last.map_or(String::new(), |cause| format!("; last: {cause}"));
-        let (memory, disk) = (self.refused_overloaded, self.refused_full);
+        let [memory, disk] = [self.refused_overloaded, self.refused_full].map(grouped);
         write!(f, "{:<22} {memory} overloaded, {disk} on a full disk{last}", "refused writes")
     }
 }
@@ -370,30 +371,4 @@ impl fmt::Display for Health {
             (None, Some(error)) => write!(f, "background work will be tried again: {error}"),
         }
     }
-}
-
-/// A number of things for people: `1 run`, `2 runs`.
-pub(super) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
-    let count = count.try_into().unwrap_or(u64::MAX);
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Microseconds for people.
-fn ms(us: u64) -> String {
-    format!("{} ms", us / 1_000)
-}
-
-/// A number of bytes for people.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }

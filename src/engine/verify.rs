@@ -8,6 +8,7 @@ use std::fmt;
 
 use crossbeam_channel::bounded;
 
+use super::figures::counted;
 use super::flusher::FlushJob;
 use super::index::each_file;
 use super::{Core, Engine};
@@ -73,19 +74,24 @@ impl VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segments, blocks, entries, bytes, damages, .. } = self;
-        write!(
-            f,
-            "read {segments} segments: {blocks} blocks, {entries} versions, {bytes} bytes; "
-        )?;
+        let [segments, blocks, entries, bytes] = [
+            counted(self.segments, "segment"),
+            counted(self.blocks, "block"),
+            counted(self.entries, "version"),
+            counted(self.bytes, "byte"),
+        ];
+        write!(f, "read {segments}: {blocks}, {entries}, {bytes}; ")?;
         if self.is_sound() {
             return f.write_str("nothing is damaged");
         }
-        write!(f, "{damages} damages")?;
+        write!(f, "{} damaged", counted(self.damages, "place"))?;
         for error in &self.errors {
             write!(f, "\n{error}")?;
         }
-        Ok(())
+        match self.damages.saturating_sub(self.errors.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 

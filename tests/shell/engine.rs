@@ -34,6 +34,8 @@ fn segments_are_drawn_as_layers() {
     assert!(old.ends_with("  key 00000 … key 01999"), "{out}");
     assert!(total.starts_with("2 runs, newest first; 2 segments, "), "{out}");
     assert!(total.ends_with(", 2,002 versions"), "{out}");
+    // The same number, written the same way.
+    assert!(place.e_unmerged("stats").ok().contains(", 2,002 versions)"));
     assert_eq!(place.e_unmerged("segments --all").ok().lines().count(), 6);
 
     let json = place.run(&["--json", "--no-compaction", "-e", "segments"], "").ok();
@@ -108,7 +110,8 @@ fn the_threshold_seals_memtables_of_its_size() {
 fn damage_is_found_and_fails_the_command() {
     let place = Place::new();
     let out = place.e("store a 1\nflush\nverify").ok();
-    assert!(out.ends_with("; nothing is damaged\n"), "{out}");
+    assert!(out.contains("\nread 1 segment: 1 block, 1 version, "), "{out}");
+    assert!(out.ends_with(" bytes; nothing is damaged\n"), "{out}");
     let path = place.segments().pop().expect("a flush makes a segment");
     let sound = fs::read(&path).unwrap();
     let mut bytes = sound.clone();

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alluvium::{Db, MergeStats, VerifyReport};
+use alluvium::{Db, MergeStats};
 use serde_json::{Value, json};
 
 use super::Failure;
 use crate::layers::{draw, layers};
 use crate::output::{self, Ink, Output};
 use crate::shell::Shell;
-use crate::size::{bytes, counted, grouped};
+use crate::size::{bytes, counted};
 
 pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let (stats, health) = (shell.db.stats(), shell.db.health());
@@ -172,7 +172,7 @@ pub(super) fn waited<T: Send + 'static>(
 pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let report = waited(shell, "what the check still reads", |db| db.verify())??;
     let errors = || report.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
-    out.say(&told(&report), || {
+    out.say(&report.to_string(), || {
         json!({
             "segments": report.segments, "blocks": report.blocks, "entries": report.entries,
             "keys": report.keys, "bytes": report.bytes, "damages": report.damages,
@@ -184,27 +184,4 @@ pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure>
     }
     Err("the database is damaged: copy its directory; export --skip-damaged saves what can be read"
         .into())
-}
-
-/// A report in words.
-fn told(report: &VerifyReport) -> String {
-    let mut text = format!(
-        "read {}: {}, {}, {}; ",
-        counted(report.segments as u64, "segment"),
-        counted(report.blocks, "block"),
-        counted(report.entries, "version"),
-        counted(report.bytes, "byte"),
-    );
-    if report.is_sound() {
-        return text + "nothing is damaged";
-    }
-    text.push_str(&format!("{} damaged", counted(report.damages, "place")));
-    for error in &report.errors {
-        text.push_str(&format!("\n{error}"));
-    }
-    let more = report.damages.saturating_sub(report.errors.len() as u64);
-    if more > 0 {
-        text.push_str(&format!("\nand {} more", grouped(more)));
-    }
-    text
 }
