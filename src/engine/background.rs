@@ -12,56 +12,22 @@
 //! handle, and end at the close.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::Receiver;
 
 use super::compact::run_compactor;
 use super::flusher::{FlushJob, run_flush};
-use super::keyspaces::KeyspaceRequest;
+use super::log_thread::{LogJob, run_log};
 use super::own_thread::{Own, work_for};
-use super::{Core, Engine, Work};
+use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::log::SpareLog;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
 
-/// How long after a failure the log thread tries again to make spares that nobody asks for, in
-/// milliseconds.
-const SPARES_RETRY_MS: u64 = if cfg!(test) { 1 } else { 500 };
-
-/// How often the log thread looks after the ceiling and idle spares where it syncs nothing.
-const SYNC_NEVER: Duration = Duration::from_secs(3600);
-
-/// How long nothing may have been written before spare logs are given back, one in each period.
-const SPARES_IDLE: Duration = Duration::from_secs(10);
-
 /// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
 const HELP_BYTES_MIN: u64 = 1 << 20;
-
-/// Work for the log thread.
-#[derive(Debug)]
-pub(super) enum LogJob {
-    /// A spare was taken, or is wanted by someone who waits for the answer.
-    Spare {
-        reply: Option<Sender<Result<()>>>,
-    },
-    /// A log was sealed: make it durable.
-    Sealed,
-    /// A file that no chain will ever use.
-    Remove(PathBuf),
-    /// A log below the floor: to be used again.
-    Recycle(SpareLog),
-    /// A keyspace to be made or dropped.
-    Keyspace {
-        request: KeyspaceRequest,
-        reply: Sender<Result<()>>,
-    },
-    Stop,
-}
 
 /// The running threads of an engine, joined by whoever closes it.
 #[derive(Debug, Default)]
@@ -226,111 +192,10 @@ fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
     }
 }
 
-fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
-    let period = match engine.core.options.sync_every {
-        Duration::ZERO => SYNC_NEVER,
-        // What is longer is as good as never, and has no place in the clock.
-        period => period.min(SYNC_NEVER),
-    };
-    let pause = Duration::from_millis(SPARES_RETRY_MS);
-    let mut next_sync = Instant::now() + period;
-    // The end of the log when it last moved, and when that was.
-    let mut idle = (engine.core.logs.appended(), Instant::now());
-    let mut next_try = Instant::now();
-    loop {
-        // Nobody may ask for a spare until the next write, and the trouble may be over by then.
-        let troubled = engine.core.is_troubled(Work::Spares);
-        let deadline = if troubled { next_sync.min(next_try) } else { next_sync };
-        match jobs.recv_deadline(deadline) {
-            Ok(LogJob::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(job) => run_log_job(engine, job),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        // Also when there is always another job: they must not put the sync off.
-        if Instant::now() >= next_sync {
-            if !engine.core.options.sync_every.is_zero() {
-                periodic_sync(engine);
-            }
-            engine.renew_ceiling();
-            let appended = engine.core.logs.appended();
-            if idle.0 != appended {
-                idle = (appended, Instant::now());
-            } else if idle.1.elapsed() >= SPARES_IDLE {
-                engine.core.trim_spares();
-            }
-            next_sync = Instant::now() + period;
-        }
-        if !troubled {
-            next_try = Instant::now() + pause;
-        } else if Instant::now() >= next_try {
-            engine.core.note(Work::Spares, &engine.core.fill_spares());
-            next_try = Instant::now() + pause;
-        }
-    }
-}
-
-fn run_log_job(engine: &Engine, job: LogJob) {
-    let core = &engine.core;
-    match job {
-        LogJob::Stop => {}
-        LogJob::Spare { reply } => {
-            core.spares.asked.store(false, Ordering::Relaxed);
-            let made = core.fill_spares();
-            core.note(Work::Spares, &made);
-            if let Some(reply) = reply {
-                // The writer may have gone; the spare is kept either way.
-                let _ = reply.send(made);
-            }
-        }
-        LogJob::Sealed => {
-            // Spares first: a writer may be in need of one, and the sync may take long.
-            core.note(Work::Spares, &core.fill_spares());
-            // Before the sync: it would take each page from the writers' address space by itself.
-            core.logs.release_sealed();
-            if core.stopped().is_none()
-                && let Some(end) = engine.sealed_end()
-                && let Err(error) = engine.sync_sealed(end)
-            {
-                event!(error, %error, "a sealed log could not be synced");
-            }
-            engine.renew_ceiling();
-        }
-        LogJob::Remove(path) => {
-            if let Err(error) = core.fs.remove(&path) {
-                event!(debug, %error, path = %path.display(), "a dead log was left behind");
-            }
-        }
-        LogJob::Recycle(spare) => core.recycle(spare),
-        LogJob::Keyspace { request, reply } => {
-            // As above.
-            let _ = reply.send(engine.carry_out(request));
-        }
-    }
-}
-
-/// A failure latches in the group sync, where every writer sees it.
-fn periodic_sync(engine: &Engine) {
-    if engine.core.stopped().is_none()
-        && let Err(error) = engine.sync_all()
-    {
-        event!(error, %error, "the log could not be synced");
-    }
-}
-
 impl Core {
     /// How many compactor threads there are. One at least where anything can be merged, for what
     /// users ask for.
     fn compactors(&self) -> usize {
         if self.options.read_only { 0 } else { self.options.compaction_threads.max(1) }
-    }
-}
-
-impl Engine {
-    /// Sends a keyspace request to the log thread and waits for it.
-    pub(super) fn request_keyspace(&self, request: KeyspaceRequest) -> Result<()> {
-        self.core.refuse_on_own_thread()?;
-        let (reply, answer) = bounded(1);
-        self.core.send_log(LogJob::Keyspace { request, reply });
-        answer.recv().unwrap_or(Err(Error::Closed))
     }
 }

@@ -1,8 +1,8 @@
 //! Batches too big to share a memtable: a complete memtable and log file of their own, built
 //! outside the commit section, so that writing a gigabyte delays nobody.
 
-use super::background::LogJob;
 use super::flusher::FlushJob;
+use super::log_thread::LogJob;
 use super::section::WriteEnv;
 use super::write::{Refused, Write};
 use super::{Core, DirectoryLock, Engine};
@@ -87,7 +87,7 @@ impl WriteEnv {
         match log.activate_with_record(place, header, body_hash) {
             Ok(log) => Ok(self.private_placed(log)),
             Err(error) => {
-                self.core.send_log(LogJob::Remove(path));
+                self.core.send_dead(LogJob::Remove(path));
                 Err(self.failed(error).into())
             }
         }

@@ -7,7 +7,8 @@
 //! again.
 
 use super::cleanup::ManifestGuard;
-use super::flusher::{Desk, PIECE_BYTES, PIECE_ENTRIES};
+use super::flusher::{Desk, FlushJob, PIECE_BYTES, PIECE_ENTRIES};
+use super::log_thread::LogJob;
 use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
@@ -25,7 +26,13 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
 /// More sealed memtables than this are flushed whatever they hold, so that reads stay cheap.
-const SEALED_MAX: usize = 16;
+pub(super) const SEALED_MAX: usize = 16;
+
+/// More recovered logs than this are flushed however little they hold: each kill leaves one.
+const RECOVERED_MAX: usize = 8;
+
+/// More recovered logs than this, full ones apart, are not left to the background.
+const RECOVERED_AT_OPEN_MAX: usize = 24;
 
 impl Core {
     /// Whether enough is sealed for a flush to be worth its syncs. Never once the writer has
@@ -33,7 +40,9 @@ impl Core {
     /// still tries, because after the last write it needs no log.
     pub(super) fn flush_is_due(&self) -> bool {
         let sealed = self.view.load().sealed.len();
-        let enough = self.gate.used() >= self.options.flush_bytes as u64 || sealed > SEALED_MAX;
+        let enough = self.gate.used() >= self.options.flush_bytes as u64
+            || sealed > SEALED_MAX
+            || (sealed > 0 && self.logs.recovered() > RECOVERED_MAX);
         enough && self.stopped().is_none()
     }
 
@@ -44,6 +53,20 @@ impl Core {
 }
 
 impl Engine {
+    /// Keeps what a recovery reads short: each kill leaves a log, whatever is in it. A few are
+    /// flushed in the background; more are before the open returns, which the program might not
+    /// outlive for long. Unless they are many because they are full: memory bounds those.
+    pub(super) fn flush_recovered(&self) {
+        let core = &self.core;
+        let full = core.gate.used() as usize / core.memtable_bytes();
+        if core.logs.recovered() > RECOVERED_AT_OPEN_MAX + full {
+            // A failure is in `health()`, and tried again.
+            let _ = self.flush();
+        } else if core.flush_is_due() {
+            core.send_flush(FlushJob::Sealed);
+        }
+    }
+
     /// Flushes every memtable that is sealed now into one run.
     pub(super) fn flush_sealed(&self, desk: &mut Desk<'_>) -> Result<()> {
         if self.core.options.read_only {
@@ -245,10 +268,10 @@ impl Core {
         for log in self.logs.retire_below(floor) {
             let job = match SpareLog::recycle(&log) {
                 // A recovered file may still be rewritten by a sync that began earlier: it goes.
-                Ok(spare) if !log.was_recovered() => super::background::LogJob::Recycle(spare),
-                _ => super::background::LogJob::Remove(log.file.path.to_path_buf()),
+                Ok(spare) if !log.was_recovered() => LogJob::Recycle(spare),
+                _ => LogJob::Remove(log.file.path.to_path_buf()),
             };
-            self.send_log(job);
+            self.give_back(job);
         }
     }
 }

@@ -2,11 +2,11 @@
 //! their own), `try_write` (writes that never wait), `conditional` (read, decide, write; `holds`
 //! for those that were refused too often), `read`, `estimate`, `explain`, `flush`,
 //! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
-//! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `own_thread`, `stats`,
-//! `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`, `recover`, `section`,
-//! `spares`, `overload` and `pace` are parts of `open` and `write`, `stretches` of `read`,
-//! `outputs` of `flush` and `merge`, `warm` of `merge`, `jobs`, `failures`, `forecast` and `lines`
-//! of `compact`.
+//! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `log_thread`,
+//! `own_thread`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`,
+//! `recover`, `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `turns`
+//! of `log_thread`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
+//! `jobs`, `failures`, `forecast` and `lines` of `compact`.
 //!
 //! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
 //! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
@@ -35,6 +35,7 @@ mod keyspaces;
 mod known;
 mod layers;
 mod lines;
+mod log_thread;
 mod merge;
 pub(crate) mod merge_stats;
 mod open;
@@ -52,6 +53,7 @@ pub(crate) mod stats;
 mod stretches;
 mod sync;
 mod try_write;
+mod turns;
 pub(crate) mod verify;
 mod warm;
 mod write;
@@ -60,10 +62,10 @@ use std::path::PathBuf;
 
 use crossbeam_channel::Sender;
 
-use self::background::LogJob;
 use self::compact::Compaction;
 use self::flusher::FlushJob;
 use self::keyspaces::Keyspaces;
+use self::log_thread::LogJob;
 use self::pace::Pace;
 use self::section::WriteEnv;
 use self::stats::Counters;
@@ -250,14 +252,6 @@ impl Core {
         self.memtable_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that a log file is prepared for now: a memtable's worth of records with their headers.
-    fn log_capacity(&self) -> u64 {
-        let bytes = self.memtable_bytes() as u64;
-        // A record's header takes less than a memtable adds to an entry, so the sixteenth is for
-        // odd mixtures; anything more would only be read at every recovery.
-        crate::log::LOG_DATA_START + bytes + bytes / 16
-    }
-
     /// What stops writing for good, if anything does.
     fn stopped(&self) -> Option<Error> {
         self.group_sync.latched().map(|cause| match cause {
@@ -273,11 +267,6 @@ impl Core {
             event!(warn, %error, ?work, "background work failed and will be tried again");
         }
         lock(&self.troubles)[work as usize] = error.cloned();
-    }
-
-    /// Whether the last try at a piece of background work failed.
-    fn is_troubled(&self, work: Work) -> bool {
-        lock(&self.troubles)[work as usize].is_some()
     }
 
     /// What keeps writes from being taken: the trouble that a flush, or the making of spares, is

@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::background::{LogJob, Threads, two_hands};
+use super::background::{Threads, two_hands};
 use super::compact::Compaction;
 use super::directory::{DirectoryLock, Entered, enter};
 use super::flusher::FlushJob;
 use super::index_snapshot::SavedTables;
 use super::keyspaces::{KeyspaceState, Keyspaces};
 use super::known::Known;
+use super::log_thread::LogJob;
 use super::orphans::remove_orphans;
 use super::pace::Pace;
 use super::recover::{Recovered, recover};
@@ -36,7 +37,7 @@ use crate::format::meta::SegmentRefMeta;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, Sequence};
 use crate::io::{Fs, NamedFile, OpenMode, Process, TemporaryDir, sync_dir};
-use crate::log::{Expected, Replayed, SpareLog, replay, write_end_record};
+use crate::log::{Expected, Replayed, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
 use crate::mvcc::gate::Gate;
@@ -110,8 +111,9 @@ impl Engine {
         });
         let (engine, log_jobs, flush_jobs) = engine?;
         engine.core.counters.orphans_kept.store(kept, Ordering::Relaxed);
-        engine.core.reuse(&dead);
+        engine.core.prepare_first_log(&dead);
         let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
+        engine.flush_recovered();
         Ok((engine, threads))
     }
 
@@ -298,22 +300,6 @@ fn take_over_manifest(
     let number = FileNumber(highest(fs.as_ref(), dir, manifest_number)?.saturating_add(1));
     let manifest = Manifest::create(Arc::clone(fs), dir, number, &state, Arc::clone(witness))?;
     Ok((manifest, state))
-}
-
-impl Core {
-    /// Hands dead log files to the log thread, to be spares again.
-    fn reuse(&self, dead: &[u64]) {
-        for &slot in dead {
-            match SpareLog::reopen(&self.fs, &self.dir, slot) {
-                Ok(spare) => self.send_log(LogJob::Recycle(spare)),
-                // Of no use as one. That it cannot be removed either would be told then.
-                Err(_) => {
-                    let path = self.dir.join(FileName::LogSlot(slot).name());
-                    self.send_log(LogJob::Remove(path));
-                }
-            }
-        }
-    }
 }
 
 fn next_segment(fs: &dyn Fs, dir: &Path) -> Result<u64> {

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
-use super::background::LogJob;
 use super::flusher::FlushJob;
 use super::holds::Holds;
+use super::log_thread::LogJob;
 use super::write::{Refused, Write};
 use super::{Core, LogEnd, View, Work};
 use crate::error::Error;
@@ -91,11 +91,15 @@ impl CommitEnv for WriteEnv {
             Some(log) => {
                 // Without a spare the log is extended and the memtable grows, up to the budget.
                 let may_grow = log.may_grow(bytes);
+                // The first logs after an open hold less than a memtable.
+                let keeps_memtable = fits && log.is_shorter_than(self.core.log_capacity_full());
                 let spare = lock(&self.core.spares.logs).pop();
                 match spare {
                     Some(spare) => {
                         self.seal_log();
-                        self.swap_memtable();
+                        if !keeps_memtable {
+                            self.swap_memtable();
+                        }
                         self.take_log(spare)?;
                     }
                     None if may_grow => {
@@ -224,7 +228,7 @@ impl WriteEnv {
                 Ok(())
             }
             Err(error) => {
-                self.core.send_log(LogJob::Remove(path));
+                self.core.send_dead(LogJob::Remove(path));
                 Err(self.failed(error))
             }
         }

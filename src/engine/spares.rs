@@ -1,12 +1,19 @@
 //! Spares: memtables and log files that are prepared before a rotation needs them.
 //!
-//! Made and kept by the log thread; taken inside the commit section.
+//! Made and kept by the log thread, but for the first log, which the open makes; taken inside the
+//! commit section. A log is as long as what has been written since the open gives reason for: 64
+//! KiB at first, and a memtable's worth once about a quarter of that has been written. Dead logs
+//! are used again before a file is made, and what waits to be used again or removed is bounded
+//! (I34): beyond that, whoever sets a log free removes it.
 
-use super::background::LogJob;
-use super::{Core, Engine};
+use std::path::{Path, PathBuf};
+
+use super::log_thread::LogJob;
+use super::{Core, Engine, Work};
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::log::SpareLog;
+use crate::format::names::FileName;
+use crate::log::{LOG_DATA_START, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock};
@@ -18,6 +25,16 @@ const SPARES: usize = 2;
 /// slow sync.
 const SPARES_MAX: usize = 6;
 
+/// How many dead logs may wait to be used again or removed. What one flush sets free, and the next
+/// while the log thread waits for a slow sync.
+pub(super) const DEAD_MAX: usize = 32;
+
+/// Bytes of the first log after an open, header included, where a memtable is not smaller.
+const FIRST_BYTES: u64 = 64 << 10;
+
+/// How many times longer logs become at a time.
+const GROWTH: u64 = 4;
+
 /// What is prepared, and how much of it is wanted.
 #[derive(Debug)]
 pub(super) struct Spares {
@@ -27,16 +44,57 @@ pub(super) struct Spares {
     pub(super) asked: AtomicBool,
     /// How many of each are kept ready.
     kept: AtomicUsize,
+    /// Files that the log thread has to use again or remove.
+    dead: AtomicUsize,
+}
+
+/// What has become of a dead log.
+#[derive(Debug)]
+pub(super) enum Recycled {
+    /// It is a spare, in the place of others that have become too small.
+    Kept { outgrown: Vec<PathBuf> },
+    /// It is to be removed.
+    Useless(PathBuf),
 }
 
 impl Default for Spares {
     fn default() -> Self {
         let (logs, memtables) = (Mutex::default(), Mutex::default());
-        Self { logs, memtables, asked: AtomicBool::new(false), kept: AtomicUsize::new(SPARES) }
+        let (asked, dead) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Self { logs, memtables, asked, kept: AtomicUsize::new(SPARES), dead }
     }
 }
 
 impl Core {
+    /// Bytes of a log that takes a memtable's worth of records with their headers.
+    pub(super) fn log_capacity_full(&self) -> u64 {
+        let bytes = self.memtable_bytes() as u64;
+        // A record's header takes less than a memtable adds to an entry, so the sixteenth is for
+        // odd mixtures; anything more would only be read at every recovery.
+        LOG_DATA_START + bytes + bytes / 16
+    }
+
+    /// Bytes of the first log after an open.
+    pub(super) fn log_capacity_first(&self) -> u64 {
+        FIRST_BYTES.min(self.log_capacity_full())
+    }
+
+    /// Bytes that a log file is prepared for now.
+    pub(super) fn log_capacity(&self) -> u64 {
+        let (full, written) = (self.log_capacity_full(), self.logs.written());
+        let mut bytes = FIRST_BYTES;
+        while bytes < full && bytes < written {
+            bytes *= GROWTH;
+        }
+        // A last step of little use is left out.
+        if bytes > full / 2 { full } else { bytes }
+    }
+
+    /// Whether logs are still shorter than a memtable: then they are rotated without it.
+    pub(super) fn logs_are_short(&self) -> bool {
+        self.log_capacity() < self.log_capacity_full()
+    }
+
     /// Asks the log thread for spares, once until it looks.
     pub(super) fn want_spare(&self) {
         if !self.spares.asked.swap(true, Ordering::Relaxed) {
@@ -46,6 +104,10 @@ impl Core {
 
     /// Has one more of each kept ready, up to a bound. Called by a rotation that found none.
     pub(super) fn want_more_spares(&self) {
+        // The beginning of a burst says nothing of what comes after it.
+        if self.logs_are_short() {
+            return;
+        }
         // Relaxed, and not one step: the commit section raises it, and the log thread takes it back
         // only while nothing is written.
         let wanted = self.spares.kept.load(Ordering::Relaxed);
@@ -56,57 +118,187 @@ impl Core {
         self.spares.kept.load(Ordering::Relaxed)
     }
 
-    /// Prepares logs and memtables up to the number kept ready.
-    pub(super) fn fill_spares(&self) -> Result<()> {
-        while lock(&self.spares.memtables).len() < self.spares_kept() {
-            let bytes = self.memtable_bytes();
-            let mut spare = Memtable::active(bytes);
-            spare.0.touch();
-            let mut spares = lock(&self.spares.memtables);
-            // The size may have changed meanwhile; `set_memtable_bytes` empties the list after it
-            // has stored the new one.
-            if bytes == self.memtable_bytes() {
-                spares.push(spare);
-            }
+    /// How many logs and memtables are kept ready. A program that writes little needs one short
+    /// log, and no other memtable than the one that it has.
+    fn kept(&self) -> (usize, usize) {
+        if self.logs_are_short() { (1, 0) } else { (self.spares_kept(), self.spares_kept()) }
+    }
+
+    /// Whether there are fewer spare logs than are kept ready.
+    pub(super) fn wants_log(&self) -> bool {
+        lock(&self.spares.logs).len() < self.kept().0
+    }
+
+    /// The same of memtables.
+    pub(super) fn wants_memtable(&self) -> bool {
+        lock(&self.spares.memtables).len() < self.kept().1
+    }
+
+    pub(super) fn has_spare_log(&self) -> bool {
+        !lock(&self.spares.logs).is_empty()
+    }
+
+    /// Prepares a memtable if one is wanted.
+    pub(super) fn make_memtable(&self) {
+        if !self.wants_memtable() {
+            return;
         }
-        while lock(&self.spares.logs).len() < self.spares_kept() {
-            let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
-            let capacity = self.log_capacity();
-            match SpareLog::create(&self.fs, &self.dir, slot, capacity) {
-                Ok(spare) => self.recycle(spare),
-                // One is enough to go on with.
-                Err(_) if !lock(&self.spares.logs).is_empty() => break,
-                Err(error) => return Err(error),
-            }
+        let bytes = self.memtable_bytes();
+        let mut spare = Memtable::active(bytes);
+        spare.0.touch();
+        let mut spares = lock(&self.spares.memtables);
+        // The size may have changed meanwhile; `set_memtable_bytes` empties the list after it has
+        // stored the new one.
+        if bytes == self.memtable_bytes() {
+            spares.push(spare);
+        }
+    }
+
+    /// Makes a log file. Returns the files that it takes the place of, to be removed.
+    pub(super) fn make_log(&self) -> Result<Vec<PathBuf>> {
+        let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
+        let capacity = self.log_capacity();
+        let spare = SpareLog::create(&self.fs, &self.dir, slot, capacity)?;
+        self.spares.dead.fetch_add(1, Ordering::Relaxed);
+        Ok(match self.recycle(spare) {
+            Recycled::Kept { outgrown } => outgrown,
+            // The size has changed meanwhile.
+            Recycled::Useless(path) => vec![path],
+        })
+    }
+
+    /// Makes a log file if there is none. On the log thread, which cannot wait for itself.
+    pub(super) fn make_log_here(&self) -> Result<()> {
+        if !self.has_spare_log() {
+            self.make_log()?.iter().for_each(|path| self.remove_dead(path));
         }
         Ok(())
     }
 
-    /// Keeps a log's file as a spare if it is of use as one, and removes it otherwise.
-    pub(super) fn recycle(&self, mut spare: SpareLog) {
+    /// Keeps a log's file as a spare if it is of use as one. What is to be removed counts as handed
+    /// to the log thread.
+    pub(super) fn recycle(&self, mut spare: SpareLog) -> Recycled {
         if self.is_useful(&spare, &lock(&self.spares.logs)) {
             // Not under the lock, which the commit section takes, and for no file that goes.
             spare.prepare();
             let mut spares = lock(&self.spares.logs);
             // Again: the size may have changed meanwhile.
             if self.is_useful(&spare, &spares) {
+                let least = self.capacity_min();
+                let outgrown = spares.extract_if(.., |spare| spare.capacity() < least);
+                let outgrown: Vec<_> = outgrown.collect();
                 spares.push(spare);
-                return;
+                drop(spares);
+                self.spares.dead.fetch_add(outgrown.len(), Ordering::Relaxed);
+                self.spares.dead.fetch_sub(1, Ordering::Relaxed);
+                let paths = outgrown.iter().map(|spare| spare.path().to_path_buf());
+                return Recycled::Kept { outgrown: paths.collect() };
             }
         }
-        if let Err(error) = self.fs.remove(spare.path()) {
-            event!(debug, %error, path = %spare.path().display(), "a dead log was left behind");
-        }
+        Recycled::Useless(spare.path().to_path_buf())
+    }
+
+    /// Bytes that a spare has at least.
+    fn capacity_min(&self) -> u64 {
+        if self.logs_are_short() { self.log_capacity_first() } else { self.log_capacity_full() }
     }
 
     fn is_useful(&self, spare: &SpareLog, spares: &[SpareLog]) -> bool {
-        let capacity = self.log_capacity();
-        let kept = self.spares_kept() + self.options.flush_bytes / self.memtable_bytes();
-        spare.capacity() >= capacity && spare.capacity() <= 2 * capacity && spares.len() < kept
+        let sizes = self.capacity_min()..=2 * self.log_capacity_full();
+        sizes.contains(&spare.capacity()) && spares.len() < self.spares_max()
+    }
+
+    /// The most logs that are prepared: those that are kept ready, and what a flush sets free.
+    pub(super) fn spares_max(&self) -> usize {
+        let freed = self.options.flush_bytes / self.memtable_bytes();
+        self.spares_kept() + freed.min(super::flush::SEALED_MAX)
     }
 }
 
 impl Core {
+    /// Hands a file that no recovery needs to the log thread. Called where nothing may wait.
+    pub(super) fn send_dead(&self, job: LogJob) {
+        self.spares.dead.fetch_add(1, Ordering::Relaxed);
+        self.send_log(job);
+    }
+
+    /// The same, or removes the file right here while the log thread has enough of them waiting.
+    /// Called by the flush thread, which frees no more memory meanwhile: so a disk that is slow to
+    /// remove files slows the writers down, and does not fill (I34).
+    pub(super) fn give_back(&self, job: LogJob) {
+        if self.dead_files() < DEAD_MAX {
+            return self.send_dead(job);
+        }
+        match job {
+            LogJob::Recycle(spare) => self.remove_file(spare.path()),
+            LogJob::Remove(path) => self.remove_file(&path),
+            other => self.send_log(other),
+        }
+    }
+
+    /// Files that wait to be used again or removed.
+    pub(super) fn dead_files(&self) -> usize {
+        self.spares.dead.load(Ordering::Relaxed)
+    }
+
+    /// Removes a file that was handed over. On the log thread.
+    pub(super) fn remove_dead(&self, path: &Path) {
+        self.remove_file(path);
+        self.spares.dead.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn remove_file(&self, path: &Path) {
+        if let Err(error) = self.fs.remove(path) {
+            event!(debug, %error, path = %path.display(), "a dead log was left behind");
+        }
+    }
+
+    /// Has a log ready before the first write comes: one of the dead ones that the open found, or a
+    /// short new one. Of the others two at most are kept, the rest go in the background. Called by
+    /// the open, before the threads start.
+    pub(super) fn prepare_first_log(&self, dead: &[u64]) {
+        if self.options.read_only {
+            return;
+        }
+        let mut found = Vec::new();
+        for &slot in dead {
+            match SpareLog::reopen(&self.fs, &self.dir, slot) {
+                Ok(spare) => found.push(spare),
+                // Of no use as one. That it cannot be removed either would be told then.
+                Err(_) => {
+                    let path = self.dir.join(FileName::LogSlot(slot).name());
+                    self.send_dead(LogJob::Remove(path));
+                }
+            }
+        }
+        // The shortest of use: the program may not write much.
+        found.sort_by_key(SpareLog::capacity);
+        let mut kept = 0;
+        for spare in found {
+            let path = spare.path().to_path_buf();
+            let of_use = kept < SPARES && self.is_useful(&spare, &[]);
+            kept += usize::from(of_use);
+            if of_use && !self.has_spare_log() {
+                self.spares.dead.fetch_add(1, Ordering::Relaxed);
+                self.recycle(spare);
+            } else if of_use {
+                self.send_dead(LogJob::Recycle(spare));
+            } else {
+                self.send_dead(LogJob::Remove(path));
+            }
+        }
+        if !self.has_spare_log() {
+            // A database that can only be read is of use too; the first write tries again.
+            let made = self.make_log();
+            self.note(Work::Spares, &made);
+        }
+    }
+
+    /// Takes all spare logs away.
+    pub(super) fn take_spare_logs(&self) -> Vec<SpareLog> {
+        std::mem::take(&mut *lock(&self.spares.logs))
+    }
+
     /// Removes one log file and one memtable beyond those that are kept ready. Called now and then
     /// while nothing is written: a burst leaves as many behind as a flush sets free at once.
     pub(super) fn trim_spares(&self) {
@@ -121,10 +313,8 @@ impl Core {
             if spares.len() > SPARES { spares.pop() } else { None }
         };
         // Only now: nobody else knows the file.
-        if let Some(spare) = spare
-            && let Err(error) = self.fs.remove(spare.path())
-        {
-            event!(debug, %error, path = %spare.path().display(), "a spare log was left behind");
+        if let Some(spare) = spare {
+            self.remove_file(spare.path());
         }
     }
 }
@@ -139,9 +329,9 @@ impl Engine {
         // A spare that is made at this moment is either in the lists by now, or compared with the
         // new size under their locks.
         let memtables = std::mem::take(&mut *lock(&core.spares.memtables));
-        let logs = std::mem::take(&mut *lock(&core.spares.logs));
+        let logs = core.take_spare_logs();
         drop(memtables);
-        logs.into_iter().for_each(|spare| core.send_log(LogJob::Recycle(spare)));
+        logs.into_iter().for_each(|spare| core.send_dead(LogJob::Recycle(spare)));
         match self.wait_for_log() {
             Err(Error::Closed) => Err(Error::Closed),
             // What kept the log thread from making a spare is in `health()`, and tried again.

@@ -130,8 +130,8 @@ pub struct Stats {
     pub paced: u64,
     /// Time that they were delayed, in microseconds.
     pub paced_us: u64,
-    /// Writes that waited for a log file: the first one after an open or a failed append may, and a
-    /// big batch.
+    /// Writes that waited for a log file: one after a failed append may, or after an
+    /// open on a full disk, and a big batch.
     pub stalls_log: u64,
     /// Time that they waited, in microseconds.
     pub stalled_log_us: u64,

@@ -18,13 +18,16 @@ use crate::sync::{Arc, Mutex, lock};
 #[derive(Debug)]
 pub(super) struct Logs {
     live: Mutex<VecDeque<Arc<LogFile>>>,
+    /// Where the log ended at the open.
+    began: LogPosition,
     /// Everything below was appended. Stored inside the commit section.
     appended: AtomicU64,
 }
 
 impl Logs {
     pub(super) fn new(live: VecDeque<Arc<LogFile>>, appended: LogPosition) -> Self {
-        Self { live: Mutex::new(live), appended: AtomicU64::new(appended.0) }
+        let (live, began) = (Mutex::new(live), appended);
+        Self { live, began, appended: AtomicU64::new(appended.0) }
     }
 
     /// Adds the newest log, before any position in it is published.
@@ -40,6 +43,17 @@ impl Logs {
 
     pub(super) fn appended(&self) -> LogPosition {
         LogPosition(self.appended.load(Ordering::Acquire))
+    }
+
+    /// Bytes appended since the open.
+    pub(super) fn written(&self) -> u64 {
+        self.appended().0.saturating_sub(self.began.0)
+    }
+
+    /// How many there are that the open found.
+    pub(super) fn recovered(&self) -> usize {
+        // They are the oldest.
+        lock(&self.live).iter().take_while(|log| log.was_recovered()).count()
     }
 
     pub(super) fn list(&self) -> Vec<Arc<LogFile>> {
@@ -138,9 +152,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Where the last sealed log ends, if there is one.
-    pub(super) fn sealed_end(&self) -> Option<LogPosition> {
-        self.core.logs.list().iter().map_while(|log| log.end_position()).last()
+    /// Where the last of the next so many sealed logs ends that are not known to be durable, and
+    /// whether there are more of them.
+    pub(super) fn sealed_end(&self, most: usize) -> Option<(LogPosition, bool)> {
+        let synced = self.core.group_sync.synced();
+        let list = self.core.logs.list();
+        let mut ends = list.iter().map_while(|log| log.end_position()).filter(|&end| end > synced);
+        let end = ends.by_ref().take(most).last()?;
+        Some((end, ends.next().is_some()))
     }
 
     /// Makes the sealed logs durable up to `end`, where one of them ends.

@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 
 use super::Engine;
-use super::background::LogJob;
 use super::holds::HoldId;
+use super::log_thread::LogJob;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
@@ -129,7 +129,7 @@ impl Engine {
     /// Writes a control record. Called by the log thread.
     pub(super) fn write_control(&self, control: Control) -> Result<(Sequence, LogPosition)> {
         let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
-        let written = self.commit_write(&mut write, || self.core.fill_spares())?;
+        let written = self.commit_write(&mut write, || self.core.make_log_here())?;
         Ok(written.expect(UNCONDITIONAL))
     }
 
@@ -224,7 +224,8 @@ impl Engine {
         })
     }
 
-    /// Waits, outside the section, until the log thread has made a spare or failed to.
+    /// Waits, outside the section, until there is a spare log or the log thread has failed to make
+    /// one.
     pub(super) fn wait_for_log(&self) -> Result<()> {
         self.core.refuse_on_log_thread()?;
         let (reply, answer) = crossbeam_channel::bounded(1);

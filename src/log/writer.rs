@@ -296,6 +296,11 @@ impl LogWriter {
         self.tail.saturating_add(bytes) <= self.capacity
     }
 
+    /// Whether it was prepared for fewer bytes.
+    pub(crate) fn is_shorter_than(&self, bytes: u64) -> bool {
+        self.capacity < bytes
+    }
+
     /// Whether `bytes` more leave the log short enough to be recovered, though it may have to grow.
     pub(crate) fn may_grow(&self, bytes: u64) -> bool {
         self.tail.saturating_add(bytes) <= LOG_BYTES_MAX.max(self.capacity)

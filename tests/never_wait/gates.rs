@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use alluvium::io::{Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
+use alluvium::io::{FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
 
 /// How long an operation stands at a gate before it goes through it by force. Nothing is measured
 /// by it: it turns a test that would hang into one that fails.
@@ -30,9 +30,24 @@ struct Gate {
     forced: bool,
 }
 
+/// What is to happen before each operation of a kind, on the thread that comes with it.
+#[derive(Clone)]
+struct Hook {
+    kind: OpKind,
+    path_contains: String,
+    work: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "before {:?} of {}", self.kind, self.path_contains)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     done: Vec<Op>,
+    hook: Option<Hook>,
     gates: Vec<Gate>,
     gates_made: u64,
 }
@@ -93,6 +108,30 @@ impl GatedFs {
         Held { shared: Arc::clone(&self.shared), id }
     }
 
+    /// Does `work` before every operation of this kind on a path that contains `text`, in place of
+    /// what was to be done before, until the next call.
+    pub(crate) fn before(&self, kind: OpKind, text: &str, work: impl Fn() + Send + Sync + 'static) {
+        let hook = Hook { kind, path_contains: text.to_owned(), work: Arc::new(work) };
+        self.shared.state().hook = Some(hook);
+    }
+
+    /// Does nothing before an operation any more.
+    pub(crate) fn before_nothing(&self) {
+        let hook = self.shared.state().hook.take();
+        drop(hook);
+    }
+
+    /// Fails what `plan` says.
+    pub(crate) fn set_fault(&self, plan: Option<FaultPlan>) {
+        self.inner.set_fault(plan);
+    }
+
+    /// How many files have a name that contains `text`.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let names = self.inner.list(Path::new("db")).unwrap();
+        names.iter().filter(|name| name.contains(text)).count()
+    }
+
     /// What was done so far.
     pub(crate) fn done(&self) -> Vec<Op> {
         self.shared.state().done.clone()
@@ -111,6 +150,13 @@ impl GatedFs {
     /// One operation: at the gate first, then for real, then into the books.
     fn pass<R>(&self, kind: OpKind, path: &Path, operation: impl FnOnce() -> R) -> R {
         let path = path.to_string_lossy().into_owned();
+        let hook = self.shared.state().hook.clone();
+        if let Some(hook) = hook
+            && hook.kind == kind
+            && path.contains(&hook.path_contains)
+        {
+            (hook.work)();
+        }
         let held = {
             let mut state = self.shared.state();
             let mut gates = state.gates.iter_mut();

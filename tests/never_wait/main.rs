@@ -4,12 +4,14 @@
 //! An operation of the file system is held at a gate by a thread that is meant to wait there, and
 //! meanwhile the thread of the test does what must not wait. If it did, the gate would open by
 //! force in the end, and the test fails. `foreground` has puts and gets against held background
-//! work, `merges` the same for merges, `sync` the group sync, `overload` the memory bound.
+//! work, `merges` the same for merges, `sync` the group sync, `overload` the memory bound,
+//! `log_thread` the kinds of work that share a thread.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod foreground;
 mod gates;
+mod log_thread;
 mod merges;
 mod overload;
 mod sync;
@@ -41,10 +43,13 @@ fn open(fs: &GatedFs) -> Db {
     db
 }
 
-/// Waits until the log thread has done what it was asked to: it makes keyspaces too, and takes its
-/// jobs in order. Spares are ready then.
+/// Waits until the log thread has done what it was asked to, and spares are ready: it makes
+/// keyspaces too, and between two of them every other kind of its work has a turn.
 fn settle(db: &Db) {
-    db.keyspace("made by the log thread").unwrap();
+    for turn in 0..8 {
+        let name = format!("{turn} of {:?}", std::time::Instant::now());
+        db.keyspace(&name).unwrap();
+    }
 }
 
 /// Everything that must not wait, with rotations in between.

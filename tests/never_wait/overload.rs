@@ -171,8 +171,13 @@ fn a_budget_no_larger_than_a_flush_refuses_only_for_a_while() {
 #[test]
 fn a_wait_for_a_log_is_said_to_be_one() {
     let fs = GatedFs::default();
-    let held = fs.hold(OpKind::Create, ".log");
+    // The open makes the first log; where it cannot, the first write waits for the log thread.
+    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".log").sticky()));
     let db = builder(&fs).open().unwrap();
+    let held = fs.hold(OpKind::Create, ".log");
+    // It tries again by itself.
+    held.await_arrival();
+    fs.set_fault(None);
     thread::scope(|scope| {
         let writer = scope.spawn(|| db.put("k", "v").unwrap());
         while db.stats().stalls_log == 0 {
