@@ -195,8 +195,8 @@ impl fmt::Display for Error {
             Self::Corruption { file, offset, what, expected, got } => write!(
                 f,
                 "{} is damaged: {what} at byte {offset}: expected {expected}, got {got}; nothing \
-                 was changed: restore the file from a backup, or copy the directory before any \
-                 repair",
+                 was changed: copy the directory before any repair, and restore the file from a \
+                 backup; what else can be read comes with Range::skip_damaged",
                 file.display()
             ),
             Self::UnsupportedFormat { file, what, expected, got } => write!(

@@ -130,12 +130,14 @@ impl Db {
         self.engine().load_index_snapshot(path.as_ref())
     }
 
-    /// Reads the manifest and every segment back from the device, and reports all damage it meets:
-    /// checksums, the order of keys, counts, and whether index and filter find every key.
+    /// Reads the manifest, the logs and every segment back from the device, and reports all damage
+    /// it meets: checksums, the order of keys, counts, and whether index and filter find every key.
     ///
     /// Damage is in the report, not an error of the call. Reads on the calling thread, past the
-    /// cache, while readers and writers go on. The logs are not read: their tail is being written,
-    /// and an open checks them.
+    /// cache, while readers and writers go on; the open log up to where it was appended. Bytes that
+    /// the system has in memory come from there. What is damaged in a log is in memory too, until
+    /// it is flushed: a [`flush`](Self::flush) saves it. What else can be read comes with
+    /// [`Range::skip_damaged`](crate::Range::skip_damaged).
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

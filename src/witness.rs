@@ -117,6 +117,11 @@ impl Witness {
         Self { file: None, database: Uuid::default(), log_turn: turn(), manifest_turn: turn() }
     }
 
+    /// Whether there is a file to note something in.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Notes that all logs are durable below `synced`, which lies in `log`. Called by the sync
     /// leader.
     pub(crate) fn note_log(&self, log: LogNumber, synced: LogPosition) {

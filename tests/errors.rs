@@ -235,7 +235,8 @@ fn damage_is_named_with_its_place() {
     assert_eq!(file, Path::new(&segment));
     let sentence = format!(
         "{segment} is damaged: {what} at byte {offset}: expected {expected}, got {got}; nothing \
-         was changed: restore the file from a backup, or copy the directory before any repair"
+         was changed: copy the directory before any repair, and restore the file from a backup; \
+         what else can be read comes with Range::skip_damaged"
     );
     check(result.clone(), Class::Corruption, &sentence);
     // A range says so once, and so does everything else that needs the block.

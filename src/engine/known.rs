@@ -69,7 +69,11 @@ fn check_manifest(claims: &Claims, state: &ManifestState, info: &ManifestInfo) -
         offset: info.end,
         what: "manifest",
         expected: format!("edit {edits} or a later one, in manifest {} or a later one", manifest.0),
-        got: format!("edit {} as the last one, though {witness} knew of more", state.edits),
+        got: format!(
+            "edit {} as the last one, though {witness} knew of more (without that file the \
+             database opens at this edit, and keeps segments of later ones as *.seg.orphan)",
+            state.edits
+        ),
     })
 }
 

@@ -129,10 +129,8 @@ impl Engine {
         let view = View { active, sealed: tables, segments, flushed: Sequence(0) };
         let segment_next = next_segment(fs.as_ref(), &dir)?;
         let keyspaces = Keyspaces::new(state.keyspaces.values().map(KeyspaceState::new));
-        for (id, at) in drops {
-            // A keyspace that the manifest has forgotten has nothing left to drop.
-            let _ = keyspaces.mark_dropped(id, at);
-        }
+        // A keyspace that the manifest has forgotten has nothing left to drop.
+        drops.into_iter().for_each(|(id, at)| drop(keyspaces.mark_dropped(id, at)));
         let core = Arc::new(Core {
             cache,
             database: state.uuid,

@@ -61,7 +61,7 @@ fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
             file = %to.display(),
             "the manifest may have lost its end: a segment that it does not name was kept"
         ),
-        _ => event!(warn, file = %from.display(), "an orphan could not be renamed"),
+        _ => event!(debug, file = %from.display(), "an orphan was left behind"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Reads the manifest and every segment back, and says what is damaged.
+//! Reads the manifest, the witness, the logs and every segment back, and says what is damaged.
 //!
-//! Segments are read on the caller's thread, which holds the view; the manifest on the flush
-//! thread, under its mutex, so that no edit is half written at that moment. The logs are left out:
-//! their tail is being written, and an open reads them whole.
+//! Segments and logs are read on the caller's thread, which holds the view; the manifest on the
+//! flush thread, under its mutex, so that no edit is half written at that moment. The open log is
+//! read up to where it was appended by the time that it is looked at.
 
 use std::fmt;
 
@@ -14,10 +14,12 @@ use super::index::each_file;
 use super::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
+use crate::log::verify_log;
 use crate::runs::SegmentSet;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
-use crate::sync::lock;
+use crate::sync::{Arc, lock};
+use crate::witness::Claims;
 
 /// How many errors a report lists; the others are counted.
 const ERRORS_MAX: usize = 100;
@@ -44,6 +46,10 @@ pub struct VerifyReport {
     pub keys: u64,
     /// Bytes of the segment files.
     pub bytes: u64,
+    /// Logs that a recovery would need, and that were read.
+    pub logs: usize,
+    /// Records in them that are sound.
+    pub log_records: u64,
     /// How much is damaged, or could not be read: blocks, files, tables.
     pub damages: u64,
     /// Each damage with its file and offset, the first hundred of them.
@@ -80,7 +86,8 @@ impl fmt::Display for VerifyReport {
             counted(self.entries, "version"),
             counted(self.bytes, "byte"),
         ];
-        write!(f, "read {segments}: {blocks}, {entries}, {bytes}; ")?;
+        let [logs, records] = [counted(self.logs, "log"), counted(self.log_records, "record")];
+        write!(f, "read {segments}: {blocks}, {entries}, {bytes}; {logs}: {records}; ")?;
         if self.is_sound() {
             return f.write_str("nothing is damaged");
         }
@@ -96,7 +103,7 @@ impl fmt::Display for VerifyReport {
 }
 
 impl Engine {
-    /// Reads everything but the logs back.
+    /// Reads everything back.
     pub(crate) fn verify(&self) -> Result<VerifyReport> {
         self.core.refuse_on_own_thread()?;
         let _scope = scope!("verify");
@@ -106,6 +113,8 @@ impl Engine {
         if let Err(error) = answer.recv().map_err(|_| Error::Closed)? {
             report.add(error);
         }
+        self.verify_witness(&mut report);
+        self.verify_logs(&mut report);
         let view = self.core.view.load_full();
         for segment in each_file(&view.segments) {
             self.check_open()?;
@@ -124,6 +133,40 @@ impl Engine {
             }
         }
         Ok(report)
+    }
+}
+
+impl Engine {
+    fn verify_witness(&self, report: &mut VerifyReport) {
+        let core = &self.core;
+        match Claims::read(core.fs.as_ref(), &core.dir, core.database) {
+            Ok(claims) if core.witness.is_kept() && claims.manifest().is_none() => {
+                let (file, expected) = (claims.path().to_path_buf(), "a claim".to_owned());
+                let (what, got) = ("witness", "none".to_owned());
+                report.add(Error::Corruption { file, offset: 0, what, expected, got });
+            }
+            Ok(_) => {}
+            Err(error) => report.add(error),
+        }
+    }
+
+    fn verify_logs(&self, report: &mut VerifyReport) {
+        let logs = &self.core.logs;
+        // The position before the list, so that it reaches into none that is not in the list.
+        let appended = logs.appended();
+        for log in logs.list().iter().filter(|log| log.header.base < appended) {
+            let open = appended.0.saturating_sub(log.header.base.0);
+            let end = log.end().unwrap_or(open);
+            match verify_log(&log.file, &log.header, end) {
+                Ok(records) => {
+                    report.logs += 1;
+                    report.log_records += records;
+                }
+                // Flushed meanwhile, its file may be another log's by now.
+                Err(_) if !logs.list().iter().any(|other| Arc::ptr_eq(other, log)) => {}
+                Err(error) => report.add(error),
+            }
+        }
     }
 }
 

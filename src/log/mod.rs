@@ -22,7 +22,7 @@ mod tests;
 mod writer;
 
 pub(crate) use hands::{Hands, share_out};
-pub(crate) use read::{Records, ReplayedLog, ReplayedRecord};
+pub(crate) use read::{Records, ReplayedLog, ReplayedRecord, verify_log};
 pub(crate) use replay::{Expected, Replayed, replay};
 pub(crate) use writer::{LogFile, LogWriter, SpareLog, write_end_record};
 

@@ -2,8 +2,8 @@
 //! behind that. One log at a time and nothing between logs, so that several may be read at once;
 //! `replay` puts them together. Changes nothing on disk.
 
-use super::LOG_DATA_START;
 use super::replay::Expected;
+use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::Result;
 use crate::format::log_header::LogHeader;
 use crate::format::record::{
@@ -156,6 +156,32 @@ fn check_sequences(
         Some(end) if end <= expected.ceiling.0 => Ok(Sequence(end)),
         _ => wrong(format!("sequences up to {}", expected.ceiling)),
     }
+}
+
+/// Reads a log that is in use back, up to where it was appended, and returns how many records it
+/// has. Both copies of its header must be sound, though one would do.
+pub(crate) fn verify_log(file: &NamedFile, header: &LogHeader, end: u64) -> Result<u64> {
+    let bytes = read_up_to(file, end.min(file.len()?))?;
+    for at in [0, LOG_SECOND_HEADER] {
+        let copy = bytes.get(at as usize..).unwrap_or_default();
+        let found = LogHeader::decode(copy).map_err(|error| error.in_file(&file.path, at))?;
+        if found != *header {
+            let (want, got) = (format!("log {}", header.number.0), format!("{found:?}"));
+            return Err(file.corruption(at, "log header", want, got));
+        }
+    }
+    let (mut at, mut records) = (LOG_DATA_START as usize, 0);
+    while (at as u64) < end {
+        let Some((record, _, next)) = read_record(&bytes, at, header.salt) else {
+            return Err(file.corruption(at as u64, "log record", "a valid record", "none"));
+        };
+        if !matches!(record.kind, RecordKind::Data | RecordKind::Control) {
+            let got = format!("{:?}", record.kind);
+            return Err(file.corruption(at as u64, "log record", "a record of operations", got));
+        }
+        (at, records) = (next, records + 1);
+    }
+    Ok(records)
 }
 
 pub(super) fn read_whole(file: &NamedFile) -> Result<Vec<u8>> {

@@ -290,7 +290,7 @@ fn check_evidence(
         }
     }
     if expected.synced() > stop {
-        return Err(lost(expected.synced(), &expected.witness, 0));
+        return Err(known_to_witness(last, expected));
     }
     // What was read before the stop knows no more than the stop reaches, if it is sound.
     if out.synced > stop {
@@ -317,11 +317,25 @@ fn check_lost_head(live: &mut Live, expected: &Expected) -> Result<()> {
     Ok(())
 }
 
+/// What only the witness knows to be lost.
+fn known_to_witness(last: &ReplayedLog, expected: &Expected) -> Error {
+    let got = format!(
+        "no valid record there, though {} knew byte {} of the log to be synced (without that file \
+         the database opens with what comes before)",
+        expected.witness.display(),
+        expected.synced().0.saturating_sub(last.header.base.0),
+    );
+    last.file.corruption(last.end, "log record", "a valid record", got)
+}
+
 /// No chain at all, and no log that could have said otherwise, but perhaps the witness.
 fn check_none_needed(dir: &Path, expected: &Expected) -> Result<()> {
     let Some((log, synced)) = expected.needed().max() else { return Ok(()) };
     let want = format!("log {}, durable up to position {}", log.0, synced.0);
-    let got = format!("no such log, though {} knew of it", expected.witness.display());
+    let got = format!(
+        "no such log, though {} knew of it (without that file the database opens without the log)",
+        expected.witness.display()
+    );
     Err(corruption(dir, 0, "log files", want, got))
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn all(calls: &'static Calls) {
         ("a failing periodic sync", failing_periodic_sync),
         ("a failing clean-up", failing_cleanup),
         ("files that cannot be removed", removals),
+        ("no witness", no_witness),
         ("damage", damage),
         ("a temporary directory", temporary),
         ("the last handle", last_handle),
@@ -185,6 +186,15 @@ fn removals(calls: &'static Calls) {
     db.compact().unwrap();
     await_event(calls, "an orphan was left behind");
     await_event(calls, "a dead log was left behind");
+    db.close().unwrap();
+}
+
+/// The witness cannot be made.
+fn no_witness(calls: &'static Calls) {
+    let fs = SimFs::new();
+    fail(&fs, OpKind::Create, "WITNESS");
+    let db = open(&fs, calls);
+    db.put("k", "v").unwrap();
     db.close().unwrap();
 }
 
