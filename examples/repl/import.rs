@@ -227,7 +227,11 @@ impl Import<'_, '_> {
         let count = batch.len() as u64;
         self.db.write(batch).map_err(|error| {
             let (name, line, stored) = (&self.name, self.first_line, self.so_far());
-            let rows = if count == 1 { "the row".into() } else { format!("the {count} rows from") };
+            let rows = if count == 1 {
+                "the row".into()
+            } else {
+                format!("the {} from", counted(count, "row"))
+            };
             format!("{name}, {rows} line {line} on: {error}; {stored}")
         })?;
         self.stored += count;

@@ -53,7 +53,7 @@ use serde_json::json;
 
 use crate::args::{Create, Request, Settings};
 use crate::interrupt::{Interrupt, STATUS};
-use crate::output::{Look, is_dumb};
+use crate::output::{Look, harmless, is_dumb};
 use crate::plain::Plain;
 use crate::session::{Ended, Mode, Session};
 use crate::shell::Shell;
@@ -289,6 +289,6 @@ fn complain(look: Look, message: &str) {
     let _ = if look.json {
         writeln!(io::stderr(), "{}", json!({"error": message}))
     } else {
-        writeln!(io::stderr(), "error: {message}")
+        writeln!(io::stderr(), "error: {}", harmless(message))
     };
 }

@@ -64,9 +64,22 @@ impl Output<'_> {
     pub(crate) fn note(&mut self, text: &str, json: impl FnOnce() -> Value) {
         let _ = match self.look.json {
             true => writeln!(io::stderr(), "{}", json()),
-            false => writeln!(io::stderr(), "{text}"),
+            false => writeln!(io::stderr(), "{}", harmless(text)),
         };
     }
+}
+
+/// A message without control characters, which a name of a file may hold and a terminal would obey.
+pub(crate) fn harmless(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for character in message.chars() {
+        match character {
+            '\n' | '\t' => text.push(character),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    text
 }
 
 /// Whether the terminal can only print one line after the other.
@@ -105,6 +118,7 @@ mod tests {
             Output { to: &mut out, look: Look { json, ..Look::default() } }.ok().unwrap();
             assert_eq!(out, want.as_bytes());
         }
+        assert_eq!(harmless("é\n\x1b[2J\u{9b}"), "é\n\\u{1b}[2J\\u{9b}");
         assert_eq!(bytes("é\n".as_bytes()).to_string(), r#""é\n""#);
         assert_eq!(bytes(b"\xff").to_string(), r#"{"base64":"/w=="}"#);
     }

@@ -14,7 +14,7 @@ use crate::commands::{self, Failure, Outcome};
 use crate::escape::escaped;
 use crate::input;
 use crate::interrupt::is_interrupt;
-use crate::output::{Ink, Look, Output};
+use crate::output::{Ink, Look, Output, harmless};
 use crate::pager::{Paged, is_stop};
 use crate::parse::{Command, parse};
 use crate::shell::Shell;
@@ -296,7 +296,7 @@ impl Session<'_> {
 
     /// Prints what went wrong. If it cannot be printed, the exit status still tells.
     fn complain(&mut self, line: u64, message: &str) {
-        let name = &self.name;
+        let (name, message) = (&harmless(&self.name), &harmless(message));
         let _ = if self.err_look.json {
             writeln!(self.err, "{}", json!({"error": message, "input": name, "line": line}))
         } else {

@@ -112,6 +112,21 @@ fn keys_are_counted_sized_and_shown_in_part() {
     assert!(out.ends_with("ok\n5\n4\n"), "{out}");
 }
 
+/// A name of a file may hold what a terminal obeys.
+#[test]
+fn complaints_hold_no_control_characters() {
+    let place = Place::new();
+    for command in ["import 'x\x1b[2J.csv'", "source 'x\x1b[2J'", "load_index_snapshot 'x\x1b[2J'"]
+    {
+        let err = place.e(command).failed(1);
+        assert!(err.contains(r"x\u{1b}[2J") && !err.contains('\x1b'), "{err:?}");
+    }
+    let err = place.run(&["--path", "x\x1b[2J", "-e", "get k"], "").failed(1);
+    assert!(err.contains(r"x\u{1b}[2J") && !err.contains('\x1b'), "{err:?}");
+    let out = place.e("save_index_snapshot 'x\x1b[2J'").ok();
+    assert!(out.contains(r"x\u{1b}[2J") && !out.contains('\x1b'), "{out:?}");
+}
+
 #[test]
 fn a_value_comes_from_a_file_and_goes_to_one() {
     let place = Place::new();

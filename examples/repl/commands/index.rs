@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Failure;
 use super::engine::waited;
 use crate::descriptor;
-use crate::output::Output;
+use crate::output::{Output, harmless};
 use crate::shell::Shell;
 use crate::size::{bytes, counted};
 
@@ -52,6 +52,7 @@ pub(super) fn restore(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Resul
 fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Result<(), Failure> {
     let IndexReport { segments, blocks, entries, keys, bytes: size, missing, ignored, .. } =
         *report;
+    let how = harmless(how);
     let mut text = format!(
         "{done} the index of {} {how}: {}, {}, {}",
         counted(segments as u64, "segment"),
