@@ -69,7 +69,7 @@ impl Keyspace {
         &self.state.name
     }
 
-    /// The options that it was made with.
+    /// The options that it has now, as the last [`Db::keyspace_with`] has set them.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -78,7 +78,7 @@ impl Keyspace {
     /// ```
     #[must_use]
     pub fn options(&self) -> KeyspaceOptions {
-        self.state.options
+        self.state.options()
     }
 
     /// Sets a key to a value. As [`Db::put`](crate::Db::put).
@@ -243,26 +243,59 @@ impl Db {
         Ok(Keyspace::new(&self.shared, state))
     }
 
-    /// [`Self::keyspace`] with options of its own. They are kept with the keyspace when it is made;
-    /// one that exists keeps those it has: [`Keyspace::options`] tells them.
+    /// [`Self::keyspace`] with options, which are kept with it.
+    ///
+    /// One that exists, `default` too, has these options from then on: what is written to disk
+    /// later goes by them, and what is there already as it is merged. With the options that it has
+    /// nothing is changed.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
-    /// let options = alluvium::KeyspaceOptions::new().block_bytes(16 << 10);
+    /// use alluvium::KeyspaceOptions;
+    ///
+    /// let options = KeyspaceOptions::new().block_bytes(16 << 10);
     /// let logs = db.keyspace_with("logs", options)?;
-    /// assert_eq!(logs.options(), options);
     /// assert_eq!(db.keyspace("logs")?.options(), options);
+    /// db.keyspace_with("logs", options.filter_bits(0))?;
+    /// assert_eq!(logs.options().filter_bits, 0);
+    /// db.keyspace_with("default", options)?; // what `db.put` goes to
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`Self::keyspace`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
-    /// options that cannot work.
+    /// options that cannot work. [`Error::ReadOnly`](crate::Error::ReadOnly) if the database is
+    /// open for reading and the keyspace has other options.
     pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
         self.engine().check_open()?;
         let state = self.engine().open_keyspace(name, Some(options))?;
         Ok(Keyspace::new(&self.shared, state))
+    }
+
+    /// [`Self::keyspace_with`] for many names at once: all of them in one step of the manifest, two
+    /// syncs of the device, where each alone costs that.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let names = (0..100).map(|tenant| format!("tenant-{tenant}"));
+    /// let tenants = db.keyspaces_with(names, alluvium::KeyspaceOptions::new())?;
+    /// tenants[7].put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keyspace_with`]; then none of them was made or changed.
+    pub fn keyspaces_with(
+        &self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Keyspace>> {
+        self.engine().check_open()?;
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let states = self.engine().open_keyspaces(&names, options)?;
+        Ok(states.into_iter().map(|state| Keyspace::new(&self.shared, state)).collect())
     }
 
     /// The names of all keyspaces, sorted; `default` is always among them.

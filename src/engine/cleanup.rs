@@ -219,7 +219,7 @@ impl Core {
     }
 
     pub(super) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
-        self.keyspaces.by_id(id).map(|state| state.options).unwrap_or_default()
+        self.keyspaces.by_id(id).map(|state| state.options()).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@
 //! where on writes are refused; the log is synced past *d*; then the manifest says so. A crash
 //! between the last two is made good by the flush that retires the record's memtable (rule 10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Engine;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Longest keyspace name, in bytes.
@@ -26,7 +26,8 @@ const NAME_BYTES_MAX: usize = 255;
 pub(crate) struct KeyspaceState {
     pub(crate) id: KeyspaceId,
     pub(crate) name: String,
-    pub(crate) options: KeyspaceOptions,
+    /// As of the last edit that changed them.
+    options: Mutex<KeyspaceOptions>,
     /// The sequence that dropped it, 0 while it lives. Stored inside the commit section before
     /// `visible` passes it.
     dropped_at: AtomicU64,
@@ -37,9 +38,14 @@ impl KeyspaceState {
         Self {
             id: meta.id,
             name: meta.name.clone(),
-            options: meta.options,
+            options: Mutex::new(meta.options),
             dropped_at: AtomicU64::new(meta.dropped_at.unwrap_or_default().0),
         }
+    }
+
+    /// What flushes and merges that begin now go by.
+    pub(crate) fn options(&self) -> KeyspaceOptions {
+        *lock(&self.options)
     }
 
     /// The sequence that dropped it.
@@ -62,78 +68,113 @@ impl KeyspaceState {
     }
 }
 
-/// All keyspaces that have data or a name, by id.
+/// All keyspaces that have data or a name.
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
-    table: Mutex<BTreeMap<KeyspaceId, Arc<KeyspaceState>>>,
+    table: Mutex<Table>,
+    /// How many of them are dropped: so that whoever releases a snapshot need not look.
+    dropped: AtomicUsize,
+}
+
+/// Each step costs a search, whatever the number of keyspaces.
+#[derive(Debug, Default)]
+struct Table {
+    by_id: BTreeMap<KeyspaceId, Arc<KeyspaceState>>,
+    living: HashMap<String, Arc<KeyspaceState>>,
+    dropped: BTreeMap<KeyspaceId, Sequence>,
+}
+
+impl Table {
+    fn add(&mut self, state: Arc<KeyspaceState>) {
+        match state.dropped_at() {
+            Some(at) => drop(self.dropped.insert(state.id, at)),
+            None => drop(self.living.insert(state.name.clone(), Arc::clone(&state))),
+        }
+        self.by_id.insert(state.id, state);
+    }
 }
 
 impl Keyspaces {
     pub(super) fn new(states: impl Iterator<Item = KeyspaceState>) -> Self {
-        let table = states.map(|state| (state.id, Arc::new(state))).collect();
-        Self { table: Mutex::new(table) }
+        let mut table = Table::default();
+        states.for_each(|state| table.add(Arc::new(state)));
+        let dropped = AtomicUsize::new(table.dropped.len());
+        Self { table: Mutex::new(table), dropped }
     }
 
     /// The living keyspace of this name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<KeyspaceState>> {
-        let table = lock(&self.table);
-        let mut living = table.values().filter(|state| state.dropped_at().is_none());
-        living.find(|state| state.name == name).cloned()
+        lock(&self.table).living.get(name).cloned()
     }
 
     /// The names of the living keyspaces, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        let table = lock(&self.table);
-        let living = table.values().filter(|state| state.dropped_at().is_none());
-        let mut names: Vec<_> = living.map(|state| state.name.clone()).collect();
+        let mut names: Vec<_> = lock(&self.table).living.keys().cloned().collect();
         names.sort();
         names
     }
 
     /// The keyspace with this id, living or dropped.
     pub(super) fn by_id(&self, id: KeyspaceId) -> Option<Arc<KeyspaceState>> {
-        lock(&self.table).get(&id).cloned()
+        lock(&self.table).by_id.get(&id).cloned()
     }
 
     /// Dropped keyspaces that may still have data, with the sequences that dropped them.
     pub(super) fn dropped(&self) -> BTreeMap<KeyspaceId, Sequence> {
-        let table = lock(&self.table);
-        table.values().filter_map(|state| Some((state.id, state.dropped_at()?))).collect()
+        lock(&self.table).dropped.clone()
     }
 
     /// Whether any dropped keyspace may still have data.
     pub(crate) fn any_dropped(&self) -> bool {
-        lock(&self.table).values().any(|state| state.dropped_at().is_some())
+        // Relaxed: who drops one has the flush thread look by itself.
+        self.dropped.load(Ordering::Relaxed) > 0
     }
 
     /// Marks a keyspace dropped; the first drop counts. Called inside the commit section, and by
     /// recovery.
     pub(super) fn mark_dropped(&self, id: KeyspaceId, at: Sequence) -> Option<Arc<KeyspaceState>> {
-        let state = self.by_id(id)?;
+        let mut table = lock(&self.table);
+        let state = Arc::clone(table.by_id.get(&id)?);
         // Release; pairs with the Acquire in `dropped_at`.
-        let _ = state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
+        let first =
+            state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
+        if first.is_ok() {
+            table.living.remove(&state.name);
+            table.dropped.insert(id, at);
+            self.dropped.store(table.dropped.len(), Ordering::Relaxed);
+        }
         Some(state)
     }
 
     fn add(&self, state: KeyspaceState) {
-        lock(&self.table).insert(state.id, Arc::new(state));
+        lock(&self.table).add(Arc::new(state));
     }
 
     /// Forgets a keyspace whose last data is gone.
     pub(super) fn forget(&self, id: KeyspaceId) {
-        lock(&self.table).remove(&id);
+        let mut table = lock(&self.table);
+        table.by_id.remove(&id);
+        table.dropped.remove(&id);
+        self.dropped.store(table.dropped.len(), Ordering::Relaxed);
     }
 }
 
 /// What the log thread carries out for a caller.
 #[derive(Clone, Debug)]
 pub(super) enum KeyspaceRequest {
-    Create { name: String, options: KeyspaceOptions },
-    Drop { name: String },
+    /// All of them in one edit. Those that exist get the options, too, if there are any.
+    Create {
+        names: Vec<String>,
+        options: Option<KeyspaceOptions>,
+    },
+    Drop {
+        name: String,
+    },
 }
 
 impl Engine {
-    /// Finds a keyspace, or makes it with these options, or with the defaults.
+    /// Finds a keyspace, or makes it. It has these options then, or, without, those it had, or the
+    /// defaults.
     pub(crate) fn open_keyspace(
         &self,
         name: &str,
@@ -141,18 +182,53 @@ impl Engine {
     ) -> Result<Arc<KeyspaceState>> {
         check_name(name)?;
         options.map_or(Ok(()), |options| options.validate())?;
-        let core = &self.core;
-        if let Some(state) = core.keyspaces.find(name) {
+        if let Some(state) = self.as_wanted(name, options) {
             return Ok(state);
         }
-        if core.options.read_only {
-            return Err(Error::ReadOnly { path: core.dir.clone() });
-        }
-        let options = options.unwrap_or_default();
-        let name_owned = name.to_owned();
-        self.request_keyspace(KeyspaceRequest::Create { name: name_owned, options })?;
+        self.make_keyspaces(vec![name.to_owned()], options)?;
         // Another thread may have dropped it in between.
-        core.keyspaces.find(name).ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+        let found = self.core.keyspaces.find(name);
+        found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+    }
+
+    /// [`Self::open_keyspace`] for many, in one edit.
+    pub(crate) fn open_keyspaces(
+        &self,
+        names: &[String],
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Arc<KeyspaceState>>> {
+        names.iter().try_for_each(|name| check_name(name))?;
+        options.validate()?;
+        let options = Some(options);
+        let mut missing: Vec<_> = names.to_vec();
+        missing.retain(|name| self.as_wanted(name, options).is_none());
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() {
+            self.make_keyspaces(missing, options)?;
+        }
+        let found = names.iter().map(|name| {
+            let found = self.core.keyspaces.find(name);
+            found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
+        });
+        found.collect()
+    }
+
+    /// The keyspace, if there is nothing to be done about it.
+    fn as_wanted(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Option<Arc<KeyspaceState>> {
+        let found = self.core.keyspaces.find(name)?;
+        options.is_none_or(|options| options == found.options()).then_some(found)
+    }
+
+    fn make_keyspaces(&self, names: Vec<String>, options: Option<KeyspaceOptions>) -> Result<()> {
+        if self.core.options.read_only {
+            return Err(Error::ReadOnly { path: self.core.dir.clone() });
+        }
+        self.request_keyspace(KeyspaceRequest::Create { names, options })
     }
 
     /// Drops a keyspace with all its data.
@@ -173,44 +249,56 @@ impl Engine {
             return Err(stopped);
         }
         match request {
-            KeyspaceRequest::Create { name, options } => self.create(&name, options),
+            KeyspaceRequest::Create { names, options } => self.create(&names, options),
             KeyspaceRequest::Drop { name } => self.drop_now(&name),
         }
     }
 
-    fn create(&self, name: &str, options: KeyspaceOptions) -> Result<()> {
+    fn create(&self, names: &[String], options: Option<KeyspaceOptions>) -> Result<()> {
         let core = &self.core;
-        if core.keyspaces.find(name).is_some() {
-            return Ok(());
-        }
         // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
         // the manifest. It goes there now, with the log synced first, as for every drop.
-        let unsaid = self.unsaid_drop(name);
-        if unsaid.is_some() {
+        let missing = |name: &&String| core.keyspaces.find(name).is_none();
+        let unsaid: Vec<_> =
+            names.iter().filter(missing).filter_map(|name| self.unsaid_drop(name)).collect();
+        if !unsaid.is_empty() {
             self.sync_all()?;
         }
         let mut manifest = core.manifest();
-        let id = manifest.state().next_keyspace;
-        let created_at = self.visible();
-        let meta =
-            KeyspaceMeta { id, name: name.to_owned(), options, created_at, dropped_at: None };
+        let state = manifest.state();
         // A flush may have said it meanwhile.
-        let said =
-            |id| manifest.state().keyspaces.get(&id).is_none_or(|it| it.dropped_at.is_some());
-        let unsaid = unsaid.filter(|&(id, _)| !said(id));
-        let mut changes: Vec<_> =
-            unsaid.map(|(id, at)| Change::DropKeyspace { id, at }).into_iter().collect();
-        changes.push(Change::AddKeyspace(meta.clone()));
+        let said = |id| state.keyspaces.get(&id).is_none_or(|it| it.dropped_at.is_some());
+        let drops = unsaid.into_iter().filter(|&(id, _)| !said(id));
+        let mut changes: Vec<_> = drops.map(|(id, at)| Change::DropKeyspace { id, at }).collect();
+        let (mut made, mut set) = (Vec::new(), Vec::new());
+        let (mut next, created_at) = (state.next_keyspace, self.visible());
+        for name in names {
+            if let Some(found) = core.keyspaces.find(name) {
+                if let Some(options) = options.filter(|options| *options != found.options()) {
+                    changes.push(Change::SetOptions { id: found.id, options });
+                    set.push((found, options));
+                }
+                continue;
+            }
+            let (name, options) = (name.clone(), options.unwrap_or_default());
+            let meta = KeyspaceMeta { id: next, name, options, created_at, dropped_at: None };
+            next = KeyspaceId(next.0.saturating_add(1));
+            changes.push(Change::AddKeyspace(meta.clone()));
+            made.push(meta);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
         core.append_change(&mut manifest, changes)?;
-        core.keyspaces.add(KeyspaceState::new(&meta));
+        made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
+        set.iter().for_each(|(state, options)| *lock(&state.options) = *options);
         Ok(())
     }
 
     /// The keyspace that is dropped, but under this name in the manifest yet.
     fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
         let manifest = self.core.manifest();
-        let mut named = manifest.state().keyspaces.values().filter(|meta| meta.name == name);
-        let id = named.find(|meta| meta.dropped_at.is_none())?.id;
+        let id = manifest.state().live(name)?.id;
         Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
     }
 

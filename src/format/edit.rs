@@ -34,12 +34,15 @@
 //! | 5 | replace runs | count varint · run ids varint · count varint · runs |
 //! | 6 | log floor | log number varint · 1 if that log exists, else 0 |
 //! | 7 | sequence ceiling | sequence varint |
+//! | 8 | set options | keyspace id varint · options, as in a keyspace |
 
 use super::Malformed;
 use super::coding::{Reader, put_bytes, put_varint};
 use super::hash::checksum;
 pub(crate) use super::meta::{BoundKey, KeyspaceMeta, RunMeta, SegmentMeta, SegmentRefMeta};
+use super::meta::{decode_options, encode_options};
 use crate::ids::{FileNumber, KeyspaceId, LogNumber, RunId, Sequence, Uuid};
+use crate::options::KeyspaceOptions;
 
 /// Bytes of a manifest header; the first record follows it.
 pub(crate) const MANIFEST_HEADER_BYTES: usize = 96;
@@ -150,6 +153,11 @@ pub(crate) enum Change {
     },
     /// No sequence above has been given out, so an open continues behind it.
     SequenceCeiling(Sequence),
+    /// A keyspace has other options from here on.
+    SetOptions {
+        id: KeyspaceId,
+        options: KeyspaceOptions,
+    },
 }
 
 impl Edit {
@@ -216,6 +224,11 @@ impl Change {
                 put_varint(out, sequence.0);
                 7
             }
+            Self::SetOptions { id, options } => {
+                put_varint(out, u64::from(id.0));
+                encode_options(options, out);
+                8
+            }
         }
     }
 
@@ -235,7 +248,11 @@ impl Change {
                 exists: decode_bool(&mut reader)?,
             },
             7 => Self::SequenceCeiling(Sequence(reader.varint()?)),
-            _ => return Err(reader.malformed("a change from 1 to 7", tag.to_string()).newer()),
+            8 => Self::SetOptions {
+                id: KeyspaceId(reader.varint_u32()?),
+                options: decode_options(&mut reader)?,
+            },
+            _ => return Err(reader.malformed("a change from 1 to 8", tag.to_string()).newer()),
         };
         reader.finish()?;
         Ok(change)

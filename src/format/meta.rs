@@ -193,14 +193,7 @@ impl KeyspaceMeta {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, u64::from(self.id.0));
         put_bytes(out, self.name.as_bytes());
-        let mut options = vec![self.options.filter_bits];
-        put_varint(&mut options, u64::from(self.options.block_bytes));
-        match self.options.compression {
-            Compression::None => {}
-            Compression::Lz4 => options.push(COMPRESSION_LZ4),
-            Compression::Auto => options.push(COMPRESSION_AUTO),
-        }
-        put_bytes(out, &options);
+        encode_options(&self.options, out);
         put_varint(out, self.created_at.0);
         out.push(u8::from(self.dropped_at.is_some()));
         if let Some(at) = self.dropped_at {
@@ -226,7 +219,18 @@ impl KeyspaceMeta {
 const COMPRESSION_LZ4: u8 = 1;
 const COMPRESSION_AUTO: u8 = 2;
 
-fn decode_options(reader: &mut Reader<'_>) -> Result<KeyspaceOptions, Malformed> {
+pub(super) fn encode_options(options: &KeyspaceOptions, out: &mut Vec<u8>) {
+    let mut bytes = vec![options.filter_bits];
+    put_varint(&mut bytes, u64::from(options.block_bytes));
+    match options.compression {
+        Compression::None => {}
+        Compression::Lz4 => bytes.push(COMPRESSION_LZ4),
+        Compression::Auto => bytes.push(COMPRESSION_AUTO),
+    }
+    put_bytes(out, &bytes);
+}
+
+pub(super) fn decode_options(reader: &mut Reader<'_>) -> Result<KeyspaceOptions, Malformed> {
     let at = reader.clone();
     let mut options = Reader::new(reader.bytes()?, "keyspace options");
     let (filter_bits, block_bytes) = (options.u8()?, options.varint_u32()?);

@@ -43,6 +43,8 @@ pub(crate) struct ManifestState {
     pub(crate) uuid: Uuid,
     /// Every keyspace that may have data, dropped ones too until they are forgotten.
     pub(crate) keyspaces: BTreeMap<KeyspaceId, KeyspaceMeta>,
+    /// The names of those that are not dropped.
+    names: BTreeMap<String, KeyspaceId>,
     /// Ids below have been given out, and are never given out again.
     pub(crate) next_keyspace: KeyspaceId,
     /// Newest first. For each user key, a newer run has the newer versions.
@@ -85,6 +87,7 @@ impl ManifestState {
         Self {
             uuid,
             keyspaces: BTreeMap::from([(KEYSPACE_DEFAULT, default)]),
+            names: BTreeMap::from([(KEYSPACE_DEFAULT_NAME.to_owned(), KEYSPACE_DEFAULT)]),
             next_keyspace: KeyspaceId(1),
             runs: Vec::new(),
             next_run: RunId(1),
@@ -112,6 +115,7 @@ impl ManifestState {
                 Change::AddKeyspace(keyspace) => self.add_keyspace(keyspace)?,
                 Change::DropKeyspace { id, at } => self.drop_keyspace(*id, *at)?,
                 Change::ForgetKeyspace { id } => self.forget_keyspace(*id)?,
+                Change::SetOptions { id, options } => self.set_options(*id, *options)?,
                 Change::AddRun(run) => self.replace_runs(&[], std::slice::from_ref(run))?,
                 Change::ReplaceRuns { remove, add } => {
                     require(!remove.is_empty(), "runs to replace", || "none".to_owned())?;
@@ -138,14 +142,14 @@ impl ManifestState {
         require(keyspace.dropped_at.is_none(), "a new keyspace", || format!("{name:?}, dropped"))?;
         require(self.live(name).is_none(), "a new keyspace's name", || format!("{name:?} again"))?;
         self.next_keyspace = KeyspaceId(id.0 + 1);
+        self.names.insert(name.clone(), *id);
         self.keyspaces.insert(*id, keyspace.clone());
         Ok(())
     }
 
     /// The keyspace with this name that is not dropped.
     pub(crate) fn live(&self, name: &str) -> Option<&KeyspaceMeta> {
-        let mut all = self.keyspaces.values();
-        all.find(|keyspace| keyspace.dropped_at.is_none() && keyspace.name == name)
+        self.keyspaces.get(self.names.get(name)?)
     }
 
     fn drop_keyspace(&mut self, id: KeyspaceId, at: Sequence) -> Result<(), Malformed> {
@@ -155,7 +159,16 @@ impl ManifestState {
         let again = keyspace.dropped_at.is_none_or(|earlier| earlier == at);
         require(again, "the sequence of the earlier drop", || format!("{at}"))?;
         require(at >= keyspace.created_at, "a drop after the creation", || format!("{at}"))?;
-        keyspace.dropped_at = Some(at);
+        if keyspace.dropped_at.replace(at).is_none() {
+            self.names.remove(&keyspace.name);
+        }
+        Ok(())
+    }
+
+    fn set_options(&mut self, id: KeyspaceId, options: KeyspaceOptions) -> Result<(), Malformed> {
+        let known = self.keyspaces.get_mut(&id).filter(|known| known.dropped_at.is_none());
+        let keyspace = known.ok_or_else(|| refused("a living keyspace", format!("{}", id.0)))?;
+        keyspace.options = options;
         Ok(())
     }
 
@@ -237,6 +250,7 @@ impl ManifestState {
         let mut reader = Reader::new(bytes, SNAPSHOT);
         let mut state = Self::new(Uuid(reader.array()?));
         state.keyspaces.clear();
+        state.names.clear();
         state.edits = reader.varint()?;
         state.next_keyspace = KeyspaceId(reader.varint_u32()?);
         state.next_run = RunId(reader.varint()?);
@@ -246,6 +260,9 @@ impl ManifestState {
         for _ in 0..reader.varint()? {
             let keyspace = KeyspaceMeta::decode(&mut reader)?;
             state.check_listed_keyspace(&keyspace)?;
+            if keyspace.dropped_at.is_none() {
+                state.names.insert(keyspace.name.clone(), keyspace.id);
+            }
             state.keyspaces.insert(keyspace.id, keyspace);
         }
         let default = state.keyspaces.contains_key(&KEYSPACE_DEFAULT);

@@ -8,25 +8,95 @@ use alluvium::{Compression, Db, Error, KeyspaceOptions, SegmentInfo};
 
 use crate::small;
 
+/// Symptom: `keyspace_with` returned Ok for a keyspace that exists, and for `default`, and ignored
+/// the options. Mechanism: it looked no further than the name. Fix: an edit sets them.
 #[test]
-fn options_are_kept_with_the_keyspace_whoever_opens_it() {
+fn options_are_kept_with_the_keyspace_and_can_be_changed() {
     let sim = SimFs::new();
-    let open = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone())).open().unwrap();
+    let builder = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone()));
+    let reopen = |db: Db| {
+        db.close().unwrap();
+        drop(db);
+        builder().open().unwrap()
+    };
     let options = KeyspaceOptions::new().filter_bits(3).block_bytes(512);
     let options = options.compression(Compression::Lz4);
-    let db = open();
-    assert_eq!(db.keyspace_with("mine", options).unwrap().options(), options);
-    let plain = KeyspaceOptions::default();
-    assert_eq!(db.keyspace("plain").unwrap().options(), plain);
     let other = KeyspaceOptions::new().filter_bits(0).compression(Compression::None);
-    assert_eq!(db.keyspace_with("mine", other).unwrap().options(), options);
+    let db = builder().open().unwrap();
+    let mine = db.keyspace_with("mine", options).unwrap();
+    assert_eq!(
+        (mine.options(), db.keyspace("plain").unwrap().options()),
+        (options, KeyspaceOptions::new())
+    );
+    let db = reopen(db);
+    assert_eq!(db.keyspace("mine").unwrap().options(), options);
+    for name in ["mine", "default"] {
+        let before = db.keyspace(name).unwrap();
+        assert_eq!(db.keyspace_with(name, other).unwrap().options(), other);
+        assert_eq!(before.options(), other, "a handle tells what is");
+    }
+    let db = reopen(db);
+    for name in ["mine", "default"] {
+        assert_eq!(db.keyspace(name).unwrap().options(), other);
+    }
+    // The same again writes nothing.
+    let before = sim.op_count();
+    db.keyspace_with("default", other).unwrap();
+    assert_eq!(sim.op_count(), before);
+    db.drop_keyspace("mine").unwrap();
+    assert_eq!(db.keyspace_with("mine", options).unwrap().options(), options);
     db.close().unwrap();
     drop(db);
-    let db = open();
-    assert_eq!(db.keyspace("mine").unwrap().options(), options);
-    assert_eq!(db.keyspace_with("plain", other).unwrap().options(), plain);
-    db.drop_keyspace("mine").unwrap();
-    assert_eq!(db.keyspace_with("mine", other).unwrap().options(), other);
+    let db = builder().read_only(true).open().unwrap();
+    db.keyspace_with("mine", options).unwrap();
+    for (name, options) in [("mine", other), ("default", options), ("new", options)] {
+        assert!(matches!(db.keyspace_with(name, options), Err(Error::ReadOnly { .. })));
+    }
+}
+
+/// What is changed takes effect with the next flush, in `default` too.
+#[test]
+fn options_that_are_changed_take_effect() {
+    let (db, _) = small();
+    let blocks = || {
+        for i in 0..1_000 {
+            db.put(format!("{i:04}"), [b'v'; 100]).unwrap();
+        }
+        db.flush().unwrap();
+        db.segments()[0].blocks
+    };
+    let before = blocks();
+    db.keyspace_with("default", KeyspaceOptions::new().block_bytes(512)).unwrap();
+    let after = blocks();
+    assert!(after > 4 * before, "{after} blocks, {before} before");
+}
+
+#[test]
+fn many_keyspaces_are_one_edit_or_none() {
+    let (db, sim) = small();
+    db.keyspace("tenant-7").unwrap();
+    sim.set_trace(true);
+    let names = || (0..1_000).map(|tenant| format!("tenant-{tenant}"));
+    let options = KeyspaceOptions::new().filter_bits(5);
+    let tenants = db.keyspaces_with(names(), options).unwrap();
+    let syncs = sim
+        .trace()
+        .iter()
+        .filter(|line| line.contains("Sync") && line.contains("MANIFEST"))
+        .count();
+    assert!(syncs <= 4, "{syncs} syncs of the manifest");
+    assert_eq!((tenants.len(), db.keyspaces().len()), (1_000, 1_001));
+    assert!(
+        tenants.iter().zip(names()).all(|(it, name)| it.name() == name && it.options() == options)
+    );
+    tenants[7].put("k", "v").unwrap();
+    assert!(db.keyspace("tenant-7").unwrap().contains_key("k").unwrap());
+    // A name that cannot be: nothing is made.
+    let refused = db.keyspaces_with(["good", "a\nb"], options);
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })));
+    assert_eq!(db.keyspaces().len(), 1_001);
+    assert!(db.keyspaces_with(Vec::<String>::new(), options).unwrap().is_empty());
+    assert_eq!(db.keyspaces_with(["twice", "twice"], options).unwrap().len(), 2);
 }
 
 #[test]

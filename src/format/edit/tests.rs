@@ -112,7 +112,7 @@ fn what_a_newer_version_adds_is_told_as_newer() {
     let check = |bytes: &[u8], what: &str| {
         assert!(Edit::decode(bytes).unwrap_err().newer, "{what}");
     };
-    check(&[0, 8, 0], "change 8");
+    check(&[0, 9, 0], "change 9");
     check(b"\0\x01\x0d\x02\x05users\x03\x0a\x80\x20\x04\x02", "a keyspace flag");
     check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\0\x04\0", "a compression");
     check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\x03\x04\0", "a compression");
@@ -211,4 +211,14 @@ fn compression_is_kept_with_a_keyspace_and_left_out_if_there_is_none() {
     // What was written before there was compression.
     let before = b"\0\x01\x0e\x02\x05users\x03\x0a\x80\x20\x04\x01\x06";
     assert_eq!(encoded(Compression::None), before);
+}
+
+#[test]
+fn golden_edit_of_options() {
+    let options = crate::options::KeyspaceOptions::new().filter_bits(3).block_bytes(512);
+    let edit =
+        Edit { time_ms: 1, changes: vec![Change::SetOptions { id: KeyspaceId(7), options }] };
+    let want = b"\x01\x08\x06\x07\x04\x03\x80\x04\x02";
+    assert_eq!(edit.encode(), want);
+    assert_eq!(Edit::decode(want).unwrap(), edit);
 }

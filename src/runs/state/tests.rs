@@ -204,6 +204,17 @@ fn a_segment_is_referenced_in_disjoint_parts_only() {
 }
 
 #[test]
+fn options_are_set_of_a_living_keyspace_only() {
+    let options = crate::options::KeyspaceOptions::new().filter_bits(1);
+    let set = |id| Change::SetOptions { id: KeyspaceId(id), options };
+    let after = check(true, vec![set(0)]);
+    assert_eq!(after.live("default").map(|it| it.options), Some(options));
+    check(false, vec![set(999)]);
+    let drop = Change::DropKeyspace { id: KeyspaceId(1), at: Sequence(100) };
+    check(false, vec![drop, set(1)]);
+}
+
+#[test]
 fn one_refused_change_refuses_the_edit() {
     check(false, vec![Change::SequenceCeiling(Sequence(500)), floor(1, true)]);
 }
