@@ -175,7 +175,8 @@ pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure>
     out.say(&report.to_string(), || {
         json!({
             "segments": report.segments, "blocks": report.blocks, "entries": report.entries,
-            "keys": report.keys, "bytes": report.bytes, "damages": report.damages,
+            "keys": report.keys, "bytes": report.bytes, "logs": report.logs,
+            "log_records": report.log_records, "damages": report.damages,
             "errors": errors(),
         })
     })?;

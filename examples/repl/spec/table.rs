@@ -333,8 +333,8 @@ pub(crate) const SPECS: &[Spec] = &[
         group: ENGINE,
         arguments: "",
         meaning: "read every block on disk and report all damage",
-        more: "Checksums, the order of keys, counts, and whether the index finds every key. \
-               Fails if anything is damaged.",
+        more: "Checksums, the order of keys, counts, whether the index finds every key, and the \
+               logs. Fails if anything is damaged.",
         example: "verify",
         places: &[],
         options: &[],
