@@ -46,6 +46,7 @@ mod own_thread;
 mod pace;
 mod read;
 mod recover;
+mod room;
 mod section;
 pub(crate) mod segments;
 mod spares;

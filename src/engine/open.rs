@@ -1,7 +1,8 @@
 //! Opening: lock, manifest, logs, segments; then, once all of them agree, heal and start.
 //!
 //! Nothing on disk changes before the manifest, the log chain with what its records say, and the
-//! segments (uuid and length) have been found to agree, and the directory has taken a new file. The
+//! segments (uuid and length) have been found to agree, and the directory has taken a new file as
+//! long as what is written next; on a full disk logs that nobody needs go first. The
 //! steps after that, each of which a crash may end:
 //! 1. logs that the chain does not reach are removed, newest first, and the directory is synced;
 //! 2. an end record is written where the chain stops, durable with the first sync of the log:
@@ -28,6 +29,7 @@ use super::log_thread::LogJob;
 use super::orphans::remove_orphans;
 use super::pace::Pace;
 use super::recover::{Recovered, recover};
+use super::room::make_room;
 use super::section::WriteEnv;
 use super::sync::Logs;
 use super::{Core, Engine, SEQUENCE_RESERVE, View};
@@ -36,7 +38,7 @@ use crate::event::{event, scope};
 use crate::format::meta::SegmentRefMeta;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, Sequence};
-use crate::io::{Fs, NamedFile, OpenMode, Process, TemporaryDir, sync_dir};
+use crate::io::{Fs, Process, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
@@ -83,7 +85,7 @@ impl Engine {
         let (manifest, state, dead, witness) = if options.read_only {
             (None, state, Vec::new(), Arc::new(Witness::none()))
         } else {
-            try_new_file(fs.as_ref(), &dir)?;
+            make_room(fs.as_ref(), &dir, &state, &mut replayed.dead)?;
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let witness = Arc::new(Witness::open(fs.as_ref(), &dir, state.uuid, &claims));
             let (manifest, state) = take_over_manifest(&fs, &dir, state, &witness)?;
@@ -249,21 +251,6 @@ fn open_segments(
         set.runs.push(Arc::new(Run { id: run.id, segments }));
     }
     Ok(set)
-}
-
-/// Sees whether the directory takes a new file, so that an open without that permission fails
-/// before it has changed anything.
-fn try_new_file(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    let path = dir.join(FileName::CurrentTmp.name());
-    let remove = || match fs.remove(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", &path, error))
-        }
-        _ => Ok(()),
-    };
-    remove()?;
-    drop(NamedFile::open(fs, path.clone(), OpenMode::CreateNew)?);
-    remove()
 }
 
 /// Steps 1 and 2.
