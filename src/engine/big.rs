@@ -3,6 +3,7 @@
 
 use super::flusher::FlushJob;
 use super::log_thread::LogJob;
+use super::overload::Reservation;
 use super::section::WriteEnv;
 use super::write::{Refused, Write};
 use super::{Core, DirectoryLock, Engine};
@@ -23,6 +24,7 @@ pub(crate) struct Private {
     table: Memtable,
     chunk: Arc<Chunk>,
     body_len: usize,
+    reserved: Reservation,
     /// The file is written outside every section, also while others close.
     _directory: Arc<DirectoryLock>,
 }
@@ -31,6 +33,8 @@ impl Engine {
     /// Does everything that needs no place in the order.
     pub(super) fn prepare_private(&self, write: &mut Write) -> Result<Private> {
         let core = &self.core;
+        let ops = write.buffer.len_ops() as usize;
+        let mut reserved = self.reserve(SortedBuilder::cost(write.body_len, ops) as u64)?;
         let _directory = self.pin_directory().ok_or(Error::Closed)?;
         let slot = core.slot_next.fetch_add(1, Ordering::Relaxed);
         let log = SpareLog::create_empty(&core.fs, &core.dir, slot)?;
@@ -43,12 +47,13 @@ impl Engine {
             let _ = core.fs.remove(log.path());
             return Err(error);
         }
-        let mut builder = SortedBuilder::new(write.buffer.len_ops() as usize);
+        let mut builder = SortedBuilder::new(ops);
         let added = builder.body(&chunk, start, len, Sequence(0));
         added.expect("the batch was encoded by this process");
         builder.sort();
         let table = Memtable::sorted(builder);
-        Ok(Private { log: Some(log), table, chunk, body_len: len, _directory })
+        reserved.adjust(table.bytes() as u64);
+        Ok(Private { log: Some(log), table, chunk, body_len: len, reserved, _directory })
     }
 }
 
@@ -99,7 +104,7 @@ impl WriteEnv {
         table.set_base(first);
         table.set_log_first(self.last_log_number());
         let table = Arc::new(table);
-        self.core.gate.add(table.bytes() as u64);
+        private.reserved.keep();
         self.publish_private(&table);
         self.core.send_flush(FlushJob::Sealed);
     }

@@ -26,11 +26,16 @@ use crate::sync::{Arc, MutexGuard, lock};
 /// discards what is removed must not be kept from writing.
 const REMOVED_BYTES_MAX: u64 = 512 << 20;
 
+/// So many views are looked through before their time.
+const VIEWS_MANY: usize = 8;
+
 /// What the flush thread holds until nobody else does.
 #[derive(Debug)]
 pub(super) struct Reclaim {
     started: Instant,
     views: Retired<View>,
+    /// How many views were left when they were last looked through.
+    views_left: usize,
     memtables: Retired<Memtable>,
     runs: Retired<Run>,
     /// Segments that the current set no longer has.
@@ -48,6 +53,7 @@ impl Reclaim {
         Self {
             started: Instant::now(),
             views: Retired::new(),
+            views_left: 0,
             memtables: Retired::new(),
             runs: Retired::new(),
             segments: Retired::new(),
@@ -65,6 +71,8 @@ impl Reclaim {
     /// Takes over a superseded view.
     pub(super) fn retire(&mut self, view: Arc<View>) {
         let now = self.now_ms();
+        // Whoever replaced it may have sealed its active memtable before that was full.
+        view.active.give_back_unused();
         self.views.push(view, now);
     }
 
@@ -104,22 +112,7 @@ impl Reclaim {
     pub(super) fn collect(&mut self, core: &Core, grace_ms: u64) {
         let now = self.now_ms();
         let current = core.view.load_full();
-        let live_tables = tables_of(&current);
-        let live_runs: HashSet<_> = current.segments.runs.iter().map(Arc::as_ptr).collect();
-        for view in self.views.collect(now, grace_ms) {
-            let Ok(View { active, sealed, segments, .. }) = Arc::try_unwrap(view) else { continue };
-            // Several views may have held the same.
-            for table in sealed.into_iter().chain([active]) {
-                if !live_tables.contains(&Arc::as_ptr(&table)) {
-                    self.memtables.push(table, now);
-                }
-            }
-            for run in &segments.runs {
-                if !live_runs.contains(&Arc::as_ptr(run)) {
-                    self.runs.push(Arc::clone(run), now);
-                }
-            }
-        }
+        self.take_apart(&current, now, grace_ms);
         drop(self.memtables.collect(now, 0));
         drop(self.runs.collect(now, 0));
         drop(self.blocks.collect(now, 0));
@@ -135,6 +128,46 @@ impl Reclaim {
             left = left.saturating_sub(bytes);
         }
         self.publish_figures(core, &current);
+    }
+
+    /// Frees the memtables that a flush has just written, as far as nobody holds them: without
+    /// grace, because they are the memory that writers wait for (D39).
+    pub(super) fn free_memtables(&mut self, core: &Core) {
+        let now = self.now_ms();
+        let current = core.view.load_full();
+        self.take_apart(&current, now, 0);
+        drop(self.memtables.collect(now, 0));
+        self.publish_figures(core, &current);
+    }
+
+    /// [`Self::free_memtables`] if many views have come: each may have the only empty memtable that
+    /// a big batch has put aside.
+    pub(super) fn free_many(&mut self, core: &Core) {
+        if self.views.iter().count() >= 2 * self.views_left + VIEWS_MANY {
+            self.free_memtables(core);
+        }
+    }
+
+    /// Puts what is in views that nobody else holds, and that are older than `grace_ms`, into the
+    /// lists of its own, unless the current view has it too.
+    fn take_apart(&mut self, current: &View, now: u64, grace_ms: u64) {
+        let live_tables = tables_of(current);
+        let live_runs: HashSet<_> = current.segments.runs.iter().map(Arc::as_ptr).collect();
+        for view in self.views.collect(now, grace_ms) {
+            let Ok(View { active, sealed, segments, .. }) = Arc::try_unwrap(view) else { continue };
+            // Several views may have held the same.
+            for table in sealed.into_iter().chain([active]) {
+                if !live_tables.contains(&Arc::as_ptr(&table)) {
+                    self.memtables.push(table, now);
+                }
+            }
+            for run in &segments.runs {
+                if !live_runs.contains(&Arc::as_ptr(run)) {
+                    self.runs.push(Arc::clone(run), now);
+                }
+            }
+        }
+        self.views_left = self.views.iter().count();
     }
 
     /// What superseded views still hold, for `stats()`.

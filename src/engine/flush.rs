@@ -86,6 +86,7 @@ impl Engine {
             return Ok(());
         }
         core.check_directory()?;
+        core.pace.batch_waits.store(false, Ordering::Relaxed);
         core.settle_manifest()?;
         let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
         let _scope = scope!("flush", memtables = view.sealed.len(), bytes);
@@ -101,6 +102,9 @@ impl Engine {
             }
         };
         self.install(&view, &finished, newest)?;
+        drop(view);
+        // First, so that nobody is told of memory that is still there.
+        desk.free_memtables(core);
         core.gate.sub(bytes);
         core.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let stored: u64 = finished.iter().map(|segment| segment.bytes).sum();

@@ -140,6 +140,7 @@ impl<'a> Desk<'a> {
         for job in self.jobs.try_iter().take(self.jobs.len()) {
             self.take(job);
         }
+        self.reclaim.free_many(core);
         if std::mem::take(&mut self.evict) {
             self.reclaim.evict(core);
         }
@@ -158,6 +159,15 @@ impl<'a> Desk<'a> {
             // After the work, so that slow work leaves time for other.
             self.next_tick = Instant::now() + TICK;
         }
+    }
+
+    /// Frees what a flush has written and published, as far as nobody holds it any more.
+    pub(super) fn free_memtables(&mut self, core: &Core) {
+        // The views that had it are on their way.
+        for job in self.jobs.try_iter().take(self.jobs.len()) {
+            self.take(job);
+        }
+        self.reclaim.free_memtables(core);
     }
 
     /// Does what somebody waits for.
@@ -196,7 +206,7 @@ impl<'a> Desk<'a> {
         if self.pressure {
             // Before the look, so that whoever asks after it asks again.
             core.memory_asked_for();
-            self.pressure = core.is_pressed();
+            self.pressure = core.is_pressed() || core.pace.batch_waits.load(Ordering::Relaxed);
         }
         let wanted = self.pressure || core.flush_is_due() || self.flush_tries.has_failed();
         wanted

@@ -17,6 +17,9 @@ use crate::options::OnOverload;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+/// How long who waits for other batches sleeps at a time.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// What a write had to wait for, or was refused for; the last one is in
 /// [`Stats::stall_last`](crate::Stats::stall_last).
 ///
@@ -111,6 +114,37 @@ impl Stalls {
     pub(super) fn last(&self) -> Option<StallCause> {
         let place = self.last.load(Ordering::Relaxed) as usize;
         StallCause::ALL.get(place.checked_sub(1)?).copied()
+    }
+}
+
+/// Memory that is booked for a batch which is not in a sealed memtable yet.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    core: Arc<Core>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Books what it has come to.
+    pub(super) fn adjust(&mut self, bytes: u64) {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.core.gate.add(more),
+            None => self.core.gate.sub(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+
+    /// Leaves the booking to whoever flushes the sealed memtable.
+    pub(super) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.core.gate.sub(self.bytes);
+        }
     }
 }
 
@@ -221,6 +255,44 @@ impl Engine {
         }
     }
 
+    /// Books the memory of a big batch before it is taken, until its memtable is sealed. It finds
+    /// room while what is booked leaves it its share: what it takes, and half of the budget at
+    /// most. So there is one at a time of those that are larger than that.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation> {
+        let core = &self.core;
+        if let Some(reserved) = core.try_reserve(bytes) {
+            return Ok(reserved);
+        }
+        core.ask_for_batch();
+        let limit = match core.options.on_overload {
+            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
+            _ => return Err(core.overloaded(Duration::ZERO)),
+        };
+        let patience = Patience { start: Instant::now(), limit };
+        core.counters.stalls.book(StallCause::Memory, || self.wait_to_reserve(bytes, patience))
+    }
+
+    fn wait_to_reserve(&self, bytes: u64, patience: Patience) -> Result<Reservation> {
+        let core = &self.core;
+        loop {
+            let seen = core.gate.generation();
+            self.refuse_early()?;
+            if let Some(reserved) = core.try_reserve(bytes) {
+                return Ok(reserved);
+            }
+            // As above.
+            if let Some(full @ Error::StorageFull { .. }) = core.write_trouble() {
+                return Err(full);
+            }
+            let Some(left) = patience.left() else {
+                return Err(core.overloaded(patience.waited()));
+            };
+            core.ask_for_batch();
+            // What others have reserved becomes a memtable without a word.
+            core.gate.wait_timeout(seen, left.min(LOOK_AGAIN));
+        }
+    }
+
     /// [`Self::wait_for_log`] for a write, which goes into the books.
     pub(super) fn stall_for_log(&self) -> Result<()> {
         self.core.counters.stalls.book(StallCause::Log, || self.wait_for_log())
@@ -256,6 +328,19 @@ impl Core {
         if !self.pace.asked.swap(true, Ordering::AcqRel) {
             self.send_flush(FlushJob::Pressure);
         }
+    }
+
+    /// Asks for a flush though there may be memory left: not enough for a big batch.
+    fn ask_for_batch(&self) {
+        self.pace.batch_waits.store(true, Ordering::Relaxed);
+        self.ask_for_memory();
+    }
+
+    fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let budget = self.options.memory_bytes as u64;
+        let most = budget - bytes.min(budget / 2);
+        let core = Arc::clone(self);
+        self.gate.add_if(bytes, most).then(|| Reservation { core, bytes })
     }
 
     /// Takes the question back. On the flush thread, before it looks.

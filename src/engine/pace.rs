@@ -49,6 +49,8 @@ pub(super) struct Pace {
     turn_ns: AtomicU64,
     /// Whether the flush thread has been asked for memory and has not looked yet.
     pub(super) asked: AtomicBool,
+    /// Whether a big batch found no room since the last flush began, however much memory is left.
+    pub(super) batch_waits: AtomicBool,
 }
 
 impl Pace {
@@ -62,6 +64,7 @@ impl Pace {
             began_ns: AtomicU64::new(0),
             turn_ns: AtomicU64::new(0),
             asked: AtomicBool::new(false),
+            batch_waits: AtomicBool::new(false),
         }
     }
 

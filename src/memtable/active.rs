@@ -190,6 +190,11 @@ impl Active {
         Self { list: SkipList::new(crossbeam_epoch::default_collector().clone()), arena }
     }
 
+    /// See [`Arena::give_back_unused`].
+    pub(super) fn give_back_unused(&self) {
+        self.arena.give_back_unused();
+    }
+
     /// Adds a version that is not there yet. The list publishes it with a release store, and
     /// readers who see a later `visible` see it for certain.
     pub(super) fn insert(&self, arena: &mut ArenaWriter, entry: Entry<'_>) {

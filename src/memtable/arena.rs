@@ -1,8 +1,10 @@
 //! The memory of an active memtable's records: bytes are copied in once and never move or change.
 //!
-//! Memory comes in slabs that are all freed together with the table. One [`ArenaWriter`] fills them
-//! from inside the commit section; readers on other threads follow pointers that the index
-//! published to them, and never look at the slab list. Knows nothing of keys or order.
+//! Memory comes in slabs that are all freed together with the table: a large one is a mapping of
+//! its own, so that what is freed is the system's again, whichever thread frees it, and what was
+//! not touched has never been anybody's. One [`ArenaWriter`] fills them from inside the commit
+//! section; readers on other threads follow pointers that the index published to them, and never
+//! look at the slab list. Knows nothing of keys or order.
 
 #![allow(
     unsafe_code,
@@ -14,40 +16,120 @@ use std::ptr::{self, NonNull};
 
 use crate::sync::{Arc, Mutex, lock};
 
-/// Stride of the stores that make the system back a slab with memory.
+/// Stride of the stores that make the system back a slab with memory; a multiple of it is whole
+/// pages on most systems.
 const PAGE_BYTES: usize = 4096;
 
-/// One allocation, freed on drop.
+/// A slab of so many bytes is a mapping; smaller ones are the allocator's.
+const MAPPED_BYTES_MIN: usize = 256 << 10;
+
+/// One allocation or mapping, freed on drop.
 struct Slab {
     start: NonNull<u8>,
     layout: Layout,
+    mapped: bool,
 }
 
-// SAFETY: a slab is plain heap memory without thread affinity, and the slab itself reads none of
-// it.
+// SAFETY: a slab is plain memory without thread affinity, and the slab itself reads none of it.
 unsafe impl Send for Slab {}
 
 impl Slab {
     fn new(len: usize) -> Self {
         let layout = Layout::array::<u8>(len.max(1))
             .expect("a record is in memory already, so its length fits an allocation");
+        if len >= MAPPED_BYTES_MIN
+            && let Some(start) = map(len)
+        {
+            return Self { start, layout, mapped: true };
+        }
         // SAFETY: the layout has at least one byte.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, layout }
+        Self { start, layout, mapped: false }
     }
+}
+
+impl Slab {
+    /// Gives the whole pages of the last `len` bytes back to the system. Nobody needs what is in
+    /// them.
+    #[cfg(target_os = "linux")]
+    fn give_back(&self, len: usize) {
+        use rustix::mm::{Advice, madvise};
+        let from = (self.layout.size() - len).next_multiple_of(PAGE_BYTES);
+        let pages = self.layout.size().saturating_sub(from) / PAGE_BYTES * PAGE_BYTES;
+        if self.mapped && pages > 0 {
+            // SAFETY: inside a mapping, which begins at a page; the caller's word for what is
+            // there. Should it be refused, the pages stay until the slab is dropped.
+            let _ = unsafe {
+                madvise(self.start.add(from).as_ptr().cast(), pages, Advice::LinuxDontNeed)
+            };
+        }
+    }
+
+    /// Elsewhere they stay until the slab is dropped.
+    #[cfg(not(target_os = "linux"))]
+    fn give_back(&self, _len: usize) {}
 }
 
 impl Drop for Slab {
     fn drop(&mut self) {
+        if self.mapped {
+            return unmap(self.start, self.layout.size());
+        }
         // SAFETY: allocated in `new` with this layout, and freed only here.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }
 
+/// Memory that is backed as it is touched.
+#[cfg(unix)]
+fn map(len: usize) -> Option<NonNull<u8>> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the system picks an address range that nothing else uses.
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), len, rights, MapFlags::PRIVATE) }.ok()?;
+    NonNull::new(start.cast())
+}
+
+#[cfg(unix)]
+fn unmap(start: NonNull<u8>, len: usize) {
+    // SAFETY: mapped in `map` with this length for one slab, which is being dropped.
+    let unmapped = unsafe { rustix::mm::munmap(start.as_ptr().cast(), len) };
+    debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+}
+
+#[cfg(not(unix))]
+fn map(_len: usize) -> Option<NonNull<u8>> {
+    None
+}
+
+#[cfg(not(unix))]
+fn unmap(_start: NonNull<u8>, _len: usize) {
+    unreachable!("nothing is mapped here");
+}
+
 /// What keeps stored bytes alive.
 #[derive(Clone)]
-pub(super) struct Arena(Arc<Mutex<Vec<Slab>>>);
+pub(super) struct Arena(Arc<Mutex<Slabs>>);
+
+#[derive(Default)]
+struct Slabs {
+    all: Vec<Slab>,
+    /// How many bytes at the end of the newest one nobody will use any more.
+    unused: usize,
+}
+
+impl Arena {
+    /// Gives what the writer has left unused, once it is gone, back to the system: a table that is
+    /// sealed before it is full may have hardly used what was touched for it.
+    pub(super) fn give_back_unused(&self) {
+        let mut slabs = lock(&self.0);
+        let unused = std::mem::take(&mut slabs.unused);
+        if let Some(slab) = slabs.all.last() {
+            slab.give_back(unused);
+        }
+    }
+}
 
 /// The one writer of an [`Arena`]; it keeps the arena alive too.
 pub(super) struct ArenaWriter {
@@ -67,16 +149,16 @@ unsafe impl Send for ArenaWriter {}
 impl ArenaWriter {
     /// An arena of `first_bytes` that grows in steps of `slab_bytes`.
     pub(super) fn new(first_bytes: usize, slab_bytes: usize) -> Self {
-        let arena = Arena(Arc::new(Mutex::new(Vec::new())));
-        let mut writer =
-            Self { arena, free: NonNull::dangling().as_ptr(), left: 0, slab_bytes, used: 0 };
+        let arena = Arena(Arc::default());
+        let free = NonNull::dangling().as_ptr();
+        let mut writer = Self { arena, free, left: 0, slab_bytes, used: 0 };
         writer.open_slab(first_bytes);
         writer
     }
 
-    /// Touches what is free, so that the commit section meets no page fault in it.
-    pub(super) fn touch(&mut self) {
-        for at in (0..self.left).step_by(PAGE_BYTES) {
+    /// Touches the next `bytes`, so that the commit section meets no page fault in them.
+    pub(super) fn touch(&mut self, bytes: usize) {
+        for at in (0..self.left.min(bytes)).step_by(PAGE_BYTES) {
             // SAFETY: `at` is inside the slab, in the part that nothing points to yet. Volatile,
             // because the bytes are overwritten unread.
             unsafe { self.free.add(at).write_volatile(0) };
@@ -142,8 +224,20 @@ impl ArenaWriter {
     fn add_slab(&self, len: usize) -> *mut u8 {
         let slab = Slab::new(len);
         let start = slab.start.as_ptr();
-        lock(&self.arena.0).push(slab);
+        lock(&self.arena.0).all.push(slab);
         start
+    }
+}
+
+impl Drop for ArenaWriter {
+    fn drop(&mut self) {
+        let mut slabs = lock(&self.arena.0);
+        // A record may have come into a slab of its own behind the one that `left` is of.
+        let end = self.free.addr() + self.left;
+        let is_last = |slab: &Slab| slab.start.as_ptr().addr() + slab.layout.size() == end;
+        if slabs.all.last().is_some_and(is_last) {
+            slabs.unused = self.left;
+        }
     }
 }
 
@@ -171,5 +265,46 @@ mod tests {
             assert_eq!(got, bytes);
         }
         drop(arena);
+    }
+
+    /// What was stored stays, and on Linux what was touched in vain is the system's again: its
+    /// pages are zeros when they are looked at.
+    #[test]
+    fn what_is_unused_is_given_back_once_the_writer_is_gone() {
+        const SLAB_BYTES: usize = 1 << 20;
+        for len in [1, 4096, 5000, 600_000, SLAB_BYTES - 1, SLAB_BYTES] {
+            let mut writer = ArenaWriter::new(SLAB_BYTES, SLAB_BYTES / 4);
+            let arena = writer.arena();
+            let bytes = vec![7; len];
+            let stored = writer.store(&[&bytes]);
+            writer.touch(SLAB_BYTES);
+            // SAFETY: all of the slab that nothing points to yet.
+            unsafe { writer.free.write_bytes(9, writer.left) };
+            arena.give_back_unused();
+            let whole = || {
+                // SAFETY: the slab has so many bytes, all of them written; nobody writes meanwhile.
+                unsafe { std::slice::from_raw_parts(stored, SLAB_BYTES) }
+            };
+            assert!(whole()[len..].iter().all(|&byte| byte == 9), "it is still written");
+            drop(writer);
+            arena.give_back_unused();
+            arena.give_back_unused();
+            let (kept, tail) = whole().split_at(len.next_multiple_of(PAGE_BYTES).min(SLAB_BYTES));
+            assert!(kept.starts_with(&bytes) && kept[len..].iter().all(|&byte| byte == 9));
+            assert!(!cfg!(target_os = "linux") || tail.iter().all(|&byte| byte == 0), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_record_with_a_slab_of_its_own_is_not_taken_for_unused() {
+        let mut writer = ArenaWriter::new(4096, 4096);
+        let arena = writer.arena();
+        writer.store(&[b"small"]);
+        let bytes = vec![7; 1 << 20];
+        let stored = writer.store(&[&bytes]);
+        drop(writer);
+        arena.give_back_unused();
+        // SAFETY: `arena` is alive, and `store` copied that many bytes there.
+        assert!(unsafe { std::slice::from_raw_parts(stored, bytes.len()) } == &bytes[..]);
     }
 }

@@ -54,8 +54,11 @@ pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
 /// Largest step in which an active table's memory grows.
 const SLAB_BYTES_MAX: usize = 1 << 20;
 
-/// Largest part of an active table's memory that is had, and touched, before anything is written.
-const FIRST_SLAB_BYTES_MAX: usize = 8 << 20;
+/// Largest part of an active table's memory that is had before anything is written.
+const FIRST_SLAB_BYTES_MAX: usize = 64 << 20;
+
+/// Largest part of it that is touched by then.
+const TOUCHED_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes read from a log, or built for one, that sorted tables and their values share.
 #[derive(Debug)]
@@ -138,9 +141,8 @@ impl Memtable {
     ///
     /// `bytes_max` is what [`MemtableWriter::fits`] holds it to.
     pub(crate) fn active(bytes_max: usize) -> (MemtableWriter, Arc<Self>) {
-        // Records of 130 bytes take five eighths of a table; longer ones meet a page fault now and
-        // then.
-        let first_bytes = (bytes_max / 8 * 5).clamp(4096, FIRST_SLAB_BYTES_MAX);
+        // All of it, which costs addresses; what is not touched takes no memory.
+        let first_bytes = bytes_max.clamp(4096, FIRST_SLAB_BYTES_MAX);
         let slab_bytes = (bytes_max / 8).clamp(4096, SLAB_BYTES_MAX);
         let arena = ArenaWriter::new(first_bytes, slab_bytes);
         let entries_max = (bytes_max / ENTRY_BYTES_TYPICAL).max(1);
@@ -182,6 +184,14 @@ impl Memtable {
             let key = |entry: Entry<'_>| (entry.keyspace, entry.key.into());
             Some(Ends { first: key(active.first()?), last: key(active.last()?) })
         });
+    }
+
+    /// Gives memory that was got ready and not needed back to the system, if it is no longer
+    /// written. Background threads only.
+    pub(crate) fn give_back_unused(&self) {
+        if let Index::Active(active) = &self.index {
+            active.give_back_unused();
+        }
     }
 
     /// Whether it is sealed and has nothing at or after `target`.
@@ -346,7 +356,9 @@ impl MemtableWriter {
     /// Has the system back the first of its memory now: takes a page fault for each page, which the
     /// commit section is spared.
     pub(crate) fn touch(&mut self) {
-        self.arena.touch();
+        // Records of 130 bytes take five eighths of a table; longer ones meet a page fault now and
+        // then.
+        self.arena.touch((self.bytes_max / 8 * 5).min(TOUCHED_BYTES_MAX));
     }
 
     /// Adds one version. Cannot fail; `sequence` must not be in the table yet, and `hash` is the

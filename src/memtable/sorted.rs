@@ -117,6 +117,11 @@ pub(crate) struct SortedBuilder {
 }
 
 impl SortedBuilder {
+    /// About what a table of so many encoded bytes and operations takes.
+    pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
+        bytes + ops * (size_of::<Place>() + size_of::<u32>() + 2)
+    }
+
     /// A builder for about `ops` operations; takes memory for that many.
     pub(crate) fn new(ops: usize) -> Self {
         Self {

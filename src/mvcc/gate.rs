@@ -43,6 +43,13 @@ impl Gate {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Books `bytes` more if at most `most` are booked by now. Returns whether it did.
+    pub(crate) fn add_if(&self, bytes: u64, most: u64) -> bool {
+        let add = |used: u64| (used <= most).then(|| used.saturating_add(bytes));
+        // Relaxed: as above.
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
     /// Books `bytes` less, and wakes the waiting.
     pub(crate) fn sub(&self, bytes: u64) {
         let before = self.used.fetch_sub(bytes, Ordering::Relaxed);

@@ -130,15 +130,44 @@ impl<W: Watch> Watched<W> {
     }
 }
 
+/// A segment that tells when it is made durable.
+#[derive(Debug)]
+struct WatchedFile<W> {
+    file: Arc<dyn FsFile>,
+    watch: Arc<W>,
+}
+
+impl<W: Watch> FsFile for WatchedFile<W> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.watch.meets(OpKind::Sync);
+        self.file.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
 impl<W: Watch> Fs for Watched<W> {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
-        if mode == OpenMode::CreateNew {
-            self.meets(OpKind::Create, path);
-        } else {
-            // A flush opens what it has written and synced.
-            self.meets(OpKind::Open, path);
+        let file = self.inner.open(path, mode)?;
+        if mode != OpenMode::CreateNew || path.extension().is_none_or(|end| end != "seg") {
+            return Ok(file);
         }
-        self.inner.open(path, mode)
+        self.watch.meets(OpKind::Create);
+        Ok(Arc::new(WatchedFile { file, watch: Arc::clone(&self.watch) }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

@@ -132,3 +132,76 @@ fn the_flush_thread_is_asked_once_however_many_are_refused() {
     engine.close().unwrap();
     threads.join();
 }
+
+/// A batch with a memtable of its own books its memory before it takes any: up to half of the
+/// budget beside others, and of those that are larger one at a time.
+#[test]
+fn a_big_batch_finds_room_before_it_is_built() {
+    let (engine, threads) = open();
+    let (core, budget) = (&engine.core, BUDGET as u64);
+    let mut quarters: Vec<_> = (0..4).map(|_| core.try_reserve(budget / 4).unwrap()).collect();
+    assert_eq!(core.gate.used(), budget);
+    assert!(core.try_reserve(1).is_none());
+    quarters.pop();
+    assert!(core.try_reserve(budget / 2).is_none() && core.try_reserve(10 * budget).is_none());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| engine.reserve(10 * budget));
+        quarters.pop();
+        let reserved = waiting.join().unwrap().unwrap();
+        assert_eq!(core.gate.used(), 10 * budget + budget / 2);
+        assert!(core.try_reserve(1).is_none());
+        reserved.keep();
+    });
+    core.gate.sub(10 * budget);
+    let mut reserved = core.try_reserve(100).unwrap();
+    for bytes in [1_000, 10] {
+        reserved.adjust(bytes);
+        assert_eq!(core.gate.used(), budget / 2 + bytes);
+    }
+    drop((reserved, quarters));
+    assert_eq!(core.gate.used(), 0);
+    engine.close().unwrap();
+    threads.join();
+}
+
+/// More than half of the budget, and less than what makes writers wait: nothing else would flush.
+#[test]
+fn a_big_batch_without_room_has_what_is_sealed_flushed() {
+    for on_overload in [OnOverload::Error, OnOverload::Pace { stall_max: LIMIT }] {
+        let options = Options {
+            memtable_bytes: 4 << 10,
+            flush_bytes: BUDGET,
+            memory_bytes: BUDGET,
+            on_overload,
+            ..Options::default()
+        };
+        let (fs, dir) = (Arc::new(SimFs::new()), PathBuf::from("data"));
+        let (engine, threads) = Engine::open(fs, dir, options, None).unwrap();
+        let put = |key: u32, len: usize| {
+            let (key, value) = (key.to_be_bytes(), vec![7; len]);
+            engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
+        };
+        let mut key = 0;
+        while engine.core.gate.used() <= BUDGET as u64 / 2 {
+            // However slow the making of spares is.
+            (0..4).for_each(|_| {
+                key += 1;
+                put(key, 700).unwrap();
+            });
+            engine.seal_active().unwrap();
+        }
+        assert!(
+            !engine.core.is_pressed() && engine.core.counters.flushes.load(Ordering::Relaxed) == 0
+        );
+        let mut tries = 0;
+        while let Err(error) = put(0, BUDGET) {
+            assert!(matches!(error, Error::Overloaded { .. }), "{error}");
+            tries += 1;
+            std::thread::yield_now();
+        }
+        assert_eq!(tries > 0, on_overload == OnOverload::Error, "{tries}");
+        assert!(engine.core.counters.flushes.load(Ordering::Relaxed) > 0);
+        engine.close().unwrap();
+        threads.join();
+    }
+}
