@@ -154,7 +154,7 @@ fn a_full_disk_can_be_tried_again() {
     let (db, sim) = fresh();
     db.put("a", "1").unwrap();
     // Sticky, because the log thread writes spares meanwhile, and would use up a single failure.
-    let full = FaultPlan::new(OpKind::Write).on(".log").error(ErrorKind::StorageFull);
+    let full = FaultPlan::new(OpKind::Write).on(".wal").error(ErrorKind::StorageFull);
     sim.set_fault(Some(full.sticky()));
     let result = db.put("b", "2");
     let Err(Error::StorageFull { path, source, .. }) = &result else { panic!("{result:?}") };
@@ -206,7 +206,7 @@ fn a_failed_sync_stops_writing_and_says_why() {
     let (db, sim) = fresh();
     db.put("a", "1").unwrap();
     // Sticky, because the log thread syncs spares meanwhile.
-    sim.set_fault(Some(FaultPlan::new(OpKind::Sync).on(".log").error(ErrorKind::Other).sticky()));
+    sim.set_fault(Some(FaultPlan::new(OpKind::Sync).on(".wal").error(ErrorKind::Other).sticky()));
     let result = db.put_with("b", "2", Durability::Sync);
     let Err(Error::WriterStopped { cause }) = &result else { panic!("{result:?}") };
     let sentence = format!(

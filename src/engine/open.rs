@@ -113,7 +113,7 @@ impl Engine {
         });
         let (engine, log_jobs, flush_jobs) = engine?;
         engine.core.counters.orphans_kept.store(kept, Ordering::Relaxed);
-        engine.core.prepare_first_log(&dead);
+        engine.core.prepare_first_log(&dead, &replayed.dead_old);
         let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
         engine.flush_recovered();
         Ok((engine, threads))
@@ -255,8 +255,8 @@ fn open_segments(
 
 /// Steps 1 and 2.
 fn heal(fs: &dyn Fs, dir: &Path, replayed: &Replayed, recovered: &Recovered) -> Result<()> {
-    for &slot in &replayed.unreachable {
-        let path = dir.join(FileName::LogSlot(slot).name());
+    for file in &replayed.unreachable {
+        let path = dir.join(file.name());
         fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
     }
     if !replayed.unreachable.is_empty() {

@@ -256,9 +256,13 @@ impl Core {
     /// Has a log ready before the first write comes: one of the dead ones that the open found, or a
     /// short new one. Of the others two at most are kept, the rest go in the background. Called by
     /// the open, before the threads start.
-    pub(super) fn prepare_first_log(&self, dead: &[u64]) {
+    pub(super) fn prepare_first_log(&self, dead: &[u64], dead_old: &[u64]) {
         if self.options.read_only {
             return;
+        }
+        for &slot in dead_old {
+            let path = self.dir.join(FileName::OldLogSlot(slot).name());
+            self.send_dead(LogJob::Remove(path));
         }
         let mut found = Vec::new();
         for &slot in dead {

@@ -242,7 +242,7 @@ fn a_log_that_can_have_no_successor_grows_up_to_a_bound() {
     let fs = SimFs::new();
     let (engine, threads) = open_roomy(&fs);
     put(&engine, "a", "1").unwrap();
-    fs.set_fault(Some(FaultPlan::new(OpKind::Create).on(".log").sticky()));
+    fs.set_fault(Some(FaultPlan::new(OpKind::Create).on(".wal").sticky()));
     let value = "v".repeat(900);
     let refused = (0..5_000).find_map(|_| put(&engine, "b", &value).err());
     assert!(matches!(refused, Some(Error::Io { op: "create", .. })), "{refused:?}");
@@ -317,7 +317,7 @@ fn spare_logs_are_given_back_while_nothing_is_written() {
     let spares = || lock(&core.spares.logs).len();
     let files = || {
         let names = fs.list(Path::new(DIR)).unwrap();
-        names.iter().filter(|name| name.ends_with(".log")).count()
+        names.iter().filter(|name| name.ends_with(".wal")).count()
     };
     let before = (spares(), files());
     assert!(before.0 > 2, "{before:?}");

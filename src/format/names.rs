@@ -8,7 +8,10 @@
 //! | `WITNESS` | how far log and manifest were known to be durable |
 //! | `MANIFEST-000001` | a manifest, by number |
 //! | `000001.seg` | a segment, by number |
-//! | `000001.log` | a log file, by slot; its header says which log it holds |
+//! | `000001.wal` | a log file, by slot; its header says which log it holds |
+//! | `000001.log` | the same, as it was called at first: read, and removed once it is dead |
+//!
+//! Programs that look after logs, by cutting them short for instance, take `*.log` for theirs.
 //!
 //! Numbers are decimal, padded with zeros to six digits, and longer where they need to be. A name
 //! that is not spelled exactly so belongs to somebody else and is left alone.
@@ -26,6 +29,8 @@ pub(crate) enum FileName {
     Segment(FileNumber),
     /// A log file keeps its slot's name for life, whichever log it holds.
     LogSlot(u64),
+    /// A log file with the suffix that they had at first.
+    OldLogSlot(u64),
 }
 
 impl FileName {
@@ -38,7 +43,8 @@ impl FileName {
             Self::Witness => "WITNESS".to_owned(),
             Self::Manifest(FileNumber(number)) => format!("MANIFEST-{number:06}"),
             Self::Segment(FileNumber(number)) => format!("{number:06}.seg"),
-            Self::LogSlot(slot) => format!("{slot:06}.log"),
+            Self::LogSlot(slot) => format!("{slot:06}.wal"),
+            Self::OldLogSlot(slot) => format!("{slot:06}.log"),
         }
     }
 
@@ -54,8 +60,10 @@ impl FileName {
                     Self::Manifest(FileNumber(digits.parse().ok()?))
                 } else if let Some(digits) = name.strip_suffix(".seg") {
                     Self::Segment(FileNumber(digits.parse().ok()?))
+                } else if let Some(digits) = name.strip_suffix(".wal") {
+                    Self::LogSlot(digits.parse().ok()?)
                 } else {
-                    Self::LogSlot(name.strip_suffix(".log")?.parse().ok()?)
+                    Self::OldLogSlot(name.strip_suffix(".log")?.parse().ok()?)
                 }
             }
         };
@@ -82,7 +90,8 @@ mod tests {
         check(FileName::Segment(FileNumber(0)), "000000.seg");
         check(FileName::Segment(FileNumber(999_999)), "999999.seg");
         check(FileName::Segment(FileNumber(1_000_000)), "1000000.seg");
-        check(FileName::LogSlot(u64::MAX), "18446744073709551615.log");
+        check(FileName::LogSlot(u64::MAX), "18446744073709551615.wal");
+        check(FileName::OldLogSlot(7), "000007.log");
     }
 
     #[test]
@@ -101,7 +110,9 @@ mod tests {
             "0000001.seg",
             "+00001.seg",
             "-00001.log",
+            "-00001.wal",
             ".log",
+            ".wal",
             "000001.log.bak",
             "000001.LOG",
             "000001",

@@ -75,9 +75,11 @@ pub(crate) struct Replayed {
     pub(crate) synced: LogPosition,
     /// Slots whose files no recovery needs: dead, and fit for use as spares.
     pub(crate) dead: Vec<u64>,
-    /// Slots with logs at or above the floor that the chain does not reach, newest first: to be
+    /// Slots of dead files with the suffix of old: to be removed.
+    pub(crate) dead_old: Vec<u64>,
+    /// Files of logs at or above the floor that the chain does not reach, newest first: to be
     /// removed before the first write.
-    pub(crate) unreachable: Vec<u64>,
+    pub(crate) unreachable: Vec<FileName>,
     /// The highest log number seen anywhere.
     pub(crate) number_max: LogNumber,
     /// The highest slot seen.
@@ -121,7 +123,7 @@ pub(crate) fn replay(
     }
     check_evidence(dir, &mut out, &mut live, expected)?;
     // A map in ascending order, so this is newest first.
-    out.unreachable = live.values().rev().map(|(slot, ..)| *slot).collect();
+    out.unreachable = live.values().rev().map(|(_, _, file)| name_of(file)).collect();
     Ok(out)
 }
 
@@ -137,13 +139,19 @@ fn find_live(
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let mode = if expected.writable { OpenMode::ReadWrite } else { OpenMode::Read };
     for name in names {
-        let Some(FileName::LogSlot(slot)) = FileName::parse(&name) else { continue };
+        let (slot, old) = match FileName::parse(&name) {
+            Some(FileName::LogSlot(slot)) => (slot, false),
+            Some(FileName::OldLogSlot(slot)) => (slot, true),
+            _ => continue,
+        };
         out.slot_max = out.slot_max.max(slot);
         // There may be more than the process may have open.
         let file = NamedFile::shared(fs, dir.join(&name), mode)?;
         let Some(header) = read_header(&file)? else {
-            if may_be_ours(&file)? {
-                out.dead.push(slot);
+            // An empty file whose name invites everybody may be anybody's.
+            if may_be_ours(&file)? && (!old || file.len()? >= LOG_DATA_START) {
+                let dead = if old { &mut out.dead_old } else { &mut out.dead };
+                dead.push(slot);
             }
             continue;
         };
@@ -152,7 +160,8 @@ fn find_live(
         }
         out.number_max = out.number_max.max(header.number);
         if header.number < expected.floor {
-            out.dead.push(slot);
+            let dead = if old { &mut out.dead_old } else { &mut out.dead };
+            dead.push(slot);
             continue;
         }
         out.synced = out.synced.max(header.synced);
@@ -164,6 +173,12 @@ fn find_live(
         }
     }
     Ok(live)
+}
+
+/// The name that a log was found by.
+fn name_of(file: &NamedFile) -> FileName {
+    let name = file.path.file_name().and_then(|name| name.to_str());
+    name.and_then(FileName::parse).expect("logs are found by their names")
 }
 
 /// The header, from whichever copy of it is sound; `None` if neither is.

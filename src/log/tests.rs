@@ -6,6 +6,7 @@ mod writer;
 
 use super::*;
 use crate::error::Error;
+use crate::format::names::FileName;
 use crate::format::record::RecordKind;
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::files::kept;
@@ -66,7 +67,7 @@ fn the_highest_number_of_two_with_one_predecessor_is_in_the_chain() {
     assert_eq!(chain.found(), ["a1", "b1"]);
     assert_eq!(read.logs[1].header.previous, sealed.header.number);
     assert_eq!((read.logs[1].header.number, read.number_max), (LogNumber(3), LogNumber(3)));
-    assert_eq!(read.unreachable, [2]);
+    assert_eq!(read.unreachable, [FileName::LogSlot(2)]);
     // The same at the head of a chain: the ghost names a dead log too.
     chain.expected.floor = LogNumber(2);
     assert_eq!(chain.found(), ["b1"]);
@@ -114,7 +115,7 @@ fn a_missing_first_log_that_was_synced_is_damage() {
         match chain.read() {
             Ok(read) => {
                 assert!(!synced && read.logs.is_empty());
-                assert_eq!(read.unreachable, [2]);
+                assert_eq!(read.unreachable, [FileName::LogSlot(2)]);
             }
             Err(error) => {
                 assert!(synced);
@@ -132,14 +133,14 @@ fn a_hole_ends_the_chain_or_is_damage_if_it_was_synced() {
     chain.fs.flip(path(2), hole, 1);
     let read = chain.read().unwrap();
     assert_eq!(chain.found(), ["a1", "a2"]);
-    assert_eq!(read.unreachable, [3]);
+    assert_eq!(read.unreachable, [FileName::LogSlot(3)]);
     assert_eq!(read.logs[1].end, LOG_DATA_START);
     chain.fs.flip(path(2), hole, 1);
     // A record in the last log is the only one to know.
     chain.sync();
     chain.put("c3");
     chain.fs.flip(path(2), hole, 1);
-    assert_corruption(&chain.read().unwrap_err(), &path(2), "000003.log (byte");
+    assert_corruption(&chain.read().unwrap_err(), &path(2), "000003.wal (byte");
     // Now the header of an empty log as well.
     chain.next_log();
     assert_corruption(&chain.read().unwrap_err(), &path(2), "a valid record");
@@ -155,7 +156,7 @@ fn bytes_behind_the_end_that_the_next_header_names_are_ignored() {
     chain.put("lost");
     let whole = fs.read_file(path(1)).unwrap();
     let end = chain.ends[0];
-    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".log")));
+    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".wal")));
     let writer = chain.log.take().unwrap();
     chain.last = writer.seal_failed();
     assert_eq!(fs.fault_fired(), 1);
@@ -284,7 +285,7 @@ fn sequences_ascend_without_a_gap_within_a_log() {
         }
         match (chain.read(), want) {
             (Ok(read), None) => assert_eq!(read.last.0, firsts[firsts.len() - 1].1),
-            (Err(error), Some(want)) => assert_corruption(&error, ".log", want),
+            (Err(error), Some(want)) => assert_corruption(&error, ".wal", want),
             (result, want) => panic!("{firsts:?}: {result:?}, and not {want:?}"),
         }
     };
@@ -345,7 +346,7 @@ fn one_number_in_two_files_is_damage() {
     let chain = three_logs();
     let copy = chain.fs.read_file(path(2)).unwrap();
     chain.fs.write_file(path(9), &copy);
-    assert_corruption(&chain.read().unwrap_err(), &path(9), "log 2 in 000009.log and in");
+    assert_corruption(&chain.read().unwrap_err(), &path(9), "log 2 in 000009.wal and in");
 }
 
 #[test]
@@ -358,7 +359,7 @@ fn a_newer_header_is_refused_and_not_taken_for_damage() {
         }
         let error = chain.read().unwrap_err();
         assert!(matches!(error, Error::UnsupportedFormat { .. }), "{error}");
-        assert!(error.to_string().contains("000002.log"), "{error}");
+        assert!(error.to_string().contains("000002.wal"), "{error}");
     }
 }
 

@@ -146,7 +146,7 @@ fn a_log_of_two_halves_is_recovered_as_it_was_written() {
         for (number, shape) in SHAPES.iter().enumerate() {
             let what = |when| format!("seed {seed}, shape {number}, {when}");
             let (fs, mirror) = written(seed, shape);
-            let logs = fs.files("data").into_iter().filter(|name| name.ends_with(".log"));
+            let logs = fs.files("data").into_iter().filter(|name| name.ends_with(".wal"));
             assert!(logs.count() > 5, "two of them are spares");
             let db = open(&fs);
             assert_eq!((db.stats().segments, db.stats().flushes), (0, 0), "all is in the log");

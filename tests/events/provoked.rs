@@ -53,7 +53,7 @@ fn open(fs: &SimFs, calls: &Calls) -> Db {
 /// How log files are called here.
 fn log_suffix(fs: &SimFs) -> &'static str {
     let wal = fs.files(DIR).iter().any(|name| name.ends_with(".wal"));
-    if wal { ".wal" } else { ".log" }
+    if wal { ".wal" } else { ".wal" }
 }
 
 fn fail(fs: &SimFs, kind: OpKind, on: &str) {

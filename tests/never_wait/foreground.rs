@@ -54,7 +54,7 @@ fn a_put_makes_one_write() {
     let check = |work: &dyn Fn()| {
         let ((), done) = fs.done_by(work);
         assert!(matches!(&done[..], [op] if op.kind == OpKind::Write), "{done:?}");
-        assert!(done[0].path.ends_with(".log"), "{done:?}");
+        assert!(done[0].path.ends_with(".wal"), "{done:?}");
     };
     check(&|| {
         db.put("k", "v").unwrap();
@@ -154,13 +154,13 @@ fn nothing_waits_for_a_sync_of_the_log() {
     let fs = GatedFs::default();
     let db = open(&fs);
     db.put("unsynced", "v").unwrap();
-    while_held(&fs, &db, (OpKind::Sync, ".log"), || db.sync().unwrap());
+    while_held(&fs, &db, (OpKind::Sync, ".wal"), || db.sync().unwrap());
     let fs = GatedFs::default();
     let db = open(&fs);
     let synced = || {
         db.put_with("synced", "v", Durability::Sync).unwrap();
     };
-    while_held(&fs, &db, (OpKind::Sync, ".log"), synced);
+    while_held(&fs, &db, (OpKind::Sync, ".wal"), synced);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn nothing_waits_for_a_keyspace_that_is_made_or_dropped() {
     let fs = GatedFs::default();
     let db = open(&fs);
     db.keyspace("new").unwrap();
-    while_held(&fs, &db, (OpKind::Sync, ".log"), || db.drop_keyspace("new").unwrap());
+    while_held(&fs, &db, (OpKind::Sync, ".wal"), || db.drop_keyspace("new").unwrap());
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn nothing_waits_for_a_log_that_is_prepared() {
         let fs = GatedFs::default();
         let db = open(&fs);
         // Slots are numbered from 1, so this is the next file that is made.
-        let paths = fs.done().into_iter().map(|op| op.path).filter(|path| path.ends_with(".log"));
+        let paths = fs.done().into_iter().map(|op| op.path).filter(|path| path.ends_with(".wal"));
         let number = paths.collect::<BTreeSet<_>>().len() + 1;
-        let held = fs.hold(kind, &format!("{number:06}.log"));
+        let held = fs.hold(kind, &format!("{number:06}.wal"));
         use_foreground(&db);
         held.await_arrival();
         use_foreground(&db);
@@ -208,7 +208,7 @@ fn who_ends_the_open_log_leaves_one_to_go_on_with() {
         let fs = GatedFs::default();
         let db = open(&fs);
         db.put("unsynced", "v").unwrap();
-        let held = fs.hold(OpKind::Sync, ".log");
+        let held = fs.hold(OpKind::Sync, ".wal");
         std::thread::scope(|scope| {
             scope.spawn(|| db.sync().unwrap());
             held.await_arrival();

@@ -25,7 +25,7 @@ const BESIDE_MAX: usize = (6 + 16) + 32 + 2;
 fn use_up_each_spare(fs: &GatedFs, db: &Db) -> Arc<AtomicUsize> {
     let made = Arc::new(AtomicUsize::new(0));
     let (counter, writer) = (Arc::clone(&made), db.clone());
-    fs.before(OpKind::Create, ".log", move || {
+    fs.before(OpKind::Create, ".wal", move || {
         if counter.fetch_add(1, Ordering::Relaxed) < FILES_MAX {
             fill_log(&writer);
         }
@@ -94,8 +94,8 @@ fn dead_logs_are_used_again_before_files_are_made() {
     let most = Arc::new(AtomicUsize::new(0));
     let (disk, writer, seen) = (fs.clone(), db.clone(), Arc::clone(&most));
     let made = AtomicUsize::new(0);
-    fs.before(OpKind::Create, ".log", move || {
-        let beside = disk.count(".log").saturating_sub(writer.stats().logs);
+    fs.before(OpKind::Create, ".wal", move || {
+        let beside = disk.count(".wal").saturating_sub(writer.stats().logs);
         seen.fetch_max(beside, Ordering::Relaxed);
         if made.fetch_add(1, Ordering::Relaxed) < FILES_MAX {
             fill_log(&writer);
@@ -106,7 +106,7 @@ fn dead_logs_are_used_again_before_files_are_made() {
     settle(&db);
     let beside = most.load(Ordering::Relaxed);
     assert!(beside <= BESIDE_MAX, "{beside} files beside those in use");
-    let left = fs.count(".log") - db.stats().logs;
+    let left = fs.count(".wal") - db.stats().logs;
     assert!(left <= 6 + 16, "{left} files are prepared");
 }
 
@@ -118,11 +118,11 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
     let options = builder(&fs).flush_bytes(16 << 10).memory_bytes(256 << 10);
     let db = options.on_overload(OnOverload::Error).open().unwrap();
     db.put("takes a log", "v").unwrap();
-    let held = fs.hold(OpKind::Remove, ".log");
+    let held = fs.hold(OpKind::Remove, ".wal");
     // Big batches bring files of their own, of which none is used again.
     let refused = (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; 3_000]).err());
     assert!(matches!(refused, Some(Error::Overloaded { .. })), "{refused:?}");
-    let beside = fs.count(".log") - db.stats().logs;
+    let beside = fs.count(".wal") - db.stats().logs;
     assert!(beside <= BESIDE_MAX, "{beside} files beside those in use");
     held.release();
     while db.put("goes on", "v").is_err() {

@@ -95,7 +95,7 @@ fn while_held(fs: &GatedFs, db: &Db, gate: (OpKind, &str), blocked: impl FnOnce(
 fn a_wait_for_what_is_held_is_found() {
     let fs = GatedFs::default();
     let db = open(&fs);
-    let held = fs.hold_for(OpKind::Sync, ".log", Duration::from_millis(20));
+    let held = fs.hold_for(OpKind::Sync, ".wal", Duration::from_millis(20));
     db.put_with("k", "v", Durability::Sync).unwrap();
     assert!(held.forced());
     assert!(std::panic::catch_unwind(|| held.release()).is_err());

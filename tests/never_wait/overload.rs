@@ -172,9 +172,9 @@ fn a_budget_no_larger_than_a_flush_refuses_only_for_a_while() {
 fn a_wait_for_a_log_is_said_to_be_one() {
     let fs = GatedFs::default();
     // The open makes the first log; where it cannot, the first write waits for the log thread.
-    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".log").sticky()));
+    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".wal").sticky()));
     let db = builder(&fs).open().unwrap();
-    let held = fs.hold(OpKind::Create, ".log");
+    let held = fs.hold(OpKind::Create, ".wal");
     // It tries again by itself.
     held.await_arrival();
     fs.set_fault(None);
@@ -201,7 +201,7 @@ fn a_full_disk_is_said_to_be_the_cause() {
         Db::builder("db").fs(std::sync::Arc::new(fs.clone())).sync_every(std::time::Duration::ZERO);
     let db = builder.open().unwrap();
     db.put("k", "v").unwrap();
-    let full = FaultPlan::new(OpKind::Write).on(".log").error(ErrorKind::StorageFull);
+    let full = FaultPlan::new(OpKind::Write).on(".wal").error(ErrorKind::StorageFull);
     fs.set_fault(Some(full.sticky()));
     for refused in 1..=3 {
         let error = db.put("l", "v").unwrap_err();

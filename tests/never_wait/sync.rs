@@ -14,10 +14,10 @@ const WRITERS: usize = 12;
 fn writers_who_wait_for_one_sync_share_the_next() {
     let fs = GatedFs::default();
     let db = open(&fs);
-    let is_sync = |op: &Op| op.kind == OpKind::Sync && op.path.ends_with(".log");
+    let is_sync = |op: &Op| op.kind == OpKind::Sync && op.path.ends_with(".wal");
     let syncs = || fs.done().iter().filter(|op| is_sync(op)).count();
     let before = (syncs(), db.stats().log_syncs);
-    let held = fs.hold(OpKind::Sync, ".log");
+    let held = fs.hold(OpKind::Sync, ".wal");
     thread::scope(|scope| {
         let put = |key: String| db.put_with(key, "v", Durability::Sync).unwrap();
         let leader = scope.spawn(move || put("leader".to_owned()));

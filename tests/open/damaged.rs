@@ -158,7 +158,7 @@ fn a_log_that_is_still_needed_must_be_there() {
     let (fs, count) = dead_database();
     let newest = newest_log(&fs);
     let (mut needed, mut spare) = (0, 0);
-    for name in names(&fs, ".log") {
+    for name in names(&fs, ".wal") {
         let bytes = fs.read_file(path(&name)).unwrap();
         fs.remove_file(path(&name));
         match builder(&fs).read_only(true).open() {

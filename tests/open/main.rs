@@ -93,7 +93,7 @@ fn closed_database() -> SimFs {
 /// The name of the log with the highest number. A process may have died over a log that it had
 /// only just made: that one has no header, perhaps not a byte.
 fn newest_log(fs: &SimFs) -> String {
-    let logs = fs.files(DIR).into_iter().filter(|name| name.ends_with(".log"));
+    let logs = fs.files(DIR).into_iter().filter(|name| name.ends_with(".wal"));
     let number = |name: &String| {
         let bytes = fs.read_file(path(name))?;
         let has_header = bytes.len() >= 40 && bytes.starts_with(b"ALLUVLOG");

@@ -14,7 +14,7 @@ pub(super) const DIR: &str = "db";
 
 /// Where a slot's file is.
 pub(super) fn path(slot: u64) -> String {
-    format!("{DIR}/{slot:06}.log")
+    format!("{DIR}/{slot:06}.wal")
 }
 
 pub(super) struct Chain {

@@ -14,7 +14,7 @@ fn a_failed_append_leaves_no_record() {
         let mut chain = Chain::new();
         chain.next_log();
         chain.put("a1");
-        let plan = FaultPlan::new(OpKind::Write).on(".log");
+        let plan = FaultPlan::new(OpKind::Write).on(".wal");
         chain.fs.set_fault(Some(if torn { plan.torn() } else { plan }));
         let (mut record, header, hash) = chain.record(b"lost", RecordKind::Data);
         let mut writer = chain.log.take().unwrap();
@@ -66,7 +66,7 @@ fn a_sync_covers_the_place_of_a_failed_record() {
         chain.next_log();
         chain.put("a1");
         chain.sync();
-        let plan = FaultPlan::new(OpKind::Write).on(".log").torn();
+        let plan = FaultPlan::new(OpKind::Write).on(".wal").torn();
         chain.fs.set_fault(Some(plan));
         let body = vec![b'x'; 100];
         let (mut record, header, hash) = chain.record(&body, RecordKind::Data);
@@ -95,7 +95,7 @@ fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
         chain.put("synced");
         chain.sync();
         chain.put("in the page cache");
-        let plan = FaultPlan::new(OpKind::Sync).on(".log").sync_loss();
+        let plan = FaultPlan::new(OpKind::Sync).on(".wal").sync_loss();
         chain.fs.set_fault(Some(plan));
         let writer = chain.log.as_ref().unwrap();
         assert!(writer.log().sync(writer.position()).is_err());
@@ -146,5 +146,5 @@ fn a_spare_that_cannot_be_filled_leaves_no_file() {
     assert_eq!(SpareLog::reopen(&kept(&chain.fs), DIR.as_ref(), 1).unwrap().capacity(), 1 << 10);
     let opened = NamedFile::open(&chain.fs, path(1).into(), OpenMode::Read).unwrap();
     assert_eq!(opened.len().unwrap(), 1 << 10);
-    assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.log"]);
+    assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.wal"]);
 }

@@ -170,7 +170,7 @@ fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
         got: "no such file".to_owned(),
     };
     for file in names.iter().filter_map(|name| FileName::parse(name)) {
-        if matches!(file, FileName::Segment(_) | FileName::LogSlot(_)) {
+        if matches!(file, FileName::Segment(_) | FileName::LogSlot(_) | FileName::OldLogSlot(_)) {
             return Err(missing(file.name()));
         }
     }
