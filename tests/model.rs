@@ -8,7 +8,7 @@
 #[path = "support/random.rs"]
 mod random;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,6 +98,8 @@ struct World {
     db: Option<Db>,
     handles: BTreeMap<String, Keyspace>,
     tables: BTreeMap<String, Table>,
+    /// Keyspaces of which some data may be compressed, besides the default one.
+    compressed: BTreeSet<String>,
     snapshots: Vec<Held>,
     iterators: Vec<(Iter, VecDeque<Pair>)>,
     /// Handles of dropped keyspaces.
@@ -118,6 +120,7 @@ impl World {
             tables: BTreeMap::from([(DEFAULT.to_owned(), Table::new())]),
             snapshots: Vec::new(),
             iterators: Vec::new(),
+            compressed: BTreeSet::new(),
             stale: Vec::new(),
             last_sequence: Sequence(0),
             index_saved: false,
@@ -370,8 +373,8 @@ impl World {
         // Keys share their beginnings in a block, so that they may take less than their length;
         // what is compressed may take as little as LZ4 can make of it.
         let shared: usize = inside.iter().map(|(key, _)| key.len()).sum();
-        let plain = self.handles.get(&name).map(|k| k.options().compression);
-        let ratio_max = if plain == Some(Compression::None) { 1 } else { 255 };
+        let plain = name != DEFAULT && !self.compressed.contains(&name);
+        let ratio_max = if plain { 1 } else { 255 };
         let least = (least - shared) / ratio_max;
         assert!(size >= least, "{size} for {keys} keys of {least} bytes in {bounds:?}");
     }
@@ -500,10 +503,15 @@ impl World {
 
     fn create_keyspace(&mut self) {
         let name = *self.random.pick(&NAMES[1..]);
-        // One that exists is opened once more: the same keyspace, and another handle to it.
+        // One that exists is opened once more: the same keyspace, another handle to it, and perhaps
+        // other options, which count for what is written later.
         let compression = *self.random.pick(&[Compression::None, Compression::Lz4]);
         let options = KeyspaceOptions::new().compression(compression);
         let keyspace = self.db().keyspace_with(name, options).unwrap();
+        assert_eq!(keyspace.options(), options);
+        if compression == Compression::Lz4 {
+            self.compressed.insert(name.to_owned());
+        }
         self.handles.insert(name.to_owned(), keyspace);
         self.tables.entry(name.to_owned()).or_default();
         self.check_names();
@@ -516,6 +524,7 @@ impl World {
         }
         self.db().drop_keyspace(&name).unwrap();
         self.tables.remove(&name);
+        self.compressed.remove(&name);
         self.stale.extend(self.handles.remove(&name));
         self.check_names();
     }
