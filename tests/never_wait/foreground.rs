@@ -136,7 +136,6 @@ fn nothing_waits_for_a_flush_wherever_it_stands() {
         (OpKind::Create, ".seg"),
         (OpKind::Write, ".seg"),
         (OpKind::Sync, ".seg"),
-        (OpKind::Open, ".seg"),
         (OpKind::SyncDir, "db"),
         (OpKind::Write, "MANIFEST"),
         (OpKind::Sync, "MANIFEST"),

@@ -57,7 +57,6 @@ fn nothing_waits_for_a_merge_wherever_it_stands() {
         (OpKind::Create, ".seg", true),
         (OpKind::Write, ".seg", true),
         (OpKind::Sync, ".seg", true),
-        (OpKind::Open, ".seg", true),
         (OpKind::Write, "MANIFEST", false),
         (OpKind::Sync, "MANIFEST", false),
     ];
