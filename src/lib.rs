@@ -87,9 +87,9 @@
 //! thread, with these exceptions: a [`Durability::Sync`] write waits for the device; a write
 //! that finds no log file prepared, as on a full disk, until one is made; where memory runs short,
 //! writes are slowed down or fail, as [`Builder::on_overload`] says, and so are writes of a key
-//! that a conditional write holds because it has lost eight tries ([`Db::update`]). [`Db::flush`], [`Db::close`],
-//! [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work
-//! that they ask for.
+//! that a conditional write holds because it has lost eight tries ([`Db::update`]). [`Db::flush`],
+//! [`Db::close`], [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait
+//! for the work that they ask for.
 //!
 //! On a thread that must not wait, like those of an async executor:
 //!
