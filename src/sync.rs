@@ -235,6 +235,10 @@ impl<T> Slot<T> {
         Self(arc_swap::ArcSwapOption::const_empty())
     }
 
+    pub(crate) fn full(value: Arc<T>) -> Self {
+        Self(arc_swap::ArcSwapOption::new(Some(value)))
+    }
+
     /// The value, protected while the guard lives.
     pub(crate) fn load(&self) -> arc_swap::Guard<Option<Arc<T>>> {
         self.0.load()

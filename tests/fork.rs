@@ -300,6 +300,35 @@ fn a_child_opens_for_itself() {
     small(dir.path()).open().unwrap().close().unwrap();
 }
 
+/// What is shared by all databases of a process is not shared with the parent's threads, which may
+/// hold its locks at the fork.
+#[test]
+fn a_child_opens_for_itself_whatever_the_parent_does_just_then() {
+    let _alone = alone();
+    let (dir, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let db = Db::builder(dir.path()).memtable_bytes(4 << 10).flush_bytes(4 << 10).open().unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in (0..).take_while(|_| !ended.load(Ordering::Relaxed)) {
+                db.put(format!("{number}"), [7; 100]).unwrap();
+                db.verify().unwrap();
+            }
+        });
+        for _ in 0..50 {
+            let child = in_child(|| {
+                let mine = small(own.path()).open().unwrap();
+                mine.put("k", "v").unwrap();
+                mine.flush().unwrap();
+                mine.close().unwrap();
+            });
+            assert_eq!(child, Some(0));
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(db.health().is_healthy());
+}
+
 /// The planted fault: what hangs and what panics is noticed.
 #[test]
 fn a_child_that_fails_is_noticed() {

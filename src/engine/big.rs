@@ -14,7 +14,6 @@ use crate::ids::{LogPosition, Sequence};
 use crate::log::SpareLog;
 use crate::memtable::{Chunk, Memtable, SortedBuilder};
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// What waits to be placed: the log's body is written, the memtable lacks only its first sequence.
 #[derive(Debug)]
@@ -36,8 +35,7 @@ impl Engine {
         let ops = write.buffer.len_ops() as usize;
         let mut reserved = self.reserve(SortedBuilder::cost(write.body_len, ops) as u64)?;
         let _directory = self.pin_directory().ok_or(Error::Closed)?;
-        let slot = core.slot_next.fetch_add(1, Ordering::Relaxed);
-        let log = SpareLog::create_empty(&core.fs, &core.dir, slot)?;
+        let log = SpareLog::create_empty(core.log_slots())?;
         // The memtable keeps the encoded bytes themselves.
         let chunk = Arc::new(Chunk(std::mem::take(write.buffer.bytes_mut())));
         let (start, len) = (RECORD_HEADER_BYTES, write.body_len);

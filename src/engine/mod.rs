@@ -75,6 +75,7 @@ use crate::error::{Error, Result};
 use crate::event::event;
 use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, Process, TemporaryDir};
+use crate::log::Slots;
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
 use crate::mvcc::gate::Gate;
@@ -251,6 +252,11 @@ impl Core {
     fn memtable_bytes(&self) -> usize {
         // Relaxed: a number of its own. Who makes a spare compares again under the spares' lock.
         self.memtable_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Where log files are made.
+    fn log_slots(&self) -> Slots<'_> {
+        Slots { fs: &self.fs, dir: &self.dir, next: &self.slot_next, database: self.database }
     }
 
     /// What stops writing for good, if anything does.

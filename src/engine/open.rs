@@ -89,7 +89,7 @@ impl Engine {
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let witness = Arc::new(Witness::open(fs.as_ref(), &dir, state.uuid, &claims));
             let (manifest, state) = take_over_manifest(&fs, &dir, state, &witness)?;
-            kept = remove_orphans(fs.as_ref(), &dir, &state, known_whole)?;
+            kept = remove_orphans(fs.as_ref(), &dir, &state, manifest.number(), known_whole)?;
             (Some(manifest), state, replayed.dead, witness)
         };
         let slots = AtomicU64::new(replayed.slot_max.saturating_add(1));
@@ -161,14 +161,13 @@ impl Engine {
             compaction: Compaction::new(),
             manifest: Mutex::new(manifest),
             process: Process::this(),
-            directory: Slot::empty(),
+            directory: Slot::full(Arc::new(lock)),
             options,
             fs,
             outside,
             dir,
             named,
         });
-        core.directory.fill(Arc::new(lock));
         // New sequences follow the old reservation: what a crash discarded is never issued again.
         // Everything up to it that is not here was discarded, so readers may see up to it.
         let reserved = if core.options.read_only { 0 } else { SEQUENCE_RESERVE };

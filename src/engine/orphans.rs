@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::open::{highest, manifest_number};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::names::FileName;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::ids::Uuid;
+use crate::ids::{FileNumber, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
+use crate::runs::manifest;
 use crate::runs::state::ManifestState;
 
 /// Removes orphans; those that may be data are renamed unless the manifest is known to be whole.
@@ -23,9 +23,9 @@ pub(super) fn remove_orphans(
     fs: &dyn Fs,
     dir: &Path,
     state: &ManifestState,
+    current: FileNumber,
     known_whole: bool,
 ) -> Result<usize> {
-    let current = highest(fs, dir, manifest_number)?;
     let named: BTreeSet<_> = state.segments().map(|meta| meta.number).collect();
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let mut kept = 0;
@@ -35,7 +35,9 @@ pub(super) fn remove_orphans(
             Some(FileName::Segment(number)) => {
                 !named.contains(&number) && is_ours(fs, &path, state.uuid)
             }
-            Some(FileName::Manifest(number)) => number.0 != current,
+            Some(FileName::Manifest(number)) => {
+                number != current && manifest::is_ours(fs, &path, state.uuid)
+            }
             Some(FileName::CurrentTmp) => true,
             _ => false,
         };
@@ -76,14 +78,9 @@ fn is_whole(fs: &dyn Fs, path: &Path) -> bool {
     read().unwrap_or(false)
 }
 
-/// Whether a segment file that nobody names was left by this database: by the header inside, or
-/// because a crash came before there was one.
+/// Whether a file says that it is a segment of this database.
 fn is_ours(fs: &dyn Fs, path: &Path, database: Uuid) -> bool {
-    let Ok(file) = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read) else { return false };
-    let mut bytes = [0; SEGMENT_HEADER_BYTES];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) if bytes == [0; SEGMENT_HEADER_BYTES] => true,
-        Ok(()) => SegmentHeader::decode(&bytes).is_ok_and(|header| header.database == database),
-        Err(_) => file.len().is_ok_and(|len| len < SEGMENT_HEADER_BYTES as u64),
-    }
+    NamedFile::open(fs, path.to_path_buf(), OpenMode::Read)
+        .and_then(|file| file.first_bytes(SEGMENT_HEADER_BYTES))
+        .is_ok_and(|bytes| SegmentHeader::is_of(&bytes, database))
 }

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::event::event;
 use crate::format::key::Entry;
 use crate::ids::{FileNumber, KeyspaceId};
+use crate::io::first_free;
 use crate::options::KeyspaceOptions;
 use crate::runs::SegmentRef;
 use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptions};
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// A segment is cut at a keyspace boundary once it has this many bytes.
 pub(super) const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
@@ -149,7 +149,6 @@ impl<'a> Groups<'a> {
 }
 
 fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<SegmentWriter> {
-    let number = FileNumber(core.segment_next.fetch_add(1, Ordering::Relaxed));
     let options = SegmentWriterOptions {
         database: core.database,
         codec: options.codec_for(oldest),
@@ -157,7 +156,8 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
         filter_bits: options.filter_bits,
         created_ms: super::stats::now_ms(),
     };
-    SegmentWriter::create(&core.fs, &core.dir, number, options)
+    let create = |number| SegmentWriter::create(&core.fs, &core.dir, FileNumber(number), options);
+    first_free(&core.segment_next, create).map(|(_, writer)| writer)
 }
 
 impl Core {

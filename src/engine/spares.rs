@@ -156,9 +156,7 @@ impl Core {
 
     /// Makes a log file. Returns the files that it takes the place of, to be removed.
     pub(super) fn make_log(&self) -> Result<Vec<PathBuf>> {
-        let slot = self.slot_next.fetch_add(1, Ordering::Relaxed);
-        let capacity = self.log_capacity();
-        let spare = SpareLog::create(&self.fs, &self.dir, slot, capacity)?;
+        let spare = SpareLog::create(self.log_slots(), self.log_capacity())?;
         self.spares.dead.fetch_add(1, Ordering::Relaxed);
         Ok(match self.recycle(spare) {
             Recycled::Kept { outgrown } => outgrown,

@@ -69,6 +69,11 @@ pub(crate) struct ManifestHeader {
 }
 
 impl ManifestHeader {
+    /// Whether a file with these first bytes belongs to the database, sound or not.
+    pub(crate) fn is_of(bytes: &[u8], database: Uuid) -> bool {
+        super::begins_like(bytes, &MAGIC, 40, database)
+    }
+
     /// The bytes, without any feature: this version has none.
     pub(crate) fn encode(&self) -> [u8; MANIFEST_HEADER_BYTES] {
         let mut bytes = [0; MANIFEST_HEADER_BYTES];

@@ -22,7 +22,8 @@
 //! | 81 | 39 | zero |
 //! | 120 | 8 | XXH3-64 of bytes 0..120 |
 //!
-//! Version and features come first, so that no later version has to move them.
+//! Version and features come first, so that no later version has to move them; nor does any move
+//! the uuid. A file that was prepared and not used yet has number 0, which is below every floor.
 
 use super::Malformed;
 use super::coding::Reader;
@@ -33,7 +34,7 @@ use crate::ids::{LogNumber, LogPosition, Uuid};
 pub(crate) const LOG_HEADER_BYTES: usize = 128;
 
 /// The first bytes of every log header.
-pub(crate) const LOG_MAGIC: [u8; 8] = *b"ALLUVLOG";
+const LOG_MAGIC: [u8; 8] = *b"ALLUVLOG";
 const VERSION: u32 = 1;
 const HASH_ID: u8 = 1;
 const CHECKSUM_AT: usize = 120;
@@ -58,6 +59,23 @@ pub(crate) struct LogHeader {
 }
 
 impl LogHeader {
+    /// Of a file that has not been a log yet: below every floor, so dead.
+    pub(crate) fn unused(uuid: Uuid, salt: u64) -> Self {
+        let (zero, position) = (LogNumber(0), LogPosition(0));
+        let (base, synced) = (position, position);
+        Self { uuid, number: zero, previous: zero, previous_end: 0, base, synced, salt }
+    }
+
+    /// Whether a file with these first bytes is a log, of whatever database.
+    pub(crate) fn is_one(bytes: &[u8]) -> bool {
+        bytes.starts_with(&LOG_MAGIC)
+    }
+
+    /// Whether a file with these first bytes belongs to the database, sound or not.
+    pub(crate) fn is_of(bytes: &[u8], database: Uuid) -> bool {
+        super::begins_like(bytes, &LOG_MAGIC, 16, database)
+    }
+
     pub(crate) fn encode(&self) -> [u8; LOG_HEADER_BYTES] {
         let mut bytes = [0; LOG_HEADER_BYTES];
         bytes[..8].copy_from_slice(&LOG_MAGIC);

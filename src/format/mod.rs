@@ -24,6 +24,17 @@ pub(crate) mod record;
 pub(crate) mod segment_header;
 pub(crate) mod witness;
 
+use crate::ids::Uuid;
+
+/// Whether the front of a file is that of a header of this database: the magic bytes, and at
+/// `uuid_at` its uuid, as far as there are bytes. What is torn or damaged behind them is ours too;
+/// what has not even these belongs to somebody else.
+pub(crate) fn begins_like(bytes: &[u8], magic: &[u8; 8], uuid_at: usize, uuid: Uuid) -> bool {
+    let there = bytes.get(uuid_at..).unwrap_or_default();
+    let len = there.len().min(uuid.0.len());
+    bytes.starts_with(magic) && there[..len] == uuid.0[..len]
+}
+
 /// What a decoder found wrong, before anybody knows which file the bytes came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {

@@ -14,7 +14,8 @@
 //! Programs that look after logs, by cutting them short for instance, take `*.log` for theirs.
 //!
 //! Numbers are decimal, padded with zeros to six digits, and longer where they need to be. A name
-//! that is not spelled exactly so belongs to somebody else and is left alone.
+//! that is not spelled exactly so, or has a number of 2^63 or more, belongs to somebody else and is
+//! left alone; so is a file whose first bytes are not of this database, whatever its name.
 
 use crate::ids::FileNumber;
 
@@ -32,6 +33,9 @@ pub(crate) enum FileName {
     /// A log file with the suffix that they had at first.
     OldLogSlot(u64),
 }
+
+/// Where numbers end, so that there is always a next one.
+const NUMBER_END: u64 = 1 << 63;
 
 impl FileName {
     /// How the file is called.
@@ -57,19 +61,23 @@ impl FileName {
             "WITNESS" => Self::Witness,
             _ => {
                 if let Some(digits) = name.strip_prefix("MANIFEST-") {
-                    Self::Manifest(FileNumber(digits.parse().ok()?))
+                    Self::Manifest(FileNumber(number(digits)?))
                 } else if let Some(digits) = name.strip_suffix(".seg") {
-                    Self::Segment(FileNumber(digits.parse().ok()?))
+                    Self::Segment(FileNumber(number(digits)?))
                 } else if let Some(digits) = name.strip_suffix(".wal") {
-                    Self::LogSlot(digits.parse().ok()?)
+                    Self::LogSlot(number(digits)?)
                 } else {
-                    Self::OldLogSlot(name.strip_suffix(".log")?.parse().ok()?)
+                    Self::OldLogSlot(number(name.strip_suffix(".log")?)?)
                 }
             }
         };
         // Refuses what the number parser lets through: signs, missing and extra zeros.
         (parsed.name() == name).then_some(parsed)
     }
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|&number| number < NUMBER_END)
 }
 
 #[cfg(test)]
@@ -90,7 +98,7 @@ mod tests {
         check(FileName::Segment(FileNumber(0)), "000000.seg");
         check(FileName::Segment(FileNumber(999_999)), "999999.seg");
         check(FileName::Segment(FileNumber(1_000_000)), "1000000.seg");
-        check(FileName::LogSlot(u64::MAX), "18446744073709551615.wal");
+        check(FileName::LogSlot(NUMBER_END - 1), "9223372036854775807.wal");
         check(FileName::OldLogSlot(7), "000007.log");
     }
 
@@ -116,6 +124,8 @@ mod tests {
             "000001.log.bak",
             "000001.LOG",
             "000001",
+            "9223372036854775808.log",
+            "18446744073709551615.log",
             "18446744073709551616.log",
             "é00001.seg",
         ] {

@@ -38,6 +38,16 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// Whether a file with these first bytes belongs to the database, sound or not.
+    pub(crate) fn is_of(bytes: &[u8], database: Uuid) -> bool {
+        super::begins_like(bytes, &MAGIC, 16, database)
+    }
+
+    /// Whether a file with these first bytes is a segment, of whatever database.
+    pub(crate) fn is_one(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
     /// The header's bytes.
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];

@@ -21,7 +21,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Fs, FsFile, OpenMode};
+use super::{Fs, FsFile, OpenMode, Process};
 use crate::error::is_too_many_files;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock, Slot, lock, wait_timeout};
@@ -87,9 +87,25 @@ impl Drop for Counted {
 impl Files {
     /// The files of this process, with a bound that the system's limit allows. The first call
     /// raises that limit as far as the process may.
+    ///
+    /// A forked child has its own: a thread of the parent may have held the locks of the parent's.
     pub(crate) fn of_process() -> &'static Arc<Self> {
-        static FILES: OnceLock<Arc<Files>> = OnceLock::new();
-        FILES.get_or_init(|| Self::new(limit::files_max()))
+        struct Generation {
+            process: Process,
+            files: Arc<Files>,
+            next: OnceLock<Box<Generation>>,
+        }
+        static FIRST: OnceLock<Generation> = OnceLock::new();
+        let begin = || Generation {
+            process: Process::this(),
+            files: Self::new(limit::files_max()),
+            next: OnceLock::new(),
+        };
+        let mut generation = FIRST.get_or_init(begin);
+        while !generation.process.is_this() {
+            generation = generation.next.get_or_init(|| Box::new(begin()));
+        }
+        &generation.files
     }
 
     /// At most `bound` files.

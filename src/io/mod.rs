@@ -33,7 +33,7 @@ pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
 pub use file::FsFile;
 pub(crate) use guarded::GuardedFs;
-pub(crate) use named::{NamedFile, Pin, sync_dir};
+pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
 pub(crate) use process::Process;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 

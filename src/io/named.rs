@@ -8,6 +8,7 @@ pub(crate) use super::files::Pin;
 use super::files::{Files, SharedFile};
 use super::{Fs, FsFile, OpenMode};
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A file and the path it was opened at, so that errors can name it.
 #[derive(Clone, Debug)]
@@ -112,6 +113,14 @@ impl NamedFile {
         read.map_err(|error| self.error("read", error))
     }
 
+    /// Its first bytes: `most` of them, or as many as there are.
+    pub(crate) fn first_bytes(&self, most: usize) -> crate::Result<Vec<u8>> {
+        let there = usize::try_from(self.len()?).unwrap_or(most);
+        let mut bytes = vec![0; there.min(most)];
+        self.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
     /// Writes all of `buf` at `offset`.
     pub(crate) fn write_all_at(&self, buf: &[u8], offset: u64) -> crate::Result<()> {
         let written = self.with(|file| file.write_all_at(buf, offset));
@@ -170,6 +179,21 @@ impl NamedFile {
             what,
             expected: expected.into(),
             got: got.into(),
+        }
+    }
+}
+
+/// Makes something under the next number that no name has yet, whoever gave it.
+pub(crate) fn first_free<T>(
+    next: &AtomicU64,
+    make: impl Fn(u64) -> crate::Result<T>,
+) -> crate::Result<(u64, T)> {
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        match make(number) {
+            Err(crate::Error::Io { source, .. })
+                if source.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return Ok((number, made?)),
         }
     }
 }

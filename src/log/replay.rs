@@ -2,9 +2,10 @@
 //!
 //! # Steps
 //!
-//! 1. Read the header of every slot. Below the floor: dead. Undecodable: never used, or torn while
-//!    it was taken into use: dead too, if it is blank or begins like one of ours. Of another
-//!    database, or of something else: left alone. Of a newer format: refused.
+//! 1. Read the header of every slot. Below the floor: dead. Undecodable: torn while it was taken
+//!    into use, or prepared by an older version: dead too, if it begins like one of this database,
+//!    or is blank and of such a length. Of another database, or of something else: left alone. Of a
+//!    newer format: refused.
 //! 2. The chain starts with the highest-numbered live log whose predecessor is dead; the log at the
 //!    floor must be it where the manifest says that the floor exists. It goes on by the rule of the
 //!    module above.
@@ -28,7 +29,7 @@ use super::hands::{Hands, share_out};
 use super::read::{Link, ReplayedLog, read_log, read_whole, search};
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
-use crate::format::log_header::{LOG_HEADER_BYTES, LOG_MAGIC, LogHeader};
+use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
 use crate::format::names::FileName;
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
@@ -137,7 +138,6 @@ fn find_live(
 ) -> Result<Live> {
     let mut live = Live::new();
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
-    let mode = if expected.writable { OpenMode::ReadWrite } else { OpenMode::Read };
     for name in names {
         let (slot, old) = match FileName::parse(&name) {
             Some(FileName::LogSlot(slot)) => (slot, false),
@@ -146,23 +146,22 @@ fn find_live(
         };
         out.slot_max = out.slot_max.max(slot);
         // There may be more than the process may have open.
-        let file = NamedFile::shared(fs, dir.join(&name), mode)?;
-        let Some(header) = read_header(&file)? else {
-            // An empty file whose name invites everybody may be anybody's.
-            if may_be_ours(&file)? && (!old || file.len()? >= LOG_DATA_START) {
+        let mut file = NamedFile::shared(fs, dir.join(&name), OpenMode::Read)?;
+        let Some(header) = read_header(&file, expected.database)? else {
+            if is_ours(&file, expected.database)? {
                 let dead = if old { &mut out.dead_old } else { &mut out.dead };
                 dead.push(slot);
             }
             continue;
         };
-        if header.uuid != expected.database {
-            continue;
-        }
         out.number_max = out.number_max.max(header.number);
         if header.number < expected.floor {
             let dead = if old { &mut out.dead_old } else { &mut out.dead };
             dead.push(slot);
             continue;
+        }
+        if expected.writable {
+            file = NamedFile::shared(fs, dir.join(&name), OpenMode::ReadWrite)?;
         }
         out.synced = out.synced.max(header.synced);
         let number = header.number;
@@ -181,8 +180,9 @@ fn name_of(file: &NamedFile) -> FileName {
     name.and_then(FileName::parse).expect("logs are found by their names")
 }
 
-/// The header, from whichever copy of it is sound; `None` if neither is.
-fn read_header(file: &NamedFile) -> Result<Option<LogHeader>> {
+/// The header, from whichever copy of it is sound, the newer one if both are; `None` if neither is,
+/// or it is of another database.
+fn read_header(file: &NamedFile, database: Uuid) -> Result<Option<LogHeader>> {
     if file.len()? < LOG_DATA_START {
         return Ok(None);
     }
@@ -191,7 +191,10 @@ fn read_header(file: &NamedFile) -> Result<Option<LogHeader>> {
         let mut copy = [0; LOG_HEADER_BYTES];
         file.read_exact_at(&mut copy, at)?;
         match LogHeader::decode(&copy) {
-            Ok(header) => found = found.or(Some(header)),
+            _ if !LogHeader::is_of(&copy, database) => {}
+            // They differ where a crash came between them.
+            Ok(header) if found.is_some_and(|it: LogHeader| it.number > header.number) => {}
+            Ok(header) => found = Some(header),
             Err(malformed) if malformed.newer => return Err(malformed.in_file(&file.path, at)),
             Err(_) => {}
         }
@@ -199,19 +202,20 @@ fn read_header(file: &NamedFile) -> Result<Option<LogHeader>> {
     Ok(found)
 }
 
-/// Whether a file without a sound header may be one of ours, taken into use or made when a crash
-/// came. Anything else that happens to have such a name belongs to somebody else.
-fn may_be_ours(file: &NamedFile) -> Result<bool> {
-    let len = file.len()?;
-    for at in [0, LOG_SECOND_HEADER] {
-        let mut copy = [0; LOG_HEADER_BYTES];
-        let there = len.saturating_sub(at).min(LOG_HEADER_BYTES as u64) as usize;
-        file.read_exact_at(&mut copy[..there], at)?;
-        if !copy.starts_with(&LOG_MAGIC) && copy.iter().any(|&byte| byte != 0) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Whether a file without a sound header is of this database: torn while it was taken into use, or
+/// prepared by a version that left the header of such a file blank.
+fn is_ours(file: &NamedFile, database: Uuid) -> Result<bool> {
+    let bytes = file.first_bytes(LOG_DATA_START as usize)?;
+    let copy = bytes.get(LOG_SECOND_HEADER as usize..).unwrap_or_default();
+    let ours = |copy: &[u8]| LogHeader::is_of(copy, database);
+    let blank = bytes.iter().all(|&byte| byte == 0) && is_prepared_length(file.len()?);
+    Ok(ours(&bytes) || ours(copy) || blank)
+}
+
+/// Whether a file was prepared to this length for a memtable of so many KiB: a sixteenth more.
+fn is_prepared_length(len: u64) -> bool {
+    const FOR_A_KIB: u64 = 1024 + 1024 / 16;
+    len.checked_sub(LOG_DATA_START).is_some_and(|len| len > 0 && len.is_multiple_of(FOR_A_KIB))
 }
 
 fn chain_head(dir: &Path, live: &Live, expected: &Expected) -> Result<Option<LogNumber>> {

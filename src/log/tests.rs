@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::format::names::FileName;
 use crate::format::record::RecordKind;
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
-use crate::io::files::kept;
 use crate::io::{FaultPlan, OpKind};
 use chain::{Chain, DIR, assert_corruption, path};
 
@@ -29,7 +28,7 @@ fn logs_read_back_in_order_whatever_their_slots() {
     let mut chain = three_logs();
     let old = chain.seal();
     // A slot's number says nothing about its log's place.
-    chain.activate(SpareLog::create(&kept(&chain.fs), DIR.as_ref(), 0, 0).unwrap());
+    chain.activate(chain.spare(0, 0).unwrap());
     chain.put("d1");
     let read = chain.read().unwrap();
     assert_eq!(chain.found(), ["a1", "a2", "b1", "b2", "c1", "c2", "d1"]);

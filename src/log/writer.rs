@@ -12,8 +12,8 @@ use crate::format::names::FileName;
 use crate::format::record::{
     RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_header, seal_record,
 };
-use crate::ids::{LogNumber, LogPosition};
-use crate::io::{Fs, NamedFile, OpenMode, Pin, sync_dir};
+use crate::ids::{LogNumber, LogPosition, Uuid};
+use crate::io::{Fs, NamedFile, OpenMode, Pin, first_free, sync_dir};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -137,6 +137,15 @@ impl LogFile {
     }
 }
 
+/// Where log files are made, and as whose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slots<'a> {
+    pub(crate) fs: &'a Arc<dyn Fs>,
+    pub(crate) dir: &'a Path,
+    pub(crate) next: &'a AtomicU64,
+    pub(crate) database: Uuid,
+}
+
 /// A file that waits to become a log: written to its full length and synced, so that appending
 /// to it changes no metadata.
 #[derive(Debug)]
@@ -154,12 +163,12 @@ pub(crate) struct SpareLog {
 impl SpareLog {
     /// Makes a file of `capacity` zeros in a new slot, durable with its name. A failure leaves no
     /// file behind if the system lets it be removed.
-    pub(crate) fn create(fs: &Arc<dyn Fs>, dir: &Path, slot: u64, capacity: u64) -> Result<Self> {
-        let spare = Self::create_empty(fs, dir, slot)?;
-        let filled = spare.fill(capacity).and_then(|()| sync_dir(fs.as_ref(), dir));
+    pub(crate) fn create(place: Slots<'_>, capacity: u64) -> Result<Self> {
+        let spare = Self::create_empty(place)?;
+        let filled = spare.fill(capacity).and_then(|()| sync_dir(place.fs.as_ref(), place.dir));
         if let Err(error) = filled {
             // The file is not part of any chain; an open finds it dead should this fail too.
-            let _ = fs.remove(&spare.file.path);
+            let _ = place.fs.remove(&spare.file.path);
             return Err(error);
         }
         Ok(Self { capacity, ..spare })
@@ -180,11 +189,18 @@ impl SpareLog {
         self.appends = self.file.overwriter(self.capacity);
     }
 
-    /// Makes an empty file in a new slot, for a log that is written once, whole.
-    pub(crate) fn create_empty(fs: &Arc<dyn Fs>, dir: &Path, slot: u64) -> Result<Self> {
-        let path = dir.join(FileName::LogSlot(slot).name());
-        let salt = random_u64(&path)?;
-        let (file, pin) = NamedFile::create(fs, path, OpenMode::ReadWrite)?;
+    /// Makes a file in a new slot, for a log that is written once, whole. It has a header that says
+    /// whose it is, and that it is no log yet: what has none is left alone by an open.
+    pub(crate) fn create_empty(place: Slots<'_>) -> Result<Self> {
+        let salt = random_u64(place.dir)?;
+        let (slot, (file, pin)) = first_free(place.next, |slot| {
+            let path = place.dir.join(FileName::LogSlot(slot).name());
+            NamedFile::create(place.fs, path, OpenMode::ReadWrite)
+        })?;
+        let unused = header_copies(&LogHeader::unused(place.database, salt));
+        file.write_all_at(&unused, 0).inspect_err(|_| {
+            let _ = place.fs.remove(&file.path);
+        })?;
         Ok(Self { pin, ..Self::new(file, slot, 0, salt) })
     }
 
@@ -219,9 +235,11 @@ impl SpareLog {
 
     fn fill(&self, capacity: u64) -> Result<()> {
         let zeros = vec![0; FILL_BYTES];
-        let mut at = 0;
+        // Behind the header.
+        let mut at = LOG_DATA_START;
         while at < capacity {
-            let len = usize::try_from(capacity - at).unwrap_or(FILL_BYTES).min(FILL_BYTES);
+            let piece = FILL_BYTES - at as usize % FILL_BYTES;
+            let len = usize::try_from(capacity - at).unwrap_or(piece).min(piece);
             self.file.write_all_at(&zeros[..len], at)?;
             at += len as u64;
         }
@@ -368,11 +386,9 @@ fn header_copies(header: &LogHeader) -> [u8; LOG_DATA_START as usize] {
 }
 
 fn refuse_shared(file: &NamedFile) -> Result<()> {
-    if file.has_other_names() {
-        let shared = std::io::Error::other("other names lead to it");
-        return Err(Error::io("use again", &file.path, shared));
-    }
-    Ok(())
+    let shared = || std::io::Error::other("other names lead to it");
+    let refuse = || Err(Error::io("use again", &file.path, shared()));
+    if file.has_other_names() { refuse() } else { Ok(()) }
 }
 
 fn random_u64(path: &Path) -> Result<u64> {

@@ -44,10 +44,11 @@ use crate::format::names::FileName;
 use crate::format::record::{
     BODY_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_record,
 };
-use crate::ids::FileNumber;
-use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
+use crate::ids::{FileNumber, Uuid};
+use crate::io::{Fs, NamedFile, OpenMode, first_free, sync_dir};
 use crate::runs::state::ManifestState;
 use crate::sync::Arc;
+use crate::sync::atomic::AtomicU64;
 use crate::witness::Witness;
 
 /// A file larger than this and twice its snapshot is given up for a new one, in bytes.
@@ -116,6 +117,11 @@ impl Manifest {
         &self.state
     }
 
+    /// The newest file's number.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.number
+    }
+
     /// Whether it is unknown what the newest file holds, because an append or a rotation failed.
     pub(crate) fn broken(&self) -> bool {
         self.tail.is_none()
@@ -172,15 +178,15 @@ fn start_file(
     state: &ManifestState,
 ) -> Result<(FileNumber, Tail)> {
     let older = manifests(&list(fs, dir)?);
-    let above = older.iter().max().map_or(0, |newest| newest.0.saturating_add(1));
-    let number = number.max(FileNumber(above));
-    let path = dir.join(FileName::Manifest(number).name());
-    if older.contains(&number) {
-        // Only when the numbers have run out; the clean-up below must not meet another's file.
-        return Err(Error::io("create", &path, io::ErrorKind::AlreadyExists.into()));
-    }
+    let above = older.iter().max().map_or(0, |newest| newest.0 + 1);
+    let next = AtomicU64::new(number.0.max(above));
+    let (number, file) = first_free(&next, |number| {
+        let path = dir.join(FileName::Manifest(FileNumber(number)).name());
+        NamedFile::open(fs, path, OpenMode::CreateNew)
+    })?;
+    let (number, path) = (FileNumber(number), file.path.to_path_buf());
     let temporary = dir.join(FileName::CurrentTmp.name());
-    let written = write_first(fs, dir, &path, number, state)
+    let written = write_first(fs, dir, file, number, state)
         .and_then(|tail| write_current(fs, &temporary, state, number).map(|()| tail));
     let tail = written.inspect_err(|_| {
         // CURRENT has not moved. What was written only takes space, perhaps of a full disk; what
@@ -192,28 +198,38 @@ fn start_file(
     fs.rename(&temporary, &current).map_err(|error| Error::io("rename", &temporary, error))?;
     sync_dir(fs, dir)?;
     for number in older {
-        // Nothing names it any more; one that stays is removed by the next start.
-        let _ = fs.remove(&dir.join(FileName::Manifest(number).name()));
+        let path = dir.join(FileName::Manifest(number).name());
+        if is_ours(fs, &path, state.uuid) {
+            // Nothing names it any more; one that stays is removed by the next start.
+            let _ = fs.remove(&path);
+        }
     }
     Ok((number, tail))
 }
 
-/// Writes a whole manifest file, header and snapshot, and makes it and its name durable.
+/// Whether a file says that it is a manifest of this database.
+pub(crate) fn is_ours(fs: &dyn Fs, path: &Path, database: Uuid) -> bool {
+    NamedFile::open(fs, path.to_path_buf(), OpenMode::Read)
+        .and_then(|file| file.first_bytes(MANIFEST_HEADER_BYTES))
+        .is_ok_and(|bytes| ManifestHeader::is_of(&bytes, database))
+}
+
+/// Writes a whole manifest, header and snapshot, into a new file, and makes it and its name
+/// durable.
 fn write_first(
     fs: &dyn Fs,
     dir: &Path,
-    path: &Path,
+    file: NamedFile,
     number: FileNumber,
     state: &ManifestState,
 ) -> Result<Tail> {
-    let salt = random_salt(path)?;
+    let salt = random_salt(&file.path)?;
     let uuid = state.uuid;
     let header = ManifestHeader { uuid, number, salt, read_only_compatible: false };
     let at = MANIFEST_HEADER_BYTES as u64;
     let snapshot = (RecordKind::Snapshot, state.edits, 0);
     let record = seal(&state.to_snapshot(), salt, at, snapshot)?;
     let bytes = [&header.encode()[..], &record].concat();
-    let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::CreateNew)?;
     file.write_all_at(&bytes, 0)?;
     file.sync_data()?;
     sync_dir(fs, dir)?;

@@ -101,16 +101,21 @@ impl SegmentWriter {
         let path = segment_path(dir, number);
         let uuid = random_uuid(&path)?;
         let (file, pin) = NamedFile::create(fs, path, OpenMode::Read)?;
-        let header = SegmentHeader { database: options.database, segment: uuid };
+        // At once: a file that does not say whose it is is left alone by an open.
+        let header = SegmentHeader { database: options.database, segment: uuid }.encode();
+        if let Err(error) = file.write_all_at(&header, 0) {
+            let _ = fs.remove(&file.path);
+            return Err(error);
+        }
         Ok(Self {
             file,
             _pin: pin,
             number,
             uuid,
             options,
-            offset: 0,
-            closed_bytes: (header.encode().len() + IndexBuilder::default().bytes()) as u64,
-            buffer: header.encode().to_vec(),
+            offset: header.len() as u64,
+            closed_bytes: (header.len() + IndexBuilder::default().bytes()) as u64,
+            buffer: Vec::new(),
             block: BlockBuilder::default(),
             compressor: Compressor::default(),
             compressed: false,

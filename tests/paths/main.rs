@@ -1,14 +1,15 @@
 //! Directories that move, locks that are removed, names that others made: on a real disk, by the
 //! public API.
 //!
-//! `places` is where an open database's files are, `locks` who else may open it, `synced`
-//! directories that cannot be synced. Each test that changes the current directory runs in a
-//! process of its own.
+//! `places` is where an open database's files are, `locks` who else may open it, `names` what
+//! others put under its names, `synced` directories that cannot be synced. Each test that changes
+//! the current directory runs in a process of its own.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod locks;
+mod names;
 mod places;
 mod synced;
 

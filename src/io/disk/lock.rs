@@ -18,6 +18,7 @@ use {
 };
 
 /// How often a name may be given to another file while it is being locked.
+#[cfg(unix)]
 const TRIES: usize = 100;
 
 /// A held lock. Dropping it releases it.
@@ -38,9 +39,9 @@ pub(super) enum Name {
     /// Under a path.
     Path(PathBuf),
     /// Under a name in an open directory.
-    In(Arc<OwnedFd>, PathBuf),
+    In(Arc<File>, PathBuf),
     /// It is an open directory, wherever that is.
-    Itself(Arc<OwnedFd>),
+    Itself(Arc<File>),
 }
 
 #[cfg(unix)]
@@ -58,7 +59,7 @@ impl Name {
             Self::Path(path) => at::leads_to(at::CWD, path, file),
             Self::In(dir, name) => at::leads_to(dir.as_fd(), name, file),
             // A directory that was removed has no name any more.
-            Self::Itself(dir) => at::links(dir).map_or(true, |links| links > 0),
+            Self::Itself(dir) => at::links(&**dir).map_or(true, |links| links > 0),
         }
     }
 }

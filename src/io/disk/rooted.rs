@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::lock::{DiskLock, Name};
@@ -15,9 +15,7 @@ use crate::sync::Arc;
 /// mean what they do for [`DiskFs`].
 #[derive(Debug)]
 pub(super) struct RootedFs {
-    dir: Arc<OwnedFd>,
-    /// For `fsync`, through the standard library.
-    handle: File,
+    dir: Arc<File>,
     named: PathBuf,
     /// The same in full, if that could be told.
     full: Option<PathBuf>,
@@ -34,10 +32,9 @@ enum Place<'a> {
 
 impl RootedFs {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let dir = at::open_dir(path)?;
-        let handle = File::from(dir.try_clone()?);
+        let dir = Arc::new(File::from(at::open_dir(path)?));
         let full = std::path::absolute(path).ok();
-        Ok(Self { dir: Arc::new(dir), handle, named: path.to_path_buf(), full })
+        Ok(Self { dir, named: path.to_path_buf(), full })
     }
 
     fn place<'a>(&self, path: &'a Path) -> Place<'a> {
@@ -89,7 +86,7 @@ impl Fs for RootedFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match self.place(dir) {
-            Place::Root => self.handle.sync_all(),
+            Place::Root => self.dir.sync_all(),
             _ => DiskFs.sync_dir(dir),
         }
     }

@@ -7,8 +7,9 @@ use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, recor
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::files::kept;
 use crate::io::{Fs, SimFs};
-use crate::log::{Expected, LOG_DATA_START, LogFile, LogWriter, Replayed, SpareLog, replay};
+use crate::log::{Expected, LOG_DATA_START, LogFile, LogWriter, Replayed, Slots, SpareLog, replay};
 use crate::sync::Arc;
+use crate::sync::atomic::AtomicU64;
 
 pub(super) const DIR: &str = "db";
 
@@ -72,11 +73,23 @@ impl Chain {
         LogHeader { uuid, number, previous, previous_end, base, synced, salt: 0 }
     }
 
+    /// A spare in a slot.
+    pub(super) fn spare(&self, slot: u64, capacity: u64) -> Result<SpareLog> {
+        let (fs, next, database) = (&kept(&self.fs), &AtomicU64::new(slot), self.database);
+        SpareLog::create(Slots { fs, dir: DIR.as_ref(), next, database }, capacity)
+    }
+
+    /// A spare in a slot, without room for anything.
+    pub(super) fn empty(&self, slot: u64) -> Result<SpareLog> {
+        let (fs, next, database) = (&kept(&self.fs), &AtomicU64::new(slot), self.database);
+        SpareLog::create_empty(Slots { fs, dir: DIR.as_ref(), next, database })
+    }
+
     /// Seals the open log, if there is one, and goes on in a new file.
     pub(super) fn next_log(&mut self) {
         let capacity = LOG_DATA_START + 320;
         let slot = self.next_slot;
-        self.activate(SpareLog::create(&kept(&self.fs), DIR.as_ref(), slot, capacity).unwrap());
+        self.activate(self.spare(slot, capacity).unwrap());
         self.next_slot += 1;
     }
 

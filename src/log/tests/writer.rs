@@ -123,7 +123,7 @@ fn a_body_written_ahead_counts_once_its_headers_are_there() {
     chain.put("a1");
     chain.seal();
     let (record, header, hash) = chain.record(b"a big one", RecordKind::Data);
-    let spare = SpareLog::create_empty(&kept(&chain.fs), DIR.as_ref(), 2).unwrap();
+    let spare = chain.empty(2).unwrap();
     spare.write_body_ahead(&record[RECORD_HEADER_BYTES..]).unwrap();
     assert_eq!(chain.read().unwrap().dead, [2]);
     let log = spare.activate_with_record(chain.place(), &header, hash).unwrap();
@@ -137,14 +137,14 @@ fn a_spare_that_cannot_be_filled_leaves_no_file() {
     for nth in 0..3 {
         let plan = FaultPlan::new(OpKind::AnyMutating).nth(nth + 1);
         chain.fs.set_fault(Some(plan));
-        assert!(SpareLog::create(&kept(&chain.fs), DIR.as_ref(), 1, 1 << 10).is_err());
+        assert!(chain.spare(1, 8 << 10).is_err());
         assert!(chain.fs.files(DIR).is_empty(), "operation {nth}");
     }
-    let spare = SpareLog::create(&kept(&chain.fs), DIR.as_ref(), 1, 1 << 10).unwrap();
-    assert_eq!(spare.capacity(), 1 << 10);
+    let spare = chain.spare(1, 8 << 10).unwrap();
+    assert_eq!(spare.capacity(), 8 << 10);
     drop(spare);
-    assert_eq!(SpareLog::reopen(&kept(&chain.fs), DIR.as_ref(), 1).unwrap().capacity(), 1 << 10);
+    assert_eq!(SpareLog::reopen(&kept(&chain.fs), DIR.as_ref(), 1).unwrap().capacity(), 8 << 10);
     let opened = NamedFile::open(&chain.fs, path(1).into(), OpenMode::Read).unwrap();
-    assert_eq!(opened.len().unwrap(), 1 << 10);
+    assert_eq!(opened.len().unwrap(), 8 << 10);
     assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.wal"]);
 }

@@ -9,8 +9,10 @@ use super::{MANIFEST_BYTES_MAX, Manifest, WHAT, list, manifests};
 use crate::error::{Error, Result};
 use crate::format::current::{CURRENT_BYTES, Current};
 use crate::format::edit::{Edit, MANIFEST_HEADER_BYTES, ManifestHeader};
+use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
 use crate::format::names::FileName;
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, read_record};
+use crate::format::segment_header::SegmentHeader;
 use crate::ids::FileNumber;
 use crate::io::{Fs, NamedFile, OpenMode};
 use crate::runs::state::ManifestState;
@@ -158,6 +160,8 @@ fn decode_header(file: &NamedFile, bytes: &[u8], number: FileNumber) -> Result<M
 
 /// Without `CURRENT`, passes only if nothing here can be part of a database that had one.
 ///
+/// Files of others may have names like ours: the first bytes tell.
+///
 /// A crash in the first [`Manifest::create`] leaves a manifest without edits, whole or torn, and
 /// nothing else. Every later file comes after `CURRENT` is durable.
 fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
@@ -170,8 +174,15 @@ fn expect_no_database(fs: &dyn Fs, dir: &Path) -> Result<()> {
         got: "no such file".to_owned(),
     };
     for file in names.iter().filter_map(|name| FileName::parse(name)) {
-        if matches!(file, FileName::Segment(_) | FileName::LogSlot(_) | FileName::OldLogSlot(_)) {
-            return Err(missing(file.name()));
+        let is_one: fn(&[u8]) -> bool = match file {
+            FileName::Segment(_) => SegmentHeader::is_one,
+            FileName::LogSlot(_) | FileName::OldLogSlot(_) => LogHeader::is_one,
+            _ => continue,
+        };
+        let name = file.name();
+        let path = dir.join(&name);
+        if is_one(&NamedFile::open(fs, path, OpenMode::Read)?.first_bytes(LOG_HEADER_BYTES)?) {
+            return Err(missing(name));
         }
     }
     for number in manifests(&names) {
