@@ -46,6 +46,13 @@ impl Known {
         }
     }
 
+    /// Whether the last edit is known to be durable. If not, what it says to be dead is needed by a
+    /// recovery that does not find it any more.
+    pub(super) fn manifest_is_durable(&self) -> bool {
+        let noted = self.claims.manifest().map(|(_, edits)| edits);
+        self.marked || noted.is_some_and(|noted| noted >= self.state.edits)
+    }
+
     /// Whether there is evidence that the manifest has lost no edit. Without it, a segment that the
     /// manifest does not name may be one that it did.
     ///

@@ -71,7 +71,7 @@ impl Engine {
         let look = |fs: &dyn Fs| Known::read(fs, &named, &options).map(drop);
         let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;
         let known = Known::read(fs.as_ref(), &dir, &options)?;
-        let known_whole = known.manifest_is_whole();
+        let (known_whole, durable) = (known.manifest_is_whole(), known.manifest_is_durable());
         let Known { state, claims, .. } = known;
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(&fs, &dir, &state, &claims, !options.read_only)?;
@@ -85,7 +85,7 @@ impl Engine {
         let (manifest, state, dead, witness) = if options.read_only {
             (None, state, Vec::new(), Arc::new(Witness::none()))
         } else {
-            make_room(fs.as_ref(), &dir, &state, &mut replayed.dead)?;
+            make_room(fs.as_ref(), &dir, &state, durable, &mut replayed.dead)?;
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let witness = Arc::new(Witness::open(fs.as_ref(), &dir, state.uuid, &claims));
             let (manifest, state) = take_over_manifest(&fs, &dir, state, &witness)?;

@@ -12,16 +12,18 @@ use crate::runs::state::ManifestState;
 const OPEN_BYTES: usize = 3 * 4096;
 
 /// Sees whether there is room for the next manifest, `CURRENT`, and the end of the last log. If
-/// not, the logs that no recovery needs, which are in these slots, go, and it looks again.
+/// not, the logs that no recovery needs, which are in these slots, go, and it looks again; but not
+/// if the edit that says so may be lost with the power (I13), because then they are needed.
 pub(super) fn make_room(
     fs: &dyn Fs,
     dir: &Path,
     state: &ManifestState,
+    durable: bool,
     dead: &mut Vec<u64>,
 ) -> Result<()> {
     let bytes = vec![0; state.to_snapshot().len() + OPEN_BYTES];
     match try_room(fs, dir, &bytes) {
-        Err(Error::StorageFull { .. }) if !dead.is_empty() => {
+        Err(Error::StorageFull { .. }) if durable && !dead.is_empty() => {
             for slot in dead.drain(..) {
                 let path = dir.join(FileName::LogSlot(slot).name());
                 fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
