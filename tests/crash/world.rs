@@ -53,7 +53,7 @@ impl Fs for LyingFs {
         let file = self.0.open(path, mode)?;
         let lied_about = match self.1 {
             Lie::LogSync | Lie::LogSyncShort | Lie::LogWriteErrors | Lie::LogSyncErrors => {
-                path.extension().is_some_and(|extension| extension == "log")
+                path.extension().is_some_and(|extension| extension == "wal")
             }
             Lie::SegmentSync => path.extension().is_some_and(|extension| extension == "seg"),
             Lie::None | Lie::DirSync => false,

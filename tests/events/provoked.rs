@@ -50,12 +50,6 @@ fn open(fs: &SimFs, calls: &Calls) -> Db {
     db
 }
 
-/// How log files are called here.
-fn log_suffix(fs: &SimFs) -> &'static str {
-    let wal = fs.files(DIR).iter().any(|name| name.ends_with(".wal"));
-    if wal { ".wal" } else { ".wal" }
-}
-
 fn fail(fs: &SimFs, kind: OpKind, on: &str) {
     let plan = FaultPlan::new(kind).on(on).error(ErrorKind::PermissionDenied).sticky();
     fs.set_fault(Some(plan));
@@ -87,9 +81,11 @@ fn failing_flushes(calls: &'static Calls) {
     db.flush().unwrap_err();
     fail(&fs, OpKind::Write, ".seg");
     db.flush().unwrap_err();
-    // On their own account, too.
+    // Behind the header, which the first write is; and on their own account, too.
+    let plan = FaultPlan::new(OpKind::Write).on(".seg").nth(2).error(ErrorKind::PermissionDenied);
+    fs.set_fault(Some(plan.sticky()));
     fill(&db, 900_000);
-    fail(&fs, OpKind::Create, log_suffix(&fs));
+    fail(&fs, OpKind::Create, ".wal");
     for i in 0..20 {
         db.put(format!("k {i}"), "until no spare is left").unwrap();
         db.flush().unwrap();
