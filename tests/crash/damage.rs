@@ -226,7 +226,7 @@ impl Subject {
 }
 
 fn is_log(file: &str) -> bool {
-    file.ends_with(".wal") || file.ends_with(".wal")
+    file.ends_with(".wal")
 }
 
 fn contents(fs: &SimFs) -> BTreeMap<String, Option<Vec<u8>>> {

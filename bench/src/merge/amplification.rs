@@ -379,7 +379,7 @@ fn bytes_but_logs(dir: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        let is_log = entry.path().extension().is_some_and(|extension| extension == "log");
+        let is_log = entry.path().extension().is_some_and(|extension| extension == "wal");
         // A file may go while the directory is read.
         if let (false, Ok(metadata)) = (is_log, entry.metadata()) {
             total += metadata.len();
