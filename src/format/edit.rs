@@ -13,12 +13,16 @@
 //! | 13 | 3 | zero |
 //! | 16 | 8 | compatible features, a bit set: unknown ones may be ignored |
 //! | 24 | 8 | read-only compatible features: unknown ones allow reading and forbid writing |
-//! | 32 | 8 | incompatible features: unknown ones refuse it |
+//! | 32 | 8 | incompatible features: unknown ones refuse it; bit 0: log files are `*.wal` |
 //! | 40 | 16 | the database's uuid |
 //! | 56 | 8 | the manifest's number, as in its name |
 //! | 64 | 8 | salt of the records, random |
 //! | 72 | 16 | zero |
 //! | 88 | 8 | XXH3-64 of bytes 0..88 |
+//!
+//! Bit 0 of the incompatible features is set in whatever is written now, and means nothing to this
+//! version, which reads `*.log` and `*.wal`. The first version saw only `*.log`: it would open the
+//! database without what is in its logs.
 //!
 //! # Bytes of an edit
 //!
@@ -51,6 +55,7 @@ const MAGIC: [u8; 8] = *b"ALLUVMAN";
 const VERSION: u32 = 1;
 const HASH_ID: u8 = 1;
 const CHECKSUM_AT: usize = 88;
+const FEATURE_WAL_NAMES: u64 = 1;
 const HEADER: &str = "manifest header";
 const EDIT: &str = "manifest edit";
 
@@ -74,12 +79,13 @@ impl ManifestHeader {
         super::begins_like(bytes, &MAGIC, 40, database)
     }
 
-    /// The bytes, without any feature: this version has none.
+    /// The bytes, with the one feature that this version has.
     pub(crate) fn encode(&self) -> [u8; MANIFEST_HEADER_BYTES] {
         let mut bytes = [0; MANIFEST_HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12] = HASH_ID;
+        bytes[32..40].copy_from_slice(&FEATURE_WAL_NAMES.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.uuid.0);
         bytes[56..64].copy_from_slice(&self.number.0.to_le_bytes());
         bytes[64..72].copy_from_slice(&self.salt.to_le_bytes());
@@ -106,8 +112,10 @@ impl ManifestHeader {
         let (version, hash_id) = (reader.u32()?, reader.u8()?);
         let zero = reader.array::<3>()?;
         let (_compatible, read_only, incompatible) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        if version != VERSION || hash_id != HASH_ID || incompatible != 0 {
-            let expected = format!("version {VERSION}, hash {HASH_ID}, no incompatible features");
+        let unknown = incompatible & !FEATURE_WAL_NAMES;
+        if version != VERSION || hash_id != HASH_ID || unknown != 0 {
+            let expected =
+                format!("version {VERSION}, hash {HASH_ID}, features {FEATURE_WAL_NAMES:#x}");
             let got = format!("version {version}, hash {hash_id}, features {incompatible:#x}");
             return Err(Malformed::new(8, HEADER, expected, got).newer());
         }

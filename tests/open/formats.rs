@@ -2,7 +2,7 @@
 //!
 //! They are made from this version's files by the byte tables in the source, checksums included.
 
-use alluvium::io::SimFs;
+use alluvium::io::{CrashMode, SimFs};
 use alluvium::{Db, Error};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -43,11 +43,11 @@ fn a_newer_current_is_refused() {
 
 #[test]
 fn a_newer_manifest_is_refused() {
-    // Version, hash of the records, an incompatible feature.
-    for at in [8, 12, 39] {
+    // Version, hash of the records, incompatible features: one beside that which is known, others.
+    for (at, value) in [(8, 2), (12, 2), (32, 3), (39, 2)] {
         let fs = closed_database();
         let name = first(&fs, "MANIFEST");
-        patch(&fs, &name, (0, 96), at, 2);
+        patch(&fs, &name, (0, 96), at, value);
         newer(&fs, &name);
     }
 }
@@ -197,6 +197,47 @@ fn assert_first_version(db: &Db) {
     let other = db.keyspace("other").unwrap();
     let others = (0..60).map(|n| (format!("o {n:03}"), n.to_string()));
     assert_eq!(rows(other.range(..)), others.collect::<Vec<_>>());
+}
+
+/// What the manifest that counts has for incompatible features.
+fn features(fs: &SimFs) -> u64 {
+    let current = fs.read_file(path("CURRENT")).unwrap();
+    let name = format!("MANIFEST-{:06}", u64_at(&current, 32));
+    u64_at(&fs.read_file(path(&name)).unwrap(), 32)
+}
+
+/// Symptom: the first version, which sees no `*.wal`, opened a database of this one without what
+/// was in its logs. Mechanism: only the names of files had changed. Fix: an incompatible feature in
+/// each manifest, on the disk before the first such file is, after whatever crash.
+#[test]
+fn no_wal_file_stands_beside_a_manifest_without_its_feature() {
+    let has_wal = |fs: &SimFs| fs.files(crate::DIR).iter().any(|name| name.ends_with(".wal"));
+    let mut seen = [0, 0];
+    let starts: [fn() -> SimFs; 2] = [first_version, SimFs::new];
+    for (start, from) in starts.into_iter().zip([0, 1]) {
+        for at in 0.. {
+            let fs = start();
+            fs.crash_at(fs.op_count() + at);
+            let opened = builder(&fs).open().and_then(|db| db.put("k", "v"));
+            let over = !fs.crashed();
+            for &mode in CrashMode::ALL {
+                let after = fs.crash(mode, at);
+                let counts = after.read_file(path("CURRENT")).is_some();
+                assert!(counts || !has_wal(&after), "at {at}, {mode:?}");
+                if counts {
+                    let bits = features(&after);
+                    assert!(bits == 1 || (bits == from && !has_wal(&after)), "at {at}, {mode:?}");
+                    seen[bits as usize] += 1;
+                }
+            }
+            if over {
+                opened.unwrap();
+                break;
+            }
+        }
+    }
+    assert!(seen.iter().all(|&seen| seen > 5), "{seen:?}");
+    assert_eq!(features(&closed_database()), 1);
 }
 
 #[test]

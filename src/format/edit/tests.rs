@@ -146,7 +146,7 @@ const HEADER_SAMPLE: ManifestHeader = ManifestHeader {
     salt: 0x1122_3344_5566_7788,
     read_only_compatible: false,
 };
-const GOLDEN_SUM: u64 = 0x58f4_ead9_b1eb_b854;
+const GOLDEN_SUM: u64 = 0x3875_0718_63be_5b8f;
 
 fn resealed(mut bytes: [u8; MANIFEST_HEADER_BYTES]) -> [u8; MANIFEST_HEADER_BYTES] {
     let sum = checksum(&bytes[..CHECKSUM_AT]);
@@ -157,7 +157,8 @@ fn resealed(mut bytes: [u8; MANIFEST_HEADER_BYTES]) -> [u8; MANIFEST_HEADER_BYTE
 #[test]
 fn golden_header() {
     let mut want = b"ALLUVMAN\x01\0\0\0\x01\0\0\0".to_vec();
-    want.resize(40, 0);
+    want.resize(32, 0);
+    want.extend_from_slice(b"\x01\0\0\0\0\0\0\0");
     want.extend_from_slice(b"0123456789abcdef\x07\0\0\0\0\0\0\0");
     want.extend_from_slice(&[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
     want.resize(88, 0);
@@ -187,9 +188,11 @@ fn unknown_features_refuse_what_they_must() {
         ManifestHeader::decode(&resealed(bytes))
     };
     assert_eq!(with(16, 1), Ok(HEADER_SAMPLE));
+    // As the first version wrote it: log files are `*.log`.
+    assert_eq!(with(32, 0), Ok(HEADER_SAMPLE));
     assert_eq!(with(24, 1), Ok(ManifestHeader { read_only_compatible: true, ..HEADER_SAMPLE }));
-    for at in [8, 12, 32, 39] {
-        assert!(with(at, 2).unwrap_err().newer, "byte {at}");
+    for (at, byte) in [(8, 2), (12, 2), (32, 2), (32, 3), (39, 2)] {
+        assert!(with(at, byte).unwrap_err().newer, "byte {at}");
     }
     for at in (13..16).chain(72..88) {
         assert!(!with(at, 1).unwrap_err().newer, "byte {at}");
