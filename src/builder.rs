@@ -11,7 +11,7 @@ use crate::sync::Arc;
 
 /// Sets options and opens a database. From [`Db::builder`](crate::Db::builder).
 ///
-/// Twelve options say *how* the database works. Three more say *where* it finds things, and have
+/// Thirteen options say *how* the database works. Three more say *where* it finds things, and have
 /// nothing to tune: the path, [`fs`](Self::fs) and [`index_snapshot`](Self::index_snapshot). Block
 /// size and filters belong to a keyspace: [`KeyspaceOptions`](crate::KeyspaceOptions).
 ///
@@ -123,6 +123,26 @@ impl Builder {
     /// ```
     pub fn sync_every(mut self, period: Duration) -> Self {
         self.options.sync_every = period;
+        self
+    }
+
+    /// Whether log files are written through a memory mapping where [`DiskFs`] has one, which is on
+    /// ext2 to ext4 and tmpfs; default yes. Without it each write makes a system call, of somewhat
+    /// less than a microsecond; what is durable when, and the files, stay the same.
+    ///
+    /// Turn it off where other programs may cut files of the directory short, or where the device
+    /// may go away or fail under the file system: a store into a mapped page that is gone ends the
+    /// process by a signal (`SIGBUS`), where a system call is an error of that write. The same for
+    /// an [`Fs`] of your own on a network file system, which is asked for no
+    /// [`overwriter`](crate::io::FsFile::overwriter) then.
+    ///
+    /// ```
+    /// let db = alluvium::Builder::temporary().log_mapping(false).open()?;
+    /// db.put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn log_mapping(mut self, yes: bool) -> Self {
+        self.options.log_mapping = yes;
         self
     }
 

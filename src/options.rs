@@ -99,6 +99,8 @@ pub(crate) struct Options {
     pub(crate) cache_bytes: usize,
     /// Period of the background sync of the log; zero turns it off.
     pub(crate) sync_every: Duration,
+    /// Whether logs are written through a mapping where there is one.
+    pub(crate) log_mapping: bool,
     /// What a write does that finds no memory.
     pub(crate) on_overload: OnOverload,
     /// Threads that merge; 0 for one that does what is asked for, and nothing by itself.
@@ -278,6 +280,7 @@ impl Default for Options {
             memory_bytes: 256 << 20,
             cache_bytes: 256 << 20,
             sync_every: Duration::from_secs(1),
+            log_mapping: true,
             on_overload: OnOverload::default(),
             compaction_threads: 1,
             merge_bytes_per_second: 0,

@@ -178,7 +178,7 @@ impl Core {
     pub(super) fn recycle(&self, mut spare: SpareLog) -> Recycled {
         if self.is_useful(&spare, &lock(&self.spares.logs)) {
             // Not under the lock, which the commit section takes, and for no file that goes.
-            spare.prepare();
+            spare.prepare(self.options.log_mapping);
             let mut spares = lock(&self.spares.logs);
             // Again: the size may have changed meanwhile.
             if self.is_useful(&spare, &spares) {

@@ -179,14 +179,16 @@ impl SpareLog {
         Self { file, appends, pin: None, slot, capacity, salt }
     }
 
-    /// Makes appending quick. Takes as long as reading the file does, so only for one that is kept,
-    /// on the log thread.
-    pub(crate) fn prepare(&mut self) {
+    /// Keeps the file open and, if it is to be `mapped`, makes appending quick. That takes as long
+    /// as reading the file does, so only for one that is kept, on the log thread.
+    pub(crate) fn prepare(&mut self, mapped: bool) {
         if self.pin.is_none() {
             // If this fails, so will the first use, which says so.
             self.pin = self.file.pin().unwrap_or_default();
         }
-        self.appends = self.file.overwriter(self.capacity);
+        if mapped {
+            self.appends = self.file.overwriter(self.capacity);
+        }
     }
 
     /// Makes a file in a new slot, for a log that is written once, whole. It has a header that says
