@@ -4,7 +4,8 @@
 //!
 //! `refused` is what stands in the way of a sound database, `damaged` and `formats` one that is
 //! not sound or newer, `strays` files that do not belong to it, `limits` sizes, names and options,
-//! `closed` the end of handles. Files are compared byte by byte, so nothing else changed.
+//! `logs` log files, `closed` the end of handles. Files are compared byte by byte, so nothing else
+//! changed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "a child says on its standard output how it went")]
@@ -13,6 +14,7 @@ mod closed;
 mod damaged;
 mod formats;
 mod limits;
+mod logs;
 mod refused;
 mod strays;
 
