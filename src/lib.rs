@@ -123,9 +123,9 @@
 //! defaults and 100 million keys of 100 bytes that is 256 MiB, 256 MiB and about 160 MiB.
 //! [`Db::stats`] has the figures of the moment.
 //!
-//! There are thirteen options, and the defaults suit most. Raise `cache_bytes` towards the data that
-//! is read often; raise `memory_bytes` if bursts wait (`stalls`, `paced` in [`Stats`]); lower both
-//! on a small machine.
+//! There are thirteen options, and the defaults suit most. Raise `cache_bytes` towards the data
+//! that is read often; raise `memory_bytes` if bursts wait (`stalls`, `paced` in [`Stats`]); lower
+//! both on a small machine.
 //!
 //! | option of [`Builder`] | default | what it trades |
 //! |---|---|---|

@@ -179,6 +179,7 @@ fn a_child_is_refused_in_every_call() {
             let child = in_child(|| {
                 try_everything(&held, batch);
                 assert_forked(range.next().unwrap());
+                assert!(range.next().is_none() && range.next_back().is_none(), "told once");
                 assert_eq!(value.as_deref(), Some(&b"in memory"[..]), "values are memory");
             });
             assert_eq!(child, Some(0));

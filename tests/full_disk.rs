@@ -11,6 +11,9 @@ use alluvium::{Builder, Db, Error};
 
 const DIR: &str = "data";
 
+/// Bytes of a log file before its records.
+const HEADER: usize = 4224;
+
 fn builder(fs: &SimFs) -> Builder {
     Db::builder(DIR)
         .fs(Arc::new(fs.clone()))
@@ -46,7 +49,7 @@ fn files(fs: &SimFs) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A killed database on a disk without a byte left, with or without the logs that were prepared and
-/// not used: they are all zeros.
+/// not used.
 fn full(with_spares: bool) -> SimFs {
     let fs = SimFs::new();
     let db = builder(&fs).open().unwrap();
@@ -57,7 +60,8 @@ fn full(with_spares: bool) -> SimFs {
     drop(db);
     let mut spares = 0;
     for (name, bytes) in files(&fs) {
-        if !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0) {
+        // Behind a header that says that it is unused, a prepared log is empty.
+        if bytes.len() > HEADER && bytes[HEADER..].iter().all(|byte| *byte == 0) {
             spares += 1;
             assert!(with_spares || fs.remove_file(format!("{DIR}/{name}")));
         }
@@ -65,7 +69,8 @@ fn full(with_spares: bool) -> SimFs {
     if with_spares && spares == 0 {
         let name = fs.files(DIR).into_iter().find(|name| name.starts_with("00000")).unwrap();
         let (_, suffix) = name.split_once('.').unwrap();
-        fs.write_file(format!("{DIR}/000099.{suffix}"), &[0; 64 << 10]);
+        // The length of one of 64 KiB, as an earlier build prepared it.
+        fs.write_file(format!("{DIR}/000099.{suffix}"), &[0; HEADER + 64 * 1088]);
     }
     fs.set_capacity(Some(fs.used()));
     fs

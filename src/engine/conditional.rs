@@ -27,6 +27,7 @@ use super::{Engine, KeyspaceState};
 use crate::error::Result;
 use crate::format::batch::ops;
 use crate::format::hash::key_hash;
+use crate::format::record::RecordKind;
 use crate::ids::{SEQUENCE_MAX, Sequence};
 use crate::options::Durability;
 use crate::value::Value;
@@ -97,6 +98,10 @@ impl WriteEnv {
     /// Refuses a write to a key that another writer holds, and a conditional one if one of its keys
     /// may have a version that its writer has not seen (I27).
     pub(super) fn check_keys(&mut self, write: &Write) -> Result<(), Refused> {
+        // A control record has no keys.
+        if write.kind == RecordKind::Control {
+            return Ok(());
+        }
         if self.holds.any() && self.holds.passes(write, Caller::this)? {
             return Ok(());
         }

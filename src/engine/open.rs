@@ -36,7 +36,7 @@ use super::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
 use crate::format::meta::SegmentRefMeta;
-use crate::format::names::FileName;
+use crate::format::names::{FileName, NUMBERS_SEEN_END};
 use crate::ids::{FileNumber, Sequence};
 use crate::io::{Fs, Process, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, replay, write_end_record};
@@ -309,5 +309,5 @@ pub(super) fn highest(
 ) -> Result<u64> {
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let numbers = names.iter().filter_map(|name| FileName::parse(name)).filter_map(number);
-    Ok(numbers.max().unwrap_or(0))
+    Ok(numbers.filter(|&number| number < NUMBERS_SEEN_END).max().unwrap_or(0))
 }

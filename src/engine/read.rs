@@ -224,6 +224,7 @@ impl Engine {
             skips: None,
             engine: Arc::clone(self),
             directory,
+            told_forked: false,
         })
     }
 }
@@ -288,9 +289,16 @@ pub(crate) struct EngineIter {
     skips: Option<Arc<Skips>>,
     engine: Arc<Engine>,
     directory: Arc<DirectoryLock>,
+    /// A forked child has been told so: once, as of any error.
+    told_forked: bool,
 }
 
 impl EngineIter {
+    fn refuse_forked<T>(&mut self) -> Option<Result<T>> {
+        let told = std::mem::replace(&mut self.told_forked, true);
+        (!told).then_some(Err(Error::Forked))
+    }
+
     /// The next key in ascending order, what `key` makes of it, and what `value` makes of its
     /// value.
     pub(crate) fn next_front<K, V>(
@@ -299,7 +307,7 @@ impl EngineIter {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         if self.engine.core.is_forked() {
-            return Some(Err(Error::Forked));
+            return self.refuse_forked();
         }
         let next = self.inner.next_front(key, value);
         self.after_draw();
@@ -313,7 +321,7 @@ impl EngineIter {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         if self.engine.core.is_forked() {
-            return Some(Err(Error::Forked));
+            return self.refuse_forked();
         }
         let next = self.inner.next_back(key, value);
         self.after_draw();

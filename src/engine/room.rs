@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::names::FileName;
-use crate::io::{Fs, NamedFile, OpenMode};
+use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
 use crate::runs::state::ManifestState;
 
 /// What an open writes beside the state: headers, and three blocks that a file system may round up
@@ -24,6 +24,9 @@ pub(super) fn make_room(
     let bytes = vec![0; state.to_snapshot().len() + OPEN_BYTES];
     match try_room(fs, dir, &bytes) {
         Err(Error::StorageFull { .. }) if durable && !dead.is_empty() => {
+            // The name of the manifest that needs none of them, which a crash may have left to the
+            // system.
+            sync_dir(fs, dir)?;
             for slot in dead.drain(..) {
                 let path = dir.join(FileName::LogSlot(slot).name());
                 fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;

@@ -37,6 +37,10 @@ pub(crate) enum FileName {
 /// Where numbers end, so that there is always a next one.
 const NUMBER_END: u64 = 1 << 63;
 
+/// The numbers of new files go on above those that are there, of files of others too, but for
+/// numbers from here on, which nobody counts up to: above them there might be no name of ours.
+pub(crate) const NUMBERS_SEEN_END: u64 = 1 << 62;
+
 impl FileName {
     /// How the file is called.
     pub(crate) fn name(&self) -> String {

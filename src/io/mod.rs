@@ -229,7 +229,9 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 /// ```
 pub trait FsLock: Send + Sync + fmt::Debug {
     /// The full path of the directory that is locked, or that the locked file is in. `None`, which
-    /// is what this returns unless overridden, if it is not known.
+    /// is what this returns unless overridden, if it is not known. The database is reached by this
+    /// path from then on, through the [`Fs`] that took the lock: one that keeps its files elsewhere
+    /// than its paths say must not pass on the lock of another as it is.
     ///
     /// ```
     /// use alluvium::io::{DiskFs, Fs, FsLock};

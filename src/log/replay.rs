@@ -30,7 +30,7 @@ use super::read::{Link, ReplayedLog, read_log, read_whole, search};
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
 use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
-use crate::format::names::FileName;
+use crate::format::names::{FileName, NUMBERS_SEEN_END};
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
 use crate::sync::Arc;
@@ -144,7 +144,9 @@ fn find_live(
             Some(FileName::OldLogSlot(slot)) => (slot, true),
             _ => continue,
         };
-        out.slot_max = out.slot_max.max(slot);
+        if slot < NUMBERS_SEEN_END {
+            out.slot_max = out.slot_max.max(slot);
+        }
         // There may be more than the process may have open.
         let mut file = NamedFile::shared(fs, dir.join(&name), OpenMode::Read)?;
         let Some(header) = read_header(&file, expected.database)? else {

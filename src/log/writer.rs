@@ -24,11 +24,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 const LOG_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 3 << 30 };
 
 /// How much of a spare is zero-filled at a time: a page.
-///
-/// Linux keeps what one write brought in as one piece of the page cache, if it finds memory for
-/// one, and ext4 walks all buffers of a piece at each write into it. In a file of 12 MiB filled by
-/// 256 KiB, writing 168 bytes took 1.1 to 2.1 times as long (`limits` of the benchmark, four runs).
-/// The fill itself takes 25 ms instead of 9, on the log thread, once for each file.
+/// Linux keeps what one write brought in as one piece of the page cache, and ext4 walks all of a
+/// piece at each write into it: writing 168 bytes took 1.1 to 2.1 times as long in pieces of 256 KiB
+/// (`limits` of the benchmark). The fill of 12 MiB takes 25 ms instead of 9, on the log thread.
 const FILL_BYTES: usize = 4096;
 
 /// A log that takes part in the chain.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 use super::reader::Segment;
-use crate::error::Error;
+use crate::error::{Error, is_too_many_files};
 use crate::event::event;
 use crate::ids::{FileNumber, KeyspaceId};
 use crate::sync::{Mutex, lock};
@@ -81,7 +82,10 @@ impl Skips {
     /// Notes that data block `number` could not be read. Whether the reader may go on: not if the
     /// trouble is not with the bytes.
     pub(super) fn pass_over(&self, segment: &Segment, number: usize, error: &Error) -> bool {
-        let unreadable = error.is_corruption() || matches!(error, Error::Io { op: "read", .. });
+        let unreadable = match error {
+            Error::Io { op: "read", source, .. } => is_of_the_bytes(source),
+            error => error.is_corruption(),
+        };
         // A cursor may look past the end of its keyspace, which is then no concern of its reader.
         if unreadable && segment.index().keyspace(number) == self.keyspace {
             event!(warn, %error, "passing over a damaged block");
@@ -90,6 +94,15 @@ impl Skips {
         }
         unreadable
     }
+}
+
+/// Whether a failed read is the device's failure to give the bytes. A file that was closed is
+/// opened again by a read, and what keeps it from that is no damage: passing over a sound segment
+/// would bring back what it deletes.
+fn is_of_the_bytes(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    let lost = error.raw_os_error().is_none() && error.kind() == io::ErrorKind::Other;
+    !is_too_many_files(error) && !lost && !matches!(error.kind(), NotFound | PermissionDenied)
 }
 
 fn skipped(segment: &Segment, number: usize, error: &Error) -> Skipped {

@@ -123,6 +123,9 @@ fn a_link_that_leads_nowhere_is_told() {
     }
 }
 
+/// The last eight numbers that a file of a database may have.
+const LAST_NUMBERS: u64 = (1 << 63) - 8;
+
 /// Files of others, under names that a database might give.
 fn foreign(dir: &Path, ends: &[&str]) -> BTreeMap<String, Vec<u8>> {
     let (other, long) = (dir.with_extension("other"), vec![0; 20_000]);
@@ -141,13 +144,15 @@ fn foreign(dir: &Path, ends: &[&str]) -> BTreeMap<String, Vec<u8>> {
     for end in ends {
         // Before those of the database, among them, and beyond.
         for (number, bytes) in contents.iter().enumerate() {
-            for base in [0, 20, 999_900] {
-                made.insert(format!("{:06}.{end}", base + number), bytes.clone());
+            for base in [0, 20, 999_900, LAST_NUMBERS] {
+                made.insert(format!("{:06}.{end}", base + number as u64), bytes.clone());
             }
         }
     }
     for (number, bytes) in contents.into_iter().enumerate() {
-        made.insert(format!("MANIFEST-{:06}", 20 + number), bytes);
+        for base in [20, LAST_NUMBERS] {
+            made.insert(format!("MANIFEST-{:06}", base + number as u64), bytes.clone());
+        }
     }
     made.retain(|name, _| !dir.join(name).exists());
     made.iter().for_each(|(name, bytes)| put_file(dir.join(name), bytes).unwrap());

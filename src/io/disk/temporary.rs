@@ -33,7 +33,10 @@ impl TemporaryDir {
                     return Ok(Self {
                         process: Process::this(),
                         #[cfg(unix)]
-                        handle: std::fs::File::open(&path)?,
+                        handle: std::fs::File::open(&path).inspect_err(|_| {
+                            // It is empty, and nobody else's.
+                            let _ = std::fs::remove_dir(&path);
+                        })?,
                         path,
                     });
                 }
