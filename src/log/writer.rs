@@ -25,8 +25,8 @@ const LOG_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 3 << 30 };
 
 /// How much of a spare is zero-filled at a time: a page.
 /// Linux keeps what one write brought in as one piece of the page cache, and ext4 walks all of a
-/// piece at each write into it: writing 168 bytes took 1.1 to 2.1 times as long in pieces of 256 KiB
-/// (`limits` of the benchmark). The fill of 12 MiB takes 25 ms instead of 9, on the log thread.
+/// piece at each write into it: writing 168 bytes took 1.1 to 2.1 times as long in pieces of 256
+/// KiB (`limits` of the benchmark). The fill of 12 MiB takes 25 ms instead of 9, on the log thread.
 const FILL_BYTES: usize = 4096;
 
 /// A log that takes part in the chain.
