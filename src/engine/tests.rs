@@ -342,11 +342,13 @@ fn a_sealed_log_is_synced_without_the_open_one() {
         put(&engine, "key", &"v".repeat(300)).unwrap();
     }
     put(&engine, "in the open log", "v").unwrap();
-    let (end, more) = engine.sealed_end(usize::MAX).unwrap();
-    assert!(!more);
-    engine.sync_sealed(end).unwrap();
     let open_log = logs().pop().unwrap();
     assert_eq!(open_log.end(), None);
+    // The log thread may be about the same, or may have done it.
+    if let Some((end, more)) = engine.sealed_end(usize::MAX) {
+        assert_eq!((end, more), (open_log.header.base, false));
+    }
+    engine.sync_sealed(open_log.header.base).unwrap();
     let synced = engine.core.group_sync.synced();
     assert_eq!(synced, open_log.header.base, "what is sealed, and no more");
     assert!(synced < engine.core.logs.appended());
