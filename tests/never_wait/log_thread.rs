@@ -123,7 +123,9 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
     let refused = (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; 3_000]).err());
     assert!(matches!(refused, Some(Error::Overloaded { .. })), "{refused:?}");
     let beside = fs.count(".wal") - db.stats().logs;
-    assert!(beside <= BESIDE_MAX, "{beside} files beside those in use");
+    // One flush sets free what the budget holds at most, a file for each batch, and then waits.
+    let flushed = (256 << 10) / 3_000;
+    assert!(beside <= BESIDE_MAX + flushed, "{beside} files beside those in use");
     held.release();
     while db.put("goes on", "v").is_err() {
         thread::yield_now();
