@@ -10,8 +10,9 @@ use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
 
-/// How a write that must not wait went: a [`Db::try_put`], a [`Db::try_delete`], or a
-/// [`Db::try_write`], which gives its batch back.
+/// How a write that must not wait went: a [`Db::try_put`](crate::Db::try_put), a
+/// [`Db::try_delete`](crate::Db::try_delete), or a [`Db::try_write`](crate::Db::try_write), which
+/// gives its batch back.
 ///
 /// ```
 /// use alluvium::TryWrite;
