@@ -56,7 +56,7 @@ pub(crate) fn open_in_memory(path: &Path) -> alluvium::Result<Db> {
 }
 
 pub(crate) fn load(db: &Db, workload: &Workload, n: u64) -> alluvium::Result<()> {
-    (0..n).try_for_each(|i| db.put(workload.key(i), workload.value(i)))
+    (0..n).try_for_each(|i| db.put(workload.key(i), workload.value(i)).map(drop))
 }
 
 /// Reads everything once.
