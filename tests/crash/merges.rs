@@ -151,7 +151,9 @@ fn check_merged(world: &mut World, plan: &FaultPlan) -> Check<()> {
     // The fault may have met the clean-up too, which is tried again at its next round.
     let rounds = 0..1_000;
     let healed = rounds.into_iter().any(|_| {
-        let healthy = world.db().health().is_healthy();
+        // Segments whose edit a power loss may have taken are kept, and told: no trouble here.
+        let health = world.db().health();
+        let healthy = health.writer_stopped.is_none() && health.background_error.is_none();
         if !healthy {
             std::thread::sleep(Duration::from_millis(10));
         }
