@@ -167,8 +167,10 @@ mod tests {
             run(Settings { json: true, history: false, compaction: false, ..path("d") })
         });
         check("--keyspace=users --read-only --keep-going --no-create", {
-            let (keyspace, create) = (Some("users".into()), Create::Never);
-            let (read_only, keep_going) = (true, true);
+            let keyspace = Some("users".into());
+            let create = Create::Never;
+            let read_only = true;
+            let keep_going = true;
             run(Settings { keyspace, create, read_only, keep_going, ..Settings::default() })
         });
         check("--path d --create", run(Settings { create: Create::Always, ..path("d") }));

@@ -80,7 +80,9 @@ pub(crate) fn run(
         target.complete().map_err(Stopped::Write)
     });
     let elapsed = export.progress.elapsed();
-    let (rows, bytes, suspect) = (export.rows, export.bytes, export.suspect);
+    let rows = export.rows;
+    let bytes = export.bytes;
+    let suspect = export.suspect;
     drop(export);
     match done {
         Ok(()) => {}
@@ -103,7 +105,8 @@ struct Report {
 impl Report {
     fn tell(self, name: &str, standard: bool, out: &mut Output<'_>) -> Result<(), Failure> {
         let Self { rows, bytes, suspect, elapsed, skipped } = self;
-        let (rate, seconds) = (grouped(rate(rows, elapsed) as u64), elapsed.as_secs_f64());
+        let rate = grouped(rate(rows, elapsed) as u64);
+        let seconds = elapsed.as_secs_f64();
         let (count, size) = (counted(rows, "row"), counted(bytes, "byte"));
         let text = format!(
             "exported {count}, {size} in {seconds:.3} s, {rate} rows/s{}",

@@ -111,7 +111,8 @@ pub(super) fn multi_get(
     out: &mut Output<'_>,
 ) -> Result<Outcome, Failure> {
     let values = shell.multi_get(keys, at)?;
-    let (mut line, mut absent) = (Vec::new(), false);
+    let mut line = Vec::new();
+    let mut absent = false;
     for (key, value) in keys.iter().zip(values) {
         line.clear();
         absent |= value.is_none();

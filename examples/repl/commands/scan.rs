@@ -48,7 +48,8 @@ fn print<V: AsRef<[u8]>>(
 
 /// Appends what is to be printed of a key.
 fn row(look: Look, request: &ScanRequest, key: &[u8], value: &[u8], line: &mut Vec<u8>) {
-    let (keys, values) = (request.show != Show::Values, request.show != Show::Keys);
+    let keys = request.show != Show::Values;
+    let values = request.show != Show::Keys;
     if look.json {
         if keys && values && !request.hex {
             return write_row(Format::JsonLines, key, value, line);
