@@ -37,6 +37,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::format::Malformed;
 use crate::format::current::Current;
 use crate::format::edit::{Edit, MANIFEST_HEADER_BYTES, ManifestHeader};
 use crate::format::hash::checksum;
@@ -131,20 +132,25 @@ impl Manifest {
     /// [`Error::InvalidArgument`] and changes nothing; after any other error it is unknown what the
     /// newest file holds: the edit may show after a crash, until an append or a rotation succeeds.
     pub(crate) fn append(&mut self, edit: &Edit) -> Result<()> {
-        let mut next = self.state.clone();
-        next.apply(edit).map_err(|malformed| {
-            let (expected, got) = (malformed.expected, malformed.got);
-            let what = format!("the manifest refuses this edit: expected {expected}, got {got}");
-            Error::InvalidArgument { what }
-        })?;
-        // Taken out, so that every way out but the last leaves the manifest broken. A file that has
-        // another name is a copy's too, which has none of what is said here.
+        // Taken out, so that a failure to write leaves the manifest broken. A file that has another
+        // name is a copy's too, which has none of what is said here.
         let mut tail = match self.tail.take() {
             Some(tail) if tail.end <= tail.rotate_at && !tail.file.has_other_names() => tail,
             _ => self.start_next()?,
         };
-        tail.append(RecordKind::Edit, next.edits, &edit.encode())?;
-        self.state = next;
+        let undo = match self.state.apply(edit) {
+            Ok(undo) => undo,
+            Err(Malformed { expected, got, .. }) => {
+                self.tail = Some(tail);
+                let what =
+                    format!("the manifest refuses this edit: expected {expected}, got {got}");
+                return Err(Error::InvalidArgument { what });
+            }
+        };
+        if let Err(error) = tail.append(RecordKind::Edit, self.state.edits, &edit.encode()) {
+            self.state.undo(undo);
+            return Err(error);
+        }
         self.witness.note_manifest(self.number, self.state.edits);
         let marked = tail.append(RecordKind::Synced, self.state.edits, &[]);
         // The edit counts either way. If the next file cannot be started now, the next append or

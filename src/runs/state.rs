@@ -21,8 +21,12 @@
 //! | varint | number of runs |
 //! | … | runs, newest first, as in [`crate::format::meta`] |
 
+mod undo;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::undo::Replaced;
+pub(crate) use self::undo::Undo;
 use crate::format::Malformed;
 use crate::format::coding::{Reader, put_varint};
 use crate::format::edit::{
@@ -108,31 +112,48 @@ impl ManifestState {
         self.runs.iter().flat_map(|run| &run.segments)
     }
 
-    /// Makes an edit's changes. A refusal leaves some of them made: apply to a copy.
-    pub(crate) fn apply(&mut self, edit: &Edit) -> Result<(), Malformed> {
+    /// Makes an edit's changes, at the cost of these, and returns what takes them back. A refusal
+    /// leaves none of them made.
+    pub(crate) fn apply(&mut self, edit: &Edit) -> Result<Undo, Malformed> {
+        let mut undo = Undo::begin(self);
         for change in &edit.changes {
-            match change {
-                Change::AddKeyspace(keyspace) => self.add_keyspace(keyspace)?,
-                Change::DropKeyspace { id, at } => self.drop_keyspace(*id, *at)?,
-                Change::ForgetKeyspace { id } => self.forget_keyspace(*id)?,
-                Change::SetOptions { id, options } => self.set_options(*id, *options)?,
-                Change::AddRun(run) => self.replace_runs(&[], std::slice::from_ref(run))?,
-                Change::ReplaceRuns { remove, add } => {
-                    require(!remove.is_empty(), "runs to replace", || "none".to_owned())?;
-                    self.replace_runs(remove, add)?;
-                }
-                Change::LogFloor { number, exists } => self.raise_floor(*number, *exists)?,
-                Change::SequenceCeiling(ceiling) => {
-                    let (old, new) = (self.sequence_ceiling, *ceiling);
-                    require(new >= old, "a sequence ceiling that does not sink", || {
-                        format!("{new} after {old}")
-                    })?;
-                    self.sequence_ceiling = new;
-                }
+            if let Err(refused) = self.apply_change(change, &mut undo) {
+                self.undo(undo);
+                return Err(refused);
             }
         }
         self.edits = self.edits.saturating_add(1);
-        Ok(())
+        Ok(undo)
+    }
+
+    fn apply_change(&mut self, change: &Change, undo: &mut Undo) -> Result<(), Malformed> {
+        match change {
+            Change::AddKeyspace(KeyspaceMeta { id, .. })
+            | Change::DropKeyspace { id, .. }
+            | Change::ForgetKeyspace { id }
+            | Change::SetOptions { id, .. } => undo.note_keyspace(self, *id),
+            _ => {}
+        }
+        match change {
+            Change::AddKeyspace(keyspace) => self.add_keyspace(keyspace),
+            Change::DropKeyspace { id, at } => self.drop_keyspace(*id, *at),
+            Change::ForgetKeyspace { id } => self.forget_keyspace(*id),
+            Change::SetOptions { id, options } => self.set_options(*id, *options),
+            Change::AddRun(run) => self.replace_runs(&[], std::slice::from_ref(run), undo),
+            Change::ReplaceRuns { remove, add } => {
+                require(!remove.is_empty(), "runs to replace", || "none".to_owned())?;
+                self.replace_runs(remove, add, undo)
+            }
+            Change::LogFloor { number, exists } => self.raise_floor(*number, *exists),
+            Change::SequenceCeiling(ceiling) => {
+                let (old, new) = (self.sequence_ceiling, *ceiling);
+                require(new >= old, "a sequence ceiling that does not sink", || {
+                    format!("{new} after {old}")
+                })?;
+                self.sequence_ceiling = new;
+                Ok(())
+            }
+        }
     }
 
     fn add_keyspace(&mut self, keyspace: &KeyspaceMeta) -> Result<(), Malformed> {
@@ -188,7 +209,12 @@ impl ManifestState {
 
     /// Puts `add` where the adjacent runs `remove` are; at the front if `remove` is empty. An added
     /// run may keep the id of one that it replaces; every other id is new.
-    fn replace_runs(&mut self, remove: &[RunId], add: &[RunMeta]) -> Result<(), Malformed> {
+    fn replace_runs(
+        &mut self,
+        remove: &[RunId],
+        add: &[RunMeta],
+        undo: &mut Undo,
+    ) -> Result<(), Malformed> {
         let front = remove
             .first()
             .map_or(Some(0), |first| self.runs.iter().position(|run| run.id == *first));
@@ -208,7 +234,9 @@ impl ManifestState {
         if let Some(RunId(last)) = ids.last() {
             self.next_run = self.next_run.max(RunId(last.saturating_add(1)));
         }
-        self.runs.splice(range, add.iter().cloned());
+        let (at, added) = (range.start, add.len());
+        let removed = self.runs.splice(range, add.iter().cloned()).collect();
+        undo.replaced.push(Replaced::Runs { at, added, removed });
         let added = add.iter().flat_map(|run| &run.segments);
         self.check_shared(&added.map(|reference| reference.segment.number).collect())
     }

@@ -73,17 +73,20 @@ fn sample() -> ManifestState {
     state
 }
 
-/// Applies the changes to the sample.
+/// Applies the changes to the sample. What is refused, or taken back, leaves no trace.
 fn check(legal: bool, changes: Vec<Change>) -> ManifestState {
     let before = sample();
     let mut state = before.clone();
     let result = state.apply(&edit(changes.clone()));
     assert_eq!(result.is_ok(), legal, "{changes:?}: {result:?}");
-    if legal {
+    let after = state.clone();
+    if let Ok(undo) = result {
         assert_eq!(state.edits, before.edits + 1);
-        assert_eq!(ManifestState::from_snapshot(&state.to_snapshot()), Ok(state.clone()));
+        assert_eq!(ManifestState::from_snapshot(&state.to_snapshot()), Ok(after.clone()));
+        state.undo(undo);
     }
-    state
+    assert_eq!(state, before, "after {changes:?}");
+    after
 }
 
 fn runs(state: &ManifestState) -> Vec<u64> {
