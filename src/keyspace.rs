@@ -220,8 +220,8 @@ impl Keyspace {
 impl Db {
     /// The keyspace of this name, made if there is none.
     ///
-    /// Making one waits for a sync of the manifest. A name has 1 to 255 bytes and no control
-    /// characters.
+    /// Making one waits for two syncs of the manifest, which calls at the same time share. A name
+    /// has 1 to 255 bytes and no control characters.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -227,18 +227,6 @@ impl Core {
         }
     }
 
-    /// The keyspaces whose drop the manifest knows, and so the log has durably: one that is only in
-    /// memory so far may be lost with the power, and then the data has to be there.
-    pub(super) fn droppable(&self) -> BTreeMap<KeyspaceId, Sequence> {
-        let mut dropped = self.keyspaces.dropped();
-        if !dropped.is_empty() {
-            let manifest = self.manifest();
-            let known = &manifest.state().keyspaces;
-            dropped.retain(|id, _| known.get(id).is_some_and(|meta| meta.dropped_at.is_some()));
-        }
-        dropped
-    }
-
     /// Publishes another segment set, derived from the current one. The caller holds the manifest's
     /// lock, so that sets follow each other as edits do.
     pub(super) fn publish_segments(&self, derive: impl Fn(&SegmentSet) -> SegmentSet) {
@@ -275,7 +263,7 @@ impl std::ops::DerefMut for ManifestGuard<'_> {
 
 impl Engine {
     /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
-    /// can see them, and forgets keyspaces whose last data is gone.
+    /// can see them, and forgets keyspaces whose last data is gone (`forget`).
     pub(super) fn clean_up(&self, reclaim: &mut Reclaim) -> Result<()> {
         if self.core.options.read_only || !self.core.keyspaces.any_dropped() {
             return Ok(());
@@ -291,13 +279,12 @@ impl Engine {
             return Err(stopped);
         }
         let line = core.snapshots.survivors(|| self.visible()).drop_line();
-        let mut gone = core.droppable();
+        let mut gone = core.keyspaces.droppable();
         gone.retain(|_, at| *at <= line);
-        if gone.is_empty() {
-            return Ok(());
+        if !gone.is_empty() {
+            self.install_without_dropped(&gone, reclaim)?;
         }
-        self.install_without_dropped(&gone, reclaim)?;
-        self.forget_dropped(&gone)
+        self.forget_dropped()
     }
 
     /// Appends the edit and publishes the set without the segments that hold nothing but `gone`,
@@ -340,31 +327,6 @@ impl Engine {
         });
         drop(manifest);
         freed.into_iter().for_each(|segment| reclaim.retire_file(segment));
-        Ok(())
-    }
-
-    /// Forgets dropped keyspaces that neither a memtable nor a segment can still hold.
-    fn forget_dropped(&self, gone: &BTreeMap<KeyspaceId, Sequence>) -> Result<()> {
-        let core = &self.core;
-        let view = core.view.load_full();
-        let tables = view.sealed.iter().chain([&view.active]);
-        let in_memory = tables.filter_map(|table| table.smallest_sequence()).min();
-        let mut on_disk = BTreeSet::new();
-        for part in view.segments.runs.iter().flat_map(|run| &run.segments) {
-            // One look for each keyspace that the part reaches over, not for each that is gone.
-            let within = gone.range(part.first.keyspace..=part.last.keyspace);
-            on_disk.extend(within.map(|(id, _)| *id).filter(|id| part.may_hold(*id)));
-        }
-        let held = |id, at| on_disk.contains(&id) || in_memory.is_some_and(|oldest| oldest <= at);
-        let free = gone.iter().filter(|&(&id, &at)| !held(id, at));
-        let free: Vec<_> = free.map(|(id, _)| *id).collect();
-        if free.is_empty() {
-            return Ok(());
-        }
-        // In one edit: each costs two syncs, and there may be thousands.
-        let forget = |id: &KeyspaceId| Change::ForgetKeyspace { id: *id };
-        core.append_change(&mut core.manifest(), free.iter().map(forget).collect())?;
-        free.into_iter().for_each(|id| core.keyspaces.forget(id));
         Ok(())
     }
 

@@ -243,14 +243,23 @@ impl Core {
         appended
     }
 
-    /// Appends an edit, if there is still a directory that it is of.
+    /// Appends an edit, if there is still a directory that it is of, and has what is known of
+    /// keyspaces follow it.
     pub(super) fn append_change(
         &self,
         manifest: &mut ManifestGuard<'_>,
         changes: Vec<Change>,
     ) -> Result<()> {
         self.check_directory()?;
-        manifest.append(&self.edit(changes))
+        let edit = self.edit(changes);
+        manifest.append(&edit)?;
+        let forgotten = self.keyspaces.follow(&edit.changes);
+        if !forgotten.is_empty() {
+            let view = self.view.load_full();
+            let tables = view.sealed.iter().chain([&view.active]);
+            tables.for_each(|table| table.forget_drops(&forgotten));
+        }
+        Ok(())
     }
 
     /// Ends the doubt about what an edit that failed has left in the manifest, and only then

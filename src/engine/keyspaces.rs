@@ -1,25 +1,24 @@
-//! Keyspaces: made, found, dropped.
+//! Keyspaces: what is known of them, and who asks for them.
 //!
-//! A keyspace is an id that its keys begin with. Making one needs a manifest edit, dropping one a
-//! control record in the log first; both are carried out by the log thread for a caller that waits.
-//!
-//! Dropping, in this order: the control record takes its sequence *d* in the commit section, from
-//! where on writes are refused; the log is synced past *d*; then the manifest says so. A crash
-//! between the last two is made good by the flush that retires the record's memtable (rule 10).
+//! A keyspace is an id that its keys begin with. Making and dropping them is the log thread's, for
+//! callers that wait (`keyspace_edits`); forgetting what has been dropped is `forget`'s.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Engine;
+use super::keyspace_edits::KeyspaceRequest;
 use crate::error::{Error, Result};
-use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// Longest keyspace name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
+
+/// So many forgotten keyspaces are looked through for handles that are gone.
+const FORGOTTEN_MANY: usize = 16;
 
 /// What every handle of a keyspace shares.
 #[derive(Debug)]
@@ -59,12 +58,13 @@ impl KeyspaceState {
         match (self.dropped_at(), at) {
             (None, _) => Ok(()),
             (Some(dropped), Some(at)) if at < dropped => Ok(()),
-            (Some(_), _) => Err(self.dropped_error()),
+            (Some(_), _) => Err(Error::KeyspaceDropped { name: self.name.clone() }),
         }
     }
 
-    pub(super) fn dropped_error(&self) -> Error {
-        Error::KeyspaceDropped { name: self.name.clone() }
+    /// Has flushes and merges that begin from now on go by other options.
+    pub(super) fn set_options(&self, options: KeyspaceOptions) {
+        *lock(&self.options) = options;
     }
 }
 
@@ -81,16 +81,48 @@ pub(crate) struct Keyspaces {
 struct Table {
     by_id: BTreeMap<KeyspaceId, Arc<KeyspaceState>>,
     living: HashMap<String, Arc<KeyspaceState>>,
-    dropped: BTreeMap<KeyspaceId, Sequence>,
+    dropped: BTreeMap<KeyspaceId, Dropped>,
+    /// Those that handles were left of when they were forgotten: for their names.
+    forgotten: BTreeMap<KeyspaceId, Weak<KeyspaceState>>,
+    /// How many handles there were when `forgotten` was last looked through.
+    handles: usize,
+}
+
+/// A dropped keyspace that may still have data, or that the manifest has not forgotten.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    at: Sequence,
+    /// Whether the manifest knows, and so the log has it durably.
+    durable: bool,
+    /// Once everything up to here is flushed no memtable holds it. Nothing where that was not
+    /// looked up yet.
+    until: Option<Sequence>,
 }
 
 impl Table {
     fn add(&mut self, state: Arc<KeyspaceState>) {
         match state.dropped_at() {
-            Some(at) => drop(self.dropped.insert(state.id, at)),
+            // As the manifest says.
+            Some(at) => {
+                self.dropped.insert(state.id, Dropped { at, durable: true, until: None });
+            }
             None => drop(self.living.insert(state.name.clone(), Arc::clone(&state))),
         }
         self.by_id.insert(state.id, state);
+    }
+
+    fn forget(&mut self, id: KeyspaceId) {
+        self.dropped.remove(&id);
+        let Some(state) = self.by_id.remove(&id).filter(|state| Arc::strong_count(state) > 1)
+        else {
+            return;
+        };
+        self.forgotten.insert(id, Arc::downgrade(&state));
+        drop(state);
+        if self.forgotten.len() >= 2 * self.handles + FORGOTTEN_MANY {
+            self.forgotten.retain(|_, state| state.strong_count() > 0);
+            self.handles = self.forgotten.len();
+        }
     }
 }
 
@@ -114,14 +146,47 @@ impl Keyspaces {
         names
     }
 
-    /// The keyspace with this id, living or dropped.
+    /// The keyspace with this id, living or dropped, until it is forgotten.
     pub(super) fn by_id(&self, id: KeyspaceId) -> Option<Arc<KeyspaceState>> {
         lock(&self.table).by_id.get(&id).cloned()
     }
 
+    /// What a write to a dropped keyspace is told: its name, unless that is forgotten and the last
+    /// handle is gone, as it may be for a batch.
+    pub(super) fn dropped_error(&self, id: KeyspaceId) -> Error {
+        let table = lock(&self.table);
+        let known = table.by_id.get(&id).cloned();
+        let known = known.or_else(|| table.forgotten.get(&id)?.upgrade());
+        let name = known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone());
+        Error::KeyspaceDropped { name }
+    }
+
     /// Dropped keyspaces that may still have data, with the sequences that dropped them.
     pub(super) fn dropped(&self) -> BTreeMap<KeyspaceId, Sequence> {
-        lock(&self.table).dropped.clone()
+        let table = lock(&self.table);
+        table.dropped.iter().map(|(&id, dropped)| (id, dropped.at)).collect()
+    }
+
+    /// Those of them whose drop the manifest knows, and so the log has durably: one that is only in
+    /// memory so far may be lost with the power, and then the data has to be there.
+    pub(super) fn droppable(&self) -> BTreeMap<KeyspaceId, Sequence> {
+        let table = lock(&self.table);
+        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
+        durable.map(|(&id, dropped)| (id, dropped.at)).collect()
+    }
+
+    /// The same, with what is known of when no memtable holds them any more.
+    pub(super) fn to_forget(&self) -> Vec<(KeyspaceId, Option<Sequence>)> {
+        let table = lock(&self.table);
+        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
+        durable.map(|(&id, dropped)| (id, dropped.until)).collect()
+    }
+
+    /// Notes that no memtable holds a dropped keyspace once everything up to `until` is flushed.
+    pub(super) fn note_in_memory(&self, id: KeyspaceId, until: Sequence) {
+        if let Some(dropped) = lock(&self.table).dropped.get_mut(&id) {
+            dropped.until = Some(until);
+        }
     }
 
     /// Whether any dropped keyspace may still have data.
@@ -132,44 +197,52 @@ impl Keyspaces {
 
     /// Marks a keyspace dropped; the first drop counts. Called inside the commit section, and by
     /// recovery.
-    pub(super) fn mark_dropped(&self, id: KeyspaceId, at: Sequence) -> Option<Arc<KeyspaceState>> {
+    pub(super) fn mark_dropped(&self, id: KeyspaceId, at: Sequence) {
         let mut table = lock(&self.table);
-        let state = Arc::clone(table.by_id.get(&id)?);
+        // One that the manifest has forgotten has nothing left to drop.
+        let Some(state) = table.by_id.get(&id).cloned() else { return };
         // Release; pairs with the Acquire in `dropped_at`.
         let first =
             state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
         if first.is_ok() {
             table.living.remove(&state.name);
-            table.dropped.insert(id, at);
+            table.dropped.insert(id, Dropped { at, durable: false, until: None });
             self.dropped.store(table.dropped.len(), Ordering::Relaxed);
         }
-        Some(state)
     }
 
-    fn add(&self, state: KeyspaceState) {
+    pub(super) fn add(&self, state: KeyspaceState) {
         lock(&self.table).add(Arc::new(state));
     }
 
-    /// Forgets a keyspace whose last data is gone.
-    pub(super) fn forget(&self, id: KeyspaceId) {
+    /// Follows an edit: drops that are durable now, and keyspaces that are forgotten, which it
+    /// returns. Under the manifest's lock.
+    pub(super) fn follow(&self, changes: &[Change]) -> Vec<KeyspaceId> {
+        let mut forgotten = Vec::new();
         let mut table = lock(&self.table);
-        table.by_id.remove(&id);
-        table.dropped.remove(&id);
+        for change in changes {
+            match change {
+                Change::DropKeyspace { id, .. } => {
+                    table.dropped.entry(*id).and_modify(|dropped| dropped.durable = true);
+                }
+                Change::ForgetKeyspace { id } => {
+                    table.forget(*id);
+                    forgotten.push(*id);
+                }
+                _ => {}
+            }
+        }
         self.dropped.store(table.dropped.len(), Ordering::Relaxed);
+        forgotten
     }
-}
 
-/// What the log thread carries out for a caller.
-#[derive(Clone, Debug)]
-pub(super) enum KeyspaceRequest {
-    /// All of them in one edit. Those that exist get the options, too, if there are any.
-    Create {
-        names: Vec<String>,
-        options: Option<KeyspaceOptions>,
-    },
-    Drop {
-        name: String,
-    },
+    /// How many entries there are for keyspaces that live, are dropped, or are forgotten.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> [usize; 3] {
+        let table = lock(&self.table);
+        assert_eq!(table.by_id.len(), table.living.len() + table.dropped.len());
+        [table.living.len(), table.dropped.len(), table.forgotten.len()]
+    }
 }
 
 impl Engine {
@@ -215,7 +288,7 @@ impl Engine {
     }
 
     /// The keyspace, if there is nothing to be done about it.
-    fn as_wanted(
+    pub(super) fn as_wanted(
         &self,
         name: &str,
         options: Option<KeyspaceOptions>,
@@ -238,85 +311,6 @@ impl Engine {
             return Err(Error::ReadOnly { path: self.core.dir.clone() });
         }
         self.request_keyspace(KeyspaceRequest::Drop { name: name.to_owned() })
-    }
-
-    /// On the log thread.
-    pub(super) fn carry_out(&self, request: KeyspaceRequest) -> Result<()> {
-        if self.core.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
-        if let Some(stopped) = self.core.stopped() {
-            return Err(stopped);
-        }
-        match request {
-            KeyspaceRequest::Create { names, options } => self.create(&names, options),
-            KeyspaceRequest::Drop { name } => self.drop_now(&name),
-        }
-    }
-
-    fn create(&self, names: &[String], options: Option<KeyspaceOptions>) -> Result<()> {
-        let core = &self.core;
-        // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
-        // the manifest. It goes there now, with the log synced first, as for every drop.
-        let missing = |name: &&String| core.keyspaces.find(name).is_none();
-        let unsaid: Vec<_> =
-            names.iter().filter(missing).filter_map(|name| self.unsaid_drop(name)).collect();
-        if !unsaid.is_empty() {
-            self.sync_all()?;
-        }
-        let mut manifest = core.manifest();
-        let state = manifest.state();
-        // A flush may have said it meanwhile.
-        let said = |id| state.keyspaces.get(&id).is_none_or(|it| it.dropped_at.is_some());
-        let drops = unsaid.into_iter().filter(|&(id, _)| !said(id));
-        let mut changes: Vec<_> = drops.map(|(id, at)| Change::DropKeyspace { id, at }).collect();
-        let (mut made, mut set) = (Vec::new(), Vec::new());
-        let (mut next, created_at) = (state.next_keyspace, self.visible());
-        for name in names {
-            if let Some(found) = core.keyspaces.find(name) {
-                if let Some(options) = options.filter(|options| *options != found.options()) {
-                    changes.push(Change::SetOptions { id: found.id, options });
-                    set.push((found, options));
-                }
-                continue;
-            }
-            let (name, options) = (name.clone(), options.unwrap_or_default());
-            let meta = KeyspaceMeta { id: next, name, options, created_at, dropped_at: None };
-            next = KeyspaceId(next.0.saturating_add(1));
-            changes.push(Change::AddKeyspace(meta.clone()));
-            made.push(meta);
-        }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        core.append_change(&mut manifest, changes)?;
-        made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
-        set.iter().for_each(|(state, options)| *lock(&state.options) = *options);
-        Ok(())
-    }
-
-    /// The keyspace that is dropped, but under this name in the manifest yet.
-    fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
-        let manifest = self.core.manifest();
-        let id = manifest.state().live(name)?.id;
-        Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
-    }
-
-    fn drop_now(&self, name: &str) -> Result<()> {
-        let core = &self.core;
-        let Some(state) = core.keyspaces.find(name) else {
-            return Err(Error::InvalidArgument { what: format!("there is no keyspace {name:?}") });
-        };
-        if state.id == crate::ids::KEYSPACE_DEFAULT {
-            let what = String::from("the default keyspace cannot be dropped");
-            return Err(Error::InvalidArgument { what });
-        }
-        let (at, position) = self.write_control(Control::DropKeyspace(state.id))?;
-        self.wait_synced(position)?;
-        let changes = vec![Change::DropKeyspace { id: state.id, at }];
-        core.append_change(&mut core.manifest(), changes)?;
-        core.send_flush(super::flusher::FlushJob::Cleanup);
-        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ impl Engine {
     /// Who must still find what, as of now.
     pub(super) fn lines(&self) -> Lines {
         // First: what is dropped at a line that is read later is below it.
-        let dropped = self.core.droppable();
+        let dropped = self.core.keyspaces.droppable();
         let survivors = self.core.snapshots.survivors(|| self.visible());
         let lowest = survivors.drop_line();
         Lines { snapshots: survivors.snapshots, visible: survivors.visible, dropped, lowest }

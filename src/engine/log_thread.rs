@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::keyspaces::KeyspaceRequest;
+use super::keyspace_edits::KeyspaceRequest;
 use super::spares::Recycled;
 use super::turns::{Turn, Turns, Waiting};
 use super::{Core, Engine, Work};
@@ -221,9 +221,11 @@ impl Duties {
     }
 
     fn carry_out(&mut self, engine: &Engine) {
-        if let Some((request, reply)) = self.requests.pop_front() {
+        let count = KeyspaceRequest::group(self.requests.iter().map(|(request, _)| request));
+        let (requests, replies): (Vec<_>, Vec<_>) = self.requests.drain(..count).unzip();
+        for (reply, answer) in replies.into_iter().zip(engine.carry_out(&requests)) {
             // The caller may have gone.
-            let _ = reply.send(engine.carry_out(request));
+            let _ = reply.send(answer);
         }
     }
 

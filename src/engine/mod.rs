@@ -1,10 +1,12 @@
 //! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
 //! their own), `try_write` (writes that never wait), `conditional` (read, decide, write; `holds`
 //! for those that were refused too often), `read`, `estimate`, `explain`, `flush`,
-//! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`,
-//! `cleanup`, `directory` (its handle and locks), `background`, `flusher`, `log_thread`,
+//! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`
+//! (`keyspace_edits` makes and drops them, `forget` forgets them), `cleanup`, `directory` (its
+//! handle and locks), `background`, `flusher`, `log_thread`,
 //! `own_thread`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`,
-//! `recover`, `section`, `spares`, `overload` and `pace` are parts of `open` and `write`, `turns`
+//! `recover`, `section` (with `id_set`), `spares`, `overload` and `pace` are parts of `open` and
+//! `write`, `turns`
 //! of `log_thread`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
 //! `jobs`, `failures`, `forecast` and `lines` of `compact`.
 //!
@@ -27,10 +29,13 @@ mod figures;
 mod flush;
 mod flusher;
 mod forecast;
+mod forget;
 mod holds;
+mod id_set;
 pub(crate) mod index;
 mod index_snapshot;
 mod jobs;
+mod keyspace_edits;
 mod keyspaces;
 mod known;
 mod layers;

@@ -131,8 +131,7 @@ impl Engine {
         let view = View { active, sealed: tables, segments, flushed: Sequence(0) };
         let segment_next = next_segment(fs.as_ref(), &dir)?;
         let keyspaces = Keyspaces::new(state.keyspaces.values().map(KeyspaceState::new));
-        // A keyspace that the manifest has forgotten has nothing left to drop.
-        drops.into_iter().for_each(|(id, at)| drop(keyspaces.mark_dropped(id, at)));
+        drops.into_iter().for_each(|(id, at)| keyspaces.mark_dropped(id, at));
         let core = Arc::new(Core {
             cache,
             database: state.uuid,

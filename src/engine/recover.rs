@@ -3,7 +3,7 @@
 //! The records are sorted once into an immutable memtable over the bytes of the logs, which costs a
 //! fraction of inserting them into a skiplist. Touches no file, and starts no thread itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::LogEnd;
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) struct Recovered {
     /// One, or none if there is nothing in the logs.
     pub(super) tables: Vec<Arc<Memtable>>,
     pub(super) live: VecDeque<Arc<LogFile>>,
-    pub(super) drops: Vec<(KeyspaceId, Sequence)>,
+    pub(super) drops: BTreeMap<KeyspaceId, Sequence>,
     pub(super) end: LogEnd,
     /// Whether an end record stands there, or there is no log to write one into.
     pub(super) ended: bool,
@@ -170,7 +170,6 @@ fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     use super::super::{Engine, ReadAt};

@@ -5,10 +5,9 @@
 //! makes no system call while the log is mapped (D10); else one (the append), two where a log is
 //! taken into use.
 
-use std::collections::HashMap;
-
 use super::flusher::FlushJob;
 use super::holds::Holds;
+use super::id_set::IdSet;
 use super::log_thread::LogJob;
 use super::write::{Refused, Write};
 use super::{Core, LogEnd, View, Work};
@@ -18,7 +17,7 @@ use crate::format::hash::key_hash;
 use crate::format::key::Kind;
 use crate::format::log_header::LogHeader;
 use crate::format::record::{RecordKind, record_bytes};
-use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
+use crate::ids::{KEYSPACE_DEFAULT, LogNumber, LogPosition, Sequence};
 use crate::iter::stretch::KeySpan;
 use crate::log::{LogWriter, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
@@ -45,7 +44,7 @@ pub(crate) struct WriteEnv {
     /// The last sequence that was taken.
     last: Sequence,
     /// The keyspaces dropped since open: writes to them are refused here, in commit order.
-    dropped: HashMap<KeyspaceId, Arc<super::KeyspaceState>>,
+    pub(super) dropped: IdSet,
     /// Keys that only one writer may write.
     pub(super) holds: Holds,
     /// Whether the last attempt to append or rotate failed for another reason than a full disk.
@@ -175,7 +174,7 @@ impl WriteEnv {
         memtable: MemtableWriter,
         last: Sequence,
     ) -> Self {
-        let (dropped, failed_before) = (HashMap::new(), false);
+        let (dropped, failed_before) = (IdSet::default(), false);
         let stretches = Book::new(memtable.table().stretches());
         let (log, outgrown) = (None, false);
         Self {
@@ -352,8 +351,8 @@ impl WriteEnv {
         }
         for op in ops(write.body()) {
             let op = op.expect("the batch was encoded by this process");
-            if let Some(state) = self.dropped.get(&op.keyspace) {
-                return Err(state.dropped_error());
+            if op.keyspace != KEYSPACE_DEFAULT && self.dropped.contains(op.keyspace) {
+                return Err(self.core.keyspaces.dropped_error(op.keyspace));
             }
         }
         Ok(())
@@ -363,8 +362,7 @@ impl WriteEnv {
         let control = Control::decode(body).expect("the record was encoded by this process");
         let Control::DropKeyspace(id) = control;
         self.memtable.table().add_drop(id, at);
-        if let Some(state) = self.core.keyspaces.mark_dropped(id, at) {
-            self.dropped.insert(id, state);
-        }
+        self.core.keyspaces.mark_dropped(id, at);
+        self.dropped.insert(id);
     }
 }

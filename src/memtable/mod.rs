@@ -13,6 +13,7 @@
 mod active;
 mod arena;
 mod cursor;
+mod drops;
 mod rows;
 mod sorted;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use active::{Active, ENTRY_OVERHEAD};
 use arena::ArenaWriter;
 use sorted::Sorted;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::format::filter::Filter;
@@ -33,7 +35,7 @@ use crate::ids::{KeyspaceId, LogNumber, Sequence};
 use crate::iter::stretch::KeySpan;
 use crate::mvcc::stretches::Stretches;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, OnceLock, lock};
+use crate::sync::{Arc, Mutex, OnceLock};
 use crate::value::{Backing, Value};
 
 /// Values up to this length are copied out of a sorted table, longer ones share its memory.
@@ -85,7 +87,7 @@ pub(crate) struct Memtable {
     filter: Filter,
     index: Index,
     log_first: AtomicU64,
-    drops: Mutex<Vec<(KeyspaceId, Sequence)>>,
+    drops: Mutex<BTreeMap<KeyspaceId, Sequence>>,
     /// Where a view that begins with this table has no live key.
     stretches: Stretches<KeySpan>,
     /// The first and the last key, once the table is sealed.
@@ -164,7 +166,7 @@ impl Memtable {
     }
 
     fn new(filter: Filter, index: Index, counters: Counters) -> Self {
-        let drops = Mutex::new(Vec::new());
+        let drops = Mutex::new(BTreeMap::new());
         let (stretches, ends) = (Stretches::new(), OnceLock::new());
         Self { filter, index, log_first: AtomicU64::new(0), drops, stretches, ends, counters }
     }
@@ -226,7 +228,7 @@ impl Memtable {
         let Index::Sorted(sorted) = &self.index else { return };
         let smallest = sorted.smallest().map_or(u64::MAX, |smallest| smallest.0);
         self.counters.smallest = AtomicU64::new(smallest);
-        self.drops().iter().for_each(|&(_, at)| self.counters.cover(at));
+        self.drops().values().for_each(|&at| self.counters.cover(at));
     }
 
     /// Names the first log that holds operations of this table, once that is taken into use.
@@ -244,18 +246,6 @@ impl Memtable {
     /// Whether it holds neither a version nor a drop.
     pub(crate) fn is_empty(&self) -> bool {
         self.smallest_sequence().is_none()
-    }
-
-    /// Notes that `keyspace` was dropped at `at`, to be carried by the flush of this table. Inside
-    /// the commit section.
-    pub(crate) fn add_drop(&self, keyspace: KeyspaceId, at: Sequence) {
-        lock(&self.drops).push((keyspace, at));
-        self.counters.cover(at);
-    }
-
-    /// The keyspaces dropped in the span of this table, in commit order.
-    pub(crate) fn drops(&self) -> Vec<(KeyspaceId, Sequence)> {
-        lock(&self.drops).clone()
     }
 
     /// Memory in bytes: keys, values, index and filter.

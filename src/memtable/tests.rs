@@ -387,16 +387,38 @@ fn an_empty_table_holds_nothing_and_its_cursor_stands_nowhere() {
 }
 
 #[test]
-fn drops_are_kept_in_order_and_count_as_sequences() {
+fn drops_are_kept_until_they_are_forgotten_and_count_as_sequences() {
     let (mut writer, table) = Memtable::active(1 << 16);
     table.add_drop(KeyspaceId(4), Sequence(10));
     assert_eq!(table.smallest_sequence(), Some(Sequence(10)));
     insert(&mut writer, 0, b"k", b"v", 11);
     table.add_drop(KeyspaceId(2), Sequence(12));
     let want = [(KeyspaceId(4), Sequence(10)), (KeyspaceId(2), Sequence(12))];
-    assert_eq!(table.drops(), want);
+    assert_eq!(table.drops(), want.into());
+    table.forget_drops(&[KeyspaceId(4), KeyspaceId(9)]);
+    assert_eq!(table.drops(), [want[1]].into());
     assert_eq!(table.smallest_sequence(), Some(Sequence(10)));
     assert_eq!(table.entries(), 1);
+}
+
+#[test]
+fn a_table_knows_the_keyspaces_of_its_versions() {
+    let check = |table: &Memtable, want: &[u32]| {
+        let has = (0..6).filter(|&id| table.has_keyspace(KeyspaceId(id)));
+        assert_eq!(has.collect::<Vec<_>>(), want);
+    };
+    let (mut writer, table) = Memtable::active(1 << 16);
+    check(&table, &[]);
+    table.add_drop(KeyspaceId(2), Sequence(9));
+    insert(&mut writer, 3, b"", b"v", 10);
+    insert(&mut writer, 1, b"k", b"v", 11);
+    check(&table, &[1, 3]);
+    let mut bytes = Vec::new();
+    encode(&mut bytes, 4, b"k", Kind::Value, b"v");
+    encode(&mut bytes, 2, b"k", Kind::Tombstone, b"");
+    let len = bytes.len();
+    let body = Body { chunk: Arc::new(Chunk(bytes)), start: 0, len, first: Sequence(1) };
+    check(&sorted(vec![body]).unwrap(), &[2, 4]);
 }
 
 #[test]

@@ -85,4 +85,14 @@ impl SegmentSet {
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.runs.iter().flat_map(|run| run.segments.iter().map(|part| &part.segment))
     }
+
+    /// Whether there may be keys of a keyspace in any run ([`SegmentRef::may_hold`]).
+    pub(crate) fn may_hold(&self, keyspace: KeyspaceId) -> bool {
+        self.runs.iter().any(|run| {
+            let from = run.first_not_before(keyspace, &[]);
+            let mut near =
+                run.segments[from..].iter().take_while(|part| part.first.keyspace <= keyspace);
+            near.any(|part| part.may_hold(keyspace))
+        })
+    }
 }
