@@ -1,10 +1,11 @@
 //! The write-ahead log: files that hold, record after record in commit order, what the memtables
 //! hold in memory.
 //!
-//! `writer` appends and prepares spares, `read` reads one log, `replay` reads a directory's back
-//! into order. Formats are in `format::log_header` and `format::record`. This module knows nothing
-//! of memtables or the manifest, decides nothing about when to sync, and starts no thread; the only
-//! locks are those of `hands`, which shares out the work of a replay.
+//! `writer` appends and prepares spares, `fill` gives them their length, `read` reads one log,
+//! `replay` reads a directory's back into order. Formats are in `format::log_header` and
+//! `format::record`. This module knows nothing of memtables or the manifest, decides nothing about
+//! when to sync, and starts no thread; the only locks are those of `hands`, which shares out the
+//! work of a replay.
 //!
 //! # The chain
 //!
@@ -14,6 +15,7 @@
 //! under a new salt, so it is used again as it is. The next log after `n` is the highest-numbered
 //! one that names `n` as its predecessor; a lower one is the ghost of a rotation that failed.
 
+mod fill;
 mod hands;
 mod read;
 mod replay;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::fill::fill;
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
 use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
@@ -22,12 +23,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// The longest that a log of many records grows, in bytes: recovery keeps 32-bit offsets into one.
 const LOG_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 3 << 30 };
-
-/// How much of a spare is zero-filled at a time: a page.
-/// Linux keeps what one write brought in as one piece of the page cache, and ext4 walks all of a
-/// piece at each write into it: writing 168 bytes took 1.1 to 2.1 times as long in pieces of 256
-/// KiB (`limits` of the benchmark). The fill of 12 MiB takes 25 ms instead of 9, on the log thread.
-const FILL_BYTES: usize = 4096;
 
 /// A log that takes part in the chain.
 #[derive(Debug)]
@@ -163,7 +158,8 @@ impl SpareLog {
     /// file behind if the system lets it be removed.
     pub(crate) fn create(place: Slots<'_>, capacity: u64) -> Result<Self> {
         let spare = Self::create_empty(place)?;
-        let filled = spare.fill(capacity).and_then(|()| sync_dir(place.fs.as_ref(), place.dir));
+        let filled =
+            fill(&spare.file, capacity).and_then(|()| sync_dir(place.fs.as_ref(), place.dir));
         if let Err(error) = filled {
             // The file is not part of any chain; an open finds it dead should this fail too.
             let _ = place.fs.remove(&spare.file.path);
@@ -231,19 +227,6 @@ impl SpareLog {
     /// Where the file is.
     pub(crate) fn path(&self) -> &Path {
         &self.file.path
-    }
-
-    fn fill(&self, capacity: u64) -> Result<()> {
-        let zeros = vec![0; FILL_BYTES];
-        // Behind the header.
-        let mut at = LOG_DATA_START;
-        while at < capacity {
-            let piece = FILL_BYTES - at as usize % FILL_BYTES;
-            let len = usize::try_from(capacity - at).unwrap_or(piece).min(piece);
-            self.file.write_all_at(&zeros[..len], at)?;
-            at += len as u64;
-        }
-        self.file.sync_data()
     }
 
     /// Writes a whole record's body where the first record of this log will be, and grows the file

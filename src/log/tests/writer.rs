@@ -148,3 +148,15 @@ fn a_spare_that_cannot_be_filled_leaves_no_file() {
     assert_eq!(opened.len().unwrap(), 8 << 10);
     assert_eq!(chain.fs.list(DIR.as_ref()).unwrap(), ["000001.wal"]);
 }
+
+/// It took a call for each page, so more than a thousand.
+#[test]
+fn a_log_is_made_with_few_calls_and_is_all_zeros_behind_its_headers() {
+    let chain = Chain::new();
+    let capacity = (1 << 20) + 24;
+    chain.spare(1, capacity).unwrap();
+    assert!(chain.fs.op_count() <= 80, "{} calls", chain.fs.op_count());
+    let bytes = chain.fs.crash(CrashMode::PowerLoseAll, 0).read_file(path(1)).unwrap();
+    assert_eq!(bytes.len() as u64, capacity);
+    assert!(bytes[LOG_DATA_START as usize..].iter().all(|&byte| byte == 0));
+}
