@@ -46,8 +46,11 @@ pub(super) fn enter(
         let made = outside.create_dir_all(dir);
         made.map_err(|error| Error::io("create the directory", dir, error))?;
     }
-    // A directory that is not there is told below, and one without handles is reached by its path.
-    let inside = outside.enter(dir).ok().flatten();
+    let inside = match outside.enter(dir) {
+        // One that is not there is told below, and one without handles is reached by its path.
+        Err(error) if is_unsupported(&error) || error.kind() == ErrorKind::NotFound => None,
+        entered => entered.map_err(|error| Error::io("open the directory", dir, error))?,
+    };
     let fs = inside.as_ref().unwrap_or(outside);
     let whole = lock_whole(fs.as_ref(), dir, options.read_only)?;
     let file = lock_file(fs.as_ref(), dir, options.read_only, look)?;
@@ -61,6 +64,12 @@ pub(super) fn enter(
     Ok(Entered { fs, dir, lock: DirectoryLock { whole, file: Mutex::new(file) } })
 }
 
+/// Whether a file system says that it has no such thing. What it says of a lack of descriptors or
+/// memory, or of a disk that fails, says nothing of the next call, which may get what this did not.
+fn is_unsupported(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
+}
+
 /// The lock on the directory; none where there is no such thing, or no right to it. The lock file
 /// says more then.
 fn lock_whole(fs: &dyn Fs, dir: &Path, shared: bool) -> Result<Option<Arc<dyn FsLock>>> {
@@ -69,10 +78,14 @@ fn lock_whole(fs: &dyn Fs, dir: &Path, shared: bool) -> Result<Option<Arc<dyn Fs
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             Err(Error::Locked { path: dir.join(FileName::Lock.name()) })
         }
-        Err(error) => {
+        Err(error)
+            if is_unsupported(&error)
+                || matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) =>
+        {
             event!(debug, %error, "the directory itself cannot be locked");
             Ok(None)
         }
+        Err(error) => Err(Error::io("lock", dir, error)),
     }
 }
 

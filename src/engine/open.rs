@@ -38,7 +38,7 @@ use crate::event::{event, scope};
 use crate::format::meta::SegmentRefMeta;
 use crate::format::names::{FileName, NUMBERS_SEEN_END};
 use crate::ids::{FileNumber, Sequence};
-use crate::io::{Fs, Process, TemporaryDir, sync_dir};
+use crate::io::{Fs, Process, RetriedFs, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
@@ -67,6 +67,7 @@ impl Engine {
     ) -> Result<(Arc<Self>, Threads)> {
         options.validate()?;
         let _scope = scope!("open", path = %named.display());
+        let outside: Arc<dyn Fs> = Arc::new(RetriedFs::new(outside));
         // What is no database, or none that can be opened, is left without a lock file.
         let look = |fs: &dyn Fs| Known::read(fs, &named, &options).map(drop);
         let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;

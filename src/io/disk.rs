@@ -88,6 +88,9 @@ impl Fs for DiskFs {
         if let Some(parent) = parent {
             self.create_dir_all(parent)?;
         }
+        let parent = parent.unwrap_or(Path::new("."));
+        // First: a call that fails for want of a descriptor has made nothing.
+        let names = open_to_sync(parent)?;
         match std::fs::create_dir(path) {
             // A file in the directory's place is told as such.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -97,10 +100,7 @@ impl Fs for DiskFs {
             }
             result => result?,
         }
-        match self.sync_dir(parent.unwrap_or(Path::new("."))) {
-            // One may make a directory where one may not read. What it is for will be synced in it,
-            // and no system is known that keeps that without the directory itself.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        match names.map_or(Ok(()), |names| names.sync_all()) {
             Err(error) if syncs_no_names(&error) => Ok(()),
             synced => synced,
         }
@@ -161,6 +161,11 @@ impl Fs for DiskFs {
             let full = dir.as_ref().map(|dir| name.map_or(dir.clone(), |name| dir.join(name)));
             (lock::Name::Path(full.unwrap_or_else(|| path.to_path_buf())), dir)
         };
+        // Directories cannot be opened there.
+        #[cfg(not(unix))]
+        if path.is_dir() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         #[cfg(not(unix))]
         let (name, dir) = (path, dir.and_then(|dir| std::path::absolute(dir).ok()));
         Ok(Box::new(DiskLock::take(name, dir, shared, create)?))
@@ -220,6 +225,23 @@ impl FsFile for DiskFile {
         let file = Self { file: Arc::clone(&self.file), linked: self.linked };
         Some(Arc::new(MappedFile { file, mapping }))
     }
+}
+
+/// A directory, opened for a sync of its names, where it can be.
+#[cfg(unix)]
+fn open_to_sync(dir: &Path) -> io::Result<Option<File>> {
+    match File::open(dir) {
+        // One may make a directory where one may not read. What it is for will be synced in it,
+        // and no system is known that keeps that without the directory itself.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if syncs_no_names(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_to_sync(_dir: &Path) -> io::Result<Option<File>> {
+    Ok(None)
 }
 
 #[cfg(target_os = "linux")]

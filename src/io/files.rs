@@ -9,7 +9,7 @@
 //! At any moment the open ones are at most the bound, and besides one for each read that is just
 //! under way and one for each pinned file (I37). If the system has no descriptor left all the same,
 //! because the program needs them for other things, the files that nobody is using are closed and
-//! the open is tried again.
+//! the call that needs one is tried again ([`Files::with_room`], of which `retried` has all calls).
 //!
 //! A file is opened again by its name. That is the same one as before for as long as only the
 //! engine removes and renames; and if somebody else did, no wrong data comes of it, because
@@ -124,7 +124,7 @@ impl Files {
     /// Opens a file that counts against the bound.
     fn open(self: &Arc<Self>, fs: &dyn Fs, file: &SharedPath) -> io::Result<Handle> {
         let counted = self.make_room();
-        let file = self.with_room(|| fs.open(&file.path, file.mode))?;
+        let file = fs.open(&file.path, file.mode)?;
         Ok(Handle { file, _counted: counted })
     }
 

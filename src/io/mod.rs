@@ -22,6 +22,7 @@ mod guarded;
 mod mapping;
 mod named;
 mod process;
+mod retried;
 mod sim;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use file::FsFile;
 pub(crate) use guarded::GuardedFs;
 pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
 pub(crate) use process::Process;
+pub(crate) use retried::RetriedFs;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file.

@@ -42,8 +42,8 @@ pub(super) fn syncs_no_names(error: &io::Error) -> bool {
 impl NamedFile {
     /// Opens a file through `fs`, for as long as the result lives.
     pub(crate) fn open(fs: &dyn Fs, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
-        let file = Files::of_process().with_room(|| fs.open(&path, mode));
-        let file = Handle::Held(file.map_err(|error| opening(mode, &path, error))?);
+        let file = fs.open(&path, mode).map_err(|error| opening(mode, &path, error))?;
+        let file = Handle::Held(file);
         Ok(Self { file, path: Arc::new(path) })
     }
 

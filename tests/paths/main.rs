@@ -11,6 +11,7 @@
 mod locks;
 mod names;
 mod places;
+mod starved;
 mod synced;
 
 use std::io;

@@ -104,6 +104,14 @@ fn try_lock(file: &File, shared: bool) -> io::Result<()> {
     let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
     locked.map_err(|error| match error {
         TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        // What network file systems say of a lock on what is not open for writing, as no directory
+        // can be.
+        #[cfg(unix)]
+        TryLockError::Error(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) =>
+        {
+            io::ErrorKind::Unsupported.into()
+        }
         TryLockError::Error(error) => error,
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::event::event;
 use crate::io::Process;
+use crate::io::files::Files;
 
 /// A fresh directory below the system's temporary one, removed with everything in it when dropped.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(crate) struct TemporaryDir {
 impl TemporaryDir {
     /// Makes one that nobody else has, and that nobody else may enter.
     pub(crate) fn create() -> io::Result<Self> {
+        Files::of_process().with_room(Self::make)
+    }
+
+    fn make() -> io::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

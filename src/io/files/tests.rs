@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::io::{FsLock, SimFs};
+use crate::io::{FsLock, RetriedFs, SimFs};
 
 const BOUND: usize = 4;
 
@@ -106,7 +106,8 @@ impl World {
     }
 
     fn open(&self, number: u8, mode: OpenMode) -> io::Result<SharedFile> {
-        let fs: Arc<dyn Fs> = Arc::clone(&self.fs) as _;
+        let fs = RetriedFs::among(Arc::clone(&self.fs) as _, Arc::clone(&self.files));
+        let fs: Arc<dyn Fs> = Arc::new(fs);
         let path = Arc::new(PathBuf::from(format!("{number}")));
         SharedFile::open(&self.files, &fs, &path, (mode, OpenMode::Read))
     }
