@@ -74,7 +74,8 @@ fn is_unsupported(error: &std::io::Error) -> bool {
 /// says more then.
 fn lock_whole(fs: &dyn Fs, dir: &Path, shared: bool) -> Result<Option<Arc<dyn FsLock>>> {
     match fs.lock(dir, shared, false) {
-        Ok(lock) => Ok(Some(Arc::from(lock))),
+        // One that stands for more than the directory may be what the lock file needs: it goes.
+        Ok(lock) => Ok(lock.is_of_directory().then(|| Arc::from(lock))),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             Err(Error::Locked { path: dir.join(FileName::Lock.name()) })
         }

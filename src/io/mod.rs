@@ -197,8 +197,8 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
         Ok(None)
     }
 
-    /// Takes the advisory lock on a file, or on a directory where the system has locks on such,
-    /// creating the file if `create` says so, without waiting:
+    /// Takes the advisory lock on a file, or on a directory where the system has locks on such
+    /// ([`FsLock::is_of_directory`]), creating the file if `create` says so, without waiting:
     /// `WouldBlock` if another holder, in this process or another, has it. Dropping the result
     /// releases it. `shared` holders exclude only exclusive ones.
     ///
@@ -231,9 +231,10 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 /// ```
 pub trait FsLock: Send + Sync + fmt::Debug {
     /// The full path of the directory that is locked, or that the locked file is in. `None`, which
-    /// is what this returns unless overridden, if it is not known. The database is reached by this
-    /// path from then on, through the [`Fs`] that took the lock: one that keeps its files elsewhere
-    /// than its paths say must not pass on the lock of another as it is.
+    /// is what this returns unless overridden, if it is not known. The database names its files by
+    /// this path from then on, to the [`Fs`] that [`Fs::enter`] has given, or to the one that took
+    /// the lock where there is no such: one that keeps its files elsewhere than its paths say must
+    /// not pass on the lock of another as it is.
     ///
     /// ```
     /// use alluvium::io::{DiskFs, Fs, FsLock};
@@ -245,6 +246,26 @@ pub trait FsLock: Send + Sync + fmt::Debug {
     /// ```
     fn directory(&self) -> Option<&Path> {
         None
+    }
+
+    /// Whether this is a lock on a directory, and one that keeps nobody from locking the files in
+    /// it. A database locks its directory where there is such a lock, and its lock file besides; it
+    /// gives up what says `false`, which is what this returns unless overridden, before it comes to
+    /// the file. So an [`Fs`] may have one lock for everything.
+    ///
+    /// ```
+    /// use alluvium::io::{DiskFs, Fs, FsLock};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let file = DiskFs.lock(&dir.path().join("LOCK"), false, true)?;
+    /// assert!(!file.is_of_directory());
+    /// if let Ok(directory) = DiskFs.lock(dir.path(), false, false) {
+    ///     assert!(directory.is_of_directory());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn is_of_directory(&self) -> bool {
+        false
     }
 
     /// Whether the name that was locked still leads to what was locked. If not, somebody has

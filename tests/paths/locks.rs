@@ -4,11 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alluvium::{Db, Error};
 
-use crate::{alone, assert_has, both, closed, small, write};
+use crate::{OneLock, Wrapper, alone, assert_has, both, closed, small, write};
 
 #[track_caller]
 fn assert_locked(opened: Result<Db, Error>) {
@@ -171,4 +172,28 @@ fn what_stands_in_the_place_of_the_lock_file_is_told() {
     refused("a link to itself");
     std::fs::remove_file(&lock).unwrap();
     assert_has(dir.path(), &[("k", 10)]);
+}
+
+/// Symptom: with an `Fs` whose `lock` is one for everything, each open was `Locked`, by itself.
+/// Mechanism: the directory is locked, and the lock file besides. Fix: a lock that does not say
+/// that it is of a directory alone is given up before the file's is taken.
+#[test]
+fn a_file_system_may_have_one_lock_for_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    closed(&data, "k", 100);
+    let beside = OneLock::File(dir.path().join("beside"));
+    let inside = OneLock::File(data.join("LOCK"));
+    for lock in [OneLock::Own(Arc::default()), beside, inside] {
+        let fs = Wrapper { lock, ..Wrapper::default() };
+        let open = || small(&data).fs(Arc::new(fs.clone())).open();
+        for _ in 0..2 {
+            let db = open().unwrap();
+            assert_locked(open());
+            write(&db, "k", 100);
+            db.sync().unwrap();
+            db.close().unwrap();
+        }
+    }
+    assert_has(&data, &[("k", 100)]);
 }

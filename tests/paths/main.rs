@@ -15,10 +15,10 @@ mod starved;
 mod synced;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alluvium::io::{DiskFs, Fs, FsFile, FsLock, OpenMode};
 use alluvium::{Builder, Db, Error};
@@ -45,6 +45,32 @@ struct Wrapper {
     opened: Arc<AtomicU64>,
     /// What a sync of a directory says, if not what the disk says.
     sync_dir_fails: Option<io::ErrorKind>,
+    /// The lock that is taken, if not the one that is asked for.
+    lock: OneLock,
+}
+
+/// Ways to have one lock for everything.
+#[derive(Clone, Debug, Default)]
+enum OneLock {
+    /// There is one for each path.
+    #[default]
+    No,
+    /// It is in this process.
+    Own(Arc<AtomicBool>),
+    /// It is the disk's on this file.
+    File(PathBuf),
+}
+
+/// Held for as long as the flag is set.
+#[derive(Debug)]
+struct Flagged(Arc<AtomicBool>);
+
+impl FsLock for Flagged {}
+
+impl Drop for Flagged {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Fs for Wrapper {
@@ -74,7 +100,14 @@ impl Fs for Wrapper {
     }
 
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        DiskFs.lock(path, shared, create)
+        match &self.lock {
+            OneLock::No => DiskFs.lock(path, shared, create),
+            OneLock::Own(flag) if flag.swap(true, Ordering::Relaxed) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            OneLock::Own(flag) => Ok(Box::new(Flagged(Arc::clone(flag)))),
+            OneLock::File(path) => DiskFs.lock(path, shared, true),
+        }
     }
 }
 

@@ -121,6 +121,10 @@ impl FsLock for DiskLock {
         self.directory.as_deref()
     }
 
+    fn is_of_directory(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.is_dir())
+    }
+
     #[cfg(unix)]
     fn is_current(&self) -> bool {
         self.name.leads_to(&self.file)
