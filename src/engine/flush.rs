@@ -105,11 +105,12 @@ impl Engine {
         drop(view);
         // First, so that nobody is told of memory that is still there.
         desk.free_memtables(core);
+        // Where files are removed right here, writers wait for that: they would fill as many (I34).
+        core.release_logs();
         core.gate.sub(bytes);
         core.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let stored: u64 = finished.iter().map(|segment| segment.bytes).sum();
         core.counters.flush_bytes_out.fetch_add(stored, Ordering::Relaxed);
-        core.release_logs();
         core.compaction.wake();
         Ok(())
     }

@@ -221,8 +221,8 @@ impl Core {
     }
 
     /// The same, or removes the file right here while the log thread has enough of them waiting.
-    /// Called by the flush thread, which frees no more memory meanwhile: so a disk that is slow to
-    /// remove files slows the writers down, and does not fill (I34).
+    /// Called by who may wait; by the flush thread before it frees the memory: so a disk that is
+    /// slow to remove files slows the writers down, and does not fill (I34).
     pub(super) fn give_back(&self, job: LogJob) {
         if self.dead_files() < DEAD_MAX {
             return self.send_dead(job);
@@ -333,7 +333,7 @@ impl Engine {
         let memtables = std::mem::take(&mut *lock(&core.spares.memtables));
         let logs = core.take_spare_logs();
         drop(memtables);
-        logs.into_iter().for_each(|spare| core.send_dead(LogJob::Recycle(spare)));
+        logs.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
         match self.wait_for_log() {
             Err(Error::Closed) => Err(Error::Closed),
             // What kept the log thread from making a spare is in `health()`, and tried again.

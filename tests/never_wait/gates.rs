@@ -193,8 +193,14 @@ pub(crate) struct Held {
 impl Held {
     /// Waits until an operation stands at the gate.
     pub(crate) fn await_arrival(&self) {
+        self.await_arrivals(1);
+    }
+
+    /// Waits until so many operations have come to the gate.
+    pub(crate) fn await_arrivals(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
-        let arrived = |state: &mut State| state.gate(self.id).is_some_and(|gate| gate.arrived > 0);
+        let arrived =
+            |state: &mut State| state.gate(self.id).is_some_and(|gate| gate.arrived >= count);
         assert!(self.shared.wait(deadline, arrived), "nothing came to the gate");
     }
 

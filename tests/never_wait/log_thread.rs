@@ -110,22 +110,34 @@ fn dead_logs_are_used_again_before_files_are_made() {
     assert!(left <= 6 + 16, "{left} files are prepared");
 }
 
-/// Who sets logs free removes them where the log thread cannot: so the memory budget bounds the
-/// files on a disk that removes nothing, and the writer is told (I34).
+/// Symptom: on a disk that removes nothing a flush gave its memory back before it removed the logs
+/// that it had set free, so they were filled a second time. Fix: what the log thread has no room
+/// for counts as memory until it is removed; so the budget bounds the files, and the writer is told
+/// (I34).
 #[test]
 fn files_are_bounded_on_a_disk_that_removes_nothing() {
     let fs = GatedFs::default();
-    let options = builder(&fs).flush_bytes(16 << 10).memory_bytes(256 << 10);
+    let (batch, flush, memory) = (3_000, 16 << 10, 256 << 10);
+    let options = builder(&fs).flush_bytes(flush).memory_bytes(memory);
     let db = options.on_overload(OnOverload::Error).open().unwrap();
     db.put("takes a log", "v").unwrap();
-    let held = fs.hold(OpKind::Remove, ".wal");
     // Big batches bring files of their own, of which none is used again.
-    let refused = (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; 3_000]).err());
-    assert!(matches!(refused, Some(Error::Overloaded { .. })), "{refused:?}");
-    let beside = fs.count(".wal") - db.stats().logs;
-    // One flush sets free what the budget holds at most, a file for each batch, and then waits.
-    let flushed = (256 << 10) / 3_000;
-    assert!(beside <= BESIDE_MAX + flushed, "{beside} files beside those in use");
+    let fill = || {
+        let refused = (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; batch]).err());
+        assert!(matches!(refused, Some(Error::Overloaded { .. })), "{refused:?}");
+    };
+    let flushing = fs.hold(OpKind::Create, ".seg");
+    fill();
+    let held = fs.hold(OpKind::Remove, ".wal");
+    flushing.release();
+    // The log thread, and the flush thread with what that has no room for.
+    held.await_arrivals(2);
+    fill();
+    // A file for each batch in memory, flushed or not; the open log, and the one before it; those
+    // prepared of 8 KiB, those that wait, and one that is being made.
+    let (in_memory, prepared) = (memory / batch, 6 + flush / (8 << 10));
+    let (files, most) = (fs.count(".wal"), in_memory + 2 + prepared + 32 + 1);
+    assert!(files <= most, "{files} files, {most} at most");
     held.release();
     while db.put("goes on", "v").is_err() {
         thread::yield_now();
