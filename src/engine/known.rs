@@ -1,11 +1,13 @@
 //! What an open knows before it looks at logs and segments: the manifest's state, and what the
 //! witness says of manifest and logs. Changes nothing on disk.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::orphans::Evidence;
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::ids::Uuid;
+use crate::ids::{FileNumber, Uuid};
 use crate::io::Fs;
 use crate::options::Options;
 use crate::runs::manifest::{Manifest, ManifestInfo};
@@ -19,6 +21,8 @@ pub(super) struct Known {
     pub(super) claims: Claims,
     /// Whether the manifest's last edit has its mark.
     marked: bool,
+    /// Segments that the manifest has named and names no more.
+    given_up: BTreeSet<FileNumber>,
 }
 
 impl Known {
@@ -33,7 +37,8 @@ impl Known {
                 event!(debug, manifest, cut_off, edits = state.edits, "read the manifest");
                 let claims = Claims::read(fs, dir, state.uuid)?;
                 check_manifest(&claims, &state, &info)?;
-                Ok(Known { state, claims, marked: info.marked })
+                let ManifestInfo { marked, given_up, .. } = info;
+                Ok(Known { state, claims, marked, given_up })
             }
             None if options.read_only || !options.create => {
                 let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -41,7 +46,8 @@ impl Known {
             }
             None => {
                 let state = ManifestState::new(new_uuid(dir)?);
-                Ok(Known { state, claims: Claims::default(), marked: true })
+                let (claims, given_up) = Default::default();
+                Ok(Known { state, claims, marked: true, given_up })
             }
         }
     }
@@ -53,12 +59,17 @@ impl Known {
         self.marked || noted.is_some_and(|noted| noted >= self.state.edits)
     }
 
+    /// What shows that a segment which the manifest does not name is of no use.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence { known_whole: self.manifest_is_whole(), given_up: self.given_up.clone() }
+    }
+
     /// Whether there is evidence that the manifest has lost no edit. Without it, a segment that the
     /// manifest does not name may be one that it did.
     ///
     /// Edits are noted one by one, so one more than were noted is what a crash has left. More of
     /// them, without a mark, mean that the power took the notes: then the last ones may be gone.
-    pub(super) fn manifest_is_whole(&self) -> bool {
+    fn manifest_is_whole(&self) -> bool {
         let noted = self.claims.manifest().map(|(_, edits)| edits);
         noted.is_some_and(|noted| self.marked || self.state.edits <= noted.saturating_add(1))
     }

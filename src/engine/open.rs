@@ -72,7 +72,7 @@ impl Engine {
         let look = |fs: &dyn Fs| Known::read(fs, &named, &options).map(drop);
         let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;
         let known = Known::read(fs.as_ref(), &dir, &options)?;
-        let (known_whole, durable) = (known.manifest_is_whole(), known.manifest_is_durable());
+        let (evidence, durable) = (known.evidence(), known.manifest_is_durable());
         let Known { state, claims, .. } = known;
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(&fs, &dir, &state, &claims, !options.read_only)?;
@@ -90,7 +90,7 @@ impl Engine {
             heal(fs.as_ref(), &dir, &replayed, &recovered)?;
             let witness = Arc::new(Witness::open(fs.as_ref(), &dir, state.uuid, &claims));
             let (manifest, state) = take_over_manifest(&fs, &dir, state, &witness)?;
-            kept = remove_orphans(fs.as_ref(), &dir, &state, manifest.number(), known_whole)?;
+            kept = remove_orphans(fs.as_ref(), &dir, &state, manifest.number(), &evidence)?;
             (Some(manifest), state, replayed.dead, witness)
         };
         let slots = AtomicU64::new(replayed.slot_max.saturating_add(1));

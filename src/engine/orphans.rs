@@ -1,10 +1,12 @@
 //! Segments and manifests that nothing names any more, left by a crash: an open removes them once
 //! everything agrees.
 //!
-//! Where the manifest may have lost edits, a whole segment that it does not name may be data. It is
-//! given a name that the engine neither reads nor removes (I39).
+//! Where the manifest may have lost edits, a whole segment that it does not name may be data,
+//! unless it did name it and an edit took it out, as a power loss behind a merge's edit leaves it.
+//! It is given a name that the engine neither reads nor removes (I39).
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -17,14 +19,34 @@ use crate::io::{Fs, NamedFile, OpenMode};
 use crate::runs::manifest;
 use crate::runs::state::ManifestState;
 
-/// Removes orphans; those that may be data are renamed unless the manifest is known to be whole.
+/// What shows that a segment which the manifest does not name is of no use.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// Whether the manifest is known to have lost no edit.
+    pub(super) known_whole: bool,
+    /// Segments that it has named and names no more.
+    pub(super) given_up: BTreeSet<FileNumber>,
+}
+
+impl Evidence {
+    fn may_be_data(&self, name: &str) -> bool {
+        match FileName::parse(name) {
+            Some(FileName::Segment(number)) => {
+                !self.known_whole && !self.given_up.contains(&number)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Removes orphans; those that may be data are renamed.
 /// Returns how many were. Files that are not ours by name, or by the uuid inside, are left alone.
 pub(super) fn remove_orphans(
     fs: &dyn Fs,
     dir: &Path,
     state: &ManifestState,
     current: FileNumber,
-    known_whole: bool,
+    evidence: &Evidence,
 ) -> Result<usize> {
     let named: BTreeSet<_> = state.segments().map(|meta| meta.number).collect();
     let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
@@ -41,8 +63,7 @@ pub(super) fn remove_orphans(
             Some(FileName::CurrentTmp) => true,
             _ => false,
         };
-        let is_segment = matches!(FileName::parse(&name), Some(FileName::Segment(_)));
-        if orphan && is_segment && !known_whole && is_whole(fs, &path) {
+        if orphan && evidence.may_be_data(&name) && is_whole(fs, &path) {
             keep(fs, dir, &name);
             kept += 1;
         } else if orphan && let Err(error) = fs.remove(&path) {
@@ -56,8 +77,12 @@ pub(super) fn remove_orphans(
 /// not given out again while it is there.
 fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
     let (from, to) = (dir.join(name), dir.join(format!("{name}.orphan")));
-    let taken = NamedFile::open(fs, to.clone(), OpenMode::Read).is_ok();
-    match (!taken).then(|| fs.rename(&from, &to)) {
+    // Not where that could not be told.
+    let free = match NamedFile::open(fs, to.clone(), OpenMode::Read) {
+        Err(Error::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+        _ => false,
+    };
+    match free.then(|| fs.rename(&from, &to)) {
         Some(Ok(())) => event!(
             warn,
             file = %to.display(),
@@ -67,7 +92,7 @@ fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
     }
 }
 
-/// Whether a segment file has its footer.
+/// Whether a segment file has its footer. One that cannot be read may.
 fn is_whole(fs: &dyn Fs, path: &Path) -> bool {
     let read = || -> Result<bool> {
         let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read)?;
@@ -75,7 +100,10 @@ fn is_whole(fs: &dyn Fs, path: &Path) -> bool {
         file.read_exact_at(&mut footer, bytes.saturating_sub(FOOTER_BYTES as u64))?;
         Ok(Footer::decode(&footer).is_ok_and(|footer| footer.file_bytes == bytes))
     };
-    read().unwrap_or(false)
+    match read() {
+        Err(Error::Io { source, .. }) => source.kind() != ErrorKind::UnexpectedEof,
+        read => read.unwrap_or(true),
+    }
 }
 
 /// Whether a file says that it is a segment of this database.

@@ -112,6 +112,17 @@ impl ManifestState {
         self.runs.iter().flat_map(|run| &run.segments)
     }
 
+    /// The segments of the runs that an edit replaces; it may name some of them again.
+    pub(crate) fn replaced_by(&self, edit: &Edit) -> impl Iterator<Item = FileNumber> {
+        let replaced = edit.changes.iter().flat_map(|change| match change {
+            Change::ReplaceRuns { remove, .. } => remove.as_slice(),
+            _ => &[],
+        });
+        let replaced: Vec<_> = replaced.collect();
+        let runs = self.runs.iter().filter(move |run| replaced.contains(&&run.id));
+        runs.flat_map(|run| run.segments.iter().map(|reference| reference.segment.number))
+    }
+
     /// Makes an edit's changes, at the cost of these, and returns what takes them back. A refusal
     /// leaves none of them made.
     pub(crate) fn apply(&mut self, edit: &Edit) -> Result<Undo, Malformed> {

@@ -2,6 +2,7 @@
 //!
 //! Changes nothing on disk. Called by `open`, before any other thread is there.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,9 @@ pub(crate) struct ManifestInfo {
     pub(crate) clean_end: bool,
     /// Whether the last edit has its mark, or there is none: then it is known to be whole.
     pub(crate) marked: bool,
+    /// Segments that it has named, and that an edit has taken out: no lost edit names them again,
+    /// because numbers are given once.
+    pub(crate) given_up: BTreeSet<FileNumber>,
     /// Whether a feature that this version does not know forbids opening for writing.
     pub(crate) read_only_compatible: bool,
 }
@@ -56,13 +60,14 @@ impl Manifest {
             let (expected, got) = (format!("database {}", current.uuid), header.uuid.to_string());
             return Err(file.corruption(40, WHAT, expected, got));
         }
-        let Replay { state, end, marked } = replay(&file, &bytes, &header)?;
+        let Replay { state, end, marked, given_up } = replay(&file, &bytes, &header)?;
         let info = ManifestInfo {
             number: current.manifest,
             path,
             end: end as u64,
             clean_end: end == bytes.len(),
             marked,
+            given_up,
             read_only_compatible: header.read_only_compatible,
         };
         Ok(Some((state, info)))
@@ -100,6 +105,7 @@ struct Replay {
     end: usize,
     /// Whether that is a mark, or the snapshot.
     marked: bool,
+    given_up: BTreeSet<FileNumber>,
 }
 
 fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Replay> {
@@ -118,7 +124,7 @@ fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Rep
         return Err(file.corruption(body_at(at), WHAT, expected, got));
     }
     at = next;
-    let mut marked = true;
+    let (mut marked, mut given_up) = (true, BTreeSet::new());
     while let Some((record, body, next)) = read_record(bytes, at, header.salt) {
         if record.kind == RecordKind::Synced && record.first == state.edits && body.is_empty() {
             (at, marked) = (next, true);
@@ -130,6 +136,7 @@ fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Rep
             return Err(file.corruption(at as u64, WHAT, expected, got));
         }
         let edit = Edit::decode(body).map_err(|error| error.in_file(&file.path, body_at(at)))?;
+        given_up.extend(state.replaced_by(&edit));
         state.apply(&edit).map_err(|error| error.in_file(&file.path, body_at(at)))?;
         (at, marked) = (next, false);
     }
@@ -138,7 +145,10 @@ fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Rep
             format!("a valid record: when that at {later} was written, {synced} bytes were synced");
         return Err(file.corruption(at as u64, WHAT, expected, "bytes that are none"));
     }
-    Ok(Replay { state, end: at, marked })
+    for meta in state.segments() {
+        given_up.remove(&meta.number);
+    }
+    Ok(Replay { state, end: at, marked, given_up })
 }
 
 /// A valid record behind `at` that knows `at` synced: its offset, and what it knows.
