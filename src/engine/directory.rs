@@ -126,9 +126,14 @@ impl DirectoryLock {
         if !locked || fs.open(&current, OpenMode::Read).is_err_and(missing) {
             return Err(lost(dir));
         }
+        // One thread at a time, or each would find the file locked by the other.
+        let mut held = lock(&self.file);
+        if held.as_ref().is_none_or(|held| held.is_current()) {
+            return Ok(());
+        }
         let path = dir.join(FileName::Lock.name());
         match fs.lock(&path, false, true) {
-            Ok(again) => *lock(&self.file) = Some(Arc::from(again)),
+            Ok(again) => *held = Some(Arc::from(again)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 return Err(Error::Locked { path });
             }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use alluvium::{Db, Error};
 
-use crate::{OneLock, Wrapper, alone, assert_has, both, closed, small, write};
+use crate::{LockGate, Locking, Wrapper, alone, assert_has, both, closed, small, write};
 
 #[track_caller]
 fn assert_locked(opened: Result<Db, Error>) {
@@ -182,9 +183,9 @@ fn a_file_system_may_have_one_lock_for_everything() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     closed(&data, "k", 100);
-    let beside = OneLock::File(dir.path().join("beside"));
-    let inside = OneLock::File(data.join("LOCK"));
-    for lock in [OneLock::Own(Arc::default()), beside, inside] {
+    let beside = Locking::File(dir.path().join("beside"));
+    let inside = Locking::File(data.join("LOCK"));
+    for lock in [Locking::Own(Arc::default()), beside, inside] {
         let fs = Wrapper { lock, ..Wrapper::default() };
         let open = || small(&data).fs(Arc::new(fs.clone())).open();
         for _ in 0..2 {
@@ -196,4 +197,37 @@ fn a_file_system_may_have_one_lock_for_everything() {
         }
     }
     assert_has(&data, &[("k", 100)]);
+}
+
+/// Symptom: after `rm LOCK` the writer stopped now and then, because the file was locked.
+/// Mechanism: two threads made it again at once, and the second found it locked by the first. Fix:
+/// one at a time.
+#[test]
+fn a_lock_file_that_two_threads_make_again_is_locked_by_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Arc::new(LockGate::default());
+    let fs = Wrapper { lock: Locking::Gated(Arc::clone(&gate)), ..Wrapper::default() };
+    let db = small(dir.path()).fs(Arc::new(fs)).sync_every(Duration::ZERO).open().unwrap();
+    db.put("k", "v").unwrap();
+    gate.closed.store(true, Ordering::SeqCst);
+    std::fs::remove_file(dir.path().join("LOCK")).unwrap();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| db.sync());
+        while !gate.arrived.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        let second = scope.spawn(|| db.flush());
+        // It waits for the first, or is done and wrong. That it waits nobody can see.
+        for _ in 0..200_000 {
+            std::thread::yield_now();
+            if second.is_finished() {
+                break;
+            }
+        }
+        gate.closed.store(false, Ordering::SeqCst);
+        first.join().unwrap().unwrap();
+        second.join().unwrap().unwrap();
+    });
+    assert!(db.health().is_healthy(), "{}", db.health());
+    db.close().unwrap();
 }

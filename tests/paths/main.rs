@@ -45,20 +45,39 @@ struct Wrapper {
     opened: Arc<AtomicU64>,
     /// What a sync of a directory says, if not what the disk says.
     sync_dir_fails: Option<io::ErrorKind>,
-    /// The lock that is taken, if not the one that is asked for.
-    lock: OneLock,
+    lock: Locking,
 }
 
-/// Ways to have one lock for everything.
+/// What the lock on a path is.
 #[derive(Clone, Debug, Default)]
-enum OneLock {
-    /// There is one for each path.
+enum Locking {
+    /// The disk's.
     #[default]
-    No,
-    /// It is in this process.
+    Each,
+    /// The disk's, and who has locked the file meets a gate.
+    Gated(Arc<LockGate>),
+    /// One for everything, in this process.
     Own(Arc<AtomicBool>),
-    /// It is the disk's on this file.
+    /// One for everything: the disk's on this file.
     File(PathBuf),
+}
+
+/// Holds the next thread that has taken the lock on the lock file.
+#[derive(Debug, Default)]
+struct LockGate {
+    closed: AtomicBool,
+    arrived: AtomicBool,
+}
+
+impl LockGate {
+    fn pass(&self, path: &Path) {
+        if path.ends_with("LOCK") && self.closed.load(Ordering::SeqCst) {
+            self.arrived.store(true, Ordering::SeqCst);
+            while self.closed.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+    }
 }
 
 /// Held for as long as the flag is set.
@@ -101,12 +120,13 @@ impl Fs for Wrapper {
 
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         match &self.lock {
-            OneLock::No => DiskFs.lock(path, shared, create),
-            OneLock::Own(flag) if flag.swap(true, Ordering::Relaxed) => {
+            Locking::Each => DiskFs.lock(path, shared, create),
+            Locking::Gated(gate) => DiskFs.lock(path, shared, create).inspect(|_| gate.pass(path)),
+            Locking::Own(flag) if flag.swap(true, Ordering::Relaxed) => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
-            OneLock::Own(flag) => Ok(Box::new(Flagged(Arc::clone(flag)))),
-            OneLock::File(path) => DiskFs.lock(path, shared, true),
+            Locking::Own(flag) => Ok(Box::new(Flagged(Arc::clone(flag)))),
+            Locking::File(path) => DiskFs.lock(path, shared, true),
         }
     }
 }
