@@ -331,11 +331,11 @@ impl EngineIter {
     #[inline]
     fn after_draw(&mut self) {
         self.engine.core.after_disk_read();
-        if let Some((span, at)) = self.inner.take_walked()
+        if let Some((dead, at)) = self.inner.take_walked()
             // What was passed over may have been alive.
             && self.skips.is_none()
         {
-            self.engine.remember_dead(&self.view.active, span, at);
+            self.engine.remember_dead(&self.view.active, &dead, at);
         }
     }
 
@@ -351,6 +351,12 @@ impl EngineIter {
     /// What it has passed over.
     pub(crate) fn skipped(&self) -> Vec<Skipped> {
         self.skips.as_ref().map(|skips| skips.list()).unwrap_or_default()
+    }
+
+    /// How many deleted keys it has walked over.
+    #[cfg(test)]
+    pub(crate) fn dead_walked(&self) -> u64 {
+        self.inner.dead_walked()
     }
 
     /// Passes over the keys before `key`.

@@ -9,6 +9,7 @@ use super::flusher::FlushJob;
 use super::holds::Holds;
 use super::id_set::IdSet;
 use super::log_thread::LogJob;
+use super::stretches::bytes_max;
 use super::write::{Refused, Write};
 use super::{Core, LogEnd, View, Work};
 use crate::error::Error;
@@ -175,7 +176,8 @@ impl WriteEnv {
         last: Sequence,
     ) -> Self {
         let (dropped, failed_before) = (IdSet::default(), false);
-        let stretches = Book::new(memtable.table().stretches());
+        let stretches =
+            Book::new(memtable.table().stretches(), bytes_max(core.options.memory_bytes));
         let (log, outgrown) = (None, false);
         Self {
             core,

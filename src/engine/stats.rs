@@ -96,8 +96,8 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Block reads that went to the file.
     pub cache_misses: u64,
-    /// Stretches of deleted keys that scans remember now: at most 16. Who scans 32 deleted keys or
-    /// more, with no live one between them, remembers them, and later scans jump.
+    /// Stretches of deleted keys that scans remember now, in at most 4 MiB. Who scans 32 deleted
+    /// keys or more, with no live one between them, remembers them, and later scans jump.
     pub stretches: usize,
     /// How often scans have jumped over one since open, or ended in it, instead of walking over
     /// what is deleted. Counted when the iterator is dropped.

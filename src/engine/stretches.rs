@@ -6,18 +6,29 @@ use super::section::WriteEnv;
 use crate::format::key::{Kind, Position};
 use crate::ids::Sequence;
 use crate::iter::Cursor;
-use crate::iter::stretch::{Edge, KeySpan, Way};
+use crate::iter::stretch::{Dead, Edge, KeySpan, Way};
 use crate::memtable::Memtable;
 use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
+/// The most memory that what is remembered takes: some 20,000 stretches between short keys.
+const BYTES_MAX: usize = 4 << 20;
+
+/// The part of the memory for writes that it takes at most.
+const BYTES_SHARE: usize = 32;
+
+/// How much memory what is remembered may take where writes may take `memory_bytes`.
+pub(super) fn bytes_max(memory_bytes: usize) -> usize {
+    BYTES_MAX.min(memory_bytes / BYTES_SHARE)
+}
+
 impl Engine {
-    /// Remembers that a view which begins with `newest` has no live key in `span` at `since`.
+    /// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
     #[cold]
-    pub(super) fn remember_dead(&self, newest: &Arc<Memtable>, span: KeySpan, since: Sequence) {
+    pub(super) fn remember_dead(&self, newest: &Arc<Memtable>, dead: &Dead, since: Sequence) {
         // If it cannot now, the next scan will.
-        let _ = remember(&Walked { engine: self, newest }, span, since);
+        let _ = remember(&Walked { engine: self, newest }, &dead.span, dead.keys, since);
     }
 
     /// Counts the jumps of an iterator that goes, for `stats()`: then, so that no draw has to.

@@ -4,6 +4,7 @@
 //! What may be remembered, when, and for whom is `mvcc::stretches`'s. Pure; used by one reader at a
 //! time, and by writers in the commit section to cut.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 use super::Cursor;
@@ -27,25 +28,36 @@ pub(crate) struct KeySpan {
     pub(crate) to: Vec<u8>,
 }
 
+/// What an allocation takes besides what it is for, about.
+const ALLOCATION_BYTES: usize = 16;
+
 impl Span for KeySpan {
     type Point<'a> = (KeyspaceId, &'a [u8]);
 
-    fn covers(&self, (keyspace, key): (KeyspaceId, &[u8])) -> bool {
-        self.keyspace == keyspace && *self.from <= *key && *key < *self.to
+    #[inline]
+    fn begins_by(&self, (keyspace, key): (KeyspaceId, &[u8])) -> bool {
+        self.keyspace < keyspace || self.keyspace == keyspace && *self.from <= *key
+    }
+
+    #[inline]
+    fn ends_by(&self, (keyspace, key): (KeyspaceId, &[u8])) -> bool {
+        self.keyspace < keyspace || self.keyspace == keyspace && *self.to <= *key
     }
 
     fn contains(&self, other: &Self) -> bool {
         self.keyspace == other.keyspace && self.from <= other.from && other.to <= self.to
     }
 
-    fn join(&self, other: &Self) -> Option<Self> {
-        let touch =
-            self.keyspace == other.keyspace && self.from <= other.to && other.from <= self.to;
-        touch.then(|| Self {
+    fn ends_before(&self, other: &Self) -> bool {
+        (self.keyspace, &self.to) < (other.keyspace, &other.from)
+    }
+
+    fn join(&self, other: &Self) -> Self {
+        Self {
             keyspace: self.keyspace,
             from: (&self.from).min(&other.from).clone(),
             to: (&self.to).max(&other.to).clone(),
-        })
+        }
     }
 
     fn split(&self, (_, key): (KeyspaceId, &[u8])) -> [Option<Self>; 2] {
@@ -54,6 +66,10 @@ impl Span for KeySpan {
             (from < to).then_some(Self { keyspace: self.keyspace, from, to })
         };
         [part(&self.from, key), part(&after(key), &self.to)]
+    }
+
+    fn bytes(&self) -> usize {
+        self.from.capacity() + self.to.capacity() + 2 * ALLOCATION_BYTES
     }
 }
 
@@ -72,13 +88,16 @@ pub(crate) struct Edge<'a> {
 
 impl<'a> Edge<'a> {
     /// Where it lies seen from before `bound`.
-    fn compare(&self, bound: &[u8]) -> std::cmp::Ordering {
-        if !self.after {
-            return self.key.cmp(bound);
-        }
-        match bound.strip_prefix(self.key) {
-            Some([0]) => std::cmp::Ordering::Equal,
-            _ => self.key.cmp(bound).then(std::cmp::Ordering::Greater),
+    #[inline]
+    fn compare(&self, bound: &[u8]) -> Ordering {
+        let next = || bound.len() == self.key.len() + 1 && bound.last() == Some(&0);
+        match self.key.cmp(bound) {
+            Ordering::Equal if self.after => Ordering::Greater,
+            // Before it there is nothing but the key.
+            Ordering::Less if self.after && next() && bound.starts_with(self.key) => {
+                Ordering::Equal
+            }
+            order => order,
         }
     }
 
@@ -106,20 +125,30 @@ impl<'a> Edge<'a> {
 }
 
 impl KeySpan {
-    /// Where a forward cursor at `edge` may go on: the span's end, if the edge is in it.
-    pub(crate) fn end_for(&self, edge: Edge<'_>) -> Option<&[u8]> {
-        let inside = self.keyspace == edge.keyspace
-            && edge.compare(&self.from).is_ge()
-            && edge.compare(&self.to).is_lt();
-        inside.then_some(&*self.to)
+    /// Whether it begins where a cursor at `edge` may be in it, or before.
+    #[inline]
+    pub(crate) fn begins_by_edge(&self, way: Way, edge: Edge<'_>) -> bool {
+        if self.keyspace != edge.keyspace {
+            return self.keyspace < edge.keyspace;
+        }
+        match way {
+            Way::Forward => edge.compare(&self.from).is_ge(),
+            Way::Backward => edge.compare(&self.from).is_gt(),
+        }
     }
 
-    /// Where a backward cursor at `edge` may go on: before the span's start, if the edge is in it.
-    pub(crate) fn start_for(&self, edge: Edge<'_>) -> Option<&[u8]> {
-        let inside = self.keyspace == edge.keyspace
-            && edge.compare(&self.from).is_gt()
-            && edge.compare(&self.to).is_le();
-        inside.then_some(&*self.from)
+    /// Where a cursor at `edge` may go on, if [`Self::begins_by_edge`] is true and the edge is in
+    /// the span: at its end, or, going backward, before its start.
+    #[inline]
+    pub(crate) fn far_end(&self, way: Way, edge: Edge<'_>) -> Option<&[u8]> {
+        if self.keyspace != edge.keyspace {
+            return None;
+        }
+        let end = edge.compare(&self.to);
+        match way {
+            Way::Forward => end.is_lt().then_some(&*self.to),
+            Way::Backward => end.is_le().then_some(&*self.from),
+        }
     }
 }
 
@@ -142,6 +171,13 @@ pub(super) enum Jump {
     Over,
 }
 
+/// Dead keys that a walk has left behind: where, and how many it has walked over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dead {
+    pub(crate) span: KeySpan,
+    pub(crate) keys: u64,
+}
+
 /// The run of dead keys that a walk is in: from where it began, without a live key since.
 #[derive(Debug)]
 pub(crate) struct DeadRun {
@@ -155,6 +191,9 @@ pub(crate) struct DeadRun {
     walked: u32,
     /// How often it has jumped, in this run and all before.
     jumps: u64,
+    /// How many dead keys it has walked over, in this run and all before.
+    #[cfg(test)]
+    walked_ever: u64,
     /// Memory for where a jump goes.
     to: Vec<u8>,
 }
@@ -164,7 +203,17 @@ impl DeadRun {
     pub(crate) fn new() -> Self {
         let (begun, spoiled, growing) = (false, false, false);
         let (origin, to) = (Vec::new(), Vec::new());
-        Self { origin, begun, spoiled, growing, walked: 0, jumps: 0, to }
+        Self {
+            origin,
+            begun,
+            spoiled,
+            growing,
+            walked: 0,
+            jumps: 0,
+            #[cfg(test)]
+            walked_ever: 0,
+            to,
+        }
     }
 
     /// Begins at `bound`, which lies just before the first dead key of the walk, unless it has
@@ -190,6 +239,10 @@ impl DeadRun {
     /// One more dead key.
     pub(crate) fn walked(&mut self) {
         self.walked += 1;
+        #[cfg(test)]
+        {
+            self.walked_ever += 1;
+        }
     }
 
     /// It cannot be remembered.
@@ -205,10 +258,10 @@ impl DeadRun {
         keyspace: KeyspaceId,
         key: &[u8],
         on: bool,
-    ) -> Option<KeySpan> {
+    ) -> Option<Dead> {
         let keys_min = if self.growing { KEYS_MIN_GROWING } else { KEYS_MIN };
         let worth = self.begun && self.walked >= keys_min && !self.spoiled;
-        let span = worth.then(|| {
+        let dead = worth.then(|| {
             let (here, origin) = (key.to_vec(), std::mem::take(&mut self.origin));
             let (from, to) = match (way, on) {
                 (Way::Forward, true) => (origin, here),
@@ -216,10 +269,10 @@ impl DeadRun {
                 (Way::Backward, true) => (after(&here), origin),
                 (Way::Backward, false) => (here, origin),
             };
-            KeySpan { keyspace, from, to }
+            Dead { span: KeySpan { keyspace, from, to }, keys: u64::from(self.walked) }
         });
         self.forget();
-        span.filter(|span| span.from < span.to)
+        dead.filter(|dead| dead.span.from < dead.span.to)
     }
 
     /// Moves a cursor over the remembered stretch that holds at `edge`, if there is one, unless the
@@ -253,6 +306,12 @@ impl DeadRun {
     /// How often it has jumped since it was made.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps
+    }
+
+    /// How many dead keys it has walked over since it was made.
+    #[cfg(test)]
+    pub(crate) fn walked_ever(&self) -> u64 {
+        self.walked_ever
     }
 
     /// Ends the run without a word: the walk has left out some keys.

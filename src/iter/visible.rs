@@ -13,7 +13,7 @@ use crate::ids::{KeyspaceId, Sequence};
 
 use super::Cursor;
 use super::range::{Bounds, copy_into, exclude, include, key_of};
-use super::stretch::{DeadRun, Edge, Jump, KeySpan, Way};
+use super::stretch::{Dead, DeadRun, Edge, Jump, Way};
 
 /// How many versions of one key are stepped over before a seek leaves the rest behind. A seek costs
 /// about as much as this many steps; with fewer, a key overwritten twice would pay for a seek.
@@ -47,7 +47,7 @@ pub(crate) struct VisibleIter<C, F> {
     front_run: DeadRun,
     back_run: DeadRun,
     /// A run that has ended and is worth remembering.
-    walked: Option<KeySpan>,
+    walked: Option<Dead>,
     /// An error was returned, and neither end was moved since.
     failed: bool,
     /// Nothing is left between the bounds.
@@ -77,8 +77,8 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// The dead keys that the last draw has walked over, if they are worth remembering, and the
     /// sequence that they are dead at and, but for later writes, above.
     #[inline]
-    pub(crate) fn take_walked(&mut self) -> Option<(KeySpan, Sequence)> {
-        self.walked.take().map(|span| (span, self.at))
+    pub(crate) fn take_walked(&mut self) -> Option<(Dead, Sequence)> {
+        self.walked.take().map(|dead| (dead, self.at))
     }
 
     /// Goes on with cursors from `make`, which walk the same set or a part of it, behind what was
@@ -91,6 +91,12 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// How often it has jumped over remembered stretches instead of walking.
     pub(crate) fn jumps(&self) -> u64 {
         self.front_run.jumps() + self.back_run.jumps()
+    }
+
+    /// How many dead keys it has walked over.
+    #[cfg(test)]
+    pub(crate) fn dead_walked(&self) -> u64 {
+        self.front_run.walked_ever() + self.back_run.walked_ever()
     }
 
     /// The next key in ascending order: what `key` makes of it, and what `value` makes of the

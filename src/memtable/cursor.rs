@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::iter::Cursor;
-use crate::iter::stretch::{Edge, Way};
+use crate::iter::stretch::{Edge, KeySpan, Way};
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -105,12 +105,9 @@ impl Cursor for MemtableCursor {
             Kind::Active(cursor) => cursor.table(),
             Kind::Sorted(cursor) => &cursor.table,
         };
-        let found = table.stretches.find(at, |span| {
-            let far = match way {
-                Way::Forward => span.end_for(edge),
-                Way::Backward => span.start_for(edge),
-            };
-            far.map(|far| {
+        let begins = |span: &KeySpan| span.begins_by_edge(way, edge);
+        let found = table.stretches.find(at, begins, |span| {
+            span.far_end(way, edge).map(|far| {
                 to.clear();
                 to.extend_from_slice(far);
             })

@@ -5,18 +5,32 @@
 //! front go on behind the span. Scanning readers remember and jump, writers in the commit section
 //! cut; no reader takes a lock or waits for one. What a span is made of is not known here.
 
+mod list;
+
+use list::{List, Stretch};
+
 use crate::ids::Sequence;
 use crate::mvcc::retire::Retired;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Published};
 
-/// More stretches than this are not kept: the one remembered longest ago goes.
-/// Each value that is put compares its key with all of them.
-pub(crate) const STRETCHES_MAX: usize = 16;
-
-/// A stretch that has not grown for so many rotations is forgotten, so that writers need not look
-/// at it for good. Whoever still scans there walks once more.
+/// A stretch that nobody has jumped over for so many rotations, or so many rounds of ageing where
+/// there are more than a chunk, is forgotten, so that writers need not look for it for good.
 const ROTATIONS_MAX: u32 = 16;
+
+/// How many dead keys somebody has to have walked over for each cut of a stretch that nobody has
+/// jumped over since it was cut before: walking as many costs about what the cut does. So filling a
+/// dead span with values in any order costs writers no more than it has cost the scan before.
+const KEYS_PER_CUT: u64 = 64;
+
+/// The most keys that are kept in account for cuts.
+const ACCOUNT_MAX: u64 = 1 << 20;
+
+/// Of how many stretches drawn at random the one of least worth goes, where there is no room.
+const DRAWS: usize = 8;
+
+/// The most that go for one that comes.
+const GOING_MAX: usize = 8;
 
 /// How many later lists a superseded one outlives, besides whoever still reads it.
 const GRACE_LISTS: u64 = 16;
@@ -25,41 +39,36 @@ const GRACE_LISTS: u64 = 16;
 const TRIES: usize = 8;
 
 /// A part of the order of keys.
-pub(crate) trait Span: Sized {
+pub(crate) trait Span: Clone {
     /// Where a write goes.
     type Point<'a>: Copy;
 
+    /// Whether it begins at the point or before.
+    fn begins_by(&self, point: Self::Point<'_>) -> bool;
+
+    /// Whether it ends at the point or before: the point is not in it.
+    fn ends_by(&self, point: Self::Point<'_>) -> bool;
+
     /// Whether the point lies in it.
-    fn covers(&self, point: Self::Point<'_>) -> bool;
+    fn covers(&self, point: Self::Point<'_>) -> bool {
+        self.begins_by(point) && !self.ends_by(point)
+    }
 
     /// Whether all of `other` lies in it.
     fn contains(&self, other: &Self) -> bool;
 
-    /// Both as one, if nothing lies between them.
-    fn join(&self, other: &Self) -> Option<Self>;
+    /// Whether it ends before `other` begins, with something between them.
+    fn ends_before(&self, other: &Self) -> bool;
+
+    /// From where the first of both begins to where the last of them ends.
+    fn join(&self, other: &Self) -> Self;
 
     /// What lies before a point in it, and what lies behind.
     fn split(&self, point: Self::Point<'_>) -> [Option<Self>; 2];
-}
 
-/// No live key in `span`, for readers at `since` and above.
-#[derive(Debug)]
-struct Stretch<S> {
-    span: Arc<S>,
-    since: Sequence,
-    /// How often it was handed on.
-    rotations: u32,
+    /// Memory on the heap, in bytes.
+    fn bytes(&self) -> usize;
 }
-
-impl<S> Clone for Stretch<S> {
-    fn clone(&self) -> Self {
-        let &Self { ref span, since, rotations } = self;
-        Self { span: Arc::clone(span), since, rotations }
-    }
-}
-
-/// In the order in which they were remembered.
-type List<S> = Vec<Stretch<S>>;
 
 /// The stretches that readers find with a memtable.
 ///
@@ -69,6 +78,9 @@ type List<S> = Vec<Stretch<S>>;
 ///
 /// Reading: 1. find the place in the order to read at (a view, **then** `visible`); 2. load the
 /// list of the view's newest memtable; 3. jump over a span whose `since` is not above that place.
+///
+/// Stretches neither overlap nor touch: what does becomes one, for the newest of their readers, and
+/// has beside it what older readers have found (`list`).
 ///
 /// Remembering a span that was walked at `since`, in which neither a live key nor a version above
 /// `since` was met ([`remember`]):
@@ -103,36 +115,67 @@ pub(crate) struct Stretches<S> {
 impl<S: Span> Stretches<S> {
     /// Nothing remembered.
     pub(crate) fn new() -> Self {
-        Self { some: AtomicBool::new(false), list: Published::new(Arc::new(Vec::new())) }
+        Self { some: AtomicBool::new(false), list: Published::new(Arc::new(List::new())) }
     }
 
-    /// What `take` makes of the stretch remembered last that holds for readers at `at` and that it
-    /// makes anything of.
+    /// What `take` makes of a span that holds for readers at `at` and that `begins` is true for:
+    /// the last stretch that it is true for, or what that has of older readers. It is true for all
+    /// before that one.
     #[inline]
-    pub(crate) fn find<R>(&self, at: Sequence, take: impl FnMut(&S) -> Option<R>) -> Option<R> {
+    pub(crate) fn find<R>(
+        &self,
+        at: Sequence,
+        begins: impl Fn(&S) -> bool,
+        mut take: impl FnMut(&S) -> Option<R>,
+    ) -> Option<R> {
         // Relaxed: a hint. A stale `true` leads to the list, a stale `false` to a walk.
         if !self.some.load(Ordering::Relaxed) {
             return None;
         }
         let list = self.list.load();
-        let holds = list.iter().rev().filter(|stretch| stretch.since <= at);
-        holds.map(|stretch| &*stretch.span).find_map(take)
+        let stretch = list.get(list.place(&begins).before()?)?;
+        let found = match stretch.since <= at {
+            true => take(&stretch.span),
+            false => stretch.older(at).filter(|span| begins(span)).find_map(take),
+        };
+        if found.is_some() {
+            stretch.jumped();
+        }
+        found
     }
 
     /// How many are remembered, for whatever readers.
     pub(crate) fn count(&self) -> usize {
         self.list.load().len()
     }
+
+    /// All spans that hold for readers at `at`.
+    #[cfg(test)]
+    pub(crate) fn all(&self, at: Sequence) -> Vec<S> {
+        let list = self.list.load();
+        let stretches = list.chunks.iter().flat_map(|chunk| chunk.iter());
+        stretches.flat_map(|stretch| stretch.holds(at).cloned()).collect()
+    }
 }
 
 /// The writing end, inside the commit section: the list of the active memtable, and the watch.
+///
+/// A change of the list costs a copy of one chunk and of the list of chunks.
 #[derive(Debug)]
 pub(crate) struct Book<S> {
     /// What the active memtable publishes.
     list: Arc<List<S>>,
     /// The span that a reader is about to remember. One at a time: the last comer has it.
-    watch: Option<(Arc<S>, Ticket)>,
+    watch: Option<(S, Ticket)>,
     last_ticket: Ticket,
+    /// The most memory that a list may take.
+    bytes_max: usize,
+    /// Dead keys that were walked over, for which no cut has been made.
+    account: u64,
+    /// Which chunk ageing comes by next.
+    turn: usize,
+    /// Where draws come from.
+    random: u64,
     /// Counts what was published, in place of a clock.
     lists: u64,
     retired: Retired<List<S>>,
@@ -146,13 +189,18 @@ pub(crate) struct Book<S> {
 pub(crate) struct Ticket(u64);
 
 impl<S: Span> Book<S> {
-    /// The book of the first active memtable, on which nothing is remembered.
-    pub(crate) fn new(on: &Stretches<S>) -> Self {
+    /// The book of the first active memtable, on which nothing is remembered. No list of its takes
+    /// more than `bytes_max` bytes.
+    pub(crate) fn new(on: &Stretches<S>, bytes_max: usize) -> Self {
         let (list, last_ticket) = (on.list.load_full(), Ticket(0));
         Self {
             list,
             watch: None,
             last_ticket,
+            bytes_max,
+            account: 0,
+            turn: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
             lists: 0,
             retired: Retired::new(),
             #[cfg(test)]
@@ -160,9 +208,16 @@ impl<S: Span> Book<S> {
         }
     }
 
+    /// The memory of the list, in bytes.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.list.bytes()
+    }
+
     /// A value was inserted at `point`: nothing that covers it holds any longer.
     ///
-    /// Costs a look at two fields of the section where nothing is remembered.
+    /// Costs a look at two fields of the section where nothing is remembered, and elsewhere two
+    /// binary searches.
     #[inline]
     pub(crate) fn written(&mut self, on: &Stretches<S>, point: S::Point<'_>) {
         if self.watch.is_some() || !self.list.is_empty() {
@@ -176,31 +231,36 @@ impl<S: Span> Book<S> {
             return;
         }
         self.watch.take_if(|(span, _)| span.covers(point));
-        if !self.list.iter().any(|stretch| stretch.span.covers(point)) {
-            return;
-        }
-        let mut list = Vec::with_capacity(self.list.len() + 1);
-        for stretch in self.list.iter() {
-            if stretch.span.covers(point) {
-                let rest = stretch.span.split(point).into_iter().flatten();
-                list.extend(rest.map(|span| Stretch { span: Arc::new(span), ..stretch.clone() }));
-            } else {
-                list.push(stretch.clone());
+        let place = self.list.place(|span| span.begins_by(point)).before();
+        let Some(place) = place else { return };
+        let covers = |stretch: &&Arc<Stretch<S>>| !stretch.span.ends_by(point);
+        let Some(stretch) = self.list.get(place).filter(covers) else { return };
+        let account = match stretch.is_used() {
+            true => Some(self.account),
+            false => self.account.checked_sub(KEYS_PER_CUT),
+        };
+        let mut list = List::clone(&self.list);
+        match account {
+            Some(account) if list.bytes() + stretch.bytes() <= self.bytes_max => {
+                let parts = stretch.split(point).into_iter().map(Arc::new).collect();
+                list.replace(place, place.next(), parts);
+                self.account = account;
             }
+            _ => list.remove(place),
         }
         self.publish(on, list);
     }
 
-    /// Gives the next active memtable, which is empty, what is remembered and still grows.
+    /// Gives the next active memtable, which is empty, what is remembered and still of use.
     pub(crate) fn hand_over(&mut self, to: &Stretches<S>) {
         // What it watched has lost its memtable: a write into the next one would not spoil it.
         self.watch = None;
-        let young = self.list.iter().filter(|stretch| stretch.rotations < ROTATIONS_MAX);
-        let older = |old: &Stretch<S>| Stretch { rotations: old.rotations + 1, ..old.clone() };
-        let list: List<S> = young.map(older).collect();
+        let mut list = List::clone(&self.list);
+        list.age(self.turn, ROTATIONS_MAX);
+        self.turn = self.turn.wrapping_add(1);
         self.list = to.list.load_full();
         if !list.is_empty() {
-            self.exchange(to, Arc::new(list));
+            self.publish(to, list);
         }
     }
 
@@ -211,50 +271,74 @@ impl<S: Span> Book<S> {
     }
 
     /// Sets the watch on a span.
-    fn watch(&mut self, span: &Arc<S>) -> Ticket {
+    fn watch(&mut self, span: &S) -> Ticket {
         self.last_ticket = Ticket(self.last_ticket.0.wrapping_add(1));
-        self.watch = Some((Arc::clone(span), self.last_ticket));
+        self.watch = Some((span.clone(), self.last_ticket));
         self.last_ticket
     }
 
     /// Publishes the watched span, unless the watch was spoiled or taken over. Returns whether.
-    fn confirm(&mut self, on: &Stretches<S>, ticket: Ticket, since: Sequence) -> bool {
+    fn confirm(&mut self, on: &Stretches<S>, ticket: Ticket, keys: u64, since: Sequence) -> bool {
         let mine = self.watch.take_if(|(_, current)| *current == ticket);
         let kept = mine.is_some();
         if let Some((span, _)) = mine {
-            self.add(on, span, since);
+            self.add(on, &span, keys, since);
         }
         kept
     }
 
-    /// Publishes a stretch. The one that it goes on from becomes part of it, so that a stretch that
-    /// grows stays one; what was remembered for older readers stays apart.
-    fn add(&mut self, on: &Stretches<S>, span: Arc<S>, since: Sequence) {
-        let mut stretch = Stretch { span, since, rotations: 0 };
-        let known = |old: &Stretch<S>| old.since <= since && old.span.contains(&stretch.span);
-        if self.list.iter().any(known) {
+    /// Publishes a stretch of `keys` dead keys as one with those that it touches, if there is room.
+    fn add(&mut self, on: &Stretches<S>, span: &S, keys: u64, since: Sequence) {
+        let from = self.list.place(|old| old.ends_before(span));
+        let to = self.list.place(|old| !span.ends_before(old));
+        let touched = self.list.between(from, to);
+        if touched.iter().any(|old| old.knows(span, since)) {
             return;
         }
+        self.account = (self.account + keys).min(ACCOUNT_MAX);
+        let stretch = Arc::new(Stretch::new(span, keys, since, &touched));
         let mut list = List::clone(&self.list);
-        list.retain(|old| old.since < since || !stretch.span.contains(&old.span));
-        let joined = |old: &Stretch<S>| old.span.join(&stretch.span).map(Arc::new);
-        let newest = |i: &usize| list[*i].since;
-        let touching = (0..list.len()).filter(|&i| joined(&list[i]).is_some());
-        if let Some(at) = touching.filter(|&i| list[i].since <= since).max_by_key(newest)
-            && let Some(span) = joined(&list.remove(at))
-        {
-            stretch.span = span;
+        list.replace(from, to, vec![Arc::clone(&stretch)]);
+        // One that grows has its room already.
+        let worth = if touched.is_empty() { keys } else { u64::MAX };
+        if self.make_room(&mut list, &stretch, worth) {
+            self.publish(on, list);
         }
-        list.push(stretch);
-        self.publish(on, list);
     }
 
-    fn publish(&mut self, on: &Stretches<S>, mut list: List<S>) {
-        list.drain(..list.len().saturating_sub(STRETCHES_MAX));
-        self.exchange(on, Arc::new(list));
+    /// Takes out stretches of less worth than the one that came, until the list has room. Returns
+    /// whether it has.
+    ///
+    /// Who comes and is worth no more than those that are drawn does not stay: of more queues than
+    /// there is room for, read in turn, as many as there is room for are remembered.
+    fn make_room(&mut self, list: &mut List<S>, came: &Arc<Stretch<S>>, worth: u64) -> bool {
+        for _ in 0..GOING_MAX {
+            if list.bytes() <= self.bytes_max {
+                return true;
+            }
+            let drawn = (0..DRAWS).filter_map(|_| list.draw(self.random()));
+            let drawn = drawn.filter_map(|place| Some((place, list.get(place)?)));
+            let others = drawn.filter(|(_, stretch)| !Arc::ptr_eq(stretch, came));
+            let least =
+                others.map(|(place, stretch)| (stretch.worth(), place)).min_by_key(|it| it.0);
+            match least {
+                Some((least, place)) if least < worth => list.remove(place),
+                _ => return false,
+            }
+        }
+        list.bytes() <= self.bytes_max
     }
 
-    fn exchange(&mut self, on: &Stretches<S>, list: Arc<List<S>>) {
+    /// The next number of an xorshift generator.
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn publish(&mut self, on: &Stretches<S>, list: List<S>) {
+        let list = Arc::new(list);
         let old = on.list.load_full();
         let exchanged = on.list.replace(&old, Arc::clone(&list));
         debug_assert!(exchanged, "lists are exchanged inside the section only");
@@ -279,23 +363,28 @@ pub(crate) trait RememberEnv<S: Span> {
     fn written_since(&self, span: &S, since: Sequence) -> bool;
 }
 
-/// Remembers that `span` has no live key for readers at `since` and above, as far as that can be
-/// made sure of without waiting. Returns whether it did. The steps are those of [`Stretches`].
-pub(crate) fn remember<S: Span>(env: &impl RememberEnv<S>, span: S, since: Sequence) -> bool {
-    let span = Arc::new(span);
+/// Remembers that `span`, in which `keys` dead keys were walked over, has no live key for readers
+/// at `since` and above, as far as that can be made sure of without waiting. Returns whether it
+/// did. The steps are those of [`Stretches`].
+pub(crate) fn remember<S: Span>(
+    env: &impl RememberEnv<S>,
+    span: &S,
+    keys: u64,
+    since: Sequence,
+) -> bool {
     let entered = env.try_enter(|book, on, last| {
         if last > since {
-            return Some(book.watch(&span));
+            return Some(book.watch(span));
         }
-        book.add(on, Arc::clone(&span), since);
+        book.add(on, span, keys, since);
         None
     });
     let Some(watch) = entered else { return false };
     let Some(ticket) = watch else { return true };
-    if env.written_since(&span, since) {
+    if env.written_since(span, since) {
         return false;
     }
-    let confirm = |_| env.try_enter(|book, on, _| book.confirm(on, ticket, since));
+    let confirm = |_| env.try_enter(|book, on, _| book.confirm(on, ticket, keys, since));
     (0..TRIES).find_map(confirm).unwrap_or(false)
 }
 

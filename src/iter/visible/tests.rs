@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::merge::MergeCursor;
 use super::super::range::{KeyRange, prefix_bounds};
+use super::super::stretch::KeySpan;
 use super::super::testing::{ListCursor, OwnedEntry, Random, entry};
 use super::*;
 use crate::value::Value;
@@ -354,10 +355,8 @@ impl Cursor for Remembering<'_> {
     }
 
     fn stretch(&self, way: Way, edge: Edge<'_>, _: Sequence, to: &mut Vec<u8>) -> bool {
-        let far = match way {
-            Way::Forward => self.span.end_for(edge),
-            Way::Backward => self.span.start_for(edge),
-        };
+        let begins = self.span.begins_by_edge(way, edge);
+        let far = begins.then(|| self.span.far_end(way, edge)).flatten();
         far.inspect(|far| {
             to.clear();
             to.extend_from_slice(far);

@@ -17,26 +17,40 @@ struct Keys(u64, u64);
 impl Span for Keys {
     type Point<'a> = u64;
 
-    fn covers(&self, key: u64) -> bool {
-        self.0 <= key && key < self.1
+    fn begins_by(&self, key: u64) -> bool {
+        self.0 <= key
+    }
+
+    fn ends_by(&self, key: u64) -> bool {
+        self.1 <= key
     }
 
     fn contains(&self, other: &Self) -> bool {
         self.0 <= other.0 && other.1 <= self.1
     }
 
-    fn join(&self, other: &Self) -> Option<Self> {
-        let touch = self.0 <= other.1 && other.0 <= self.1;
-        touch.then(|| Self(self.0.min(other.0), self.1.max(other.1)))
+    fn ends_before(&self, other: &Self) -> bool {
+        self.1 < other.0
+    }
+
+    fn join(&self, other: &Self) -> Self {
+        Self(self.0.min(other.0), self.1.max(other.1))
     }
 
     fn split(&self, key: u64) -> [Option<Self>; 2] {
         let part = |from, to| (from < to).then_some(Self(from, to));
         [part(self.0, key), part(key + 1, self.1)]
     }
+
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 const ALL: Keys = Keys(0, 2);
+
+/// What the walk has walked over: enough for the cuts here.
+const KEYS: u64 = 1_000;
 
 /// Which step is wrong, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +86,11 @@ fn table() -> Arc<Table> {
 }
 
 impl Table {
+    /// The last span that holds for readers at `at`.
+    fn find(&self, at: Sequence) -> Option<Keys> {
+        self.stretches.find(at, |_| true, |span| Some(*span))
+    }
+
     /// Sequence, key, and whether it is a value.
     fn operations(&self) -> impl Iterator<Item = (Sequence, u64, bool)> {
         let load = |(at, operation): (usize, &AtomicU64)| {
@@ -195,7 +214,7 @@ fn db(fault: Fault, sealed: bool) -> Arc<Db> {
     let tables = if sealed { vec![first, table()] } else { vec![first] };
     let active = Arc::clone(tables.last().expect("made above"));
     let view = Arc::new(Published::new(Arc::new(View { tables })));
-    let book = Book::new(&active.stretches);
+    let book = Book::new(&active.stretches, 1 << 20);
     let env = Env { view: Arc::clone(&view), table: active, book, fault };
     Arc::new(Db { view, commit: Commit::new(env, Sequence(1)), fault })
 }
@@ -247,21 +266,21 @@ impl Db {
             let env = Walked { db: self, view: &view };
             if self.fault == Fault::LookedBeforeTheWatch {
                 if !env.written_since(&ALL, at) {
-                    env.try_enter(|book, on, _| book.add(on, Arc::new(ALL), at));
+                    env.try_enter(|book, on, _| book.add(on, &ALL, KEYS, at));
                 }
                 return;
             }
-            remember(&env, ALL, at);
+            remember(&env, &ALL, KEYS, at);
         }
     }
 
     /// Jumps over what is remembered, and checks that nothing live is in it.
     fn jump(&self) {
         let newest = self.view.load_full();
-        let early = newest.newest().stretches.find(SEQUENCE_MAX, |span| Some(*span));
+        let early = newest.newest().find(SEQUENCE_MAX);
         let (view, at) = self.read_point();
         let limit = if self.fault == Fault::SinceIgnored { SEQUENCE_MAX } else { at };
-        let found = view.newest().stretches.find(limit, |span| Some(*span));
+        let found = view.newest().find(limit);
         let found = if self.fault == Fault::ListBeforeVisible { early } else { found };
         if let Some(span) = found {
             assert!(!view.look(span, at).0, "a live key was jumped over");
@@ -272,7 +291,7 @@ impl Db {
     fn check(&self) {
         let (view, visible) = self.read_point();
         for at in (1..=visible.0).map(Sequence) {
-            if let Some(span) = view.newest().stretches.find(at, |span| Some(*span)) {
+            for span in view.newest().stretches.all(at) {
                 assert!(!view.look(span, at).0, "a live key was jumped over");
             }
         }
