@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alluvium::io::{CrashMode, SimFs};
+use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use alluvium::{Builder, Db, Error};
 
 const DIR: &str = "data";
@@ -106,4 +106,18 @@ fn an_open_without_room_makes_some_of_logs_that_nobody_needs() {
     let fs = full(true);
     let db = builder(&fs).open().unwrap();
     check_whole(&db);
+}
+
+/// The name of the manifest that needs none of them may be the system's alone: until it is durable
+/// a power loss brings back an older one, which needs them.
+#[test]
+fn logs_that_nobody_needs_go_after_the_directory_is_synced() {
+    let fs = full(true);
+    let before = files(&fs);
+    fs.set_fault(Some(FaultPlan::new(OpKind::SyncDir).sticky()));
+    let opened = builder(&fs).open();
+    assert!(matches!(opened, Err(Error::Io { op: "sync", .. })), "{opened:?}");
+    assert!(files(&fs) == before && fs.fault_fired() == 1);
+    fs.set_fault(None);
+    check_whole(&builder(&fs).open().unwrap());
 }

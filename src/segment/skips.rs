@@ -117,3 +117,26 @@ fn skipped(segment: &Segment, number: usize, error: &Error) -> Skipped {
     };
     Skipped { error: error.clone(), from, to: index.separator(number).to_vec() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What keeps a closed file from being opened again is no damage: it would be passed over, and
+    /// with it what it deletes.
+    #[test]
+    fn only_a_device_that_does_not_give_the_bytes_is_passed_over() {
+        let check = |error: io::Error, want: bool| {
+            assert_eq!(is_of_the_bytes(&error), want, "{error}");
+        };
+        check(io::ErrorKind::UnexpectedEof.into(), true);
+        check(io::ErrorKind::NotFound.into(), false);
+        check(io::ErrorKind::PermissionDenied.into(), false);
+        check(io::Error::other("its directory was removed, moved or replaced"), false);
+        #[cfg(unix)]
+        for (code, want) in [(5, true), (2, false), (13, false), (23, false), (24, false)] {
+            // EIO, ENOENT, EACCES, ENFILE, EMFILE.
+            check(io::Error::from_raw_os_error(code), want);
+        }
+    }
+}

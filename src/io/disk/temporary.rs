@@ -79,3 +79,25 @@ impl Drop for TemporaryDir {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_with_everything_in_it_and_takes_nothing_else() {
+        let (one, other) = (TemporaryDir::create().unwrap(), TemporaryDir::create().unwrap());
+        let (path, kept) = (one.path().to_path_buf(), other.path().to_path_buf());
+        assert!(path.is_absolute() && path != kept);
+        std::fs::create_dir_all(path.join("below")).unwrap();
+        std::fs::write(path.join("below/f"), "x").unwrap();
+        drop(one);
+        assert!(!path.exists() && kept.is_dir());
+        // One that somebody has removed, and made again, is somebody's.
+        std::fs::remove_dir(&kept).unwrap();
+        std::fs::create_dir(&kept).unwrap();
+        drop(other);
+        assert!(kept.is_dir() || !cfg!(unix));
+        let _ = std::fs::remove_dir(&kept);
+    }
+}
