@@ -82,12 +82,19 @@ impl Interrupt {
 
     /// Forgets what was asked, before the next command.
     pub(crate) fn clear(&self) {
+        // First: a signal that comes in between sets it again, and then it is the bell that nobody
+        // needs.
+        self.asked.store(false, Ordering::Release);
         #[cfg(unix)]
+        self.silence();
+    }
+
+    #[cfg(unix)]
+    fn silence(&self) {
         if let Some(bell) = &self.bell {
             let mut bytes = [0; 64];
             while io::Read::read(&mut &**bell, &mut bytes).is_ok_and(|count| count > 0) {}
         }
-        self.asked.store(false, Ordering::Release);
     }
 
     /// Does `work` on a thread of its own and waits for it; `None` if the user does not want to
@@ -153,6 +160,11 @@ impl Interrupt {
             if self.is_asked() {
                 return Err(interrupted());
             }
+            // It rang for what has been forgotten, and would go on waking this.
+            self.silence();
+            if self.is_asked() {
+                return Err(interrupted());
+            }
         }
     }
 }
@@ -174,5 +186,31 @@ mod tests {
         assert!(!interrupt.is_asked());
         assert!(is_interrupt(&interrupted()));
         assert!(!is_interrupt(&io::Error::from(io::ErrorKind::Interrupted)));
+    }
+
+    /// Symptom: an interrupt that came as the last one was forgotten was lost, and the next wait
+    /// for a line kept the processor busy. Mechanism: the bell went on ringing for nothing. Fix: a
+    /// wait that it wakes for nothing silences it.
+    #[cfg(unix)]
+    #[test]
+    fn a_bell_that_rings_for_nothing_is_silenced() {
+        let pair = || UnixStream::pair().unwrap();
+        let ((bell, mut rope), (input, mut source)) = (pair(), pair());
+        bell.set_nonblocking(true).unwrap();
+        let interrupt = Interrupt { bell: Some(Arc::new(bell)), ..Interrupt::default() };
+        io::Write::write_all(&mut rope, &[1]).unwrap();
+        let (waiting, line) = (interrupt.clone(), input);
+        let wait = thread::spawn(move || waiting.until_readable(&line));
+        let bell = interrupt.bell.as_ref().unwrap();
+        let rings = || {
+            let mut fds = [rustix::event::PollFd::new(&**bell, rustix::event::PollFlags::IN)];
+            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            rustix::event::poll(&mut fds, Some(&now)).unwrap() > 0
+        };
+        while rings() {
+            thread::yield_now();
+        }
+        io::Write::write_all(&mut source, &[1]).unwrap();
+        wait.join().unwrap().unwrap();
     }
 }
