@@ -156,7 +156,8 @@ impl Db {
     ///
     /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a
     ///   value over 1 GiB;
-    /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full;
+    /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full, but for what
+    ///   deletions, flushes and merges need to make room: at once if none of these is about to;
     /// - [`Error::Overloaded`](crate::Error::Overloaded) if memory stayed full for too long;
     /// - [`Error::WriterStopped`](crate::Error::WriterStopped) after a failure that leaves the log
     ///   unknown;

@@ -85,9 +85,10 @@
 //! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares
 //! one short section with other writers, and waits for no flush, merge, sync, reader or background
 //! thread, with these exceptions: a [`Durability::Sync`] write waits for the device; a write
-//! that finds no log file prepared, as on a full disk, until one is made; where memory runs short,
-//! writes are slowed down or fail, as [`Builder::on_overload`] says, and so are writes of a key
-//! that a conditional write holds because it has lost eight tries ([`Db::update`]). [`Db::flush`],
+//! that finds no log file prepared until one is made, on a full disk also for a merge or a flush
+//! that is about to free some of it; where memory or disk run short, writes are slowed down or
+//! fail, as [`Builder::on_overload`] says, and so are writes of a key that a conditional write
+//! holds because it has lost eight tries ([`Db::update`]). [`Db::flush`],
 //! [`Db::close`], [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait
 //! for the work that they ask for.
 //!

@@ -1,13 +1,17 @@
-//! A disk that is full: an open for which there is no room changes nothing, and makes some of what
-//! nobody needs.
+//! A disk that is full, or small: an open for which there is no room changes nothing, and makes
+//! some of what nobody needs; writing never fills the disk so far that flushes, merges and deletes
+//! do not go on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
-use alluvium::{Builder, Db, Error};
+use alluvium::io::{CrashMode, FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
+use alluvium::{Builder, Db, Error, OnOverload};
 
 const DIR: &str = "data";
 
@@ -17,14 +21,15 @@ const HEADER: usize = 4224;
 fn builder(fs: &SimFs) -> Builder {
     Db::builder(DIR)
         .fs(Arc::new(fs.clone()))
-        .memtable_bytes(64 << 10)
-        .flush_bytes(1 << 20)
-        .memory_bytes(4 << 20)
-        .sync_every(std::time::Duration::ZERO)
+        .memtable_bytes(256 << 10)
+        .flush_bytes(8 << 20)
+        .memory_bytes(32 << 20)
+        .sync_every(Duration::ZERO)
+        .on_overload(OnOverload::Pace { stall_max: Duration::from_secs(120) })
 }
 
 /// How many keys are live: a third of the disk.
-const KEYS: u32 = 200;
+const KEYS: u32 = 2_000;
 
 fn key(number: u32) -> String {
     format!("key {:05}", number.wrapping_mul(2_654_435_761) % KEYS)
@@ -47,6 +52,9 @@ fn files(fs: &SimFs) -> BTreeMap<String, Vec<u8>> {
     let names = fs.files(DIR).into_iter();
     names.map(|name| (name.clone(), fs.read_file(format!("{DIR}/{name}")).unwrap())).collect()
 }
+
+/// A disk three times as large as what is live.
+const DISK: u64 = 3 * KEYS as u64 * 1_200;
 
 /// A killed database on a disk without a byte left, with or without the logs that were prepared and
 /// not used.
@@ -120,4 +128,218 @@ fn logs_that_nobody_needs_go_after_the_directory_is_synced() {
     assert!(files(&fs) == before && fs.fault_fired() == 1);
     fs.set_fault(None);
     check_whole(&builder(&fs).open().unwrap());
+}
+
+/// What should be there, by key.
+type Model = BTreeMap<String, Option<u32>>;
+
+fn check(db: &Db, model: &Model) {
+    for (key, number) in model {
+        assert_eq!(db.get(key).unwrap().as_deref(), number.map(value).as_deref(), "{key}");
+    }
+    assert_eq!(db.range(..).count(), model.values().flatten().count());
+}
+
+/// Deletes everything, after which all else works too.
+fn empty(db: Db, fs: &SimFs, builder: Builder) {
+    // Not while an iterator goes over them, which would hold what merges give up.
+    let keys: Vec<_> = db.range(..).keys().map(|key| key.unwrap()).collect();
+    for key in keys {
+        until_there_is_room(|| db.delete(&key));
+    }
+    until_there_is_room(|| db.flush());
+    until_there_is_room(|| db.compact());
+    assert!(db.health().background_error.is_none(), "{:?}", db.health());
+    db.put("k", "v").unwrap();
+    db.close().unwrap();
+    drop(db);
+    let db = builder.open().unwrap();
+    assert_eq!(db.range(..).map(|entry| entry.unwrap().0).collect::<Vec<_>>(), ["k"]);
+    drop(db);
+    assert!(fs.used() < DISK / 4, "{}", fs.used());
+}
+
+/// Symptom: on a disk of 48 MiB, with 15 MiB live, neither writes nor deletes, flushes nor an open
+/// went on after a second. Mechanism: logs filled the disk before the first flush was due, and a
+/// flush wanted room for all of them at once. Fix: the room of the disk bounds memtables too.
+#[test]
+fn logs_do_not_fill_the_disk() {
+    let fs = SimFs::new();
+    fs.set_capacity(Some(DISK));
+    let db = builder(&fs).open().unwrap();
+    let mut model = Model::new();
+    for number in 0..8_000 {
+        until_there_is_room(|| db.put(key(number), value(number)));
+        model.insert(key(number), Some(number));
+    }
+    check(&db, &model);
+    empty(db, &fs, builder(&fs));
+}
+
+/// The same where data that nobody deletes is what fills the disk: puts are refused, and all else
+/// goes on.
+#[test]
+fn a_disk_full_of_live_data_takes_deletes() {
+    let fs = SimFs::new();
+    fs.set_capacity(Some(DISK));
+    let db = builder(&fs).open().unwrap();
+    let name = |number: u32| format!("live {number:05}");
+    let mut model = Model::new();
+    for round in 0..2_u32 {
+        let refused = (round * 1_000..).find_map(|number| {
+            let put = db.put(name(number), value(number));
+            model.extend(put.is_ok().then(|| (name(number), Some(number))));
+            put.err()
+        });
+        assert!(matches!(refused, Some(Error::StorageFull { .. })), "{refused:?}");
+        assert!(matches!(db.health().background_error, Some(Error::StorageFull { .. })));
+        let there: Vec<_> = model.iter().filter(|(_, number)| number.is_some()).collect();
+        assert!(there.len() as u64 * 1_200 > DISK / 2, "{}", there.len());
+        let half: Vec<_> = there.into_iter().step_by(2).map(|(key, _)| key.clone()).collect();
+        for key in half {
+            until_there_is_room(|| db.delete(&key));
+            model.insert(key, None);
+        }
+        // What they have freed is found when it is needed.
+        until_there_is_room(|| db.flush());
+        until_there_is_room(|| db.compact());
+        check(&db, &model);
+    }
+    db.close().unwrap();
+    check(&builder(&fs).open().unwrap(), &model);
+}
+
+/// A file system that does not say how much room it has.
+#[derive(Debug)]
+struct Silent(SimFs);
+
+impl Fs for Silent {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        self.0.open(path, mode)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
+        self.0.lock(path, shared, create)
+    }
+}
+
+/// Calls until the disk is not full any more: what waits for that in the background is not done at
+/// once.
+#[track_caller]
+fn until_there_is_room<T>(mut call: impl FnMut() -> alluvium::Result<T>) -> T {
+    for _ in 0..60_000 {
+        match call() {
+            Err(Error::StorageFull { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            other => return other.unwrap(),
+        }
+    }
+    panic!("the disk stays full");
+}
+
+/// Room that is not known of, or that somebody else takes: the spare logs are given up for a flush,
+/// which takes one memtable at a time.
+#[test]
+fn a_flush_gets_room_from_spare_logs() {
+    let fs = SimFs::new();
+    let silent = || builder(&fs).fs(Arc::new(Silent(fs.clone())));
+    let db = silent().open().unwrap();
+    let mut model = Model::new();
+    for number in 0..3_000 {
+        db.put(key(number), value(number)).unwrap();
+        model.insert(key(number), Some(number));
+    }
+    assert_eq!(db.stats().flushes, 0, "all of it is in logs");
+    fs.set_capacity(Some(fs.used()));
+    until_there_is_room(|| db.flush());
+    check(&db, &model);
+    let refused = (3_000..40_000).find_map(|number| {
+        let put = db.put(key(number), value(number));
+        model.extend(put.is_ok().then(|| (key(number), Some(number))));
+        put.err()
+    });
+    assert!(matches!(refused, Some(Error::StorageFull { .. })), "{refused:?}");
+    check(&db, &model);
+    fs.set_capacity(None);
+    db.put("k", "v").unwrap();
+    db.delete("k").unwrap();
+    check(&db, &model);
+    empty(db, &fs, silent());
+}
+
+/// Symptom: puts were refused for seconds after there was room again. Mechanism: they were told
+/// why the last flush had failed, and the next was put off. Fix: who finds room has all of it
+/// forgotten.
+#[test]
+fn the_first_write_finds_that_there_is_room_again() {
+    let fs = SimFs::new();
+    fs.set_capacity(Some(DISK));
+    let db = builder(&fs).open().unwrap();
+    let mut model = Model::new();
+    for number in 0..1_000 {
+        db.put(key(number), value(number)).unwrap();
+        model.insert(key(number), Some(number));
+    }
+    for round in 0..5 {
+        // Even what is removed is taken by others.
+        fs.set_capacity(Some(0));
+        for number in 0..8_000 {
+            let put = db.put(key(number), value(number));
+            model.extend(put.is_ok().then(|| (key(number), Some(number))));
+            if put.is_err() {
+                break;
+            }
+        }
+        // So often that the next try by itself is far away.
+        (0..8).for_each(|_| drop(db.flush()));
+        fs.set_capacity(Some(2 * DISK));
+        for number in 0..1_000 {
+            db.put(key(number), value(round)).unwrap();
+            model.insert(key(number), Some(round));
+        }
+        check(&db, &model);
+    }
+}
+
+/// Values that are worth a flush each, put by somebody who does not take no for an answer.
+#[test]
+fn puts_do_not_use_up_what_deletes_need() {
+    let fs = SimFs::new();
+    fs.set_capacity(Some(DISK));
+    let db = builder(&fs).open().unwrap();
+    let large =
+        |number: u32| (0..50).flat_map(|part| value(number * 50 + part)).collect::<Vec<_>>();
+    let mut keys = Vec::new();
+    for number in 0..600 {
+        if db.put(format!("large {number}"), large(number)).is_ok() {
+            keys.push(number);
+        }
+    }
+    assert!(keys.len() < 400, "{}", keys.len());
+    for number in &keys {
+        until_there_is_room(|| db.delete(format!("large {number}")));
+    }
+    until_there_is_room(|| db.flush());
+    until_there_is_room(|| db.compact());
+    assert_eq!(db.range(..).count(), 0);
+    until_there_is_room(|| db.put("k", large(0)));
 }

@@ -28,6 +28,11 @@ impl Backoff {
         self.next_try = Some(now + Duration::from_millis(wait_ms));
     }
 
+    /// Lets the next try be made at once, if one has failed.
+    pub(super) fn expire(&mut self) {
+        self.next_try = self.next_try.map(|next_try| next_try.min(Instant::now()));
+    }
+
     /// Whether the last try failed.
     pub(super) fn has_failed(&self) -> bool {
         self.next_try.is_some()

@@ -147,8 +147,23 @@ impl Engine {
         jobs: &[JobState],
         idle: bool,
     ) -> Option<usize> {
+        // Each job that has begun keeps parts of two segments in vain, until it is done with them.
+        if self.core.is_room_tight() {
+            let begun = jobs[..state.jobs.len()].iter().enumerate();
+            let waiting = begun.filter(|(_, job)| !job.running);
+            if let Some((at, _)) = waiting.min_by_key(|(_, job)| job.remaining_bytes) {
+                return Some(at);
+            }
+            if state.jobs.iter().any(|job| job.running) {
+                return None;
+            }
+        }
         let sizes: Vec<_> = runs.iter().map(|run| size(run)).collect();
-        let policy = Policy { space_amp_target: self.core.options.space_amp_target, idle };
+        let space_amp_target = match self.core.needs_room() {
+            true => 1.0,
+            false => self.core.options.space_amp_target,
+        };
+        let policy = Policy { space_amp_target, idle };
         match pick(&sizes, jobs, &policy, state.steps)? {
             Pick::Continue(at) => Some(at),
             Pick::Start { newer, older } => {

@@ -95,6 +95,19 @@ impl Compaction {
         state.failures.newest(set)
     }
 
+    /// Whether there is work that goes on.
+    pub(super) fn is_getting_on(&self) -> bool {
+        self.debt_bytes.load(Ordering::Relaxed) > 0
+            && !self.paused.load(Ordering::Relaxed)
+            && !lock_anyway(&self.state).failures.is_stuck()
+    }
+
+    /// Has what found the disk full tried again now.
+    pub(super) fn try_again_where_full(&self) {
+        lock_anyway(&self.state).failures.try_again_where_full();
+        self.changed.notify_all();
+    }
+
     /// Takes note that all of a segment was read, and nothing in it is damaged.
     pub(super) fn found_sound(&self, segment: FileNumber) {
         lock(&self.state).failures.found_sound(segment);
@@ -190,6 +203,7 @@ impl Engine {
         let chosen = self.choose(state, set, (idle, now), lines);
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
         core.compaction.debt_bytes.store(debt, Ordering::Relaxed);
+        core.merges_are_chosen();
         let Some(at) = chosen else {
             if core.options.compaction_threads > 0 {
                 state.failures.forget_unwanted(&state.jobs, now);
@@ -246,6 +260,9 @@ impl Engine {
         }
         drop(state);
         core.compaction.changed.notify_all();
+        if let Some((Error::StorageFull { .. }, _)) = failed {
+            core.no_room_was_left();
+        }
         if let Some((error, step)) = failed {
             event!(warn, %error, ?step, "a merge failed");
         }

@@ -25,6 +25,9 @@ use crate::runs::{Run, SegmentSet};
 const RETRY_MS: u64 = if cfg!(test) { 1 } else { 250 };
 const RETRY_MS_MAX: u64 = 30_000;
 
+/// How often a full disk may be met in a row before nobody waits for the next try.
+const TIMES_FULL: u32 = 3;
+
 /// What merges have run into, the newest last.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Vec<Failure>);
@@ -111,6 +114,20 @@ impl Failures {
         Some(standing.error.clone())
     }
 
+    /// Whether something has failed for another reason than a full disk, or often enough for it to
+    /// go on failing.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.0.iter().any(|failure| match failure.of {
+            Of::Job { times, .. } => times > TIMES_FULL || !is_full(&failure.error),
+            Of::Segment(_) => true,
+        })
+    }
+
+    /// Forgets what found the disk full.
+    pub(super) fn try_again_where_full(&mut self) {
+        self.0.retain(|failure| !is_full(&failure.error));
+    }
+
     /// Whether the last step over the runs of this one failed.
     pub(super) fn has(&self, step: &Step) -> bool {
         self.times(step) > 0
@@ -188,6 +205,10 @@ impl Failure {
 /// Whether two steps are over the same runs, wherever in them they begin and end.
 fn over_same(one: &Step, other: &Step) -> bool {
     (one.newer, one.older) == (other.newer, other.older)
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::StorageFull { .. })
 }
 
 fn has_segment(run: &Run, number: FileNumber) -> bool {

@@ -12,7 +12,7 @@ use super::log_thread::LogJob;
 use super::outputs::Outputs;
 use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::scope;
 use crate::format::edit::{Change, Edit};
 use crate::ids::{LogNumber, Sequence};
@@ -40,9 +40,10 @@ impl Core {
     /// still tries, because after the last write it needs no log.
     pub(super) fn flush_is_due(&self) -> bool {
         let sealed = self.view.load().sealed.len();
-        let enough = self.gate.used() >= self.options.flush_bytes as u64
+        let enough = sealed > 0 && self.gate.used() >= self.flush_bytes()
             || sealed > SEALED_MAX
-            || (sealed > 0 && self.logs.recovered() > RECOVERED_MAX);
+            || (sealed > 0 && self.logs.recovered() > RECOVERED_MAX)
+            || (self.is_short() && self.memory_used() > 0);
         enough && self.stopped().is_none()
     }
 
@@ -72,27 +73,48 @@ impl Engine {
         if self.core.options.read_only {
             return Ok(());
         }
-        let result = self.flush_group(desk);
+        let count = self.core.view.load().sealed.len();
+        let mut result = self.flush_group(count, desk);
+        if let Err(Error::StorageFull { .. }) = result {
+            self.core.note_room(&result);
+            result = self.flush_one_by_one(count, desk);
+        }
+        if count > 0 {
+            self.core.note_room(&result);
+            self.core.measure_space();
+        }
         self.core.pace.flush_ended(result.is_ok(), self.core.pace.now_ns());
         self.core.note(Work::Flush, &result);
         self.core.gate.wake();
         result
     }
 
-    fn flush_group(&self, desk: &mut Desk<'_>) -> Result<()> {
+    /// On a disk that is full: what the spare logs take is enough for one memtable, and that gives
+    /// its own logs back.
+    fn flush_one_by_one(&self, count: usize, desk: &mut Desk<'_>) -> Result<()> {
+        (0..count).try_for_each(|_| {
+            self.core.give_up_spare_logs();
+            self.flush_group(1, desk)
+        })
+    }
+
+    /// Flushes so many of the sealed memtables, the oldest.
+    fn flush_group(&self, count: usize, desk: &mut Desk<'_>) -> Result<()> {
         let core = &self.core;
         let view = core.view.load_full();
-        if view.sealed.is_empty() {
+        let tables = &view.sealed[view.sealed.len().saturating_sub(count)..];
+        if tables.is_empty() {
             return Ok(());
         }
         core.check_directory()?;
         core.pace.batch_waits.store(false, Ordering::Relaxed);
         core.settle_manifest()?;
-        let bytes: u64 = view.sealed.iter().map(|table| table.bytes() as u64).sum();
-        let _scope = scope!("flush", memtables = view.sealed.len(), bytes);
+        let bytes: u64 = tables.iter().map(|table| table.bytes() as u64).sum();
+        let _scope = scope!("flush", memtables = tables.len(), bytes);
         core.pace.flush_began(bytes, core.pace.now_ns());
         let mut outputs = Outputs::new(core, false);
-        let written = self.write_run(&view, &mut outputs, desk);
+        let bottom = view.segments.runs.is_empty();
+        let written = self.write_run(tables, bottom, &mut outputs, desk);
         let finished = written.and_then(|newest| Ok((outputs.finish()?, newest)));
         let (finished, newest) = match finished {
             Ok(finished) => finished,
@@ -101,7 +123,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        self.install(&view, &finished, newest)?;
+        self.install(tables, &finished, newest)?;
         drop(view);
         // First, so that nobody is told of memory that is still there.
         desk.free_memtables(core);
@@ -119,16 +141,16 @@ impl Engine {
     /// largest sequence of any version in them.
     fn write_run(
         &self,
-        view: &View,
+        tables: &[Arc<Memtable>],
+        bottom: bool,
         outputs: &mut Outputs<'_>,
         desk: &mut Desk<'_>,
     ) -> Result<Sequence> {
         let core = &self.core;
         let survivors = core.snapshots.survivors(|| self.visible());
-        let bottom = view.segments.runs.is_empty();
         let dropped = core.keyspaces.dropped();
         let mut survival = Survival::new(survivors.snapshots, survivors.visible, bottom, &dropped);
-        let sources = view.sealed.iter().map(Memtable::cursor).collect();
+        let sources = tables.iter().map(Memtable::cursor).collect();
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;
         let mut newest = Sequence(0);
@@ -157,11 +179,16 @@ impl Engine {
 
     /// Makes the run durable, known to the manifest and visible. `newest` is the last version of
     /// the memtables. After an error nothing refers to `finished`, and its files go.
-    fn install(&self, view: &View, finished: &[FinishedSegment], newest: Sequence) -> Result<()> {
+    fn install(
+        &self,
+        tables: &[Arc<Memtable>],
+        finished: &[FinishedSegment],
+        newest: Sequence,
+    ) -> Result<()> {
         let core = &self.core;
         let ready = core.open_finished(finished).and_then(|segments| {
             core.sync_dir()?;
-            Ok((segments, self.next_floor(view)?))
+            Ok((segments, self.next_floor(&tables[0])?))
         });
         let (segments, (floor, exists)) = ready.inspect_err(|_| {
             finished.iter().for_each(|segment| core.remove_segment(segment.number));
@@ -171,7 +198,7 @@ impl Engine {
         let run = (!run.segments.is_empty()).then_some(run);
         let mut changes: Vec<_> = run.iter().map(|run| Change::AddRun(run.meta())).collect();
         changes.push(Change::LogFloor { number: floor, exists });
-        for (id, at) in view.sealed.iter().flat_map(|table| table.drops()) {
+        for (id, at) in tables.iter().flat_map(|table| table.drops()) {
             // The drop's own edit may not have come to pass before a crash (rule 10).
             let known = manifest.state().keyspaces.get(&id);
             if known.is_some_and(|meta| meta.dropped_at.is_none()) {
@@ -179,14 +206,13 @@ impl Engine {
             }
         }
         core.append_edit(&mut manifest, changes, finished)?;
-        self.publish_run(view, run, newest);
+        self.publish_run(tables, run, newest);
         Ok(())
     }
 
-    /// The log that a recovery will start from once `view`'s sealed memtables are on disk, with its
+    /// The log that a recovery will start from once `newest` and all before it is on disk, with its
     /// header synced if it exists yet (rule 4).
-    fn next_floor(&self, view: &View) -> Result<(LogNumber, bool)> {
-        let newest = view.sealed.first().expect("the caller has something to flush");
+    fn next_floor(&self, newest: &Arc<Memtable>) -> Result<(LogNumber, bool)> {
         // Everything sealed after the flush began, and the active memtable, comes later; read
         // inside the commit section, so that the log cannot appear in between.
         let (floor, exists, position) = self.commit.with(|env, _| {
@@ -208,9 +234,9 @@ impl Engine {
 
     /// Publishes the view without the flushed memtables, of which `newest` was the last version,
     /// and with their run.
-    fn publish_run(&self, flushed: &View, run: Option<Run>, newest: Sequence) {
+    fn publish_run(&self, flushed: &[Arc<Memtable>], run: Option<Run>, newest: Sequence) {
         let run = run.map(Arc::new);
-        let gone = |table: &Arc<Memtable>| flushed.sealed.iter().any(|old| Arc::ptr_eq(old, table));
+        let gone = |table: &Arc<Memtable>| flushed.iter().any(|old| Arc::ptr_eq(old, table));
         self.core.publish(|view| View {
             active: Arc::clone(&view.active),
             sealed: view.sealed.iter().filter(|table| !gone(table)).cloned().collect(),

@@ -46,6 +46,8 @@ pub(super) enum FlushJob {
     Retire(Arc<View>),
     /// Writers find little memory, or none.
     Pressure,
+    /// A disk that was full has room.
+    Room,
     /// The block cache is over its bound.
     Evict,
     /// Segments that no run refers to any more.
@@ -78,6 +80,8 @@ pub(super) struct Desk<'a> {
     replacements: Vec<Replacement>,
     evict: bool,
     pressure: bool,
+    /// Whether segments have been given back since the disk was looked at.
+    room: bool,
     cleanup: bool,
     stop: bool,
     next_tick: Instant,
@@ -95,6 +99,7 @@ impl<'a> Desk<'a> {
             replacements: Vec::new(),
             evict: false,
             pressure: false,
+            room: false,
             cleanup: false,
             stop: false,
             next_tick: Instant::now() + TICK,
@@ -122,8 +127,10 @@ impl<'a> Desk<'a> {
             FlushJob::Flush { reply } => self.flushes.push(reply),
             FlushJob::Retire(view) => self.reclaim.retire(view),
             FlushJob::Pressure => self.pressure = true,
+            FlushJob::Room => self.flush_tries.expire(),
             FlushJob::Evict => self.evict = true,
             FlushJob::Free(segments) => {
+                self.room = true;
                 segments.into_iter().for_each(|segment| self.reclaim.retire_file(segment));
             }
             FlushJob::Replace { fresh, reply } => self.replacements.push((fresh, reply)),
@@ -158,6 +165,15 @@ impl<'a> Desk<'a> {
             self.cleanup = true;
             // After the work, so that slow work leaves time for other.
             self.next_tick = Instant::now() + TICK;
+            core.measure_space();
+            // So that what is in memory gives its logs back.
+            self.pressure |= core.is_room_used_up();
+        }
+        if std::mem::take(&mut self.room) {
+            if core.is_room_short() {
+                self.reclaim.collect(core, 0);
+            }
+            core.freed();
         }
     }
 
@@ -206,7 +222,8 @@ impl<'a> Desk<'a> {
         if self.pressure {
             // Before the look, so that whoever asks after it asks again.
             core.memory_asked_for();
-            self.pressure = core.is_pressed() || core.pace.batch_waits.load(Ordering::Relaxed);
+            let batch_waits = core.pace.batch_waits.load(Ordering::Relaxed);
+            self.pressure = batch_waits || core.is_pressed() && core.is_worth_flushing();
         }
         let wanted = self.pressure || core.flush_is_due() || self.flush_tries.has_failed();
         wanted
@@ -247,7 +264,8 @@ impl Engine {
     /// Makes room for writers: flushes what is sealed, and the active memtable too where that alone
     /// has outgrown the budget.
     fn relieve(&self, desk: &mut Desk<'_>) -> Result<()> {
-        if self.core.view.load().sealed.is_empty() && self.core.over_budget() {
+        let core = &self.core;
+        if core.view.load().sealed.is_empty() && (core.over_budget() || core.is_short()) {
             self.seal_active()?;
         }
         self.flush_sealed(desk)

@@ -190,6 +190,7 @@ impl Duties {
     fn prepare_log(&mut self, core: &Core) -> Result<()> {
         let looked_at = self.dead.len().min(DEAD_PER_TURN);
         let mut taken = false;
+        self.doomed.extend(core.take_excess_spares());
         for spare in self.dead.drain(..looked_at) {
             match core.recycle(spare) {
                 Recycled::Kept { outgrown } => {

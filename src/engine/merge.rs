@@ -12,7 +12,6 @@
 mod range;
 
 use self::range::Tally;
-use super::flusher::FlushJob;
 use super::lines::Lines;
 use super::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use super::{Core, Engine};
@@ -185,7 +184,7 @@ impl Engine {
         core.append_edit(&mut manifest, vec![change], written)?;
         core.publish_segments(|set| pair.replaced_in(set, &after));
         drop(manifest);
-        core.send_flush(FlushJob::Free(pair.freed(&after)));
+        core.free(pair.freed(&after));
         Ok(true)
     }
 }
@@ -218,7 +217,7 @@ impl Pair {
         });
         // A run by itself is written anew for what it holds in vain; its small segments stay as
         // they are, or the same ones might come out again and again.
-        let joined_bytes = core.options.segment_bytes as u64 / 4;
+        let joined_bytes = core.segment_bytes() / 4;
         let small_bytes = if self.newer.is_some() { joined_bytes } else { 0 };
         let joining = Joining { small_bytes, keyspace_cut_bytes: KEYSPACE_CUT_BYTES };
         let plan = plan(pieces.collect(), joining);

@@ -5,8 +5,8 @@
 //! (`keyspace_edits` makes and drops them, `forget` forgets them), `cleanup`, `directory` (its
 //! handle and locks), `background`, `flusher`, `log_thread`,
 //! `own_thread`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`,
-//! `recover`, `section` (with `id_set`), `spares`, `overload` and `pace` are parts of `open` and
-//! `write`, `turns`
+//! `recover`, `section` (with `id_set`), `spares`, `space` (the room of the disk), `overload` and
+//! `pace` are parts of `open` and `write`, `turns`
 //! of `log_thread`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
 //! `jobs`, `failures`, `forecast` and `lines` of `compact`.
 //!
@@ -54,6 +54,7 @@ mod recover;
 mod room;
 mod section;
 pub(crate) mod segments;
+mod space;
 mod spares;
 pub(crate) mod stats;
 mod stretches;
@@ -172,6 +173,9 @@ pub(crate) struct Core {
     closed: AtomicBool,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) counters: Counters,
+
+    /// What the disk can still take.
+    space: space::Space,
 
     // Guarded lists.
     spares: spares::Spares,
@@ -292,7 +296,8 @@ impl Core {
     /// The first trouble that background work is in.
     fn trouble(&self) -> Option<Error> {
         let first = lock(&self.troubles).iter().flatten().next().cloned();
-        first.or_else(|| self.compaction.trouble(&self.view.load_full().segments))
+        let first = first.or_else(|| self.compaction.trouble(&self.view.load_full().segments));
+        first.or_else(|| self.is_room_used_up().then(|| self.room_used_up()))
     }
 }
 

@@ -31,6 +31,7 @@ use super::pace::Pace;
 use super::recover::{Recovered, recover};
 use super::room::make_room;
 use super::section::WriteEnv;
+use super::space::Space;
 use super::sync::Logs;
 use super::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
@@ -155,6 +156,7 @@ impl Engine {
             closed: AtomicBool::new(false),
             keyspaces,
             counters: Default::default(),
+            space: Space::new(options.memory_bytes),
             spares: Default::default(),
             troubles: Default::default(),
             unsettled: Default::default(),

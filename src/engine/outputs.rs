@@ -34,7 +34,7 @@ impl<'a> Outputs<'a> {
     /// Outputs for the oldest run, or for a newer one.
     pub(super) fn new(core: &'a Core, oldest: bool) -> Self {
         let (keyspace, options) = Default::default();
-        let segment_bytes = core.options.segment_bytes as u64;
+        let segment_bytes = core.segment_bytes();
         Self { core, oldest, segment_bytes, open: None, done: Vec::new(), keyspace, options }
     }
 

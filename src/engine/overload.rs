@@ -17,7 +17,7 @@ use crate::options::OnOverload;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// How long who waits for other batches sleeps at a time.
+/// How long who waits for other batches, or for room on the disk, sleeps at a time.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a write had to wait for, or was refused for; the last one is in
@@ -181,17 +181,25 @@ impl Engine {
 
     /// Overload: lets a write of `bytes` pass while there is memory, at two loads; delays it while
     /// there is little; and while there is none, lets it wait or fails it, as the option says.
-    pub(super) fn wait_for_memory(&self, bytes: usize) -> Result<()> {
+    pub(super) fn wait_for_memory(
+        &self,
+        bytes: usize,
+        only_deletes: impl FnOnce() -> bool,
+    ) -> Result<()> {
         self.refuse_early()?;
         if !self.core.is_pressed() {
             return Ok(());
         }
-        self.wait_under_pressure(bytes as u64)
+        self.wait_under_pressure(bytes as u64, only_deletes)
     }
 
     #[cold]
-    fn wait_under_pressure(&self, bytes: u64) -> Result<()> {
+    fn wait_under_pressure(&self, bytes: u64, only_deletes: impl FnOnce() -> bool) -> Result<()> {
         let core = &self.core;
+        let deletes = core.is_room_short() && only_deletes();
+        if core.is_room_short() && core.passes_with_little_room(deletes) {
+            return Ok(());
+        }
         core.ask_for_memory();
         let stall_max = match core.options.on_overload {
             OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
@@ -214,7 +222,9 @@ impl Engine {
             core.counters.stalls.book(StallCause::Pace, || self.wait_for_turn(patience))?;
         }
         if core.over_budget() {
-            core.counters.stalls.book(StallCause::Memory, || self.wait_for_room(patience))?;
+            core.counters
+                .stalls
+                .book(StallCause::Memory, || self.wait_for_room(patience, deletes))?;
         }
         Ok(())
     }
@@ -235,23 +245,25 @@ impl Engine {
     }
 
     /// Waits while memtables are over their budget.
-    fn wait_for_room(&self, patience: Patience) -> Result<()> {
+    fn wait_for_room(&self, patience: Patience, deletes: bool) -> Result<()> {
         let core = &self.core;
         loop {
             let seen = core.gate.generation();
             self.refuse_early()?;
-            if !core.over_budget() {
+            let short = core.is_room_short();
+            if !core.over_budget() || short && core.passes_with_little_room(deletes) {
                 return Ok(());
             }
-            // A full disk is told at once: waiting does not empty it.
-            if let Some(full @ Error::StorageFull { .. }) = core.write_trouble() {
+            // A full disk is told at once, unless something is about to empty it.
+            if let Some(full) = core.full_disk(0) {
                 return Err(full);
             }
             let Some(left) = patience.left() else {
                 return Err(core.overloaded(patience.waited()));
             };
             core.ask_for_memory();
-            core.gate.wait_timeout(seen, left);
+            // What gives room back does so without a word.
+            core.gate.wait_timeout(seen, if short { left.min(LOOK_AGAIN) } else { left });
         }
     }
 
@@ -281,7 +293,7 @@ impl Engine {
                 return Ok(reserved);
             }
             // As above.
-            if let Some(full @ Error::StorageFull { .. }) = core.write_trouble() {
+            if let Some(full) = core.full_disk(bytes) {
                 return Err(full);
             }
             let Some(left) = patience.left() else {
@@ -293,32 +305,56 @@ impl Engine {
         }
     }
 
-    /// [`Self::wait_for_log`] for a write, which goes into the books.
+    /// [`Self::wait_for_log`] for a write, which goes into the books. On a full disk again for as
+    /// long as something is under way that may give room back.
     pub(super) fn stall_for_log(&self) -> Result<()> {
-        self.core.counters.stalls.book(StallCause::Log, || self.wait_for_log())
+        self.core.counters.stalls.book(StallCause::Log, || self.wait_for_log_and_room())
+    }
+
+    fn wait_for_log_and_room(&self) -> Result<()> {
+        let core = &self.core;
+        let limit = match core.options.on_overload {
+            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
+            _ => Duration::ZERO,
+        };
+        let patience = Patience { start: Instant::now(), limit };
+        loop {
+            let seen = core.gate.generation();
+            match self.wait_for_log() {
+                Err(full @ Error::StorageFull { .. }) => match patience.left() {
+                    Some(left) if core.may_gain_room() => {
+                        core.gate.wait_timeout(seen, left.min(LOOK_AGAIN));
+                        self.refuse_early()?;
+                    }
+                    _ => return Err(full),
+                },
+                answer => return answer,
+            }
+        }
     }
 }
 
 impl Core {
     /// Bytes in memtables that are not flushed.
-    fn memory_used(&self) -> u64 {
+    pub(super) fn memory_used(&self) -> u64 {
         // Relaxed: an estimate. Who waits looks again whenever the gate's generation moves.
         self.gate.used() + self.active_bytes.load(Ordering::Relaxed)
     }
 
     fn memory_left(&self) -> u64 {
-        (self.options.memory_bytes as u64).saturating_sub(self.memory_used())
+        self.memory_budget().saturating_sub(self.memory_used())
     }
 
     /// Whether writers have to wait for a flush.
     pub(super) fn over_budget(&self) -> bool {
-        self.memory_used() > self.options.memory_bytes as u64
+        // With no budget even the first one: each would be flushed, and use up the reserve.
+        self.memory_used() > self.memory_budget() || self.is_room_used_up()
     }
 
     /// Whether writers should go slower, and a flush begin.
     pub(super) fn is_pressed(&self) -> bool {
-        let budget = self.options.memory_bytes as u64;
-        self.memory_used() > budget - budget / 4
+        let budget = self.memory_budget();
+        self.memory_used() >= budget - budget / 4
     }
 
     /// Asks the flush thread for memory, once until it looks.
@@ -337,7 +373,11 @@ impl Core {
     }
 
     fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        let budget = self.options.memory_bytes as u64;
+        self.measure_space();
+        if !self.has_room_for(bytes) {
+            return None;
+        }
+        let budget = self.memory_budget();
         let most = budget - bytes.min(budget / 2);
         let core = Arc::clone(self);
         self.gate.add_if(bytes, most).then(|| Reservation { core, bytes })
@@ -352,6 +392,7 @@ impl Core {
     fn overloaded(&self, waited: Duration) -> Error {
         match self.write_trouble() {
             Some(full @ Error::StorageFull { .. }) => full,
+            None if self.is_room_used_up() => self.room_used_up(),
             cause => Error::Overloaded { waited, cause: cause.map(Arc::new) },
         }
     }

@@ -81,7 +81,7 @@ impl CommitEnv for WriteEnv {
         let fits = self.memtable.fits(write.body_len, write.count);
         match &self.log {
             None => {
-                let spare = lock(&self.core.spares.logs).pop().ok_or(Refused::NeedsLog)?;
+                let spare = self.core.take_spare_log().ok_or(Refused::NeedsLog)?;
                 if !fits {
                     self.swap_memtable();
                 }
@@ -90,10 +90,12 @@ impl CommitEnv for WriteEnv {
             Some(log) if fits && log.fits(bytes) => {}
             Some(log) => {
                 // Without a spare the log is extended and the memtable grows, up to the budget.
-                let may_grow = log.may_grow(bytes);
-                // The first logs after an open hold less than a memtable.
-                let keeps_memtable = fits && log.is_shorter_than(self.core.log_capacity_full());
-                let spare = lock(&self.core.spares.logs).pop();
+                let may_grow = log.may_grow(bytes) && !self.core.is_short();
+                // The first logs after an open hold less than a memtable. With little room each
+                // memtable ends with its log, so that a spare's room is enough to flush it.
+                let first = log.is_shorter_than(self.core.log_capacity_full());
+                let keeps_memtable = fits && first && !self.core.is_room_short();
+                let spare = self.core.take_spare_log();
                 match spare {
                     Some(spare) => {
                         self.seal_log();
@@ -245,7 +247,7 @@ impl WriteEnv {
 
     /// Whether sealing the open log would leave the next write without one.
     pub(super) fn takes_last_log(&self) -> bool {
-        self.log.is_some() && lock(&self.core.spares.logs).is_empty()
+        self.log.is_some() && !self.core.has_spare_log()
     }
 
     fn note_end(&mut self, (number, end, position): (LogNumber, u64, LogPosition)) {

@@ -87,10 +87,12 @@ impl Core {
             bytes *= GROWTH;
         }
         // A last step of little use is left out.
-        if bytes > full / 2 { full } else { bytes }
+        let bytes = if bytes > full / 2 { full } else { bytes };
+        bytes.min(self.log_bytes_max().max(FIRST_BYTES))
     }
 
-    /// Whether logs are still shorter than a memtable: then they are rotated without it.
+    /// Whether logs are shorter than a memtable, still or because the disk has little room: then
+    /// they are rotated without it.
     pub(super) fn logs_are_short(&self) -> bool {
         self.log_capacity() < self.log_capacity_full()
     }
@@ -126,7 +128,7 @@ impl Core {
 
     /// Whether there are fewer spare logs than are kept ready.
     pub(super) fn wants_log(&self) -> bool {
-        lock(&self.spares.logs).len() < self.kept().0
+        lock(&self.spares.logs).len() < self.kept().0 + self.held_back()
     }
 
     /// The same of memtables.
@@ -134,8 +136,44 @@ impl Core {
         lock(&self.spares.memtables).len() < self.kept().1
     }
 
+    /// How many spares nobody may take: one, the flush's reserve, while there is no room for
+    /// another.
+    fn held_back(&self) -> usize {
+        usize::from(self.is_short())
+    }
+
+    /// Whether there is a spare to be taken.
     pub(super) fn has_spare_log(&self) -> bool {
-        !lock(&self.spares.logs).is_empty()
+        lock(&self.spares.logs).len() > self.held_back()
+    }
+
+    pub(super) fn take_spare_log(&self) -> Option<SpareLog> {
+        let mut spares = lock(&self.spares.logs);
+        if spares.len() > self.held_back() { spares.pop() } else { None }
+    }
+
+    /// What the file system would give back for the spares.
+    pub(super) fn spare_log_bytes(&self) -> u64 {
+        lock(&self.spares.logs).iter().map(SpareLog::capacity).sum()
+    }
+
+    /// Removes all spare logs, for a flush that finds the disk full.
+    pub(super) fn give_up_spare_logs(&self) {
+        self.take_spare_logs().iter().for_each(|spare| self.remove_file(spare.path()));
+    }
+
+    /// Takes those away that are too many for the room that there is. Returns their files, to be
+    /// removed, which count as handed to the log thread.
+    pub(super) fn take_excess_spares(&self) -> Vec<PathBuf> {
+        if !self.is_room_short() {
+            return Vec::new();
+        }
+        let mut spares = lock(&self.spares.logs);
+        let kept = spares.len().min(self.kept().0 + self.held_back());
+        let excess = spares.split_off(kept);
+        drop(spares);
+        self.spares.dead.fetch_add(excess.len(), Ordering::Relaxed);
+        excess.iter().map(|spare| spare.path().to_path_buf()).collect()
     }
 
     /// Prepares a memtable if one is wanted.
@@ -156,9 +194,12 @@ impl Core {
 
     /// Makes a log file. Returns the files that it takes the place of, to be removed.
     pub(super) fn make_log(&self) -> Result<Vec<PathBuf>> {
-        let spare = SpareLog::create(self.log_slots(), self.log_capacity())?;
-        self.spares.dead.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.recycle(spare) {
+        let made = SpareLog::create(self.log_slots(), self.log_capacity());
+        self.note_room(&made);
+        self.spares.dead.fetch_add(usize::from(made.is_ok()), Ordering::Relaxed);
+        let recycled = made.map(|spare| self.recycle(spare));
+        self.measure_space();
+        Ok(match recycled? {
             Recycled::Kept { outgrown } => outgrown,
             // The size has changed meanwhile.
             Recycled::Useless(path) => vec![path],
@@ -202,12 +243,23 @@ impl Core {
     }
 
     fn is_useful(&self, spare: &SpareLog, spares: &[SpareLog]) -> bool {
-        let sizes = self.capacity_min()..=2 * self.log_capacity_full();
+        let most = match self.is_room_short() {
+            true => self.log_capacity(),
+            false => self.log_capacity_full(),
+        };
+        let sizes = self.capacity_min()..=2 * most;
         sizes.contains(&spare.capacity()) && spares.len() < self.spares_max()
     }
 
     /// The most logs that are prepared: those that are kept ready, and what a flush sets free.
     pub(super) fn spares_max(&self) -> usize {
+        if self.is_room_short() {
+            return self.kept().0 + self.held_back();
+        }
+        if self.is_short() {
+            // What a flush gives back is for the next one.
+            return 1 + self.held_back();
+        }
         let freed = self.options.flush_bytes / self.memtable_bytes();
         self.spares_kept() + freed.min(super::flush::SEALED_MAX)
     }
@@ -258,6 +310,7 @@ impl Core {
         if self.options.read_only {
             return;
         }
+        self.measure_space();
         for &slot in dead_old {
             let path = self.dir.join(FileName::OldLogSlot(slot).name());
             self.send_dead(LogJob::Remove(path));

@@ -77,18 +77,34 @@ impl Engine {
         result
     }
 
+    /// Whether a write may pass though memory runs short, since that is for want of room on the
+    /// disk; an error if waiting for that is of no use.
+    fn passes_full_disk(&self, write: &Write) -> Result<bool> {
+        let core = &self.core;
+        if core.is_room_short() {
+            if core.passes_with_little_room(write.only_deletes()) {
+                return Ok(true);
+            }
+            if let Some(full) = core.full_disk(0) {
+                return Err(full);
+            }
+        }
+        core.ask_for_memory();
+        Ok(false)
+    }
+
     fn try_enter(&self, write: &mut Write) -> Result<Option<Sequence>> {
         self.refuse_early()?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             return Ok(None);
         }
         if self.core.is_pressed() {
-            if matches!(self.core.options.on_overload, OnOverload::Pace { .. }) {
-                self.core.ask_for_memory();
-                return Ok(None);
+            match self.core.options.on_overload {
+                OnOverload::Pace { .. } if !self.passes_full_disk(write)? => return Ok(None),
+                OnOverload::Pace { .. } => {}
+                // It never waits, and fails where there is nothing left.
+                OnOverload::Error => self.wait_for_memory(0, || write.only_deletes())?,
             }
-            // It never waits, and fails where there is nothing left.
-            self.wait_for_memory(0)?;
         }
         match self.commit.commit(write, u64::from(write.count)) {
             Ok((last, _)) => Ok(Some(last)),

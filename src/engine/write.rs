@@ -9,9 +9,9 @@ use super::holds::HoldId;
 use super::log_thread::LogJob;
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::format::batch::{BatchBuffer, Control};
+use crate::format::batch::{BatchBuffer, Control, ops};
 use crate::format::hash::checksum;
-use crate::format::key::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
 use crate::format::record::{RecordHeader, RecordKind};
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
 use crate::options::Durability;
@@ -134,14 +134,22 @@ impl Engine {
     }
 
     /// Commits a write, and waits for its sync if that is wanted. `None` if its condition does not
-    /// hold and `again` has no other.
+    /// hold and `again` has no other. On a full disk one that only deletes waits for a flush first.
     fn submit(
         &self,
         write: &mut Write,
         durability: Durability,
-        again: impl FnMut() -> Result<Option<Condition>>,
+        mut again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<Sequence>> {
-        let result = self.enter(write, durability, again);
+        let mut result = self.enter(write, durability, &mut again);
+        if let Err(Error::StorageFull { .. }) = result
+            && self.core.may_flush_for_room()
+            && write.only_deletes()
+            && self.flush().is_ok()
+        {
+            // The logs of what was flushed have left some room.
+            result = self.enter(write, durability, &mut again);
+        }
         if let Err(error) = &result {
             self.core.counters.stalls.refused(error);
         }
@@ -154,7 +162,8 @@ impl Engine {
         durability: Durability,
         again: impl FnMut() -> Result<Option<Condition>>,
     ) -> Result<Option<Sequence>> {
-        self.wait_for_memory(crate::memtable::cost(write.body_len, write.count as usize))?;
+        let cost = crate::memtable::cost(write.body_len, write.count as usize);
+        self.wait_for_memory(cost, || write.only_deletes())?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(self.prepare_private(write)?);
         }
@@ -273,6 +282,17 @@ impl Write {
     /// The encoded operations, wherever they are by now.
     pub(super) fn body(&self) -> &[u8] {
         self.private.as_ref().map_or_else(|| self.buffer.body(), super::big::Private::body)
+    }
+
+    /// Whether it leaves fewer bytes behind than it finds. Not of one whose body is gone: a big
+    /// batch that could not be written ahead.
+    pub(super) fn only_deletes(&self) -> bool {
+        if self.private.is_none() && self.buffer.is_taken() {
+            return false;
+        }
+        let body = ops(self.body());
+        let deletes = body.take_while(|op| matches!(op, Ok(op) if op.kind == Kind::Tombstone));
+        deletes.count() == self.count as usize
     }
 
     pub(super) fn header(&self, first: Sequence, synced: LogPosition) -> RecordHeader {

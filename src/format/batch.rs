@@ -89,6 +89,11 @@ impl BatchBuffer {
         self.count += 1;
     }
 
+    /// Whether somebody has taken the bytes.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The operations' bytes.
     pub(crate) fn body(&self) -> &[u8] {
         &self.bytes[RECORD_HEADER_BYTES..self.bytes.len() - self.padding]

@@ -150,6 +150,11 @@ impl Fs for DiskFs {
         Ok(Some(Arc::new(rooted::RootedFs::open(dir)?)))
     }
 
+    #[cfg(unix)]
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        Ok(at::free_bytes(&rustix::fs::statvfs(dir)?))
+    }
+
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         let dir = if path.is_dir() { Some(path) } else { path.parent() };
         let dir = dir.map(|dir| if dir == Path::new("") { Path::new(".") } else { dir });

@@ -61,6 +61,11 @@ impl Fs for GuardedFs {
         self.fs.sync_dir(dir)
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.check(dir)?;
+        self.fs.free_bytes(dir)
+    }
+
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         self.fs.lock(path, shared, create)
     }

@@ -197,6 +197,25 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
         Ok(None)
     }
 
+    /// How many bytes files in `dir` may still grow by, as far as the file system says; so a limit
+    /// of the user's alone may not be in it. `None`, which is what this returns unless overridden,
+    /// where that is not known: then the engine finds out when a write fails, and not before.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, SimFs};
+    /// let fs = SimFs::new();
+    /// assert_eq!(fs.free_bytes(Path::new("."))?, None);
+    /// fs.write_file("f", b"abc");
+    /// fs.set_capacity(Some(10));
+    /// assert_eq!(fs.free_bytes(Path::new("."))?, Some(7));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
+
     /// Takes the advisory lock on a file, or on a directory where the system has locks on such
     /// ([`FsLock::is_of_directory`]), creating the file if `create` says so, without waiting:
     /// `WouldBlock` if another holder, in this process or another, has it. Dropping the result

@@ -60,6 +60,10 @@ impl Fs for RetriedFs {
         Ok(entered.map(inside))
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.files.with_room(|| self.fs.free_bytes(dir))
+    }
+
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         self.files.with_room(|| self.fs.lock(path, shared, create))
     }

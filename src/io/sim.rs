@@ -346,6 +346,12 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    /// No operation that a fault or a crash counts.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        let state = self.state();
+        Ok(state.capacity.map(|capacity| capacity.saturating_sub(state.used())))
+    }
+
     /// Making the lock's file is an operation of its own, a creation before the lock. Directories
     /// have none, as on systems other than Unix.
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {

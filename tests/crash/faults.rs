@@ -230,7 +230,7 @@ fn a_failed_sync_stops_the_writer_for_good() {
 fn writing_resumes_when_a_full_disk_has_space() {
     for seed in seeds() {
         let (mut full, mut runs) = (0, 0);
-        for kib in (0..160).step_by(env("ALLUVIUM_CAPACITY_STRIDE", 6) as usize) {
+        for kib in (0..1_200).step_by(env("ALLUVIUM_CAPACITY_STRIDE", 40) as usize) {
             let mut world = World::new(SimFs::new(), Lie::None);
             world.faulty = true;
             world.fs.set_capacity(Some(kib << 10));

@@ -60,7 +60,7 @@ impl Engine {
         let bottom = pair.is_bottom(from, to);
         let Lines { snapshots, visible, dropped, .. } = lines;
         let survival = Survival::new(snapshots.clone(), *visible, bottom, dropped);
-        let bytes_max = READ_SEGMENTS_MAX * self.core.options.segment_bytes as u64;
+        let bytes_max = READ_SEGMENTS_MAX * self.core.segment_bytes();
         let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
         let mut entries: Entries = pair.entries(from, to)?;
         let mut memory = Vec::new();

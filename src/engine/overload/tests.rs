@@ -41,7 +41,7 @@ fn check(change: fn(&Engine), want: fn(&Result<()>) -> bool) {
         let patience = patience(LIMIT);
         let result = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| match used > BUDGET {
-                true => engine.wait_for_room(patience),
+                true => engine.wait_for_room(patience, false),
                 false => engine.wait_for_turn(patience),
             });
             change(&engine);
@@ -82,7 +82,7 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     engine.core.gate.add(BUDGET as u64 + 1);
     let short = Duration::from_millis(1);
     assert!(engine.wait_for_turn(patience(short)).is_ok());
-    let error = engine.wait_for_room(patience(short)).unwrap_err();
+    let error = engine.wait_for_room(patience(short), false).unwrap_err();
     assert!(
         matches!(error, Error::Overloaded { waited, cause: None } if waited.as_millis() >= 1),
         "{error:?}"
@@ -91,7 +91,7 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
     engine.core.note::<()>(crate::engine::Work::Flush, &Err(full));
     for error in
-        [engine.wait_for_room(patience(LIMIT)), Err(engine.core.overloaded(Duration::ZERO))]
+        [engine.wait_for_room(patience(LIMIT), false), Err(engine.core.overloaded(Duration::ZERO))]
     {
         assert!(matches!(error, Err(Error::StorageFull { .. })), "{error:?}");
     }

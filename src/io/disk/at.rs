@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfs};
 use rustix::io::{Errno, retry_on_intr};
 
 pub(super) use rustix::fs::CWD;
@@ -108,6 +108,12 @@ pub(super) fn rename(dir: BorrowedFd<'_>, from: &Path, to: &Path) -> io::Result<
 /// Removes a file's name.
 pub(super) fn remove(dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
+}
+
+/// What a file system has left for those without privileges. One that claims to have no blocks at
+/// all does not know.
+pub(super) fn free_bytes(system: &StatVfs) -> Option<u64> {
+    (system.f_blocks > 0).then(|| system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// How many names a file has.

@@ -91,6 +91,13 @@ impl Fs for RootedFs {
         }
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        match self.place(dir) {
+            Place::Root => Ok(at::free_bytes(&rustix::fs::fstatvfs(&self.dir)?)),
+            _ => DiskFs.free_bytes(dir),
+        }
+    }
+
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         let name = match self.place(path) {
             Place::Root => Name::Itself(Arc::clone(&self.dir)),
