@@ -13,10 +13,11 @@
 //! - Puts may fill memtables up to half of the room without the *reserve*, and `memory_bytes` at
 //!   most (the *budget*, which `overload` enforces as it does without a disk). The other half is
 //!   for the logs of what comes while a flush is under way, and for what others write to the disk.
-//! - Deletes may use half of the reserve, too. What is left is for flushes, for merges, which write
-//!   a segment before they free one, and for edits.
+//! - Deletes may use half of the reserve, too, and what is left of the open log. The other half is
+//!   for flushes, for merges, which write a segment before they free one, and for edits.
 //! - With nothing left for puts they are refused, once nothing is under way that gives room back;
-//!   what is in memory is flushed, so that its logs go, and all runs are merged.
+//!   what is in memory is flushed, unless it is a crumb, so that its logs go, and merges have the
+//!   least space for a target.
 //! - Logs and segments are made smaller where there is little room, so that little has to be there
 //!   before something is given back; dead logs and freed segments go at once.
 //!
@@ -201,7 +202,9 @@ impl Core {
     /// The same for writes that only delete.
     pub(super) fn memory_budget_to_delete(&self) -> u64 {
         let reserve = self.space.reserve.load(Ordering::Relaxed);
-        budget(self.space.room(), reserve / 2, self.options.memory_bytes as u64)
+        let most = budget(self.space.room(), reserve / 2, self.options.memory_bytes as u64);
+        // The open log has been prepared, so that some take no room at all.
+        most.max(BUDGET_BYTES_MIN)
     }
 
     /// Whether the disk, and not memory, bounds what writers may do.
