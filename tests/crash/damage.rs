@@ -37,11 +37,11 @@ enum Outcome {
     Refused,
 }
 
-/// Everything that a damage may meet.
+/// Everything that a damage may meet. The database may be open, and remove a file meanwhile.
 fn files(fs: &SimFs) -> Files {
     let path = |file: &String| format!("{DIR}/{file}");
-    let bytes = |file: String| (file.clone(), fs.read_file(path(&file)).unwrap());
-    fs.files(DIR).into_iter().filter(|file| file != "LOCK").map(bytes).collect()
+    let bytes = |file: String| fs.read_file(path(&file)).map(|bytes| (file, bytes));
+    fs.files(DIR).into_iter().filter(|file| file != "LOCK").filter_map(bytes).collect()
 }
 
 impl Subject {
