@@ -199,8 +199,8 @@ mod tests {
         bell.set_nonblocking(true).unwrap();
         let interrupt = Interrupt { bell: Some(Arc::new(bell)), ..Interrupt::default() };
         io::Write::write_all(&mut rope, &[1]).unwrap();
-        let (waiting, line) = (interrupt.clone(), input);
-        let wait = thread::spawn(move || waiting.until_readable(&line));
+        let waiting = interrupt.clone();
+        let wait = thread::spawn(move || waiting.until_readable(&input));
         let bell = interrupt.bell.as_ref().unwrap();
         let rings = || {
             let mut fds = [rustix::event::PollFd::new(&**bell, rustix::event::PollFlags::IN)];

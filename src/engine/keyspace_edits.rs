@@ -77,7 +77,9 @@ impl Engine {
         if let Some(refused) = closed.or_else(|| self.core.stopped()) {
             return requests.iter().map(|_| Err(refused.clone())).collect();
         }
-        let (mut answers, mut gone, mut creates) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut answers = Vec::new();
+        let mut gone = BTreeMap::new();
+        let mut creates = Vec::new();
         for request in requests {
             answers.push(match request {
                 KeyspaceRequest::Create { .. } => Ok(()),
@@ -171,7 +173,8 @@ impl Engine {
     /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of
     /// several requests for one name the last one's options count.
     fn plan(&self, creates: &[Create<'_>], mut next: KeyspaceId) -> Plan {
-        let (mut plan, mut places) = (Plan::default(), HashMap::new());
+        let mut plan = Plan::default();
+        let mut places = HashMap::new();
         let created_at = self.visible();
         let names = creates
             .iter()
@@ -189,7 +192,8 @@ impl Engine {
                 }
                 Entry::Vacant(place) => {
                     place.insert(plan.made.len());
-                    let (name, options) = (name.to_owned(), options.unwrap_or_default());
+                    let name = name.to_owned();
+                    let options = options.unwrap_or_default();
                     let dropped_at = None;
                     plan.made.push(KeyspaceMeta {
                         id: next,

@@ -101,7 +101,7 @@ fn budget(room: u64, reserve: u64, memory_bytes: u64) -> u64 {
 }
 
 impl Core {
-    /// Looks at the disk. Two system calls at most, not under any lock.
+    /// Looks at the disk: one system call, not under any lock.
     pub(super) fn measure_space(&self) {
         let space = &self.space;
         let memory_bytes = self.options.memory_bytes as u64;
@@ -187,7 +187,8 @@ impl Core {
     fn reserve(&self) -> u64 {
         let view = self.view.load();
         let stored: u64 = view.segments.runs.iter().map(|run| run.bytes()).sum();
-        let (now, full) = (self.segment_bytes(), self.options.segment_bytes as u64);
+        let now = self.segment_bytes();
+        let full = self.options.segment_bytes as u64;
         let segments = |bytes: u64| RESERVE_SEGMENTS * bytes;
         let large = segments(full).min(stored / STORED_SHARE);
         self.log_capacity() + segments(now).min(stored).max(large)
@@ -256,7 +257,8 @@ impl Core {
 
     /// Why a put is refused while [`Self::is_room_used_up`].
     pub(super) fn room_used_up(&self) -> Error {
-        let (room, reserve) = (self.space.room(), self.space.reserve.load(Ordering::Relaxed));
+        let room = self.space.room();
+        let reserve = self.space.reserve.load(Ordering::Relaxed);
         let left = format!(
             "{room} bytes can be had, and {reserve} are kept for deletes, flushes and merges"
         );
