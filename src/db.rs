@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::batch::WriteBatch;
 use crate::builder::Builder;
-use crate::engine::background::{Threads, close_elsewhere};
+use crate::engine::threads::background::{Threads, close_elsewhere};
 use crate::engine::{Engine, ReadAt};
 use crate::error::Result;
 use crate::event::event;

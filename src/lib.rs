@@ -283,21 +283,21 @@ pub use compact::Compaction;
 #[cfg(not(all(test, loom)))]
 pub use db::Db;
 #[cfg(not(all(test, loom)))]
-pub use engine::explain::{
+pub use engine::index::IndexReport;
+#[cfg(not(all(test, loom)))]
+pub use engine::index::verify::VerifyReport;
+#[cfg(not(all(test, loom)))]
+pub use engine::merge::stats::MergeStats;
+#[cfg(not(all(test, loom)))]
+pub use engine::read::explain::{
     Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
 };
 #[cfg(not(all(test, loom)))]
-pub use engine::index::IndexReport;
+pub use engine::report::segments::{RunInfo, SegmentInfo};
 #[cfg(not(all(test, loom)))]
-pub use engine::merge_stats::MergeStats;
+pub use engine::report::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]
-pub use engine::overload::StallCause;
-#[cfg(not(all(test, loom)))]
-pub use engine::segments::{RunInfo, SegmentInfo};
-#[cfg(not(all(test, loom)))]
-pub use engine::stats::{Health, Stats};
-#[cfg(not(all(test, loom)))]
-pub use engine::verify::VerifyReport;
+pub use engine::write::overload::StallCause;
 #[cfg(not(all(test, loom)))]
 pub use engine::{TryGet, TryWrite};
 #[cfg(not(all(test, loom)))]

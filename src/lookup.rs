@@ -3,7 +3,7 @@
 //! looks at. Contracts and delegation, nothing else.
 
 use crate::db::Db;
-use crate::engine::explain::Explain;
+use crate::engine::read::explain::Explain;
 use crate::engine::{ReadAt, TryGet};
 use crate::error::Result;
 use crate::iter::KeyRange;

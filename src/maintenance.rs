@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::db::Db;
 use crate::engine::index::IndexReport;
-use crate::engine::segments::{RunInfo, SegmentInfo};
-use crate::engine::stats::{Health, Stats};
-use crate::engine::verify::VerifyReport;
+use crate::engine::index::verify::VerifyReport;
+use crate::engine::report::segments::{RunInfo, SegmentInfo};
+use crate::engine::report::stats::{Health, Stats};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;
 
-use super::{Core, Engine, View, Work};
+use crate::engine::{Core, Engine, View, Work};
 use crate::error::Result;
 use crate::event::event;
 use crate::format::edit::Change;
@@ -31,7 +31,7 @@ const VIEWS_MANY: usize = 8;
 
 /// What the flush thread holds until nobody else does.
 #[derive(Debug)]
-pub(super) struct Reclaim {
+pub(crate) struct Reclaim {
     started: Instant,
     views: Retired<View>,
     /// How many views were left when they were last looked through.
@@ -49,7 +49,7 @@ pub(super) struct Reclaim {
 }
 
 impl Reclaim {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             started: Instant::now(),
             views: Retired::new(),
@@ -69,7 +69,7 @@ impl Reclaim {
     }
 
     /// Takes over a superseded view.
-    pub(super) fn retire(&mut self, view: Arc<View>) {
+    pub(crate) fn retire(&mut self, view: Arc<View>) {
         let now = self.now_ms();
         // Whoever replaced it may have sealed its active memtable before that was full.
         view.active.give_back_unused();
@@ -77,13 +77,13 @@ impl Reclaim {
     }
 
     /// Takes over a segment that the current set has no more. Its file stays.
-    pub(super) fn retire_segment(&mut self, segment: Arc<Segment>) {
+    pub(crate) fn retire_segment(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
         self.segments.push(segment, now);
     }
 
     /// Takes over a segment whose file the current set has no more.
-    pub(super) fn retire_file(&mut self, segment: Arc<Segment>) {
+    pub(crate) fn retire_file(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
         // Whoever still reads from it opens it again.
         segment.file().close();
@@ -92,7 +92,7 @@ impl Reclaim {
     }
 
     /// Brings the block cache back under its bound.
-    pub(super) fn evict(&mut self, core: &Core) {
+    pub(crate) fn evict(&mut self, core: &Core) {
         core.counters.evicting.store(false, Ordering::Relaxed);
         if !core.cache.over() {
             return;
@@ -109,7 +109,7 @@ impl Reclaim {
     }
 
     /// Drops what is held by nobody else and older than `grace_ms`, outermost first.
-    pub(super) fn collect(&mut self, core: &Core, grace_ms: u64) {
+    pub(crate) fn collect(&mut self, core: &Core, grace_ms: u64) {
         let now = self.now_ms();
         let current = core.view.load_full();
         self.take_apart(&current, now, grace_ms);
@@ -132,7 +132,7 @@ impl Reclaim {
 
     /// Frees the memtables that a flush has just written, as far as nobody holds them: without
     /// grace, because they are the memory that writers wait for (D39).
-    pub(super) fn free_memtables(&mut self, core: &Core) {
+    pub(crate) fn free_memtables(&mut self, core: &Core) {
         let now = self.now_ms();
         let current = core.view.load_full();
         self.take_apart(&current, now, 0);
@@ -142,7 +142,7 @@ impl Reclaim {
 
     /// [`Self::free_memtables`] if many views have come: each may have the only empty memtable that
     /// a big batch has put aside.
-    pub(super) fn free_many(&mut self, core: &Core) {
+    pub(crate) fn free_many(&mut self, core: &Core) {
         if self.views.iter().count() >= 2 * self.views_left + VIEWS_MANY {
             self.free_memtables(core);
         }
@@ -213,12 +213,12 @@ fn tables_of(view: &View) -> HashSet<*const Memtable> {
 
 impl Core {
     /// The manifest of a database that is open for writing.
-    pub(super) fn manifest(&self) -> ManifestGuard<'_> {
+    pub(crate) fn manifest(&self) -> ManifestGuard<'_> {
         ManifestGuard(lock(&self.manifest))
     }
 
     /// Removes a segment file that nothing can reach. A failure leaves an orphan for the next open.
-    pub(super) fn remove_segment(&self, number: FileNumber) {
+    pub(crate) fn remove_segment(&self, number: FileNumber) {
         let path = self.dir.join(FileName::Segment(number).name());
         if let Err(error) = self.fs.remove(&path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -229,7 +229,7 @@ impl Core {
 
     /// Publishes another segment set, derived from the current one. The caller holds the manifest's
     /// lock, so that sets follow each other as edits do.
-    pub(super) fn publish_segments(&self, derive: impl Fn(&SegmentSet) -> SegmentSet) {
+    pub(crate) fn publish_segments(&self, derive: impl Fn(&SegmentSet) -> SegmentSet) {
         self.publish(|view| View {
             active: Arc::clone(&view.active),
             sealed: view.sealed.clone(),
@@ -239,13 +239,13 @@ impl Core {
         self.counters.views_published.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
+    pub(crate) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
         self.keyspaces.by_id(id).map(|state| state.options()).unwrap_or_default()
     }
 }
 
 /// The locked manifest.
-pub(super) struct ManifestGuard<'a>(MutexGuard<'a, Option<Manifest>>);
+pub(crate) struct ManifestGuard<'a>(MutexGuard<'a, Option<Manifest>>);
 
 impl std::ops::Deref for ManifestGuard<'_> {
     type Target = Manifest;
@@ -264,7 +264,7 @@ impl std::ops::DerefMut for ManifestGuard<'_> {
 impl Engine {
     /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
     /// can see them, and forgets keyspaces whose last data is gone (`forget`).
-    pub(super) fn clean_up(&self, reclaim: &mut Reclaim) -> Result<()> {
+    pub(crate) fn clean_up(&self, reclaim: &mut Reclaim) -> Result<()> {
         if self.core.options.read_only || !self.core.keyspaces.any_dropped() {
             return Ok(());
         }
@@ -331,14 +331,16 @@ impl Engine {
     }
 
     /// Reserves more sequences once half of the reservation is used. On the log thread.
-    pub(super) fn renew_ceiling(&self) {
+    pub(crate) fn renew_ceiling(&self) {
         let core = &self.core;
         let next = self.commit.with(|_, next| next);
         let ceiling = core.ceiling.load(Ordering::Acquire);
-        if core.options.read_only || ceiling.saturating_sub(next.0) > super::SEQUENCE_RESERVE / 2 {
+        if core.options.read_only
+            || ceiling.saturating_sub(next.0) > crate::engine::SEQUENCE_RESERVE / 2
+        {
             return;
         }
-        let raised = Sequence(next.0.saturating_add(super::SEQUENCE_RESERVE));
+        let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
         let change = Change::SequenceCeiling(raised);
         let appended = core.append_change(&mut core.manifest(), vec![change]);
         core.note(Work::Manifest, &appended);

@@ -9,7 +9,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Core, Engine};
+use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::names::FileName;
@@ -27,16 +27,16 @@ pub(crate) struct DirectoryLock {
 }
 
 /// A directory that is locked, and how to reach its files.
-pub(super) struct Entered {
-    pub(super) fs: Arc<dyn Fs>,
+pub(crate) struct Entered {
+    pub(crate) fs: Arc<dyn Fs>,
     /// In full where that is known.
-    pub(super) dir: PathBuf,
-    pub(super) lock: DirectoryLock,
+    pub(crate) dir: PathBuf,
+    pub(crate) lock: DirectoryLock,
 }
 
 /// Locks the directory, made if need be, and enters it. `look` says whether a directory without a
 /// lock file may be given one.
-pub(super) fn enter(
+pub(crate) fn enter(
     outside: &Arc<dyn Fs>,
     dir: &Path,
     options: &Options,
@@ -160,7 +160,7 @@ impl Core {
     /// Stops the writer if the directory is gone, or another has taken its place: what is written
     /// from now on nobody would find. Some system calls, so not for each write; called where one is
     /// to be durable, and before each edit of the manifest.
-    pub(super) fn check_directory(&self) -> Result<()> {
+    pub(crate) fn check_directory(&self) -> Result<()> {
         let Some(directory) = self.directory.load().clone() else { return Ok(()) };
         let checked = directory.check(self.fs.as_ref(), &self.dir);
         let checked = checked.and_then(|()| match self.logs.newest_removed(self.fs.as_ref()) {
@@ -175,7 +175,7 @@ impl Core {
     }
 
     /// Makes the names of the database's files durable.
-    pub(super) fn sync_dir(&self) -> Result<()> {
+    pub(crate) fn sync_dir(&self) -> Result<()> {
         sync_dir(self.fs.as_ref(), &self.dir)
     }
 

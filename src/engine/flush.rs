@@ -6,12 +6,12 @@
 //! edit leaves nothing behind but files to remove; the memtables stay, and the flush is tried
 //! again.
 
-use super::cleanup::ManifestGuard;
-use super::flusher::{Desk, FlushJob, PIECE_BYTES, PIECE_ENTRIES};
-use super::log_thread::LogJob;
-use super::outputs::Outputs;
-use super::{Core, Engine, View, Work};
 use crate::compaction::survive::{Survival, Verdict};
+use crate::engine::cleanup::ManifestGuard;
+use crate::engine::outputs::Outputs;
+use crate::engine::threads::flusher::{Desk, FlushJob, PIECE_BYTES, PIECE_ENTRIES};
+use crate::engine::threads::log_thread::LogJob;
+use crate::engine::{Core, Engine, View, Work};
 use crate::error::{Error, Result};
 use crate::event::scope;
 use crate::format::edit::{Change, Edit};
@@ -26,7 +26,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
 /// More sealed memtables than this are flushed whatever they hold, so that reads stay cheap.
-pub(super) const SEALED_MAX: usize = 16;
+pub(crate) const SEALED_MAX: usize = 16;
 
 /// More recovered logs than this are flushed however little they hold: each kill leaves one.
 const RECOVERED_MAX: usize = 8;
@@ -38,7 +38,7 @@ impl Core {
     /// Whether enough is sealed for a flush to be worth its syncs. Never once the writer has
     /// stopped: the log cannot be synced then, so every try would write a run in vain. A close
     /// still tries, because after the last write it needs no log.
-    pub(super) fn flush_is_due(&self) -> bool {
+    pub(crate) fn flush_is_due(&self) -> bool {
         let sealed = self.view.load().sealed.len();
         let enough = sealed > 0 && self.gate.used() >= self.flush_bytes()
             || sealed > SEALED_MAX
@@ -48,8 +48,8 @@ impl Core {
     }
 
     /// An edit made now.
-    pub(super) fn edit(&self, changes: Vec<Change>) -> Edit {
-        Edit { time_ms: super::stats::now_ms(), changes }
+    pub(crate) fn edit(&self, changes: Vec<Change>) -> Edit {
+        Edit { time_ms: crate::engine::report::stats::now_ms(), changes }
     }
 }
 
@@ -57,7 +57,7 @@ impl Engine {
     /// Keeps what a recovery reads short: each kill leaves a log, whatever is in it. A few are
     /// flushed in the background; more are before the open returns, which the program might not
     /// outlive for long. Unless they are many because they are full: memory bounds those.
-    pub(super) fn flush_recovered(&self) {
+    pub(crate) fn flush_recovered(&self) {
         let core = &self.core;
         let full = core.gate.used() as usize / core.memtable_bytes();
         if core.logs.recovered() > RECOVERED_AT_OPEN_MAX + full {
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// Flushes every memtable that is sealed now into one run.
-    pub(super) fn flush_sealed(&self, desk: &mut Desk<'_>) -> Result<()> {
+    pub(crate) fn flush_sealed(&self, desk: &mut Desk<'_>) -> Result<()> {
         if self.core.options.read_only {
             return Ok(());
         }
@@ -255,7 +255,7 @@ impl Engine {
 impl Core {
     /// Appends an edit that names the segments `fresh` for the first time. If it fails they stay
     /// until [`Self::settle_manifest`] knows what the manifest names.
-    pub(super) fn append_edit(
+    pub(crate) fn append_edit(
         &self,
         manifest: &mut ManifestGuard<'_>,
         changes: Vec<Change>,
@@ -272,7 +272,7 @@ impl Core {
 
     /// Appends an edit, if there is still a directory that it is of, and has what is known of
     /// keyspaces follow it.
-    pub(super) fn append_change(
+    pub(crate) fn append_change(
         &self,
         manifest: &mut ManifestGuard<'_>,
         changes: Vec<Change>,
@@ -291,7 +291,7 @@ impl Core {
 
     /// Ends the doubt about what an edit that failed has left in the manifest, and only then
     /// removes the segments that it named (rule 8). While this fails, an open would do it.
-    pub(super) fn settle_manifest(&self) -> Result<()> {
+    pub(crate) fn settle_manifest(&self) -> Result<()> {
         let mut manifest = self.manifest();
         if manifest.broken() {
             manifest.rotate()?;

@@ -1,82 +1,36 @@
-//! Where the parts meet, one file per verb: `open`, `write`, `big` (batches that get a memtable of
-//! their own), `try_write` (writes that never wait), `conditional` (read, decide, write; `holds`
-//! for those that were refused too often), `read`, `estimate`, `explain`, `flush`,
-//! `merge`, `compact` (which merge is next, and those that were asked for), `sync`, `keyspaces`
-//! (`keyspace_edits` makes and drops them, `forget` forgets them), `cleanup`, `directory` (its
-//! handle and locks), `background`, `flusher`, `log_thread`,
-//! `own_thread`, `stats`, `segments`, `index`, `index_snapshot`, `verify`; `known`, `orphans`,
-//! `recover`, `section` (with `id_set`), `spares`, `space` (the room of the disk), `overload` and
-//! `pace` are parts of `open` and `write`, `turns`
-//! of `log_thread`, `stretches` of `read`, `outputs` of `flush` and `merge`, `warm` of `merge`,
-//! `jobs`, `failures`, `forecast` and `lines` of `compact`.
+//! Where the parts meet, one folder per verb: `open`, `write`, `read`, `merge`, `keyspaces` (made,
+//! dropped, forgotten), `index` (the tables in memory, and what reads all files back), `report`
+//! (what a database says of itself) and `threads` (what is done in the background). Beside them
+//! `flush`, the `outputs` of flush and merge, `cleanup`, and `directory` (its handle and locks).
 //!
-//! Knows no byte layout. Only `background` starts threads. Lock order, outermost first: the commit
-//! section, the manifest, the lists below; a list's lock is held for a push or a copy, never
-//! across I/O.
+//! Only `threads::background` starts threads. Lock order, outermost first: the commit section, the
+//! manifest, the lists below; a list's lock is held for a push or a copy, never across I/O.
 
-pub(crate) mod background;
-mod backoff;
-mod big;
-mod choose;
-mod cleanup;
-mod compact;
-mod conditional;
-mod directory;
-mod estimate;
-pub(crate) mod explain;
-mod failures;
-mod figures;
-mod flush;
-mod flusher;
-mod forecast;
-mod forget;
-mod holds;
-mod id_set;
+pub(crate) mod cleanup;
+pub(crate) mod directory;
+pub(crate) mod flush;
 pub(crate) mod index;
-mod index_snapshot;
-mod jobs;
-mod keyspace_edits;
-mod keyspaces;
-mod known;
-mod layers;
-mod lines;
-mod log_thread;
-mod merge;
-pub(crate) mod merge_stats;
-mod open;
-mod orphans;
-mod outputs;
-pub(crate) mod overload;
-mod own_thread;
-mod pace;
-mod read;
-mod recover;
-mod room;
-mod section;
-pub(crate) mod segments;
-mod space;
-mod spares;
-pub(crate) mod stats;
-mod stretches;
-mod sync;
-mod try_write;
-mod turns;
-pub(crate) mod verify;
-mod warm;
-mod write;
+pub(crate) mod keyspaces;
+pub(crate) mod merge;
+pub(crate) mod open;
+pub(crate) mod outputs;
+pub(crate) mod read;
+pub(crate) mod report;
+pub(crate) mod threads;
+pub(crate) mod write;
 
 use std::path::PathBuf;
 
 use crossbeam_channel::Sender;
 
-use self::compact::Compaction;
-use self::flusher::FlushJob;
-use self::keyspaces::Keyspaces;
-use self::log_thread::LogJob;
-use self::pace::Pace;
-use self::section::WriteEnv;
-use self::stats::Counters;
-use self::sync::Logs;
+use self::keyspaces::state::Keyspaces;
+use self::merge::scheduler::Compaction;
+use self::report::stats::Counters;
+use self::threads::flusher::FlushJob;
+use self::threads::log_thread::LogJob;
+use self::write::pace::Pace;
+use self::write::section::WriteEnv;
+use self::write::sync::Logs;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::ids::{FileNumber, LogNumber, LogPosition, Sequence, Uuid};
@@ -95,15 +49,15 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 use crate::witness::Witness;
 
-pub(crate) use self::conditional::Decision;
 pub(crate) use self::directory::DirectoryLock;
-pub(crate) use self::jobs::RequestProgress;
-pub(crate) use self::keyspaces::KeyspaceState;
-pub(crate) use self::layers::LayersCursor;
-pub use self::read::TryGet;
-pub(crate) use self::read::{EngineIter, ReadAt};
-pub use self::try_write::TryWrite;
-pub(crate) use self::write::{Batch, check_sizes};
+pub(crate) use self::keyspaces::state::KeyspaceState;
+pub(crate) use self::merge::jobs::RequestProgress;
+pub use self::read::get::TryGet;
+pub(crate) use self::read::get::{EngineIter, ReadAt};
+pub(crate) use self::read::layers::LayersCursor;
+pub(crate) use self::write::conditional::Decision;
+pub(crate) use self::write::put::{Batch, check_sizes};
+pub use self::write::try_write::TryWrite;
 
 /// Sequences are reserved this far ahead, and the reservation is renewed at half of it.
 pub(crate) const SEQUENCE_RESERVE: u64 = 1 << 32;
@@ -175,10 +129,10 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
 
     /// What the disk can still take.
-    space: space::Space,
+    space: write::space::Space,
 
     // Guarded lists.
-    spares: spares::Spares,
+    spares: write::spares::Spares,
     troubles: Mutex<Troubles>,
     /// Segments whose edit failed: the manifest may name them.
     unsettled: Mutex<Vec<FileNumber>>,
@@ -236,7 +190,7 @@ impl Engine {
     /// Stops everything: no write is acknowledged afterwards; what is in memory is flushed; the
     /// threads end. Idempotent.
     pub(crate) fn close(&self) -> Result<()> {
-        background::close(self)
+        threads::background::close(self)
     }
 }
 
@@ -315,10 +269,10 @@ type Troubles = [Option<Error>; 3];
 
 /// Where the log goes on after a log was sealed.
 #[derive(Clone, Copy, Debug)]
-struct LogEnd {
-    number: LogNumber,
-    end: u64,
-    position: LogPosition,
+pub(crate) struct LogEnd {
+    pub(crate) number: LogNumber,
+    pub(crate) end: u64,
+    pub(crate) position: LogPosition,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Says where one segment ends and the next begins, and cleans up what is given up. Used by one
 //! background thread at a time; nothing here is known to the manifest yet.
 
-use super::Core;
+use crate::engine::Core;
 use crate::error::Result;
 use crate::event::event;
 use crate::format::key::Entry;
@@ -15,10 +15,10 @@ use crate::segment::{FinishedSegment, Segment, SegmentWriter, SegmentWriterOptio
 use crate::sync::Arc;
 
 /// A segment is cut at a keyspace boundary once it has this many bytes.
-pub(super) const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
+pub(crate) const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 
 /// The segments of one run, in key order.
-pub(super) struct Outputs<'a> {
+pub(crate) struct Outputs<'a> {
     core: &'a Core,
     /// Whether they become part of the oldest run.
     oldest: bool,
@@ -32,7 +32,7 @@ pub(super) struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     /// Outputs for the oldest run, or for a newer one.
-    pub(super) fn new(core: &'a Core, oldest: bool) -> Self {
+    pub(crate) fn new(core: &'a Core, oldest: bool) -> Self {
         let (keyspace, options) = Default::default();
         let segment_bytes = core.segment_bytes();
         Self { core, oldest, segment_bytes, open: None, done: Vec::new(), keyspace, options }
@@ -41,7 +41,7 @@ impl<'a> Outputs<'a> {
     /// Whether the open segment is to end before `entry`, the next one: it has what it takes, and
     /// `entry` is of another user key than its last.
     #[inline(always)]
-    pub(super) fn ends_before(&self, entry: &Entry<'_>) -> bool {
+    pub(crate) fn ends_before(&self, entry: &Entry<'_>) -> bool {
         let Some(writer) = &self.open else { return false };
         let other_keyspace = entry.keyspace != self.keyspace;
         let full = writer.has_written(self.segment_bytes);
@@ -60,7 +60,7 @@ impl<'a> Outputs<'a> {
 
     /// Whether no segment begins or ends at any of the next entries, nor behind them, which have so
     /// many bytes of keys and values: it may say no where the answer is yes.
-    pub(super) fn stays_open_for(&self, entries: &[Entry<'_>], bytes: u64) -> bool {
+    pub(crate) fn stays_open_for(&self, entries: &[Entry<'_>], bytes: u64) -> bool {
         let Some(writer) = &self.open else { return false };
         let here = |entry: &Entry<'_>| entry.keyspace == self.keyspace;
         entries.first().is_some_and(here)
@@ -70,7 +70,7 @@ impl<'a> Outputs<'a> {
 
     /// Adds entries that the open segment [stays open for](Self::stays_open_for). `distinct` says
     /// that each is known to be of another user key than what was added before it.
-    pub(super) fn add_all(&mut self, entries: &[Entry<'_>], distinct: bool) -> Result<()> {
+    pub(crate) fn add_all(&mut self, entries: &[Entry<'_>], distinct: bool) -> Result<()> {
         match &mut self.open {
             Some(writer) => writer.add_all(entries, distinct),
             None => entries.iter().try_for_each(|entry| self.add(entry)),
@@ -79,7 +79,7 @@ impl<'a> Outputs<'a> {
 
     /// Adds an entry behind all before it.
     #[inline]
-    pub(super) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
+    pub(crate) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         let writer = match &mut self.open {
             Some(writer) => {
                 self.keyspace = entry.keyspace;
@@ -95,7 +95,7 @@ impl<'a> Outputs<'a> {
     }
 
     /// Ends the open segment, if there is one: its bytes are durable then.
-    pub(super) fn close(&mut self) -> Result<()> {
+    pub(crate) fn close(&mut self) -> Result<()> {
         let Some(writer) = self.open.take() else { return Ok(()) };
         let number = writer.number();
         let finished = writer.finish().inspect_err(|_| self.core.remove_segment(number))?;
@@ -104,13 +104,13 @@ impl<'a> Outputs<'a> {
     }
 
     /// Ends the last segment and hands all of them over.
-    pub(super) fn finish(&mut self) -> Result<Vec<FinishedSegment>> {
+    pub(crate) fn finish(&mut self) -> Result<Vec<FinishedSegment>> {
         self.close()?;
         Ok(std::mem::take(&mut self.done))
     }
 
     /// Removes whatever was written and not handed over.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         if let Some(writer) = self.open.take() {
             let number = writer.number();
             event!(debug, number = number.0, "giving up an unfinished segment");
@@ -123,18 +123,18 @@ impl<'a> Outputs<'a> {
 }
 
 /// Numbers for the options of keyspaces: of different ones nothing comes into one segment.
-pub(super) struct Groups<'a> {
+pub(crate) struct Groups<'a> {
     core: &'a Core,
     known: Vec<KeyspaceOptions>,
     last: Option<(KeyspaceId, usize)>,
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(core: &'a Core) -> Self {
+    pub(crate) fn new(core: &'a Core) -> Self {
         Self { core, known: Vec::new(), last: None }
     }
 
-    pub(super) fn of(&mut self, keyspace: KeyspaceId) -> usize {
+    pub(crate) fn of(&mut self, keyspace: KeyspaceId) -> usize {
         if let Some((_, group)) = self.last.filter(|(last, _)| *last == keyspace) {
             return group;
         }
@@ -154,7 +154,7 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
         codec: options.codec_for(oldest),
         block_bytes: options.block_bytes as usize,
         filter_bits: options.filter_bits,
-        created_ms: super::stats::now_ms(),
+        created_ms: crate::engine::report::stats::now_ms(),
     };
     let create = |number| SegmentWriter::create(&core.fs, &core.dir, FileNumber(number), options);
     first_free(&core.segment_next, create).map(|(_, writer)| writer)
@@ -162,7 +162,7 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
 
 impl Core {
     /// Opens segments that were just written.
-    pub(super) fn open_finished(&self, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
+    pub(crate) fn open_finished(&self, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
         let open = |finished: &FinishedSegment| {
             let cache = Arc::clone(&self.cache);
             let segment = Segment::of_written(finished, self.database, cache)?;

@@ -1,0 +1,133 @@
+//! The tables in memory, index and filter of every segment, made anew from data blocks, and how
+//! other tables are published (`snapshot` has some from a file).
+//!
+//! All reading is done on the caller's thread, which holds the view. The new tables come as
+//! segments over the same files; the flush thread puts them in the place of the old ones in one
+//! publication, so either all of them count or none. Readers and writers go on meanwhile.
+
+pub(crate) mod snapshot;
+pub(crate) mod verify;
+
+use crossbeam_channel::bounded;
+
+use crate::engine::cleanup::Reclaim;
+use crate::engine::threads::flusher::FlushJob;
+use crate::engine::{Core, Engine};
+use crate::error::{Error, Result};
+use crate::event::scope;
+use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::segment::Segment;
+use crate::sync::{Arc, lock};
+
+/// What was done with the index and the filters of a database, from
+/// [`Db::rebuild_index`](crate::Db::rebuild_index),
+/// [`Db::save_index_snapshot`](crate::Db::save_index_snapshot) and
+/// [`Db::load_index_snapshot`](crate::Db::load_index_snapshot).
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// db.flush()?;
+/// let report = db.rebuild_index()?;
+/// assert_eq!((report.segments, report.keys), (1, 1));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexReport {
+    /// Segments whose index and filter this was about.
+    pub segments: usize,
+    /// Data blocks in them.
+    pub blocks: u64,
+    /// Versions in them, tombstones included.
+    pub entries: u64,
+    /// User keys in them, a key once for each segment; 0 where the data blocks were not read.
+    pub keys: u64,
+    /// Bytes of their indexes and filters: of the file for a save, of memory otherwise.
+    pub bytes: u64,
+    /// Of a load: segments that the file has no entry for, whose tables stay as they are.
+    pub missing: usize,
+    /// Of a load: entries of the file whose segments are gone.
+    pub ignored: usize,
+}
+
+impl IndexReport {
+    pub(crate) fn add(&mut self, segment: &Segment) {
+        self.segments += 1;
+        self.blocks += segment.properties().data_blocks;
+        self.entries += segment.properties().entries();
+        self.bytes += segment.pinned_bytes() as u64;
+    }
+}
+
+impl Engine {
+    /// Derives the tables of all segments from their data blocks.
+    pub(crate) fn rebuild_index(&self) -> Result<IndexReport> {
+        let view = self.core.view.load_full();
+        let _scope = scope!("rebuild_index");
+        let mut report = IndexReport::default();
+        let mut fresh = Vec::new();
+        for segment in each_file(&view.segments) {
+            self.check_open()?;
+            let (rebuilt, keys) = segment.rebuild(self.core.database)?;
+            report.add(&rebuilt);
+            report.keys += keys;
+            self.core.compaction.found_sound(segment.number());
+            fresh.push(Arc::new(rebuilt));
+        }
+        self.replace_segments(fresh)?;
+        Ok(report)
+    }
+
+    /// Has the flush thread publish segments in the place of others over the same files, and waits.
+    pub(crate) fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
+        self.core.refuse_on_own_thread()?;
+        let (reply, answer) = bounded(1);
+        self.core.send_flush(FlushJob::Replace { fresh, reply });
+        answer.recv().map_err(|_| Error::Closed)
+    }
+}
+
+impl Core {
+    /// Publishes `fresh` in the place of segments over the same files. Files that the set has no
+    /// more are passed over. On the flush thread.
+    pub(crate) fn publish_replaced(&self, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
+        // Runs change under this lock only; a database that is open for reading has no manifest in
+        // it.
+        let _unchanged = lock(&self.manifest);
+        let view = self.view.load_full();
+        for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
+            // A cursor may hold it longer than its run.
+            reclaim.retire_segment(Arc::clone(old));
+        }
+        self.publish_segments(|set| SegmentSet {
+            runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
+        });
+    }
+}
+
+/// Each file of a set once, though runs may refer to parts of one.
+pub(crate) fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
+    let mut segments: Vec<_> = set.segments().collect();
+    segments.sort_by_key(|segment| segment.number());
+    segments.dedup_by_key(|segment| segment.number());
+    segments
+}
+
+/// The one of `fresh`, which is sorted by number, that is over the same file.
+fn replacement<'a>(fresh: &'a [Arc<Segment>], old: &Segment) -> Option<&'a Arc<Segment>> {
+    let at = fresh.binary_search_by_key(&old.number(), |segment| segment.number()).ok()?;
+    Some(&fresh[at]).filter(|segment| Arc::ptr_eq(segment.file(), old.file()))
+}
+
+fn replace_in(run: &Arc<Run>, fresh: &[Arc<Segment>]) -> Arc<Run> {
+    let replaced = |part: &SegmentRef| replacement(fresh, &part.segment);
+    if run.segments.iter().all(|part| replaced(part).is_none()) {
+        return Arc::clone(run);
+    }
+    let segments = run.segments.iter().map(|part| {
+        let segment = Arc::clone(replaced(part).unwrap_or(&part.segment));
+        SegmentRef { segment, ..part.clone() }
+    });
+    Arc::new(Run { id: run.id, segments: segments.collect() })
+}

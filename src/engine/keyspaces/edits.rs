@@ -1,0 +1,214 @@
+//! Keyspaces made and dropped, on the log thread, for callers that wait.
+//!
+//! Making one needs a manifest edit, dropping one a control record in the log first. What waits at
+//! the same moment is carried out together: one sync of the log, where there are drops, and one
+//! edit. Each of these callers still waits, so any order of their requests will do: drops go first.
+//!
+//! Dropping, in this order: the control record takes its sequence *d* in the commit section, from
+//! where on writes are refused; the log is synced past *d*; then the manifest says so, and forgets
+//! the keyspace at once where nothing holds its data. A crash between the last two is made good by
+//! the flush that retires the record's memtable (rule 10).
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::engine::Engine;
+use crate::engine::keyspaces::state::KeyspaceState;
+use crate::engine::threads::flusher::FlushJob;
+use crate::error::{Error, Result};
+use crate::format::batch::Control;
+use crate::format::edit::{Change, KeyspaceMeta};
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
+use crate::options::KeyspaceOptions;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// With more names than this in one edit, further requests wait for the next.
+const NAMES_PER_EDIT: usize = 1_000;
+
+/// What the log thread carries out for a caller.
+#[derive(Clone, Debug)]
+pub(crate) enum KeyspaceRequest {
+    /// All of them in one edit. Those that exist get the options, too, if there are any.
+    Create {
+        names: Vec<String>,
+        options: Option<KeyspaceOptions>,
+    },
+    Drop {
+        name: String,
+    },
+}
+
+impl KeyspaceRequest {
+    fn names(&self) -> &[String] {
+        match self {
+            Self::Create { names, .. } => names,
+            Self::Drop { name } => std::slice::from_ref(name),
+        }
+    }
+
+    /// How many of those that wait are carried out together, at least one.
+    pub(crate) fn group<'a>(waiting: impl Iterator<Item = &'a Self>) -> usize {
+        let mut names = 0;
+        let fits = waiting.take_while(|request| {
+            let before = names;
+            names += request.names().len();
+            before == 0 || names <= NAMES_PER_EDIT
+        });
+        fits.count()
+    }
+}
+
+/// Names that are asked for, and the options that they get.
+type Create<'a> = (&'a [String], Option<KeyspaceOptions>);
+
+/// What an edit makes of the names that are asked for.
+#[derive(Default)]
+struct Plan {
+    made: Vec<KeyspaceMeta>,
+    set: Vec<(Arc<KeyspaceState>, KeyspaceOptions)>,
+}
+
+impl Engine {
+    /// Carries requests out together. Each has its own answer; they share only what becomes of the
+    /// log's sync and of the edit.
+    pub(crate) fn carry_out(&self, requests: &[KeyspaceRequest]) -> Vec<Result<()>> {
+        let closed = self.core.closed.load(Ordering::Acquire).then_some(Error::Closed);
+        if let Some(refused) = closed.or_else(|| self.core.stopped()) {
+            return requests.iter().map(|_| Err(refused.clone())).collect();
+        }
+        let mut answers = Vec::new();
+        let mut gone = BTreeMap::new();
+        let mut creates = Vec::new();
+        for request in requests {
+            answers.push(match request {
+                KeyspaceRequest::Create { .. } => Ok(()),
+                KeyspaceRequest::Drop { name } => self.write_drop(name).map(|(id, at)| {
+                    gone.insert(id, at);
+                }),
+            });
+        }
+        let mut shared: Vec<_> = answers.iter().map(Result::is_ok).collect();
+        for (request, shares) in requests.iter().zip(&mut shared) {
+            if let KeyspaceRequest::Create { names, options } = request {
+                // The request before may have made them.
+                *shares = names.iter().any(|name| self.as_wanted(name, *options).is_none());
+                creates.extend(shares.then_some((names.as_slice(), *options)));
+            }
+        }
+        if !shared.contains(&true) {
+            return answers;
+        }
+        let edited = self.edit_keyspaces(&creates, gone);
+        for (answer, _) in answers.iter_mut().zip(shared).filter(|(_, shares)| *shares) {
+            answer.clone_from(&edited);
+        }
+        answers
+    }
+
+    /// Writes the record from which on a keyspace is dropped.
+    fn write_drop(&self, name: &str) -> Result<(KeyspaceId, Sequence)> {
+        let id = self.core.keyspaces.find(name).map(|state| state.id);
+        let what = match id {
+            None => format!("there is no keyspace {name:?}"),
+            Some(KEYSPACE_DEFAULT) => String::from("the default keyspace cannot be dropped"),
+            Some(id) => {
+                let (at, _) = self.write_control(Control::DropKeyspace(id))?;
+                return Ok((id, at));
+            }
+        };
+        Err(Error::InvalidArgument { what })
+    }
+
+    /// One edit for everything: what is `gone`, and the names that are asked for.
+    fn edit_keyspaces(
+        &self,
+        creates: &[Create<'_>],
+        mut gone: BTreeMap<KeyspaceId, Sequence>,
+    ) -> Result<()> {
+        let core = &self.core;
+        // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
+        // the manifest. It goes there now, with the log synced first, as for every drop.
+        let missing = |name: &&String| core.keyspaces.find(name).is_none();
+        let names = creates.iter().flat_map(|(names, _)| *names);
+        gone.extend(names.filter(missing).filter_map(|name| self.unsaid_drop(name)));
+        if !gone.is_empty() {
+            self.sync_all()?;
+        }
+        let places: Vec<_> = gone.keys().map(|&id| (id, core.place_of_dropped(id))).collect();
+        let mut manifest = core.manifest();
+        let state = manifest.state();
+        // A flush may have said it meanwhile.
+        gone.retain(|id, _| state.keyspaces.get(id).is_some_and(|it| it.dropped_at.is_none()));
+        let mut changes: Vec<_> =
+            gone.iter().map(|(&id, &at)| Change::DropKeyspace { id, at }).collect();
+        let free = places.iter().filter(|(id, place)| gone.contains_key(id) && place.is_nowhere());
+        changes.extend(free.map(|&(id, _)| Change::ForgetKeyspace { id }));
+        let Plan { made, set } = self.plan(creates, state.next_keyspace);
+        changes.extend(made.iter().cloned().map(Change::AddKeyspace));
+        changes.extend(set.iter().map(|&(ref state, options)| {
+            let id = state.id;
+            Change::SetOptions { id, options }
+        }));
+        if !changes.is_empty() {
+            core.append_change(&mut manifest, changes)?;
+        }
+        made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
+        set.iter().for_each(|(state, options)| state.set_options(*options));
+        drop(manifest);
+        places.iter().for_each(|(id, place)| core.keyspaces.note_in_memory(*id, place.until));
+        if places.iter().any(|(_, place)| place.on_disk) {
+            core.send_flush(FlushJob::Cleanup);
+        }
+        Ok(())
+    }
+
+    /// The keyspace that is dropped, but under this name in the manifest yet.
+    fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
+        let manifest = self.core.manifest();
+        let id = manifest.state().live(name)?.id;
+        Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
+    }
+
+    /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of
+    /// several requests for one name the last one's options count.
+    fn plan(&self, creates: &[Create<'_>], mut next: KeyspaceId) -> Plan {
+        let mut plan = Plan::default();
+        let mut places = HashMap::new();
+        let created_at = self.visible();
+        let names = creates
+            .iter()
+            .flat_map(|&(names, options)| names.iter().map(move |name| (name.as_str(), options)));
+        for (name, options) in names {
+            if let Some(found) = self.core.keyspaces.find(name) {
+                let other = options.filter(|options| *options != found.options());
+                plan.set.extend(other.map(|options| (found, options)));
+                continue;
+            }
+            match places.entry(name) {
+                Entry::Occupied(place) => {
+                    let made: &mut KeyspaceMeta = &mut plan.made[*place.get()];
+                    made.options = options.unwrap_or(made.options);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(plan.made.len());
+                    let name = name.to_owned();
+                    let options = options.unwrap_or_default();
+                    let dropped_at = None;
+                    plan.made.push(KeyspaceMeta {
+                        id: next,
+                        name,
+                        options,
+                        created_at,
+                        dropped_at,
+                    });
+                    next = KeyspaceId(next.0.saturating_add(1));
+                }
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Keyspaces: what is known of them, how they are made, dropped and forgotten.
+
+pub(crate) mod edits;
+pub(crate) mod forget;
+pub(crate) mod state;

@@ -1,0 +1,328 @@
+//! Keyspaces: what is known of them, and who asks for them.
+//!
+//! A keyspace is an id that its keys begin with. Making and dropping them is the log thread's, for
+//! callers that wait (`keyspace_edits`); forgetting what has been dropped is `forget`'s.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::engine::Engine;
+use crate::engine::keyspaces::edits::KeyspaceRequest;
+use crate::error::{Error, Result};
+use crate::format::edit::{Change, KeyspaceMeta};
+use crate::ids::{KeyspaceId, Sequence};
+use crate::options::KeyspaceOptions;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, Weak, lock};
+
+/// Longest keyspace name, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// So many forgotten keyspaces are looked through for handles that are gone.
+const FORGOTTEN_MANY: usize = 16;
+
+/// What every handle of a keyspace shares.
+#[derive(Debug)]
+pub(crate) struct KeyspaceState {
+    pub(crate) id: KeyspaceId,
+    pub(crate) name: String,
+    /// As of the last edit that changed them.
+    options: Mutex<KeyspaceOptions>,
+    /// The sequence that dropped it, 0 while it lives. Stored inside the commit section before
+    /// `visible` passes it.
+    dropped_at: AtomicU64,
+}
+
+impl KeyspaceState {
+    pub(crate) fn new(meta: &KeyspaceMeta) -> Self {
+        Self {
+            id: meta.id,
+            name: meta.name.clone(),
+            options: Mutex::new(meta.options),
+            dropped_at: AtomicU64::new(meta.dropped_at.unwrap_or_default().0),
+        }
+    }
+
+    /// What flushes and merges that begin now go by.
+    pub(crate) fn options(&self) -> KeyspaceOptions {
+        *lock(&self.options)
+    }
+
+    /// The sequence that dropped it.
+    pub(crate) fn dropped_at(&self) -> Option<Sequence> {
+        // Acquire; pairs with the Release in `mark_dropped`.
+        Some(Sequence(self.dropped_at.load(Ordering::Acquire))).filter(|at| at.0 != 0)
+    }
+
+    /// Refuses a read at `at` (now, if `None`) that the drop hides from.
+    pub(crate) fn check_read(&self, at: Option<Sequence>) -> Result<()> {
+        match (self.dropped_at(), at) {
+            (None, _) => Ok(()),
+            (Some(dropped), Some(at)) if at < dropped => Ok(()),
+            (Some(_), _) => Err(Error::KeyspaceDropped { name: self.name.clone() }),
+        }
+    }
+
+    /// Has flushes and merges that begin from now on go by other options.
+    pub(crate) fn set_options(&self, options: KeyspaceOptions) {
+        *lock(&self.options) = options;
+    }
+}
+
+/// All keyspaces that have data or a name.
+#[derive(Debug)]
+pub(crate) struct Keyspaces {
+    table: Mutex<Table>,
+    /// How many of them are dropped: so that whoever releases a snapshot need not look.
+    dropped: AtomicUsize,
+}
+
+/// Each step costs a search, whatever the number of keyspaces.
+#[derive(Debug, Default)]
+struct Table {
+    by_id: BTreeMap<KeyspaceId, Arc<KeyspaceState>>,
+    living: HashMap<String, Arc<KeyspaceState>>,
+    dropped: BTreeMap<KeyspaceId, Dropped>,
+    /// Those that handles were left of when they were forgotten: for their names.
+    forgotten: BTreeMap<KeyspaceId, Weak<KeyspaceState>>,
+    /// How many handles there were when `forgotten` was last looked through.
+    handles: usize,
+}
+
+/// A dropped keyspace that may still have data, or that the manifest has not forgotten.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    at: Sequence,
+    /// Whether the manifest knows, and so the log has it durably.
+    durable: bool,
+    /// Once everything up to here is flushed no memtable holds it. Nothing where that was not
+    /// looked up yet.
+    until: Option<Sequence>,
+}
+
+impl Table {
+    fn add(&mut self, state: Arc<KeyspaceState>) {
+        match state.dropped_at() {
+            // As the manifest says.
+            Some(at) => {
+                self.dropped.insert(state.id, Dropped { at, durable: true, until: None });
+            }
+            None => drop(self.living.insert(state.name.clone(), Arc::clone(&state))),
+        }
+        self.by_id.insert(state.id, state);
+    }
+
+    fn forget(&mut self, id: KeyspaceId) {
+        self.dropped.remove(&id);
+        let Some(state) = self.by_id.remove(&id).filter(|state| Arc::strong_count(state) > 1)
+        else {
+            return;
+        };
+        self.forgotten.insert(id, Arc::downgrade(&state));
+        drop(state);
+        if self.forgotten.len() >= 2 * self.handles + FORGOTTEN_MANY {
+            self.forgotten.retain(|_, state| state.strong_count() > 0);
+            self.handles = self.forgotten.len();
+        }
+    }
+}
+
+impl Keyspaces {
+    pub(crate) fn new(states: impl Iterator<Item = KeyspaceState>) -> Self {
+        let mut table = Table::default();
+        states.for_each(|state| table.add(Arc::new(state)));
+        let dropped = AtomicUsize::new(table.dropped.len());
+        Self { table: Mutex::new(table), dropped }
+    }
+
+    /// The living keyspace of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<KeyspaceState>> {
+        lock(&self.table).living.get(name).cloned()
+    }
+
+    /// The names of the living keyspaces, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = lock(&self.table).living.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// The keyspace with this id, living or dropped, until it is forgotten.
+    pub(crate) fn by_id(&self, id: KeyspaceId) -> Option<Arc<KeyspaceState>> {
+        lock(&self.table).by_id.get(&id).cloned()
+    }
+
+    /// What a write to a dropped keyspace is told: its name, unless that is forgotten and the last
+    /// handle is gone, as it may be for a batch.
+    pub(crate) fn dropped_error(&self, id: KeyspaceId) -> Error {
+        let table = lock(&self.table);
+        let known = table.by_id.get(&id).cloned();
+        let known = known.or_else(|| table.forgotten.get(&id)?.upgrade());
+        let name = known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone());
+        Error::KeyspaceDropped { name }
+    }
+
+    /// Dropped keyspaces that may still have data, with the sequences that dropped them.
+    pub(crate) fn dropped(&self) -> BTreeMap<KeyspaceId, Sequence> {
+        let table = lock(&self.table);
+        table.dropped.iter().map(|(&id, dropped)| (id, dropped.at)).collect()
+    }
+
+    /// Those of them whose drop the manifest knows, and so the log has durably: one that is only in
+    /// memory so far may be lost with the power, and then the data has to be there.
+    pub(crate) fn droppable(&self) -> BTreeMap<KeyspaceId, Sequence> {
+        let table = lock(&self.table);
+        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
+        durable.map(|(&id, dropped)| (id, dropped.at)).collect()
+    }
+
+    /// The same, with what is known of when no memtable holds them any more.
+    pub(crate) fn to_forget(&self) -> Vec<(KeyspaceId, Option<Sequence>)> {
+        let table = lock(&self.table);
+        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
+        durable.map(|(&id, dropped)| (id, dropped.until)).collect()
+    }
+
+    /// Notes that no memtable holds a dropped keyspace once everything up to `until` is flushed.
+    pub(crate) fn note_in_memory(&self, id: KeyspaceId, until: Sequence) {
+        if let Some(dropped) = lock(&self.table).dropped.get_mut(&id) {
+            dropped.until = Some(until);
+        }
+    }
+
+    /// Whether any dropped keyspace may still have data.
+    pub(crate) fn any_dropped(&self) -> bool {
+        // Relaxed: who drops one has the flush thread look by itself.
+        self.dropped.load(Ordering::Relaxed) > 0
+    }
+
+    /// Marks a keyspace dropped; the first drop counts. Called inside the commit section, and by
+    /// recovery.
+    pub(crate) fn mark_dropped(&self, id: KeyspaceId, at: Sequence) {
+        let mut table = lock(&self.table);
+        // One that the manifest has forgotten has nothing left to drop.
+        let Some(state) = table.by_id.get(&id).cloned() else { return };
+        // Release; pairs with the Acquire in `dropped_at`.
+        let first =
+            state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
+        if first.is_ok() {
+            table.living.remove(&state.name);
+            table.dropped.insert(id, Dropped { at, durable: false, until: None });
+            self.dropped.store(table.dropped.len(), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn add(&self, state: KeyspaceState) {
+        lock(&self.table).add(Arc::new(state));
+    }
+
+    /// Follows an edit: drops that are durable now, and keyspaces that are forgotten, which it
+    /// returns. Under the manifest's lock.
+    pub(crate) fn follow(&self, changes: &[Change]) -> Vec<KeyspaceId> {
+        let mut forgotten = Vec::new();
+        let mut table = lock(&self.table);
+        for change in changes {
+            match change {
+                Change::DropKeyspace { id, .. } => {
+                    table.dropped.entry(*id).and_modify(|dropped| dropped.durable = true);
+                }
+                Change::ForgetKeyspace { id } => {
+                    table.forget(*id);
+                    forgotten.push(*id);
+                }
+                _ => {}
+            }
+        }
+        self.dropped.store(table.dropped.len(), Ordering::Relaxed);
+        forgotten
+    }
+
+    /// How many entries there are for keyspaces that live, are dropped, or are forgotten.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> [usize; 3] {
+        let table = lock(&self.table);
+        assert_eq!(table.by_id.len(), table.living.len() + table.dropped.len());
+        [table.living.len(), table.dropped.len(), table.forgotten.len()]
+    }
+}
+
+impl Engine {
+    /// Finds a keyspace, or makes it. It has these options then, or, without, those it had, or the
+    /// defaults.
+    pub(crate) fn open_keyspace(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Result<Arc<KeyspaceState>> {
+        check_name(name)?;
+        options.map_or(Ok(()), |options| options.validate())?;
+        if let Some(state) = self.as_wanted(name, options) {
+            return Ok(state);
+        }
+        self.make_keyspaces(vec![name.to_owned()], options)?;
+        // Another thread may have dropped it in between.
+        let found = self.core.keyspaces.find(name);
+        found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+    }
+
+    /// [`Self::open_keyspace`] for many, in one edit.
+    pub(crate) fn open_keyspaces(
+        &self,
+        names: &[String],
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Arc<KeyspaceState>>> {
+        names.iter().try_for_each(|name| check_name(name))?;
+        options.validate()?;
+        let options = Some(options);
+        let mut missing: Vec<_> = names.to_vec();
+        missing.retain(|name| self.as_wanted(name, options).is_none());
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() {
+            self.make_keyspaces(missing, options)?;
+        }
+        let found = names.iter().map(|name| {
+            let found = self.core.keyspaces.find(name);
+            found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
+        });
+        found.collect()
+    }
+
+    /// The keyspace, if there is nothing to be done about it.
+    pub(crate) fn as_wanted(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Option<Arc<KeyspaceState>> {
+        let found = self.core.keyspaces.find(name)?;
+        options.is_none_or(|options| options == found.options()).then_some(found)
+    }
+
+    fn make_keyspaces(&self, names: Vec<String>, options: Option<KeyspaceOptions>) -> Result<()> {
+        if self.core.options.read_only {
+            return Err(Error::ReadOnly { path: self.core.dir.clone() });
+        }
+        self.request_keyspace(KeyspaceRequest::Create { names, options })
+    }
+
+    /// Drops a keyspace with all its data.
+    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        if self.core.options.read_only {
+            return Err(Error::ReadOnly { path: self.core.dir.clone() });
+        }
+        self.request_keyspace(KeyspaceRequest::Drop { name: name.to_owned() })
+    }
+}
+
+/// Names are for people: 1 to 255 bytes, no control characters.
+fn check_name(name: &str) -> Result<()> {
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        what: format!(
+            "a keyspace's name has 1 to {NAME_BYTES_MAX} bytes and no control characters, and is \
+             {name:?}"
+        ),
+    })
+}

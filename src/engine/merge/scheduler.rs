@@ -1,0 +1,341 @@
+//! Which merge is next, who works on it, and what a caller may ask of merging: a range now, a
+//! pause, a look at the progress.
+//!
+//! Compactor threads run [`run_compactor`]: ask for a step (`choose`), carry it out, report, ask
+//! again. The foreground never waits here unless it asked for a compaction. The one lock is
+//! held for a choice, never across I/O.
+//!
+//! | who waits | at most for | shown by |
+//! |---|---|---|
+//! | a close | what a merge has read ahead, or the sync of one segment | `a_close_ends_a_merge_before_it_syncs_what_it_wrote` |
+//! | a cancelled request, a pause | the same, of the request's own steps | `a_cancelled_request_ends_also_in_a_pause` |
+//! | a request | the steps under way, one a thread; earlier requests | `a_request_does_not_wait_for_a_retry` |
+//! | a job that failed | its own back-off alone | `what_has_failed_waits_by_itself` |
+//! | a put, a get, a flush | nothing of this | `nothing_waits_for_a_merge_wherever_it_stands` |
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::engine::Engine;
+use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::jobs::{Extent, Request, RequestProgress, State};
+use crate::engine::merge::step::{Progress, Step};
+use crate::error::{Error, Result};
+use crate::event::event;
+use crate::format::meta::BoundKey;
+use crate::ids::{FileNumber, RunId};
+use crate::runs::SegmentSet;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, lock, lock_anyway, wait_timeout};
+
+/// How long nothing may have been written for the foreground to count as idle, in milliseconds.
+const IDLE_MS: u64 = 1_000;
+
+/// Data that adds a millisecond to that.
+const IDLE_BYTES_PER_MS: u64 = 200 << 10;
+
+/// How often a thread without work looks after what nobody tells it about, in milliseconds.
+const TICK_MS: u64 = 500;
+
+/// Jobs, requests, and what they wait for.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    state: Mutex<State>,
+    /// Signalled when there may be work, or when a wait is to end.
+    changed: Condvar,
+    pub(crate) paused: AtomicBool,
+    /// Bytes that the jobs of now have still to read.
+    pub(crate) debt_bytes: AtomicU64,
+    /// Who still has work for the flush thread: the compactor threads, and whoever will close.
+    flush_users: AtomicUsize,
+}
+
+/// What a compactor thread does next.
+enum Next {
+    Step { job: u64, step: Step, asked: Option<Arc<RequestProgress>> },
+    Wait(Duration),
+    Stop,
+}
+
+impl Compaction {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::new(Instant::now())),
+            changed: Condvar::new(),
+            paused: AtomicBool::new(false),
+            debt_bytes: AtomicU64::new(0),
+            flush_users: AtomicUsize::new(1),
+        }
+    }
+
+    /// Notes that a compactor thread is about to start.
+    pub(crate) fn begin_thread(&self) {
+        self.flush_users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a compactor thread has ended, or that the close has nothing more to flush.
+    /// Whether that was the last: the flush thread may end then, and files that a last merge has
+    /// freed have been handed to it.
+    pub(crate) fn ends_flushing(&self) -> bool {
+        // AcqRel: what the others have sent was sent before the last of them sends the end.
+        self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Answers whoever waits for a compaction, after the last thread that could has gone.
+    pub(crate) fn end_all(&self, error: &Error) {
+        let mut state = lock_anyway(&self.state);
+        state.end_all(error);
+    }
+
+    /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
+    /// because it is for whoever wants to know what is wrong.
+    pub(crate) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
+        let state = lock_anyway(&self.state);
+        state.failures.newest(set)
+    }
+
+    /// Whether there is work that goes on.
+    pub(crate) fn is_getting_on(&self) -> bool {
+        self.debt_bytes.load(Ordering::Relaxed) > 0
+            && !self.paused.load(Ordering::Relaxed)
+            && !lock_anyway(&self.state).failures.is_stuck()
+    }
+
+    /// Has what found the disk full tried again now.
+    pub(crate) fn try_again_where_full(&self) {
+        lock_anyway(&self.state).failures.try_again_where_full();
+        self.changed.notify_all();
+    }
+
+    /// Takes note that all of a segment was read, and nothing in it is damaged.
+    pub(crate) fn found_sound(&self, segment: FileNumber) {
+        lock(&self.state).failures.found_sound(segment);
+    }
+
+    /// Runs of which a merge has begun.
+    pub(crate) fn merging(&self) -> Vec<RunId> {
+        let state = lock(&self.state);
+        state
+            .jobs
+            .iter()
+            .flat_map(|job| job.step.newer.into_iter().chain([job.step.older]))
+            .collect()
+    }
+
+    /// Makes every compactor thread look again.
+    pub(crate) fn wake(&self) {
+        drop(lock(&self.state));
+        self.changed.notify_all();
+    }
+
+    /// Pays for `bytes` at `rate` bytes a second: waits until earlier ones are paid for.
+    pub(crate) fn pay(&self, bytes: u64, rate: u64, stop: &dyn Fn() -> bool) {
+        if rate == 0 {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let price = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let until = state.paid_until.max(Instant::now()) + price;
+        state.paid_until = until;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || stop() {
+                return;
+            }
+            state = wait_timeout(&self.changed, state, left);
+        }
+    }
+}
+
+/// The loop of a compactor thread.
+pub(crate) fn run_compactor(engine: &Engine) {
+    let core = &engine.core;
+    loop {
+        // Before the lock: the manifest may have to be asked.
+        let lines = engine.lines();
+        let mut state = lock(&core.compaction.state);
+        match engine.next(&mut state, &lines) {
+            Next::Stop => return,
+            Next::Wait(timeout) => {
+                drop(wait_timeout(&core.compaction.changed, state, timeout));
+            }
+            Next::Step { job, step, asked } => {
+                drop(state);
+                let stop = || {
+                    core.closed.load(Ordering::Acquire)
+                        || asked.as_ref().is_some_and(|asked| asked.is_cancelled())
+                };
+                let read = AtomicU64::new(0);
+                let result = engine.merge_step(&step, &stop, &read);
+                if let Some(asked) = &asked {
+                    asked.bytes_done.fetch_add(read.into_inner(), Ordering::Relaxed);
+                }
+                engine.conclude(job, result);
+            }
+        }
+    }
+}
+
+impl Engine {
+    fn next(&self, state: &mut State, lines: &Lines) -> Next {
+        let core = &self.core;
+        if core.closed.load(Ordering::Acquire) {
+            state.end_all(&Error::Closed);
+            return Next::Stop;
+        }
+        let tick = Next::Wait(Duration::from_millis(TICK_MS));
+        state.end_cancelled();
+        if let Some(stopped) = core.stopped() {
+            // Nothing is merged any more, so nobody is to wait for it.
+            state.end_all(&stopped);
+            return tick;
+        }
+        if core.compaction.paused.load(Ordering::Relaxed) {
+            return tick;
+        }
+        let now = Instant::now();
+        let view = core.view.load_full();
+        let set = &view.segments;
+        state.forget_gone(set);
+        state.take_request();
+        let idle = self.is_idle(state, set, now);
+        let chosen = self.choose(state, set, (idle, now), lines);
+        let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
+        core.compaction.debt_bytes.store(debt, Ordering::Relaxed);
+        core.merges_are_chosen();
+        let Some(at) = chosen else {
+            if core.options.compaction_threads > 0 {
+                state.failures.forget_unwanted(&state.jobs, now);
+            }
+            let more = state.request.is_none() && !state.waiting.is_empty();
+            let next_look = now + Duration::from_millis(TICK_MS);
+            let next_try = state.failures.next_try(now).unwrap_or(next_look);
+            let wait = if more { Duration::ZERO } else { next_look.min(next_try) - now };
+            return Next::Wait(wait);
+        };
+        state.steps += 1;
+        let job = &mut state.jobs[at];
+        job.running = true;
+        Next::Step { job: job.id, step: job.step.clone(), asked: job.asked.clone() }
+    }
+
+    /// Whether nothing has been committed for a while: for longer the more there is, because
+    /// merging all of it down costs in proportion, and the next pause may come as soon.
+    fn is_idle(&self, state: &mut State, set: &SegmentSet, now: Instant) -> bool {
+        let visible = self.visible();
+        if state.idle.0 != visible {
+            state.idle = (visible, now);
+        }
+        let bytes: u64 = set.runs.iter().map(|run| run.bytes()).sum();
+        let enough_ms = IDLE_MS + bytes / IDLE_BYTES_PER_MS;
+        now.duration_since(state.idle.1) >= Duration::from_millis(enough_ms)
+    }
+
+    /// Takes the outcome of a step in.
+    fn conclude(&self, id: u64, result: Result<Progress>) {
+        let core = &self.core;
+        let view = core.view.load_full();
+        let mut state = lock(&core.compaction.state);
+        let at = state.jobs.iter().position(|job| job.id == id).expect("a running job stays");
+        state.jobs[at].running = false;
+        let mut failed = None;
+        match result {
+            Ok(progress) => self.advance(&mut state, at, progress),
+            Err(error) => {
+                let job = state.jobs[at].clone();
+                let now = Instant::now();
+                failed = Some((error.clone(), job.step.clone()));
+                let damaged = state.failures.add(&job.step, &error, &view.segments, now);
+                // What has failed may be tried again.
+                state.rewritten.retain(|(run, _)| !job.step.is_about(*run));
+                if damaged || job.asked.is_some() {
+                    state.jobs.remove(at);
+                }
+                // Another's failure is not the request's: it has runs and tries of its own.
+                if state.is_asked_for(&job) {
+                    state.end_request(Err(error));
+                }
+            }
+        }
+        drop(state);
+        core.compaction.changed.notify_all();
+        if let Some((Error::StorageFull { .. }, _)) = failed {
+            core.no_room_was_left();
+        }
+        if let Some((error, step)) = failed {
+            event!(warn, %error, ?step, "a merge failed");
+        }
+    }
+
+    /// As [`Self::conclude`], for a step that did not fail.
+    fn advance(&self, state: &mut State, at: usize, progress: Progress) {
+        let merges = &self.core.counters.merges;
+        let over = match progress {
+            Progress::At(frontier) => {
+                state.failures.succeeded(&state.jobs[at].step);
+                state.jobs[at].step.from = Some(frontier);
+                false
+            }
+            Progress::Stale | Progress::Stopped => false,
+            Progress::Done | Progress::Gone => {
+                let step = &state.jobs[at].step;
+                state.failures.succeeded(step);
+                let merged = progress == Progress::Done && step.newer.is_some();
+                merges.jobs.fetch_add(u64::from(merged), Ordering::Relaxed);
+                true
+            }
+        };
+        let job = &state.jobs[at];
+        // Nobody may be left to continue what was begun for a request that has ended.
+        let ended = job.asked.is_some() && !state.is_asked_for(job);
+        if over || ended || job.is_cancelled() {
+            state.jobs.remove(at);
+        }
+    }
+}
+
+impl Engine {
+    /// Asks for a compaction of everything written so far, or of a range of it. The reply comes
+    /// when it is over.
+    pub(crate) fn request_compaction(
+        &self,
+        range: Option<(BoundKey, Option<BoundKey>)>,
+    ) -> Result<(Arc<RequestProgress>, Receiver<Result<()>>)> {
+        self.refuse_early()?;
+        self.flush()?;
+        let (reply, answer) = bounded(1);
+        let set = Arc::clone(&self.core.view.load().segments);
+        let newest = set.runs.first().map_or(RunId(0), |run| run.id);
+        let extent = Extent(range);
+        let bytes = set.runs.iter().map(|run| extent.raw_bytes(run)).sum();
+        let progress = Arc::new(RequestProgress::new(bytes));
+        let request = Request { extent, newest, progress: Arc::clone(&progress), reply };
+        lock(&self.core.compaction.state).waiting.push(request);
+        self.core.compaction.changed.notify_all();
+        // The threads may have ended before they could see it.
+        self.refuse_early()?;
+        Ok((progress, answer))
+    }
+
+    /// Lets no merge begin a further step until the same is called with `false`.
+    pub(crate) fn pause_compaction(&self, paused: bool) {
+        if self.core.is_forked() {
+            return;
+        }
+        self.core.compaction.paused.store(paused, Ordering::Relaxed);
+        self.core.compaction.wake();
+    }
+
+    /// Makes a request end where it is.
+    pub(crate) fn cancel_compaction(&self, progress: &RequestProgress) {
+        if self.core.is_forked() {
+            return;
+        }
+        progress.cancel();
+        self.core.compaction.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! One step of a merge: from two runs to the same two runs, with what lies between two frontiers in
+//! the older one.
+//!
+//! On a compactor thread. A step moves references that need no rewriting, and reads and writes one
+//! range up to a full segment. Both runs are valid before and after: X' is X without what lies
+//! between the frontiers, Y' is Y with the outcome there. The step makes its segment durable, then
+//! the edit, then publishes, so a crash anywhere costs that one segment.
+//!
+//! Runs may change meanwhile (a keyspace's segments go, tables are rebuilt). What a step has read
+//! is then not what it would replace, so it gives its work up and begins again from the view.
+
+mod range;
+
+use self::range::Tally;
+use crate::compaction::plan::{Joining, Piece, Plan, plan};
+use crate::engine::merge::horizon::Lines;
+use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
+use crate::engine::{Core, Engine};
+use crate::error::Result;
+use crate::event::scope;
+use crate::format::edit::Change;
+use crate::format::meta::BoundKey;
+use crate::ids::RunId;
+use crate::iter::two_way::TwoWay;
+use crate::runs::source::RunSource;
+use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::segment::FinishedSegment;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+
+/// What a step is to work on.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// `None` rewrites what is in `older` alone.
+    pub(crate) newer: Option<RunId>,
+    pub(crate) older: RunId,
+    /// The frontier: everything of the job's range before it is done. `None` at the beginning.
+    pub(crate) from: Option<BoundKey>,
+    /// The end of the job's range.
+    pub(crate) to: Option<BoundKey>,
+}
+
+impl Step {
+    /// A step over one run, from its beginning.
+    pub(crate) fn alone(older: RunId) -> Self {
+        Self { newer: None, older, from: None, to: None }
+    }
+
+    pub(crate) fn is_about(&self, run: RunId) -> bool {
+        self.newer == Some(run) || self.older == run
+    }
+
+    /// Whether its runs are there, side by side.
+    pub(crate) fn is_in(&self, set: &SegmentSet) -> bool {
+        Pair::find(set, self).is_some()
+    }
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The frontier is here now.
+    At(BoundKey),
+    /// Nothing is left to do in the job's range.
+    Done,
+    /// The runs are no longer there, side by side.
+    Gone,
+    /// They changed under the step: try it again.
+    Stale,
+    /// The database is closing, or the job was cancelled.
+    Stopped,
+}
+
+/// The two runs of a step, as one view has them.
+struct Pair {
+    newer: Option<Arc<Run>>,
+    older: Arc<Run>,
+    /// Everything older than both.
+    below: Vec<Arc<Run>>,
+}
+
+type Entries = TwoWay<RunSource>;
+
+impl Engine {
+    /// Carries one step out. After an error nothing has changed; what was written is removed, now
+    /// or when the manifest is known not to name it. Adds what it read to `bytes_read`.
+    pub(crate) fn merge_step(
+        &self,
+        step: &Step,
+        stop: &dyn Fn() -> bool,
+        bytes_read: &AtomicU64,
+    ) -> Result<Progress> {
+        let core = &self.core;
+        let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
+            return Ok(Progress::Gone);
+        };
+        let lines = self.lines();
+        let (plan, finished) = pair.plan(core, step, &lines);
+        if finished {
+            return Ok(Progress::Done);
+        }
+        core.settle_manifest()?;
+        let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
+        let mut outputs = Outputs::new(core, pair.below.is_empty());
+        let written = match &plan.from {
+            None => Ok(Some((None, Tally::default()))),
+            Some(from) => {
+                let to = plan.to.as_ref().or(step.to.as_ref());
+                self.merge_range(&pair, from, to, &lines, &mut outputs, stop)
+            }
+        };
+        // What is being written may take long to become durable.
+        let ready = match written {
+            Ok(Some(_)) if stop() => Ok(None),
+            Ok(Some((frontier, tally))) => {
+                outputs.finish().map(|written| Some((frontier, tally, written)))
+            }
+            other => other.map(|_| None),
+        };
+        let Ok(Some((frontier, tally, written))) = ready else {
+            outputs.abandon();
+            return ready.map(|_| Progress::Stopped);
+        };
+        tally.check(&written);
+        // Where nothing was read, everything was moved.
+        let frontier = if plan.from.is_some() { frontier } else { step.to.clone() };
+        let moved = plan.moved.len();
+        let installed = self.install_step(step, &pair, plan, &written, frontier.as_ref())?;
+        if !installed {
+            return Ok(Progress::Stale);
+        }
+        count(core, &tally, &written, moved);
+        bytes_read.fetch_add(tally.bytes, Ordering::Relaxed);
+        Ok(match frontier {
+            Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
+            _ => Progress::Done,
+        })
+    }
+
+    /// Whether a step would write anything, or only move references, or nothing.
+    pub(crate) fn would_write(&self, set: &SegmentSet, step: &Step, lines: &Lines) -> bool {
+        let pair = Pair::find(set, step);
+        pair.is_some_and(|pair| pair.plan(&self.core, step, lines).0.from.is_some())
+    }
+
+    /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
+    /// not, nothing has changed. `frontier` is where the step ended, `None` at the end of the runs.
+    fn install_step(
+        &self,
+        step: &Step,
+        pair: &Pair,
+        plan: Plan<SegmentRef>,
+        written: &[FinishedSegment],
+        frontier: Option<&BoundKey>,
+    ) -> Result<bool> {
+        let core = &self.core;
+        let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
+        let opened = core.open_finished(written).and_then(|opened| {
+            if !written.is_empty() {
+                core.sync_dir()?;
+            }
+            Ok(opened)
+        });
+        let mut fresh = plan.moved;
+        let opened = opened.inspect_err(|_| remove())?;
+        core.warm(pair.runs(), &opened);
+        fresh.extend(opened);
+        let from = step.from.as_ref();
+        let newer =
+            pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
+        let older = pair.older.with_between(from, frontier, fresh);
+        let after = Pair::after(newer, older);
+        let mut manifest = core.manifest();
+        if !pair.is_in(&core.view.load_full().segments) {
+            drop(manifest);
+            remove();
+            return Ok(false);
+        }
+        let change = Change::ReplaceRuns {
+            remove: pair.runs().map(|run| run.id).collect(),
+            add: after.iter().map(|run| run.meta()).collect(),
+        };
+        core.append_edit(&mut manifest, vec![change], written)?;
+        core.publish_segments(|set| pair.replaced_in(set, &after));
+        drop(manifest);
+        core.free(pair.freed(&after));
+        Ok(true)
+    }
+}
+
+impl Pair {
+    /// The runs of a step, if they are there and adjacent.
+    fn find(set: &SegmentSet, step: &Step) -> Option<Self> {
+        let at = set.runs.iter().position(|run| run.id == step.newer.unwrap_or(step.older))?;
+        let newer = step.newer.map(|_| Arc::clone(&set.runs[at]));
+        let at = at + usize::from(newer.is_some());
+        let older = set.runs.get(at).filter(|run| run.id == step.older)?;
+        Some(Self { newer, older: Arc::clone(older), below: set.runs[at + 1..].to_vec() })
+    }
+
+    /// What to do from the frontier on, and whether that is nothing.
+    fn plan(&self, core: &Core, step: &Step, lines: &Lines) -> (Plan<SegmentRef>, bool) {
+        let (from, to) = (step.from.as_ref(), step.to.as_ref());
+        let parts = |run: &Arc<Run>| run.between(from, to);
+        let newer = self.newer.as_ref().map(parts).unwrap_or_default();
+        let mut pieces = newer.to_vec();
+        let newer_left = !pieces.is_empty();
+        pieces.extend(parts(&self.older));
+        let span = pieces.iter().map(|part| &part.first).min().cloned();
+        let bottom = span.is_some_and(|first| self.is_bottom(&first, to));
+        let mut groups = Groups::new(core);
+        let pieces = pieces.into_iter().map(|part| {
+            let rewrite = self.is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
+            let group = groups.of(part.first.keyspace);
+            Piece::new(part, rewrite, group)
+        });
+        // A run by itself is written anew for what it holds in vain; its small segments stay as
+        // they are, or the same ones might come out again and again.
+        let joined_bytes = core.segment_bytes() / 4;
+        let small_bytes = if self.newer.is_some() { joined_bytes } else { 0 };
+        let joining = Joining { small_bytes, keyspace_cut_bytes: KEYSPACE_CUT_BYTES };
+        let plan = plan(pieces.collect(), joining);
+        // With nothing left above, the rest of the older run stays as it is.
+        let finished = !newer_left && plan.from.is_none();
+        (plan, finished)
+    }
+
+    /// Whether a file is kept alive of which the pair needs less than half. A part that is small
+    /// because the job's range ends in it is none.
+    fn is_mostly_trimmed(&self, part: &SegmentRef) -> bool {
+        let half = part.segment.properties().stored_bytes / 2;
+        let same = |other: &&SegmentRef| other.segment.number() == part.segment.number();
+        let parts = || self.runs().flat_map(|run| &run.segments).filter(same);
+        part.bytes < half && parts().map(|part| part.bytes).sum::<u64>() < half
+    }
+
+    /// Whether nothing older than the pair has keys from `from` to before `to`.
+    fn is_bottom(&self, from: &BoundKey, to: Option<&BoundKey>) -> bool {
+        self.below.iter().all(|run| run.between(Some(from), to).is_empty())
+    }
+
+    /// The entries of both runs from `from` to before `to`.
+    fn entries(&self, from: &BoundKey, to: Option<&BoundKey>) -> Result<Entries> {
+        let part = |run: Option<&Arc<Run>>, id| {
+            let segments = run.map_or_else(Vec::new, |run| run.between(Some(from), to));
+            RunSource::new(Arc::new(Run { id, segments }), None)
+        };
+        let id = self.older.id;
+        Ok(TwoWay::new(part(self.newer.as_ref(), id)?, part(Some(&self.older), id)?))
+    }
+
+    /// Newest first.
+    fn runs(&self) -> impl Iterator<Item = &Arc<Run>> + Clone {
+        self.newer.iter().chain([&self.older])
+    }
+
+    /// What a step leaves of the pair, newest first. What is left of the newer run alone may take
+    /// the place of both.
+    fn after(newer: Option<Run>, older: Option<Run>) -> Vec<Arc<Run>> {
+        newer.into_iter().chain(older).map(Arc::new).collect()
+    }
+
+    /// Whether a set has just these runs, side by side.
+    fn is_in(&self, set: &SegmentSet) -> bool {
+        let first = self.runs().next().expect("a pair has an older run");
+        let at = set.runs.iter().position(|run| Arc::ptr_eq(run, first));
+        at.is_some_and(|at| {
+            let there = set.runs[at..].iter().take(self.runs().count());
+            there.map(Arc::as_ptr).eq(self.runs().map(Arc::as_ptr))
+        })
+    }
+
+    fn replaced_in(&self, set: &SegmentSet, after: &[Arc<Run>]) -> SegmentSet {
+        let ours = |run: &Arc<Run>| self.runs().any(|other| Arc::ptr_eq(other, run));
+        let at = set.runs.iter().position(ours).unwrap_or(set.runs.len());
+        let (above, rest) = set.runs.split_at(at);
+        let below = rest.iter().filter(|run| !ours(run));
+        SegmentSet { runs: above.iter().chain(after).chain(below).cloned().collect() }
+    }
+
+    /// Segments that no run refers to after the step.
+    fn freed(&self, after: &[Arc<Run>]) -> Vec<Arc<crate::segment::Segment>> {
+        let left: BTreeSet<_> = after.iter().flat_map(|run| run.numbers()).collect();
+        let parts = self.runs().flat_map(|run| &run.segments);
+        parts
+            .map(|part| &part.segment)
+            .filter(|segment| !left.contains(&segment.number()))
+            .cloned()
+            .collect()
+    }
+}
+
+fn count(core: &Core, tally: &Tally, written: &[FinishedSegment], moved: usize) {
+    let entries: u64 = written.iter().map(|segment| segment.entries).sum();
+    let bytes: u64 = written.iter().map(|segment| segment.bytes).sum();
+    let add = |counter: &crate::sync::atomic::AtomicU64, count: u64| {
+        counter.fetch_add(count, Ordering::Relaxed);
+    };
+    let counters = &core.counters.merges;
+    add(&counters.steps, 1);
+    add(&counters.bytes_in, tally.bytes);
+    add(&counters.bytes_out, bytes);
+    add(&counters.entries_in, tally.read);
+    add(&counters.entries_out, entries);
+    add(&counters.moved, moved as u64);
+    add(&core.counters.kept_for_snapshots, tally.held);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The entries of one step: from both runs into new segments, without those that nobody can see.
+//!
+//! On a compactor thread. Knows no plan and no manifest: the step says from where to where.
+
+use super::{Entries, Pair};
+use crate::compaction::survive::{LeftOut, Survival, Verdict};
+use crate::engine::Engine;
+use crate::engine::merge::horizon::Lines;
+use crate::engine::outputs::Outputs;
+use crate::error::Result;
+use crate::format::key::Entry;
+use crate::format::meta::BoundKey;
+use crate::iter::two_way::{Batch, emptied};
+use crate::segment::FinishedSegment;
+
+/// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
+/// many bytes where they are large.
+const LOOK_ENTRIES: u64 = 256;
+const LOOK_BYTES: u64 = 256 << 10;
+
+/// A step reads at most this many segments' worth of bytes, so that a range of which nothing is
+/// left is given back and can be preempted too.
+const READ_SEGMENTS_MAX: u64 = 8;
+
+/// What happened to the entries of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) read: u64,
+    pub(super) shadowed: u64,
+    pub(super) dropped: u64,
+    /// Of those kept, what only snapshots need.
+    pub(super) held: u64,
+    pub(super) bytes: u64,
+    /// Entries and bytes at the last look.
+    pub(super) looked: (u64, u64),
+}
+
+/// How far a range is merged.
+struct Work<'a, 'b> {
+    survival: Survival,
+    outputs: &'a mut Outputs<'b>,
+    tally: Tally,
+    bytes_max: u64,
+    /// The last user key, once enough is read: its versions are still to come.
+    past: Option<Vec<u8>>,
+}
+
+impl Engine {
+    /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
+    /// where it stopped: at a user key, or `to`; and nothing if it was told to stop.
+    pub(super) fn merge_range(
+        &self,
+        pair: &Pair,
+        from: &BoundKey,
+        to: Option<&BoundKey>,
+        lines: &Lines,
+        outputs: &mut Outputs<'_>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(Option<BoundKey>, Tally)>> {
+        let bottom = pair.is_bottom(from, to);
+        let Lines { snapshots, visible, dropped, .. } = lines;
+        let survival = Survival::new(snapshots.clone(), *visible, bottom, dropped);
+        let bytes_max = READ_SEGMENTS_MAX * self.core.segment_bytes();
+        let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
+        let mut entries: Entries = pair.entries(from, to)?;
+        let mut memory = Vec::new();
+        let frontier = loop {
+            let Batch { entries: mut batch, taken } = entries.batch(memory);
+            if batch.is_empty() {
+                break to.cloned();
+            }
+            if let Some(frontier) = work.take(&mut batch)? {
+                break Some(frontier);
+            }
+            memory = emptied(batch);
+            entries.pass(taken)?;
+            if work.tally.is_look_due() {
+                if stop() {
+                    return Ok(None);
+                }
+                self.pay_for(&mut work.tally, stop);
+            }
+        };
+        self.pay_for(&mut work.tally, stop);
+        work.tally.held = work.survival.kept_for_snapshots();
+        Ok(Some((frontier, work.tally)))
+    }
+
+    /// Waits as the rate wants it for what was read since the last look.
+    fn pay_for(&self, tally: &mut Tally, stop: &dyn Fn() -> bool) {
+        let rate = self.core.options.merge_bytes_per_second;
+        self.core.compaction.pay(tally.bytes - tally.looked.1, rate, stop);
+        tally.looked = (tally.read, tally.bytes);
+    }
+}
+
+impl Work<'_, '_> {
+    /// Takes entries in, of which it leaves some. If the range is to end at one of them, returns
+    /// that one's key.
+    fn take(&mut self, entries: &mut Vec<Entry<'_>>) -> Result<Option<BoundKey>> {
+        let bytes = |entry: &Entry<'_>| (entry.key.len() + entry.value.len()) as u64;
+        let sum = entries.iter().map(bytes).sum();
+        if self.past.is_none() && self.outputs.stays_open_for(entries, sum) {
+            self.tally.read += entries.len() as u64;
+            self.tally.bytes += sum;
+            self.look_for_enough(entries.last());
+            let LeftOut { shadowed, dropped, distinct } = self.survival.keep_of(entries);
+            self.outputs.add_all(entries, distinct)?;
+            self.tally.shadowed += shadowed;
+            self.tally.dropped += dropped;
+            return Ok(None);
+        }
+        for entry in entries.iter() {
+            let enough = self.past.as_ref().is_some_and(|last| *last != entry.key);
+            if enough || self.outputs.ends_before(entry) {
+                return Ok(Some(BoundKey { keyspace: entry.keyspace, key: entry.key.to_vec() }));
+            }
+            self.tally.read += 1;
+            self.tally.bytes += bytes(entry);
+            match self.survival.keep(entry) {
+                Verdict::Keep => self.outputs.add(entry)?,
+                Verdict::Shadowed => self.tally.shadowed += 1,
+                Verdict::Dropped => self.tally.dropped += 1,
+            }
+            self.look_for_enough(Some(entry));
+        }
+        Ok(None)
+    }
+
+    fn look_for_enough(&mut self, last: Option<&Entry<'_>>) {
+        if self.tally.bytes >= self.bytes_max && self.past.is_none() {
+            self.past = last.map(|last| last.key.to_vec());
+        }
+    }
+}
+
+impl Tally {
+    fn is_look_due(&self) -> bool {
+        let (read, bytes) = self.looked;
+        self.read - read >= LOOK_ENTRIES || self.bytes - bytes >= LOOK_BYTES
+    }
+
+    /// Looks that nothing got lost on the way, while the inputs are still there (I30).
+    pub(super) fn check(&self, written: &[FinishedSegment]) {
+        let entries: u64 = written.iter().map(|segment| segment.entries).sum();
+        assert_eq!(
+            self.read,
+            entries + self.shadowed + self.dropped,
+            "entries in are entries out, shadowed or dropped"
+        );
+    }
+}

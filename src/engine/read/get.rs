@@ -1,0 +1,390 @@
+//! The way of a read: a view, then `visible`, then the newest version at or below it.
+//!
+//! `get` takes no lock, makes no system call when its data is in memory, and frees nothing: it
+//! looks into the active memtable, the sealed ones newest first, and the runs newest first, and
+//! stops at the first version it may see. One hash serves every filter on the way.
+
+use crate::engine::read::layers::{LayersCursor, layers};
+use crate::engine::threads::flusher::FlushJob;
+use crate::engine::{Core, DirectoryLock, Engine, KeyspaceState, View};
+use crate::error::{Error, Result};
+use crate::format::hash::key_hash;
+use crate::format::key::Kind;
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
+use crate::iter::range::Bounds;
+use crate::iter::visible::VisibleIter;
+use crate::memtable::{self, Memtable};
+use crate::mvcc::view::{read_point, read_point_owned};
+use crate::segment::skips::Skipped;
+use crate::segment::{self, Skips};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use crate::value::Value;
+
+/// Which prefix of the commit order a read sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadAt {
+    /// Everything acknowledged before it began.
+    Now,
+    /// What a snapshot saw.
+    Snapshot(Sequence),
+}
+
+/// What a [`Db::try_get`](crate::Db::try_get) could say without touching the disk.
+///
+/// ```
+/// use alluvium::TryGet;
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("k", "v")?;
+/// let value = match db.try_get("k")? {
+///     TryGet::Hit(value) => Some(value),
+///     TryGet::Miss => None,
+///     TryGet::WouldBlock => db.get("k")?, // on a thread that may wait
+/// };
+/// assert_eq!(value.as_deref(), Some(&b"v"[..]));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "`WouldBlock` means that nothing was found out"]
+pub enum TryGet {
+    /// The key has this value.
+    Hit(Value),
+    /// The key is not there: memtables, filters or blocks in memory say so.
+    Miss,
+    /// A block would have to be read to know.
+    WouldBlock,
+}
+
+/// The value of a key, read for a write that depends on it.
+pub(crate) struct Seen {
+    /// The value is that of now unless the key has a version above this. That is not the sequence
+    /// of the read: the view is loaded before it, and may lack a memtable that a version at or
+    /// below it went into.
+    pub(crate) since: Sequence,
+    /// The sequence of the read: it covers what was read.
+    pub(crate) at: Sequence,
+    pub(crate) value: Option<Value>,
+}
+
+impl ReadAt {
+    /// The sequence to read at, or the error that the keyspace is gone by then.
+    ///
+    /// Called once the read has its view. The clean-up takes segments of a dropped keyspace out of
+    /// the view only after the drop is visible here: looked for earlier, the drop could be missed
+    /// and the read see what the clean-up has left, a part of the keyspace or an old version.
+    pub(crate) fn resolve(
+        self,
+        keyspace: Option<&KeyspaceState>,
+        visible: Sequence,
+    ) -> Result<Sequence> {
+        let (at, snapshot) = match self {
+            Self::Now => (visible, None),
+            Self::Snapshot(at) => (at, Some(at)),
+        };
+        keyspace.map_or(Ok(at), |state| state.check_read(snapshot).map(|()| at))
+    }
+}
+
+/// `None` is the default keyspace, which is never dropped.
+pub(crate) fn id_of(keyspace: Option<&KeyspaceState>) -> KeyspaceId {
+    keyspace.map_or(KEYSPACE_DEFAULT, |state| state.id)
+}
+
+/// Where a version was found.
+enum Hit<'a> {
+    Memory { table: &'a Memtable, found: memtable::Found<'a> },
+    Disk(&'a segment::Hit<'a>),
+}
+
+impl Hit<'_> {
+    /// The value for the user to keep. The key is the one it was found for.
+    fn keep(self, keyspace: KeyspaceId, key: &[u8]) -> Value {
+        match self {
+            Self::Memory { table, found } => table.keep_value(keyspace, key, &found),
+            Self::Disk(hit) => hit.to_value(),
+        }
+    }
+}
+
+impl Engine {
+    /// The value of a key, owned.
+    pub(crate) fn get(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+        at: ReadAt,
+    ) -> Result<Option<Value>> {
+        let id = id_of(keyspace);
+        self.find(keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
+    }
+
+    /// The values of many keys, all at one point of the commit order.
+    pub(crate) fn multi_get(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        at: ReadAt,
+    ) -> Result<Vec<Option<Value>>> {
+        // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
+        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
+        let (at, id) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let get = |key: &[u8]| {
+            let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+            self.core.find_in(&view, id, key, at, keep)
+        };
+        keys.into_iter().map(|key| get(key.as_ref())).collect()
+    }
+
+    /// The value of a key, and since when it is known to be that.
+    pub(crate) fn get_seen(&self, keyspace: Option<&KeyspaceState>, key: &[u8]) -> Result<Seen> {
+        let since = self.visible();
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, id_of(keyspace));
+        let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+        Ok(Seen { since, at, value: self.core.find_in(&view, id, key, at, keep)? })
+    }
+
+    /// The value of a key, if that can be said without the disk.
+    pub(crate) fn try_get(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+        at: ReadAt,
+    ) -> Result<TryGet> {
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let (at, keyspace) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let hash = key_hash(keyspace, key);
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            let Some(found) = table.get(keyspace, key, hash, at) else { continue };
+            if found.kind != Kind::Value {
+                return Ok(TryGet::Miss);
+            }
+            return Ok(TryGet::Hit(table.keep_value(keyspace, key, &found)));
+        }
+        for run in &view.segments.runs {
+            let Some(part) = run.segment_for(keyspace, key) else { continue };
+            if !part.segment.may_contain(hash) {
+                continue;
+            }
+            let keep = |hit: &segment::Hit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
+            match part.segment.try_get_with(keyspace, key, at, keep) {
+                None => return Ok(TryGet::WouldBlock),
+                Some(None) => {}
+                Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
+                Some(Some(None)) => return Ok(TryGet::Miss),
+            }
+        }
+        Ok(TryGet::Miss)
+    }
+
+    /// Hands the value of a key to `read` where it lies: no copy, no reference count.
+    pub(crate) fn get_with<R>(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+        at: ReadAt,
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R> {
+        self.find(keyspace, key, at, |hit| match hit {
+            None => read(None),
+            Some(Hit::Memory { found, .. }) => read(Some(found.value)),
+            Some(Hit::Disk(hit)) => read(Some(hit.value)),
+        })
+    }
+
+    fn find<R>(
+        &self,
+        keyspace: Option<&KeyspaceState>,
+        key: &[u8],
+        at: ReadAt,
+        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+    ) -> Result<R> {
+        let (view, visible) = read_point(&self.core.view, || self.visible());
+        let at = at.resolve(keyspace, visible)?;
+        self.core.find_in(&view, id_of(keyspace), key, at, use_hit)
+    }
+
+    /// An iterator over the keys of a keyspace in `bounds`. It keeps `directory` locked.
+    pub(crate) fn iter(
+        self: &Arc<Self>,
+        directory: Arc<DirectoryLock>,
+        keyspace: Option<&KeyspaceState>,
+        bounds: Bounds,
+        at: ReadAt,
+    ) -> Result<EngineIter> {
+        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
+        let at = at.resolve(keyspace, visible)?;
+        let whole = Arc::clone(&view);
+        let make: MakeCursor = Box::new(move || layers(&whole, None));
+        Ok(EngineIter {
+            inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
+            keyspace: id_of(keyspace),
+            view,
+            skips: None,
+            engine: Arc::clone(self),
+            directory,
+            told_forked: false,
+        })
+    }
+}
+
+impl Core {
+    /// Hands `use_hit` the newest version of a key at or below `at`, unless that is a tombstone.
+    fn find_in<R>(
+        &self,
+        view: &View,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: Sequence,
+        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+    ) -> Result<R> {
+        let hash = key_hash(keyspace, key);
+        for table in std::iter::once(&view.active).chain(&view.sealed) {
+            if let Some(found) = table.get(keyspace, key, hash, at) {
+                let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
+                return Ok(use_hit(hit));
+            }
+        }
+        let mut use_hit = Some(use_hit);
+        let mut finish = |hit: Option<Hit<'_>>| {
+            let use_hit = use_hit.take().expect("a read ends at its first hit");
+            use_hit(hit)
+        };
+        for run in &view.segments.runs {
+            let Some(part) = run.segment_for(keyspace, key) else { continue };
+            if !part.segment.may_contain(hash) {
+                continue;
+            }
+            let found = part.segment.get_with(keyspace, key, at, |hit| {
+                debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
+                finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
+            });
+            self.after_disk_read();
+            if let Some(result) = found? {
+                return Ok(result);
+            }
+        }
+        Ok(finish(None))
+    }
+
+    /// Tells the flush thread when the block cache needs it. One load where it does not.
+    fn after_disk_read(&self) {
+        if self.cache.over() && !self.counters.evicting.swap(true, Ordering::Relaxed) {
+            self.send_flush(FlushJob::Evict);
+        }
+    }
+}
+
+type MakeCursor = Box<dyn Fn() -> LayersCursor + Send>;
+
+/// Walks a keyspace in either direction. Owns the view, and keeps the engine open.
+pub(crate) struct EngineIter {
+    // Dropped before the engine, whose memory and files it reads.
+    inner: VisibleIter<LayersCursor, MakeCursor>,
+    /// What it reads. On its newest layer it remembers what it has walked over.
+    view: Arc<View>,
+    keyspace: KeyspaceId,
+    /// What it has passed over, if it reads on over damage.
+    skips: Option<Arc<Skips>>,
+    engine: Arc<Engine>,
+    directory: Arc<DirectoryLock>,
+    /// A forked child has been told so: once, as of any error.
+    told_forked: bool,
+}
+
+impl EngineIter {
+    fn refuse_forked<T>(&mut self) -> Option<Result<T>> {
+        let told = std::mem::replace(&mut self.told_forked, true);
+        (!told).then_some(Err(Error::Forked))
+    }
+
+    /// The next key in ascending order, what `key` makes of it, and what `value` makes of its
+    /// value.
+    pub(crate) fn next_front<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        if self.engine.core.is_forked() {
+            return self.refuse_forked();
+        }
+        let next = self.inner.next_front(key, value);
+        self.after_draw();
+        next
+    }
+
+    /// As [`Self::next_front`], in descending order.
+    pub(crate) fn next_back<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&LayersCursor) -> V,
+    ) -> Option<Result<(K, V)>> {
+        if self.engine.core.is_forked() {
+            return self.refuse_forked();
+        }
+        let next = self.inner.next_back(key, value);
+        self.after_draw();
+        next
+    }
+
+    #[inline]
+    fn after_draw(&mut self) {
+        self.engine.core.after_disk_read();
+        if let Some((dead, at)) = self.inner.take_walked()
+            // What was passed over may have been alive.
+            && self.skips.is_none()
+        {
+            self.engine.remember_dead(&self.view.active, &dead, at);
+        }
+    }
+
+    /// Passes over what cannot be read from now on, and notes it. Goes on behind the last key also
+    /// where an error has ended it.
+    pub(crate) fn skip_damaged(&mut self) {
+        let skips = Arc::new(Skips::new(self.keyspace));
+        let (view, noted) = (Arc::clone(&self.view), Arc::clone(&skips));
+        self.inner.remake(Box::new(move || layers(&view, Some(&noted))));
+        self.skips = Some(skips);
+    }
+
+    /// What it has passed over.
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        self.skips.as_ref().map(|skips| skips.list()).unwrap_or_default()
+    }
+
+    /// How many deleted keys it has walked over.
+    #[cfg(test)]
+    pub(crate) fn dead_walked(&self) -> u64 {
+        self.inner.dead_walked()
+    }
+
+    /// Passes over the keys before `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) {
+        self.inner.seek(key);
+    }
+
+    /// Passes over the keys after `key`, from the back.
+    pub(crate) fn seek_back(&mut self, key: &[u8]) {
+        self.inner.seek_back(key);
+    }
+}
+
+impl Drop for EngineIter {
+    fn drop(&mut self) {
+        if self.engine.core.is_forked() {
+            let held = (Arc::clone(&self.view), Arc::clone(&self.directory));
+            return self.engine.keep_for_parent(held);
+        }
+        self.engine.count_jumps(self.inner.jumps());
+    }
+}
+
+impl Engine {
+    /// Refuses reads after the close, and in a forked child.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.core.check_process()?;
+        if self.core.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+}

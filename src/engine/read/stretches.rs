@@ -1,0 +1,91 @@
+//! Remembering the dead keys that an iterator has walked over, on its thread. The protocol is that
+//! of `mvcc::stretches`; what is written cuts them in `section`.
+
+use crate::engine::Engine;
+use crate::engine::write::section::WriteEnv;
+use crate::format::key::{Kind, Position};
+use crate::ids::Sequence;
+use crate::iter::Cursor;
+use crate::iter::stretch::{Dead, Edge, KeySpan, Way};
+use crate::memtable::Memtable;
+use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// The most memory that what is remembered takes: some 20,000 stretches between short keys.
+const BYTES_MAX: usize = 4 << 20;
+
+/// The part of the memory for writes that it takes at most.
+const BYTES_SHARE: usize = 32;
+
+/// How much memory what is remembered may take where writes may take `memory_bytes`.
+pub(crate) fn bytes_max(memory_bytes: usize) -> usize {
+    BYTES_MAX.min(memory_bytes / BYTES_SHARE)
+}
+
+impl Engine {
+    /// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
+    #[cold]
+    pub(crate) fn remember_dead(&self, newest: &Arc<Memtable>, dead: &Dead, since: Sequence) {
+        // If it cannot now, the next scan will.
+        let _ = remember(&Walked { engine: self, newest }, &dead.span, dead.keys, since);
+    }
+
+    /// Counts the jumps of an iterator that goes, for `stats()`: then, so that no draw has to.
+    pub(crate) fn count_jumps(&self, jumps: u64) {
+        if jumps > 0 {
+            self.core.counters.stretch_jumps.fetch_add(jumps, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The memtable that a scan found in front.
+struct Walked<'a> {
+    engine: &'a Engine,
+    newest: &'a Arc<Memtable>,
+}
+
+impl RememberEnv<KeySpan> for Walked<'_> {
+    fn try_enter<R>(
+        &self,
+        f: impl FnOnce(&mut Book<KeySpan>, &Stretches<KeySpan>, Sequence) -> R,
+    ) -> Option<R> {
+        let entered = self.engine.commit.try_with(|env, next| {
+            let active = env.is_active(self.newest);
+            let last = Sequence(next.0.saturating_sub(1));
+            active.then(|| f(env.stretches(), self.newest.stretches(), last))
+        });
+        entered.flatten()
+    }
+
+    fn written_since(&self, span: &KeySpan, since: Sequence) -> bool {
+        let (keyspace, mut to) = (span.keyspace, Vec::new());
+        let mut cursor = self.newest.cursor();
+        let mut moved = cursor.seek(Position::first(keyspace, &span.from));
+        // A cursor on a memtable never fails, and what fails is not remembered.
+        while moved.is_ok()
+            && let Some(entry) = cursor.entry()
+            && (entry.keyspace, entry.key) < (keyspace, &span.to)
+        {
+            if entry.sequence > since && entry.kind == Kind::Value {
+                return true;
+            }
+            // What is remembered already is watched already.
+            let edge = Edge { keyspace, key: entry.key, after: false };
+            moved = match cursor.stretch(Way::Forward, edge, since, &mut to) {
+                true => cursor.seek(Position::first(keyspace, &to)),
+                false => cursor.next(),
+            };
+        }
+        moved.is_err()
+    }
+}
+
+impl WriteEnv {
+    fn is_active(&self, table: &Arc<Memtable>) -> bool {
+        Arc::ptr_eq(self.memtable().table(), table)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,662 @@
+//! Stretches in a whole engine: queues, cuts, rotation, flushes, snapshots and old views against
+//! maps, and what a scan walks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use crate::engine::threads::background::Threads;
+use crate::engine::{Batch, Engine, EngineIter, KeyspaceState, ReadAt};
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, SEQUENCE_MAX, Sequence};
+use crate::io::{CrashMode, SimFs};
+use crate::iter::range::{Bounds, prefix_bounds};
+use crate::iter::stretch::{Edge, KeySpan, Way};
+use crate::iter::testing::Random;
+use crate::iter::{Cursor, KeyRange};
+use crate::options::{Durability, Options};
+use crate::sync::Arc;
+use crate::value::Value;
+
+const DIR: &str = "data";
+
+fn open(fs: &SimFs, memtable_bytes: usize, compaction_threads: usize) -> (Arc<Engine>, Threads) {
+    let options = Options {
+        memtable_bytes,
+        compaction_threads,
+        flush_bytes: 2 * memtable_bytes,
+        memory_bytes: 16 * memtable_bytes,
+        sync_every: std::time::Duration::ZERO,
+        ..Options::default()
+    };
+    Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None).unwrap()
+}
+
+fn close(engine: &Engine, threads: &Threads) {
+    // One that the simulated disk has left behind cannot flush.
+    let _ = engine.close();
+    threads.join();
+    engine.release_directory();
+}
+
+fn key(number: usize) -> Vec<u8> {
+    format!("{number:06}").into_bytes()
+}
+
+fn iter(
+    engine: &Arc<Engine>,
+    keyspace: Option<&KeyspaceState>,
+    bounds: Bounds,
+    at: ReadAt,
+) -> EngineIter {
+    engine.iter(engine.pin_directory().unwrap(), keyspace, bounds, at).unwrap()
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn front(iter: &mut EngineIter) -> Option<Pair> {
+    let pair = iter.next_front(Value::copy, Cursor::value).transpose().unwrap();
+    pair.map(|(key, value)| (key.to_vec(), value.to_vec()))
+}
+
+fn back(iter: &mut EngineIter) -> Option<Pair> {
+    let pair = iter.next_back(Value::copy, Cursor::value).transpose().unwrap();
+    pair.map(|(key, value)| (key.to_vec(), value.to_vec()))
+}
+
+fn write(engine: &Engine, number: usize, value: Option<&[u8]>) {
+    let durability = Durability::Buffered;
+    engine.write_one(KEYSPACE_DEFAULT, &key(number), value, durability).unwrap();
+}
+
+/// The spans that readers of now find on the view's newest memtable.
+fn spans(engine: &Engine) -> Vec<KeySpan> {
+    let view = engine.core.view.load_full();
+    view.active.stretches().all(SEQUENCE_MAX)
+}
+
+/// The only span, as numbers; what lies before the first key is number 0.
+fn span(engine: &Engine) -> Option<(usize, usize)> {
+    let number = |key: &[u8]| match key {
+        [] => 0,
+        // The key after a key counts as the next number.
+        [key @ .., 0] => std::str::from_utf8(key).unwrap().parse::<usize>().unwrap() + 1,
+        key => std::str::from_utf8(key).unwrap().parse().unwrap(),
+    };
+    let mut spans = spans(engine);
+    assert!(spans.len() <= 1, "{spans:?}");
+    spans.pop().map(|span| (number(&span.from), number(&span.to)))
+}
+
+/// What is remembered once `enough` is. A scan gives up where somebody else is in the commit
+/// section just then, and background threads look in now and then: so scans until it did not, each
+/// time after whoever is in there.
+#[track_caller]
+fn remembered(
+    engine: &Engine,
+    mut scan: impl FnMut(),
+    enough: impl Fn((usize, usize)) -> bool,
+) -> (usize, usize) {
+    for _ in 0..10_000 {
+        scan();
+        match span(engine) {
+            Some(span) if enough(span) => return span,
+            _ => engine.commit.with(|_, _| ()),
+        }
+    }
+    panic!("not enough is remembered: {:?}", spans(engine));
+}
+
+fn first(engine: &Arc<Engine>) -> Option<Vec<u8>> {
+    front(&mut iter(engine, None, (..).into_bounds(), ReadAt::Now)).map(|(key, _)| key)
+}
+
+/// I28.
+#[test]
+fn the_dead_head_of_a_queue_is_one_stretch_that_outlives_its_memtables() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 8 << 10, 0);
+    // A run below all others, so that flushes keep the tombstones that this is about.
+    write(&engine, 999_999, Some(b"last"));
+    engine.flush().unwrap();
+    for tail in 0..3_000 {
+        write(&engine, tail, Some(b"some job or other"));
+        if tail < 100 {
+            continue;
+        }
+        let head = tail - 100;
+        write(&engine, head, None);
+        assert_eq!(first(&engine), Some(key(head + 1)));
+        if head > 32 {
+            let scan = || assert_eq!(first(&engine), Some(key(head + 1)));
+            let (from, to) = remembered(&engine, scan, |(_, to)| to + 8 > head);
+            assert!(from == 0 && to <= head + 1, "{from} to {to} for {head}");
+        }
+        if head == 1_500 {
+            engine.flush().unwrap();
+        }
+    }
+    assert!(engine.core.view.load().segments.runs.len() > 1, "most of it has left the memtables");
+    close(&engine, &threads);
+}
+
+/// I28.
+#[test]
+fn an_empty_queue_is_remembered_from_either_end_and_its_tail_stays_free() {
+    for forward in [true, false] {
+        let fs = SimFs::new();
+        let (engine, threads) = open(&fs, 64 << 10, 0);
+        (0..100).for_each(|number| write(&engine, number, Some(b"v")));
+        (0..100).for_each(|number| write(&engine, number, None));
+        let scan = || {
+            let mut all = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+            assert_eq!(if forward { front(&mut all) } else { back(&mut all) }, None);
+        };
+        assert_eq!(remembered(&engine, scan, |_| true), (0, 100), "forward: {forward}");
+        write(&engine, 100, Some(b"v"));
+        assert_eq!(span(&engine), Some((0, 100)), "forward: {forward}");
+        assert_eq!(first(&engine), Some(key(100)));
+        close(&engine, &threads);
+    }
+}
+
+/// I28.
+#[test]
+fn a_snapshot_sees_what_was_live_in_a_stretch() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 64 << 10, 0);
+    (0..100).for_each(|number| write(&engine, number, Some(b"v")));
+    let snapshot = engine.register_snapshot();
+    (0..99).for_each(|number| write(&engine, number, None));
+    let scan = || assert_eq!(first(&engine), Some(key(99)));
+    assert_eq!(remembered(&engine, scan, |_| true), (0, 99));
+    let mut old = iter(&engine, None, (..).into_bounds(), ReadAt::Snapshot(snapshot));
+    assert_eq!(front(&mut old).unwrap().0, key(0));
+    assert_eq!((0..100).filter(|_| back(&mut old).is_some()).count(), 99);
+    engine.release_snapshot(snapshot);
+    close(&engine, &threads);
+}
+
+/// I28.
+#[test]
+fn a_big_batch_under_an_empty_memtable_is_not_jumped_over() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 8 << 10, 0);
+    (0..50).for_each(|number| write(&engine, number, Some(b"v")));
+    engine.flush().unwrap();
+    (0..50).for_each(|number| write(&engine, number, None));
+    engine.flush().unwrap();
+    let scan = || assert_eq!(first(&engine), None);
+    assert_eq!(remembered(&engine, scan, |_| true), (0, 50));
+    assert!(engine.core.view.load().active.is_empty());
+    let mut batch = Batch::new();
+    batch.put(KEYSPACE_DEFAULT, &key(7), &[7; 4 << 10]);
+    engine.write_batch(batch, Durability::Buffered).unwrap();
+    assert_eq!(first(&engine), Some(key(7)));
+    assert_eq!(span(&engine), None);
+    close(&engine, &threads);
+}
+
+/// I28.
+#[test]
+fn a_walk_through_an_old_view_is_not_remembered() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 64 << 10, 0);
+    (0..100).for_each(|number| write(&engine, number, Some(b"v")));
+    (0..100).for_each(|number| write(&engine, number, None));
+    let mut old = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+    engine.seal_active().unwrap();
+    write(&engine, 50, Some(b"v"));
+    assert_eq!(front(&mut old), None);
+    assert_eq!(span(&engine), None);
+    // A write that the walk does not see, into the memtable that it walks.
+    let mut now = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+    write(&engine, 60, Some(b"v"));
+    assert_eq!(front(&mut now).unwrap().0, key(50));
+    assert_eq!(front(&mut now), None);
+    let spans = spans(&engine);
+    assert!(spans.iter().all(|span| *span.from < *key(50) && *span.to <= *key(50)), "{spans:?}");
+    close(&engine, &threads);
+}
+
+#[test]
+fn a_scan_waits_for_nobody_in_the_commit_section() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 64 << 10, 0);
+    (0..100).for_each(|number| write(&engine, number, Some(b"v")));
+    (0..99).for_each(|number| write(&engine, number, None));
+    // If it waited, this would not end.
+    let found = engine.commit.with(|_, _| first(&engine));
+    assert_eq!((found, span(&engine)), (Some(key(99)), None));
+    let scan = || assert_eq!(first(&engine), Some(key(99)));
+    assert_eq!(remembered(&engine, scan, |_| true), (0, 99));
+    close(&engine, &threads);
+}
+
+type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The numbers that keys are made of: few, so that runs of dead keys are long and are met again.
+const NUMBERS: usize = 400;
+
+struct World {
+    random: Random,
+    fs: SimFs,
+    engine: Arc<Engine>,
+    threads: Threads,
+    keyspaces: Vec<Arc<KeyspaceState>>,
+    tables: Vec<Table>,
+    snapshots: Vec<(Sequence, Vec<Table>)>,
+    iterators: Vec<(EngineIter, VecDeque<Pair>)>,
+    /// A planted fault: nothing is cut.
+    faulty: bool,
+    /// How often a scan began where something was remembered.
+    met: usize,
+}
+
+impl World {
+    fn new(random: Random, faulty: bool) -> Self {
+        let fs = SimFs::new();
+        let (engine, threads) = open(&fs, 8 << 10, 1);
+        let mut world = Self {
+            random,
+            fs,
+            engine,
+            threads,
+            keyspaces: Vec::new(),
+            tables: vec![Table::new(); 2],
+            snapshots: Vec::new(),
+            iterators: Vec::new(),
+            faulty,
+            met: 0,
+        };
+        world.opened();
+        world
+    }
+
+    fn opened(&mut self) {
+        let open = |name| self.engine.open_keyspace(name, None).unwrap();
+        self.keyspaces = ["default", "other"].map(open).into();
+        let faulty = self.faulty;
+        self.engine.commit.with(|env, _| env.stretches().never_cuts = faulty);
+    }
+
+    fn reopen(&mut self) {
+        self.iterators.clear();
+        self.snapshots.clear();
+        let after = self.fs.crash(CrashMode::Process, 0);
+        close(&self.engine, &self.threads);
+        self.fs = after;
+        (self.engine, self.threads) = open(&self.fs, 8 << 10, 1);
+        self.opened();
+    }
+
+    fn id(&self, which: usize) -> KeyspaceId {
+        self.keyspaces[which].id
+    }
+
+    /// Puts or deletes numbers, one by one or as one batch.
+    fn write(&mut self, which: usize, numbers: impl Iterator<Item = usize>, put: bool) {
+        let (id, as_batch) = (self.id(which), self.random.below(4) == 0);
+        let mut batch = Batch::new();
+        for number in numbers.map(|number| number % NUMBERS) {
+            let value = put.then(|| self.random.next().to_le_bytes().repeat(3));
+            match (&value, as_batch) {
+                (Some(value), true) => batch.put(id, &key(number), value),
+                (None, true) => batch.delete(id, &key(number)),
+                (value, false) => {
+                    let (value, durability) = (value.as_deref(), Durability::Buffered);
+                    self.engine.write_one(id, &key(number), value, durability).unwrap();
+                }
+            }
+            match value {
+                Some(value) => drop(self.tables[which].insert(key(number), value)),
+                None => drop(self.tables[which].remove(&key(number))),
+            }
+        }
+        self.engine.write_batch(batch, Durability::Buffered).unwrap();
+    }
+
+    /// Anywhere, or at an edge of what is remembered.
+    fn bound(&mut self) -> Bound<Vec<u8>> {
+        let mut spans = spans(&self.engine);
+        let mut key = key(self.random.below(NUMBERS));
+        if self.random.below(2) == 0 && !spans.is_empty() {
+            let KeySpan { from, to, .. } = spans.swap_remove(self.random.below(spans.len()));
+            key = if self.random.below(2) == 0 { from } else { to };
+            if self.random.below(4) == 0 {
+                key.push(0);
+            }
+        }
+        [Bound::Included(key.clone()), Bound::Excluded(key), Bound::Unbounded][self.random.below(3)]
+            .clone()
+    }
+
+    /// A scan of now or of a snapshot, kept for later, and what it should give.
+    fn scan(&mut self, which: usize) {
+        let bounds = match self.random.below(3) {
+            0 => (Bound::Unbounded, Bound::Unbounded),
+            1 => prefix_bounds(&key(self.random.below(NUMBERS))[..4 + self.random.below(2)]),
+            _ => (self.bound(), self.bound()),
+        };
+        let (at, table) = match self.random.below(3) {
+            0 if !self.snapshots.is_empty() => {
+                let (sequence, tables) = &self.snapshots[self.random.below(self.snapshots.len())];
+                (ReadAt::Snapshot(*sequence), &tables[which])
+            }
+            _ => (ReadAt::Now, &self.tables[which]),
+        };
+        let inside = |key: &[u8]| {
+            let bounds =
+                (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+            std::ops::RangeBounds::<[u8]>::contains(&bounds, key)
+        };
+        let want = table.iter().filter(|(key, _)| inside(key));
+        let want = want.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let keyspace = &self.keyspaces[which];
+        self.met += usize::from(!spans(&self.engine).is_empty());
+        self.iterators.push((iter(&self.engine, Some(keyspace), bounds, at), want));
+    }
+
+    /// Draws from a scan that was begun at some time. Returns whether it gave what it should.
+    fn draw(&mut self) -> bool {
+        let at = self.random.below(self.iterators.len());
+        let (from_front, count) = (self.random.below(3) > 0, self.random.below(2 * NUMBERS));
+        let (iter, want) = &mut self.iterators[at];
+        if self.random.below(4) == 0 {
+            let key = key(self.random.below(NUMBERS));
+            match from_front {
+                true => {
+                    iter.seek(&key);
+                    want.retain(|pair| pair.0 >= key);
+                }
+                false => {
+                    iter.seek_back(&key);
+                    want.retain(|pair| pair.0 <= key);
+                }
+            }
+        }
+        for _ in 0..count {
+            let (got, want) = match from_front {
+                true => (front(iter), want.pop_front()),
+                false => (back(iter), want.pop_back()),
+            };
+            if got != want {
+                return false;
+            }
+            if want.is_none() {
+                drop(self.iterators.swap_remove(at));
+                break;
+            }
+        }
+        true
+    }
+
+    /// One random step. `false` if a scan gave anything else than the map.
+    fn step(&mut self) -> bool {
+        let (which, number) = (self.random.below(2), self.random.below(NUMBERS));
+        let length = 1 + self.random.below(120);
+        match self.random.below(40) {
+            0..=4 => self.write(which, number..number + length / 4, true),
+            5..=10 => self.write(which, number..number + length, false),
+            11..=13 => self.write(which, number..number + 1, true),
+            // Everything but a few.
+            14 => self.write(which, 0..NUMBERS, false),
+            15..=17 => {
+                let dead = self.tables[which].keys().take(length).cloned().collect::<Vec<_>>();
+                let number = |key: Vec<u8>| String::from_utf8(key).unwrap().parse().unwrap();
+                self.write(which, dead.into_iter().map(number), false);
+            }
+            18 => {
+                let value = vec![length as u8; 3 << 10];
+                let mut batch = Batch::new();
+                batch.put(self.id(which), &key(number), &value);
+                self.engine.write_batch(batch, Durability::Buffered).unwrap();
+                self.tables[which].insert(key(number), value);
+            }
+            19 if self.random.below(4) == 0 => self.engine.flush().unwrap(),
+            20 => self.engine.seal_active().unwrap(),
+            21 if self.random.below(10) == 0 => self.reopen(),
+            22 if self.snapshots.len() < 4 => {
+                self.snapshots.push((self.engine.register_snapshot(), self.tables.clone()));
+            }
+            23 if !self.snapshots.is_empty() => {
+                let at = self.random.below(self.snapshots.len());
+                self.engine.release_snapshot(self.snapshots.swap_remove(at).0);
+            }
+            24..=31 if self.iterators.len() < 5 => self.scan(which),
+            _ if !self.iterators.is_empty() => return self.draw(),
+            _ => {}
+        }
+        true
+    }
+
+    /// Runs until a scan is wrong. Returns the step of that.
+    fn run(&mut self, steps: usize) -> Option<usize> {
+        (0..steps).find(|_| !self.step())
+    }
+}
+
+/// I28.
+#[test]
+fn scans_over_random_stretches_read_as_maps_do() {
+    for seed in 0..3 {
+        let mut world = World::new(Random::from_env(0x7374_7265 + seed), false);
+        let seed = world.random.seed;
+        assert_eq!(world.run(700), None, "a scan is wrong at this step, seed {seed}");
+        assert!(world.met > 20, "{} scans met a stretch, seed {seed}", world.met);
+        world.iterators.clear();
+        close(&world.engine, &world.threads);
+    }
+}
+
+/// The fault: a put does not cut what covers it.
+#[test]
+fn a_put_that_does_not_cut_is_found_out() {
+    let mut world = World::new(Random::from_env(0x6661_756c), true);
+    assert!(world.run(3_000).is_some(), "seed {}", world.random.seed);
+    world.iterators.clear();
+    close(&world.engine, &world.threads);
+}
+
+/// I28.
+#[test]
+fn a_remembered_stretch_is_not_walked() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 1 << 20, 0);
+    (0..2_000).for_each(|number| write(&engine, number, Some(b"v")));
+    (0..1_990).for_each(|number| write(&engine, number, None));
+    let scan = || assert_eq!(first(&engine), Some(key(1_990)));
+    assert_eq!(remembered(&engine, scan, |_| true), (0, 1_990));
+    let view = engine.core.view.load_full();
+    let cursor = view.active.cursor();
+    let (mut to, end, at) = (Vec::new(), key(1_990), engine.visible());
+    for number in [0, 1, 1_000, 1_989] {
+        let key = key(number);
+        let edge = Edge { keyspace: KEYSPACE_DEFAULT, key: &key, after: false };
+        assert!(cursor.stretch(Way::Forward, edge, at, &mut to), "{number}");
+        assert_eq!(to, end);
+    }
+    close(&engine, &threads);
+}
+
+/// I28. A jump behind the end of the scan used to seek there in every layer.
+#[test]
+fn a_short_range_inside_a_stretch_reads_no_block() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 1 << 20, 0);
+    (0..3_000).for_each(|number| write(&engine, number, Some(b"v")));
+    engine.flush().unwrap();
+    (500..2_500).for_each(|number| write(&engine, number, None));
+    engine.flush().unwrap();
+    let from = || (Bound::Included(key(500)), Bound::Unbounded);
+    let scan = || {
+        let mut iter = iter(&engine, None, from(), ReadAt::Now);
+        assert_eq!(front(&mut iter).map(|(key, _)| key), Some(key(2_500)));
+    };
+    assert_eq!(remembered(&engine, scan, |_| true), (500, 2_500));
+    let blocks = || engine.stats().cache_hits + engine.stats().cache_misses;
+    let jumps = engine.stats().stretch_jumps;
+    let inside = [
+        (Bound::Included(key(1_000)), Bound::Included(key(1_010))),
+        (Bound::Excluded(key(1_000)), Bound::Excluded(key(1_010))),
+        (Bound::Included(key(500)), Bound::Excluded(key(2_500))),
+        (Bound::Excluded(key(499)), Bound::Included(key(2_499))),
+        prefix_bounds(b"0012"),
+    ];
+    for bounds in inside {
+        let read = blocks();
+        assert_eq!(front(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
+        assert_eq!(back(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
+        // The second of these begins after the last live key, which is none of the stretch.
+        let first_unknown = bounds.0 == Bound::Excluded(key(499));
+        assert_eq!(blocks() > read, first_unknown, "{bounds:?}");
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.stretches, stats.stretch_jumps - jumps), (1, 2 * 5));
+    let read = blocks();
+    let across = (Bound::Included(key(2_000)), Bound::Included(key(2_500)));
+    assert_eq!(front(&mut iter(&engine, None, across, ReadAt::Now)).unwrap().0, key(2_500));
+    assert!(blocks() > read, "what is read is counted");
+    close(&engine, &threads);
+}
+
+/// Many emptied queues, each with `per` tombstones: what a look at each of them, in every kind of
+/// order, walks over once all have been looked at.
+struct Queues {
+    fs: SimFs,
+    engine: Arc<Engine>,
+    threads: Threads,
+    keyspaces: Vec<Arc<KeyspaceState>>,
+    count: usize,
+}
+
+impl Queues {
+    /// In one keyspace, or each in its own.
+    fn new(count: usize, per: usize, memory_bytes: usize, apart: bool) -> Self {
+        let fs = SimFs::new();
+        let options = Options {
+            memory_bytes,
+            memtable_bytes: memory_bytes / 16,
+            flush_bytes: memory_bytes / 8,
+            compaction_threads: 0,
+            sync_every: std::time::Duration::ZERO,
+            ..Options::default()
+        };
+        let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None);
+        let (engine, threads) = opened.unwrap();
+        let keyspaces = match apart {
+            true => (0..count).map(|queue| format!("queue {queue}")).collect(),
+            false => vec!["default".to_owned()],
+        };
+        let open = |name: &String| engine.open_keyspace(name, None).unwrap();
+        let keyspaces = keyspaces.iter().map(open).collect();
+        let queues = Self { fs, engine, threads, keyspaces, count };
+        // A run below all others, so that flushes keep the tombstones.
+        write(&queues.engine, 999_999, Some(b"last"));
+        queues.engine.flush().unwrap();
+        (0..per).for_each(|job| {
+            (0..count).for_each(|queue| queues.delete(queue, job));
+        });
+        queues
+    }
+
+    fn name(queue: usize) -> Vec<u8> {
+        format!("queue {queue:05}: ").into_bytes()
+    }
+
+    fn keyspace(&self, queue: usize) -> &KeyspaceState {
+        &self.keyspaces[queue % self.keyspaces.len()]
+    }
+
+    fn write(&self, queue: usize, job: usize, value: Option<&[u8]>) {
+        let key = [Self::name(queue), key(job)].concat();
+        let id = self.keyspace(queue).id;
+        self.engine.write_one(id, &key, value, Durability::Buffered).unwrap();
+    }
+
+    fn delete(&self, queue: usize, job: usize) {
+        self.write(queue, job, None);
+    }
+
+    /// Looks for the heads of these queues, of which there is none. Returns how many tombstones
+    /// that has walked over.
+    fn walked(&self, queues: impl Iterator<Item = usize>, forward: bool) -> u64 {
+        let look = |queue: usize| {
+            let bounds = prefix_bounds(&Self::name(queue));
+            let mut iter = iter(&self.engine, Some(self.keyspace(queue)), bounds, ReadAt::Now);
+            assert_eq!(if forward { front(&mut iter) } else { back(&mut iter) }, None);
+            iter.dead_walked()
+        };
+        queues.map(look).sum()
+    }
+
+    /// Looks until every look but `left` walks over nothing: one that was walked while somebody was
+    /// in the commit section is not remembered.
+    #[track_caller]
+    fn remember(&self, per: usize, left: usize) {
+        for _ in 0..1_000 {
+            if self.walked(0..self.count, true) <= (left * per) as u64 {
+                return;
+            }
+            self.engine.commit.with(|_, _| ());
+        }
+        panic!("{} are remembered", self.engine.stats().stretches);
+    }
+
+    fn close(self) {
+        close(&self.engine, &self.threads);
+        drop(self.fs);
+    }
+}
+
+/// At most 16 were remembered, and the one remembered longest ago went: of 17 queues looked at in
+/// turn each was walked each time. Now all of them fit, in any order, also behind a rotation.
+#[test]
+fn a_look_at_one_of_many_emptied_queues_walks_over_nothing() {
+    for (count, apart) in [(17, false), (1_000, false), (100, true)] {
+        let queues = Queues::new(count, 40, 64 << 20, apart);
+        let check = || {
+            let mut random = Random::from_env(1);
+            let order = std::iter::repeat_with(|| random.below(count)).take(count);
+            assert_eq!(queues.walked(order, true), 0);
+            assert_eq!(queues.walked((0..count).rev(), true), 0);
+            // From behind, the last of each is met before the stretch.
+            assert!(queues.walked(0..count, false) <= count as u64);
+            assert_eq!(queues.engine.stats().stretches, count);
+        };
+        queues.remember(40, 0);
+        check();
+        queues.engine.seal_active().unwrap();
+        check();
+        // What is put behind them, or into one of them, leaves the others alone.
+        queues.write(7, 1_000, Some(b"v"));
+        check_but(&queues, 7);
+        queues.delete(7, 1_000);
+        queues.write(9, 20, Some(b"v"));
+        check_but(&queues, 9);
+        queues.close();
+    }
+}
+
+/// All queues but one, which has a job.
+#[track_caller]
+fn check_but(queues: &Queues, busy: usize) {
+    let others = (0..queues.count).filter(|&queue| queue != busy && queue != 7);
+    assert_eq!(queues.walked(others, true), 0);
+}
+
+/// More than there is room for: as many as there is room for are not walked.
+#[test]
+fn what_is_remembered_has_a_bound_in_bytes() {
+    let queues = Queues::new(400, 40, 2 << 20, false);
+    let room = 2 << 20 >> 5;
+    queues.remember(40, 200);
+    let stretches = queues.engine.stats().stretches;
+    let bytes = queues.engine.commit.with(|env, _| env.stretches().bytes());
+    assert!(bytes <= room && bytes > room / 10 * 9, "{bytes} of {room}");
+    assert!((200..400).contains(&stretches), "{stretches}");
+    for forward in [true, false] {
+        let walked = queues.walked(0..400, forward);
+        assert!(walked <= 40 * (400 - stretches) as u64 + 400, "{walked}");
+    }
+    queues.close();
+}

@@ -1,0 +1,201 @@
+//! The threads, and how work reaches them. The only file that starts one.
+//!
+//! - The **log thread** makes spares, syncs sealed logs and, every `sync_every`, the open one,
+//!   and carries out what needs a manifest edit for a foreground caller. It has no long job, so
+//!   that neither spares nor the periodic sync wait for a flush.
+//! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
+//! - The **compactor threads** merge; their loop is `merge::scheduler`'s.
+//! - A **helper** for each of an open's two passes over the logs ([`two_hands`]); it ends with it.
+//!
+//! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
+//! thread that finds nothing to do sleeps until its next period. All own the engine, never a
+//! handle, and end at the close.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Receiver;
+
+use crate::engine::merge::scheduler::run_compactor;
+use crate::engine::threads::flusher::{FlushJob, run_flush};
+use crate::engine::threads::log_thread::{LogJob, run_log};
+use crate::engine::threads::own::{Own, work_for};
+use crate::engine::{Core, Engine};
+use crate::error::{Error, Result};
+use crate::event::event;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, lock};
+
+/// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
+const HELP_BYTES_MIN: u64 = 1 << 20;
+
+/// The running threads of an engine, joined by whoever closes it.
+#[derive(Debug, Default)]
+pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
+
+impl Threads {
+    /// Starts all threads.
+    pub(crate) fn start(
+        engine: &Arc<Engine>,
+        log_jobs: Receiver<LogJob>,
+        flush_jobs: Receiver<FlushJob>,
+    ) -> Result<Self> {
+        let threads = Self::default();
+        let owned = Arc::clone(engine);
+        if !engine.core.options.read_only {
+            let run = move || run_guarded(&owned, Own::Log, |engine| run_log(engine, &log_jobs));
+            threads.spawn(engine, "alluvium-log", run)?;
+        }
+        let owned = Arc::clone(engine);
+        let run = move || run_guarded(&owned, Own::Other, |engine| run_flush(engine, &flush_jobs));
+        let mut started = threads.spawn(engine, "alluvium-flush", run);
+        for _ in 0..engine.core.compactors() {
+            let owned = Arc::clone(engine);
+            let run = move || {
+                run_guarded(&owned, Own::Other, run_compactor);
+                end_flush_thread(&owned);
+            };
+            started = started.and_then(|()| {
+                engine.core.compaction.begin_thread();
+                threads.spawn(engine, "alluvium-compactor", run)
+            });
+        }
+        if let Err(error) = started {
+            engine.core.closed.store(true, Ordering::Release);
+            engine.core.compaction.wake();
+            engine.core.send_log(LogJob::Stop);
+            engine.core.send_flush(FlushJob::Stop);
+            threads.join();
+            return Err(error);
+        }
+        Ok(threads)
+    }
+
+    fn spawn(
+        &self,
+        engine: &Engine,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let thread = builder
+            .spawn(run)
+            .map_err(|error| Error::io("start a background thread for", &engine.core.dir, error))?;
+        lock(&self.0).push(thread);
+        Ok(())
+    }
+
+    /// Waits until they have ended, whoever else waits too.
+    pub(crate) fn join(&self) {
+        let mut panicked = 0;
+        {
+            let mut threads = lock(&self.0);
+            for thread in threads.drain(..) {
+                panicked += usize::from(thread.join().is_err());
+            }
+        }
+        if panicked > 0 {
+            event!(error, panicked, "background threads panicked");
+        }
+    }
+}
+
+/// A thread of the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller(std::thread::ThreadId);
+
+impl Caller {
+    /// The one that asks.
+    pub(crate) fn this() -> Self {
+        Self(std::thread::current().id())
+    }
+}
+
+/// Runs `work`, which concerns so many bytes, on the caller's thread and, if there is much of it,
+/// on a second one at the same time; returns when both have ended.
+pub(crate) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
+    if bytes < HELP_BYTES_MIN {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let helper = std::thread::Builder::new().name("alluvium-open".to_owned());
+        // Without it everything is done all the same, and takes longer.
+        if let Err(error) = helper.spawn_scoped(scope, work) {
+            event!(debug, %error, "an open goes on without a helper");
+        }
+        work();
+    });
+}
+
+/// Ends writing, flushes what is in memory, and stops the threads.
+pub(crate) fn close(engine: &Engine) -> Result<()> {
+    let core = &engine.core;
+    core.closed.store(true, Ordering::Release);
+    core.gate.wake();
+    core.compaction.wake();
+    if !engine.commit.close(|_| ()) {
+        return Ok(());
+    }
+    let result = if core.options.read_only { Ok(()) } else { finish(engine) };
+    core.send_log(LogJob::Stop);
+    end_flush_thread(engine);
+    result
+}
+
+/// Closes an engine whose last handle went on one of its own threads, which cannot wait for itself:
+/// on a thread made for it. Without one the database stays as a crash leaves it, which the next
+/// open recovers from.
+pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
+    let owned = Arc::clone(engine);
+    let run = move || {
+        if let Err(error) = close(&owned) {
+            event!(warn, %error, "the close could not flush; the log still has everything");
+        }
+        threads.join();
+        owned.release_directory();
+    };
+    let builder = std::thread::Builder::new().name("alluvium-close".to_owned());
+    if let Err(error) = builder.spawn(run) {
+        engine.core.closed.store(true, Ordering::Release);
+        engine.core.compaction.wake();
+        engine.core.send_log(LogJob::Stop);
+        end_flush_thread(engine);
+        event!(error, %error, "a database was left without a close");
+    }
+}
+
+/// Stops the flush thread if nobody else has work for it.
+fn end_flush_thread(engine: &Engine) {
+    if engine.core.compaction.ends_flushing() {
+        engine.core.send_flush(FlushJob::Stop);
+    }
+}
+
+fn finish(engine: &Engine) -> Result<()> {
+    // Buffered writes are made durable even if the flush below fails.
+    let synced = engine.sync_all();
+    let flushed = engine.flush();
+    engine.core.witness.sync();
+    flushed.and(synced)
+}
+
+/// Runs a thread's loop; a panic in it, which is a fault of the engine, stops the writer, so that
+/// it is seen.
+fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
+    work_for(&engine.core, own);
+    if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
+        let panicked = std::io::Error::other("a background thread panicked");
+        let error = Error::io("run background work for", &engine.core.dir, panicked);
+        engine.core.group_sync.latch(error.clone());
+        engine.core.gate.wake();
+        engine.core.compaction.end_all(&engine.core.stopped().unwrap_or(error));
+    }
+}
+
+impl Core {
+    /// How many compactor threads there are. One at least where anything can be merged, for what
+    /// users ask for.
+    fn compactors(&self) -> usize {
+        if self.options.read_only { 0 } else { self.options.compaction_threads.max(1) }
+    }
+}

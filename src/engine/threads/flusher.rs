@@ -1,0 +1,276 @@
+//! The flush thread: what reaches it, and in which order it does it.
+//!
+//! What arrives is taken off the channel at once and only noted, so that a hundred of a kind cost
+//! one piece of work, and then done in this order: what is short, what somebody waits for, what the
+//! thread does on its own account. A flush looks at what is short as well, after each
+//! [`PIECE_ENTRIES`] entries or [`PIECE_BYTES`] and between two segments.
+//!
+//! | job | waits at most for | shown by |
+//! |---|---|---|
+//! | evict, retire, free, remove files | a piece of a flush: a segment's sync | `what_is_short_is_done_amid_a_flush` |
+//! | replace, check manifest | the same, and each other | the same |
+//! | flush on request | the flush under way, if any; then it gets one try, whatever has failed before | `a_close_waits_for_one_try_of_many` |
+//! | flush for want of memory | the same, requests, and the back-off | `a_failing_flush_backs_off` |
+//! | clean-up of keyspaces | all of the above | |
+//! | stop | all of the above, once; nothing is begun on the thread's own account once it closes | `a_close_waits_for_one_try_of_many` |
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::engine::cleanup::Reclaim;
+use crate::engine::threads::backoff::Backoff;
+use crate::engine::{Core, Engine, GRACE_MS, View};
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// How often the thread looks after what nobody tells it about.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How much of a flush is written between two looks at what is short.
+pub(crate) const PIECE_ENTRIES: u64 = 4_096;
+pub(crate) const PIECE_BYTES: u64 = 4 << 20;
+
+/// Work for the flush thread.
+#[derive(Debug)]
+pub(crate) enum FlushJob {
+    /// A memtable was sealed.
+    Sealed,
+    /// Flush everything that is sealed by now, and say how it went.
+    Flush {
+        reply: Sender<Result<()>>,
+    },
+    /// A superseded view.
+    Retire(Arc<View>),
+    /// Writers find little memory, or none.
+    Pressure,
+    /// A disk that was full has room.
+    Room,
+    /// The block cache is over its bound.
+    Evict,
+    /// Segments that no run refers to any more.
+    Free(Vec<Arc<Segment>>),
+    /// Segments with new tables, to take the place of those over the same files.
+    Replace {
+        fresh: Vec<Arc<Segment>>,
+        reply: Sender<()>,
+    },
+    /// Read the manifest back.
+    CheckManifest {
+        reply: Sender<Result<()>>,
+    },
+    /// A keyspace was dropped, or a snapshot that held one back released.
+    Cleanup,
+    Stop,
+}
+
+/// Segments with new tables, and who waits until they are in place.
+type Replacement = (Vec<Arc<Segment>>, Sender<()>);
+
+/// What has arrived and is not done yet.
+#[derive(Debug)]
+pub(crate) struct Desk<'a> {
+    jobs: &'a Receiver<FlushJob>,
+    pub(crate) reclaim: Reclaim,
+    /// Who waits for a flush of what was sealed when they asked.
+    flushes: Vec<Sender<Result<()>>>,
+    checks: Vec<Sender<Result<()>>>,
+    replacements: Vec<Replacement>,
+    evict: bool,
+    pressure: bool,
+    /// Whether segments have been given back since the disk was looked at.
+    room: bool,
+    cleanup: bool,
+    stop: bool,
+    next_tick: Instant,
+    flush_tries: Backoff,
+    cleanup_tries: Backoff,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(jobs: &'a Receiver<FlushJob>) -> Self {
+        Self {
+            jobs,
+            reclaim: Reclaim::new(),
+            flushes: Vec::new(),
+            checks: Vec::new(),
+            replacements: Vec::new(),
+            evict: false,
+            pressure: false,
+            room: false,
+            cleanup: false,
+            stop: false,
+            next_tick: Instant::now() + TICK,
+            flush_tries: Backoff::default(),
+            cleanup_tries: Backoff::default(),
+        }
+    }
+
+    /// Waits for a job, or until there is something to do without one.
+    fn wait(&mut self) {
+        // A try that may be made and is not due is no reason to wake up.
+        let next_try = self.flush_tries.next_try().filter(|next_try| *next_try > Instant::now());
+        let until = next_try.map_or(self.next_tick, |next_try| next_try.min(self.next_tick));
+        match self.jobs.recv_deadline(until) {
+            Ok(job) => self.take(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.stop = true,
+        }
+    }
+
+    fn take(&mut self, job: FlushJob) {
+        match job {
+            // Whether a flush is due, the state says.
+            FlushJob::Sealed => {}
+            FlushJob::Flush { reply } => self.flushes.push(reply),
+            FlushJob::Retire(view) => self.reclaim.retire(view),
+            FlushJob::Pressure => self.pressure = true,
+            FlushJob::Room => self.flush_tries.expire(),
+            FlushJob::Evict => self.evict = true,
+            FlushJob::Free(segments) => {
+                self.room = true;
+                segments.into_iter().for_each(|segment| self.reclaim.retire_file(segment));
+            }
+            FlushJob::Replace { fresh, reply } => self.replacements.push((fresh, reply)),
+            FlushJob::CheckManifest { reply } => self.checks.push(reply),
+            FlushJob::Cleanup => self.cleanup = true,
+            FlushJob::Stop => self.stop = true,
+        }
+    }
+
+    /// Takes in what has arrived, and does what is short. Also amid a flush.
+    pub(crate) fn serve(&mut self, engine: &Engine) {
+        let core = &engine.core;
+        // No more than there are now: others may go on sending.
+        for job in self.jobs.try_iter().take(self.jobs.len()) {
+            self.take(job);
+        }
+        self.reclaim.free_many(core);
+        if std::mem::take(&mut self.evict) {
+            self.reclaim.evict(core);
+        }
+        for (fresh, reply) in std::mem::take(&mut self.replacements) {
+            core.publish_replaced(&fresh, &mut self.reclaim);
+            // The caller may have gone.
+            let _ = reply.send(());
+        }
+        for reply in std::mem::take(&mut self.checks) {
+            // As above.
+            let _ = reply.send(core.check_manifest());
+        }
+        if Instant::now() >= self.next_tick {
+            self.reclaim.collect(core, GRACE_MS);
+            self.cleanup = true;
+            // After the work, so that slow work leaves time for other.
+            self.next_tick = Instant::now() + TICK;
+            core.measure_space();
+            // So that what is in memory gives its logs back.
+            self.pressure |= core.is_room_used_up();
+        }
+        if std::mem::take(&mut self.room) {
+            if core.is_room_short() {
+                self.reclaim.collect(core, 0);
+            }
+            core.freed();
+        }
+    }
+
+    /// Frees what a flush has written and published, as far as nobody holds it any more.
+    pub(crate) fn free_memtables(&mut self, core: &Core) {
+        // The views that had it are on their way.
+        for job in self.jobs.try_iter().take(self.jobs.len()) {
+            self.take(job);
+        }
+        self.reclaim.free_memtables(core);
+    }
+
+    /// Does what somebody waits for.
+    fn answer(&mut self, engine: &Engine) {
+        // Who asks from here on may have sealed what this flush does not see.
+        let waiting = std::mem::take(&mut self.flushes);
+        if waiting.is_empty() {
+            return;
+        }
+        let flushed = engine.flush_sealed(self);
+        self.flush_tries.note(flushed.is_ok(), Instant::now());
+        for reply in waiting {
+            // The caller may have gone; the flush counts either way.
+            let _ = reply.send(flushed.clone());
+        }
+    }
+
+    /// Does what nobody waits for here. Nothing of it once the database closes: what the close
+    /// wants done it asks for.
+    fn look_after(&mut self, engine: &Engine) {
+        if self.flush_is_due(&engine.core) {
+            self.pressure = false;
+            let flushed = engine.relieve(self);
+            self.flush_tries.note(flushed.is_ok(), Instant::now());
+        }
+        let closed = engine.core.closed.load(Ordering::Acquire);
+        if self.cleanup && !closed && self.cleanup_tries.may_try(Instant::now()) {
+            self.cleanup = false;
+            let cleaned = engine.clean_up(&mut self.reclaim);
+            self.cleanup_tries.note(cleaned.is_ok(), Instant::now());
+        }
+    }
+
+    /// Whether to flush now although nobody has asked for it, or only somebody who wants memory.
+    fn flush_is_due(&mut self, core: &Core) -> bool {
+        if self.pressure {
+            // Before the look, so that whoever asks after it asks again.
+            core.memory_asked_for();
+            let batch_waits = core.pace.batch_waits.load(Ordering::Relaxed);
+            self.pressure = batch_waits || core.is_pressed() && core.is_worth_flushing();
+        }
+        let wanted = self.pressure || core.flush_is_due() || self.flush_tries.has_failed();
+        wanted
+            && !core.options.read_only
+            && !core.closed.load(Ordering::Acquire)
+            && core.stopped().is_none()
+            && self.flush_tries.may_try(Instant::now())
+    }
+}
+
+/// The loop of the flush thread.
+pub(crate) fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
+    let mut desk = Desk::new(jobs);
+    loop {
+        // What has arrived amid a flush has been taken in.
+        if desk.flushes.is_empty() && !desk.flush_is_due(&engine.core) {
+            desk.wait();
+        }
+        desk.serve(engine);
+        desk.answer(engine);
+        desk.look_after(engine);
+        if desk.stop && desk.flushes.is_empty() {
+            return desk.reclaim.collect(&engine.core, 0);
+        }
+    }
+}
+
+impl Engine {
+    /// Flushes everything written before the call. Called by foreground threads and the close.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.core.refuse_on_own_thread()?;
+        self.seal_active()?;
+        let (reply, answer) = bounded(1);
+        self.core.send_flush(FlushJob::Flush { reply });
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Makes room for writers: flushes what is sealed, and the active memtable too where that alone
+    /// has outgrown the budget.
+    fn relieve(&self, desk: &mut Desk<'_>) -> Result<()> {
+        let core = &self.core;
+        if core.view.load().sealed.is_empty() && (core.over_budget() || core.is_short()) {
+            self.seal_active()?;
+        }
+        self.flush_sealed(desk)
+    }
+}
+
+#[cfg(test)]
+mod tests;

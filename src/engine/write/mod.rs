@@ -1,0 +1,14 @@
+//! The way of a write, from the caller to the durable log, and what bounds it.
+
+pub(crate) mod big;
+pub(crate) mod conditional;
+pub(crate) mod holds;
+pub(crate) mod id_set;
+pub(crate) mod overload;
+pub(crate) mod pace;
+pub(crate) mod put;
+pub(crate) mod section;
+pub(crate) mod space;
+pub(crate) mod spares;
+pub(crate) mod sync;
+pub(crate) mod try_write;

@@ -1,0 +1,210 @@
+//! Waits at the gate, step by step; `tests/never_wait/overload.rs` has writers and flushes.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::engine::threads::background::Threads;
+use crate::ids::KEYSPACE_DEFAULT;
+use crate::io::SimFs;
+use crate::options::{Durability, Options};
+use crate::sync::Arc;
+
+const BUDGET: usize = 32 << 10;
+
+/// Longer than any test takes, and short of for ever: a wait that nothing ends fails the test.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn open() -> (Arc<Engine>, Threads) {
+    let options = Options {
+        memtable_bytes: 4 << 10,
+        flush_bytes: 8 << 10,
+        memory_bytes: BUDGET,
+        ..Options::default()
+    };
+    Engine::open(Arc::new(SimFs::new()), PathBuf::from("data"), options, None).unwrap()
+}
+
+fn patience(limit: Duration) -> Patience {
+    Patience { start: Instant::now(), limit }
+}
+
+/// What a wait for its turn, and one for room, end with if memory is `used` and then `change`
+/// happens.
+#[track_caller]
+fn check(change: fn(&Engine), want: fn(&Result<()>) -> bool) {
+    for used in [BUDGET * 4 / 5, BUDGET + 1] {
+        let (engine, threads) = open();
+        let core = &engine.core;
+        core.gate.add(used as u64);
+        // A debt, to see that it is forgiven when there is memory again, and only then.
+        core.pace.take_turn(BUDGET as u64, 1, used as u64, 1);
+        let patience = patience(LIMIT);
+        let result = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| match used > BUDGET {
+                true => engine.wait_for_room(patience, false),
+                false => engine.wait_for_turn(patience),
+            });
+            change(&engine);
+            waiting.join().unwrap()
+        });
+        assert!(want(&result), "{used}: {result:?}");
+        assert!(patience.left().is_some(), "{used}: nothing ended the wait");
+        core.gate.sub(core.gate.used());
+        let _ = engine.close();
+        threads.join();
+    }
+}
+
+/// I22: each of the changes ends both waits, whether it comes before they begin or after.
+#[test]
+fn waits_end_when_memory_comes_the_writer_stops_or_the_database_closes() {
+    check(|engine| engine.core.gate.sub(engine.core.gate.used()), Result::is_ok);
+    check(
+        |engine| {
+            engine.core.closed.store(true, Ordering::Release);
+            engine.core.gate.wake();
+        },
+        |result| matches!(result, Err(Error::Closed)),
+    );
+    check(
+        |engine| {
+            let error = std::io::Error::other("planted");
+            engine.core.group_sync.latch(Error::io("sync", &engine.core.dir, error));
+            engine.core.gate.wake();
+        },
+        |result| matches!(result, Err(Error::WriterStopped { .. })),
+    );
+}
+
+#[test]
+fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
+    let (engine, threads) = open();
+    engine.core.gate.add(BUDGET as u64 + 1);
+    let short = Duration::from_millis(1);
+    assert!(engine.wait_for_turn(patience(short)).is_ok());
+    let error = engine.wait_for_room(patience(short), false).unwrap_err();
+    assert!(
+        matches!(error, Error::Overloaded { waited, cause: None } if waited.as_millis() >= 1),
+        "{error:?}"
+    );
+    // A full disk is the better answer, and comes at once.
+    let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
+    engine.core.note::<()>(crate::engine::Work::Flush, &Err(full));
+    for error in
+        [engine.wait_for_room(patience(LIMIT), false), Err(engine.core.overloaded(Duration::ZERO))]
+    {
+        assert!(matches!(error, Err(Error::StorageFull { .. })), "{error:?}");
+    }
+    engine.core.gate.sub(BUDGET as u64 + 1);
+    engine.core.note(crate::engine::Work::Flush, &Ok(()));
+    let _ = engine.close();
+    threads.join();
+}
+
+#[test]
+fn the_flush_thread_is_asked_once_however_many_are_refused() {
+    let (engine, threads) = open();
+    let core = &engine.core;
+    let put = || engine.write_one(KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered);
+    put().unwrap();
+    engine.seal_active().unwrap();
+    let manifest = core.manifest();
+    let (reply, answer) = crossbeam_channel::bounded(1);
+    core.send_flush(FlushJob::Flush { reply });
+    while !core.flush_jobs.is_empty() {
+        std::thread::yield_now();
+    }
+    // The flush thread stands at the manifest now.
+    for _ in 0..1_000 {
+        core.ask_for_memory();
+    }
+    assert_eq!(core.flush_jobs.len(), 1);
+    drop(manifest);
+    answer.recv().unwrap().unwrap();
+    while !core.flush_jobs.is_empty() {
+        std::thread::yield_now();
+    }
+    core.ask_for_memory();
+    // Asked again after it has looked, or the flag would stay up for good.
+    while core.pace.asked.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
+    engine.close().unwrap();
+    threads.join();
+}
+
+/// A batch with a memtable of its own books its memory before it takes any: up to half of the
+/// budget beside others, and of those that are larger one at a time.
+#[test]
+fn a_big_batch_finds_room_before_it_is_built() {
+    let (engine, threads) = open();
+    let (core, budget) = (&engine.core, BUDGET as u64);
+    let mut quarters: Vec<_> = (0..4).map(|_| core.try_reserve(budget / 4).unwrap()).collect();
+    assert_eq!(core.gate.used(), budget);
+    assert!(core.try_reserve(1).is_none());
+    quarters.pop();
+    assert!(core.try_reserve(budget / 2).is_none() && core.try_reserve(10 * budget).is_none());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| engine.reserve(10 * budget));
+        quarters.pop();
+        let reserved = waiting.join().unwrap().unwrap();
+        assert_eq!(core.gate.used(), 10 * budget + budget / 2);
+        assert!(core.try_reserve(1).is_none());
+        reserved.keep();
+    });
+    core.gate.sub(10 * budget);
+    let mut reserved = core.try_reserve(100).unwrap();
+    for bytes in [1_000, 10] {
+        reserved.adjust(bytes);
+        assert_eq!(core.gate.used(), budget / 2 + bytes);
+    }
+    drop((reserved, quarters));
+    assert_eq!(core.gate.used(), 0);
+    engine.close().unwrap();
+    threads.join();
+}
+
+/// More than half of the budget, and less than what makes writers wait: nothing else would flush.
+#[test]
+fn a_big_batch_without_room_has_what_is_sealed_flushed() {
+    for on_overload in [OnOverload::Error, OnOverload::Pace { stall_max: LIMIT }] {
+        let options = Options {
+            memtable_bytes: 4 << 10,
+            flush_bytes: BUDGET,
+            memory_bytes: BUDGET,
+            on_overload,
+            ..Options::default()
+        };
+        let (fs, dir) = (Arc::new(SimFs::new()), PathBuf::from("data"));
+        let (engine, threads) = Engine::open(fs, dir, options, None).unwrap();
+        let put = |key: u32, len: usize| {
+            let (key, value) = (key.to_be_bytes(), vec![7; len]);
+            engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
+        };
+        let mut key = 0;
+        while engine.core.gate.used() <= BUDGET as u64 / 2 {
+            // However slow the making of spares is.
+            (0..4).for_each(|_| {
+                key += 1;
+                put(key, 700).unwrap();
+            });
+            engine.seal_active().unwrap();
+        }
+        assert!(
+            !engine.core.is_pressed() && engine.core.counters.flushes.load(Ordering::Relaxed) == 0
+        );
+        let mut tries = 0;
+        while let Err(error) = put(0, BUDGET) {
+            assert!(matches!(error, Error::Overloaded { .. }), "{error}");
+            tries += 1;
+            std::thread::yield_now();
+        }
+        assert_eq!(tries > 0, on_overload == OnOverload::Error, "{tries}");
+        // Writers hear of the room before the flush is counted.
+        while engine.core.counters.flushes.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        engine.close().unwrap();
+        threads.join();
+    }
+}

@@ -1,0 +1,224 @@
+//! Making the log durable: the live logs, and what the sync leader does with them.
+//!
+//! Called by writers with `Durability::Sync`, by `sync()`, by the log thread (periodic, and for
+//! each sealed log) and by the flush. The leader role is `mvcc::group_sync`'s.
+
+use std::collections::VecDeque;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::ids::{LogPosition, Sequence};
+use crate::io::Fs;
+use crate::log::LogFile;
+use crate::mvcc::group_sync::SyncEnv;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
+
+/// The chain of logs that a recovery would need, oldest first, and how far it reaches.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    live: Mutex<VecDeque<Arc<LogFile>>>,
+    /// Where the log ended at the open.
+    began: LogPosition,
+    /// Everything below was appended. Stored inside the commit section.
+    appended: AtomicU64,
+}
+
+impl Logs {
+    pub(crate) fn new(live: VecDeque<Arc<LogFile>>, appended: LogPosition) -> Self {
+        let (live, began) = (Mutex::new(live), appended);
+        Self { live, began, appended: AtomicU64::new(appended.0) }
+    }
+
+    /// Adds the newest log, before any position in it is published.
+    pub(crate) fn push(&self, log: Arc<LogFile>) {
+        lock(&self.live).push_back(log);
+    }
+
+    /// Publishes how far the log reaches.
+    pub(crate) fn set_appended(&self, position: LogPosition) {
+        // Release; pairs with the Acquire in `appended`: whoever reads the position finds its log.
+        self.appended.store(position.0, Ordering::Release);
+    }
+
+    pub(crate) fn appended(&self) -> LogPosition {
+        LogPosition(self.appended.load(Ordering::Acquire))
+    }
+
+    /// Bytes appended since the open.
+    pub(crate) fn written(&self) -> u64 {
+        self.appended().0.saturating_sub(self.began.0)
+    }
+
+    /// How many there are that the open found.
+    pub(crate) fn recovered(&self) -> usize {
+        // They are the oldest.
+        lock(&self.live).iter().take_while(|log| log.was_recovered()).count()
+    }
+
+    pub(crate) fn list(&self) -> Vec<Arc<LogFile>> {
+        lock(&self.live).iter().cloned().collect()
+    }
+
+    /// Whether somebody else has removed the newest log.
+    pub(crate) fn newest_removed(&self, fs: &dyn Fs) -> bool {
+        let newest = lock(&self.live).back().cloned();
+        let Some(newest) = newest.filter(|log| log.file.was_removed(fs)) else { return false };
+        // Those that the engine removes have left the list before.
+        self.is_live(&newest)
+    }
+
+    /// Whether a recovery would still need it.
+    fn is_live(&self, log: &Arc<LogFile>) -> bool {
+        lock(&self.live).iter().any(|other| Arc::ptr_eq(log, other))
+    }
+
+    /// Gives up what sealed logs need for appending only.
+    pub(crate) fn release_sealed(&self) {
+        self.list().iter().for_each(|log| log.release());
+    }
+
+    /// Takes out the logs below `floor`.
+    pub(crate) fn retire_below(&self, floor: crate::ids::LogNumber) -> Vec<Arc<LogFile>> {
+        let mut live = lock(&self.live);
+        let keep = live.iter().position(|log| log.header.number >= floor).unwrap_or(live.len());
+        live.drain(..keep).collect()
+    }
+}
+
+impl SyncEnv for Engine {
+    type Error = Error;
+
+    fn sync(&self) -> Result<LogPosition> {
+        let core = &self.core;
+        // `visible` before the position: what is visible has been appended. The position before the
+        // list: that then holds every log that the position reaches into.
+        let visible = self.visible();
+        let covered = core.logs.appended();
+        let synced = core.group_sync.synced();
+        // One that came after the position holds nothing that it covers.
+        let logs = core.logs.list();
+        let reached = || logs.iter().filter(|log| log.header.base < covered);
+        for log in reached() {
+            if log.end_position().is_none_or(|end| end > synced) || log.needs_sync() {
+                self.sync_log(log, covered)?;
+            }
+        }
+        // Durable where nobody finds it would be a lie.
+        core.check_directory()?;
+        // Before anybody is told.
+        if let Some(newest) = reached().next_back() {
+            core.witness.note_log(newest.header.number, covered);
+        }
+        core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        // Release; pairs with the Acquire in `wait_durable`.
+        core.durable.fetch_max(visible.0, Ordering::Release);
+        Ok(covered)
+    }
+}
+
+/// The sealed logs up to a position alone: the open one is in use, and much of it may be written
+/// again before it is sealed itself.
+struct SealedLogs<'a> {
+    engine: &'a Engine,
+    /// Where one of them ends.
+    end: LogPosition,
+}
+
+impl SyncEnv for SealedLogs<'_> {
+    type Error = Error;
+
+    fn sync(&self) -> Result<LogPosition> {
+        let core = &self.engine.core;
+        let synced = core.group_sync.synced();
+        let logs = core.logs.list();
+        let sealed = |log: &&Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
+        for log in logs.iter().filter(sealed) {
+            if log.end_position().is_some_and(|end| end > synced) || log.needs_sync() {
+                self.engine.sync_log(log, self.end)?;
+            }
+        }
+        core.check_directory()?;
+        if let Some(newest) = logs.iter().rfind(sealed)
+            && newest.end_position() == Some(self.end)
+        {
+            core.witness.note_log(newest.header.number, self.end);
+        }
+        core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        // Also where one of them has left the list: then a flush has made durable what it held.
+        Ok(self.end)
+    }
+}
+
+impl Engine {
+    fn sync_log(&self, log: &Arc<LogFile>, covered: LogPosition) -> Result<()> {
+        let rewritten = match log.sync(covered) {
+            // A flush has made durable what it held, and its file may be gone: one that the open
+            // found is opened by its name if the bound has closed it.
+            Err(_) if !self.core.logs.is_live(log) => return Ok(()),
+            synced => synced?,
+        };
+        self.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Where the last of the next so many sealed logs ends that are not known to be durable, and
+    /// whether there are more of them.
+    pub(crate) fn sealed_end(&self, most: usize) -> Option<(LogPosition, bool)> {
+        let synced = self.core.group_sync.synced();
+        let list = self.core.logs.list();
+        let mut ends = list.iter().map_while(|log| log.end_position()).filter(|&end| end > synced);
+        let end = ends.by_ref().take(most).last()?;
+        Some((end, ends.next().is_some()))
+    }
+
+    /// Makes the sealed logs durable up to `end`, where one of them ends.
+    pub(crate) fn sync_sealed(&self, end: LogPosition) -> Result<()> {
+        self.wait_with(end, &SealedLogs { engine: self, end })
+    }
+
+    /// Returns once everything below `position` is durable.
+    pub(crate) fn wait_synced(&self, position: LogPosition) -> Result<()> {
+        self.wait_with(position, self)
+    }
+
+    fn wait_with(&self, position: LogPosition, env: &impl SyncEnv<Error = Error>) -> Result<()> {
+        self.core.group_sync.wait(position, env).map_err(|cause| {
+            // Who waits for memory waits in vain now.
+            self.core.gate.wake();
+            match cause {
+                Error::WriterStopped { .. } => cause,
+                cause => Error::WriterStopped { cause: Arc::new(cause) },
+            }
+        })
+    }
+
+    /// Returns once everything up to `sequence` is durable. One load if it is known to be.
+    pub(crate) fn wait_durable(&self, sequence: Sequence) -> Result<()> {
+        // Acquire; pairs with the Release in `sync`.
+        if sequence.0 <= self.core.durable.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let visible = self.visible();
+        if sequence > visible {
+            return Err(Error::InvalidArgument {
+                what: format!("sequence {sequence} was not issued yet; the last one is {visible}"),
+            });
+        }
+        if self.core.options.read_only {
+            return Ok(());
+        }
+        // What is visible has been appended.
+        self.sync_all()
+    }
+
+    /// Makes every write that was acknowledged before the call durable, and looks after the
+    /// directory also where nothing is left to do.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.core.check_directory()?;
+        self.wait_synced(self.core.logs.appended())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Writes that never wait: whatever would, is an answer.
+//!
+//! They take what is there: memory below the line from which writes are slowed down, and a log that
+//! is open, or a spare. They share the commit section with other writers, as every write does.
+
+use crate::engine::Engine;
+use crate::engine::write::put::{Batch, Refused, Write, check_sizes, leave_buffer, take_buffer};
+use crate::error::Result;
+use crate::format::record::RecordKind;
+use crate::ids::{KeyspaceId, Sequence};
+use crate::options::OnOverload;
+
+/// How a write that must not wait went: a [`Db::try_put`](crate::Db::try_put), a
+/// [`Db::try_delete`](crate::Db::try_delete), or a [`Db::try_write`](crate::Db::try_write), which
+/// gives its batch back.
+///
+/// ```
+/// use alluvium::TryWrite;
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// let sequence = match db.try_put("k", "v")? {
+///     TryWrite::Written(sequence) => sequence,
+///     TryWrite::WouldBlock(()) => db.put("k", "v")?, // on a thread that may wait
+/// };
+/// assert_eq!(db.snapshot().sequence(), sequence);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "`WouldBlock` means that nothing was written"]
+pub enum TryWrite<B = ()> {
+    /// It is written, as [`Durability::Buffered`](crate::Durability::Buffered), up to this
+    /// sequence.
+    Written(Sequence),
+    /// Nothing was written, because that would have had to wait; here is the batch.
+    WouldBlock(B),
+}
+
+impl Engine {
+    /// Writes one operation, or says that it would wait. `None` deletes.
+    pub(crate) fn try_write_one(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<TryWrite> {
+        check_sizes(key, value.unwrap_or_default())?;
+        let mut buffer = take_buffer();
+        match value {
+            Some(value) => buffer.put(keyspace, key, value),
+            None => buffer.delete(keyspace, key),
+        }
+        let mut write = Write::new(buffer, RecordKind::Data);
+        let written = self.try_submit(&mut write);
+        leave_buffer(write.buffer);
+        Ok(written?.map_or(TryWrite::WouldBlock(()), TryWrite::Written))
+    }
+
+    /// Writes a batch, or gives it back.
+    pub(crate) fn try_write_batch(&self, batch: Batch) -> Result<TryWrite<Batch>> {
+        if batch.len_ops() == 0 {
+            self.refuse_early()?;
+            return Ok(TryWrite::Written(self.visible()));
+        }
+        let mut write = Write::new(batch, RecordKind::Data);
+        match self.try_submit(&mut write)? {
+            Some(sequence) => Ok(TryWrite::Written(sequence)),
+            None => Ok(TryWrite::WouldBlock(write.buffer)),
+        }
+    }
+
+    /// The sequence, or `None` if it would wait.
+    fn try_submit(&self, write: &mut Write) -> Result<Option<Sequence>> {
+        let result = self.try_enter(write);
+        if let Err(error) = &result {
+            self.core.counters.stalls.refused(error);
+        }
+        result
+    }
+
+    /// Whether a write may pass though memory runs short, since that is for want of room on the
+    /// disk; an error if waiting for that is of no use.
+    fn passes_full_disk(&self, write: &Write) -> Result<bool> {
+        let core = &self.core;
+        if core.is_room_short() {
+            if core.passes_with_little_room(write.only_deletes()) {
+                return Ok(true);
+            }
+            if let Some(full) = core.full_disk(0) {
+                return Err(full);
+            }
+        }
+        core.ask_for_memory();
+        Ok(false)
+    }
+
+    fn try_enter(&self, write: &mut Write) -> Result<Option<Sequence>> {
+        self.refuse_early()?;
+        if write.body_len > self.core.memtable_bytes() / 4 {
+            return Ok(None);
+        }
+        if self.core.is_pressed() {
+            match self.core.options.on_overload {
+                OnOverload::Pace { .. } if !self.passes_full_disk(write)? => return Ok(None),
+                OnOverload::Pace { .. } => {}
+                // It never waits, and fails where there is nothing left.
+                OnOverload::Error => self.wait_for_memory(0, || write.only_deletes())?,
+            }
+        }
+        match self.commit.commit(write, u64::from(write.count)) {
+            Ok((last, _)) => Ok(Some(last)),
+            Err(Refused::Failed(error)) => Err(error),
+            Err(Refused::NeedsLog) => {
+                self.core.want_spare();
+                Ok(None)
+            }
+            Err(Refused::Held | Refused::Changed) => Ok(None),
+        }
+    }
+}
