@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod floors;
+mod imports;
 mod invariants;
 mod rules;
 mod source;
@@ -70,6 +71,12 @@ fn every_rule_rejects_its_bad_snippets_and_passes_its_good_ones() {
             assert!(found.is_empty(), "{}: rejected {path}: {text}: {found:?}", rule.name);
         }
     }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let broken = imports::check(&sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]

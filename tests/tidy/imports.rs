@@ -1,0 +1,411 @@
+//! Which file of `src` imports which, and that none does so in a circle: a circle of files can only
+//! be read, tested and changed as one.
+//!
+//! Test code is left out, and so is `lib.rs`. `mod x;` is no import. `use super::X` imports the
+//! file of the parent, or the file that the parent has `X` from: names are followed through `use`
+//! to where they are defined. A name that a file only hands on is an import of that file's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::Source;
+
+/// Files in circles, for now. The list only ever gets shorter: no file may be added.
+const KNOTTED: &[&str] = &[
+    "src/batch.rs",
+    "src/builder.rs",
+    "src/db.rs",
+    "src/engine/cleanup.rs",
+    "src/engine/directory.rs",
+    "src/engine/flush.rs",
+    "src/engine/index/mod.rs",
+    "src/engine/keyspaces/edits.rs",
+    "src/engine/keyspaces/state.rs",
+    "src/engine/merge/failures.rs",
+    "src/engine/merge/forecast.rs",
+    "src/engine/merge/horizon.rs",
+    "src/engine/merge/jobs.rs",
+    "src/engine/merge/scheduler.rs",
+    "src/engine/merge/stats.rs",
+    "src/engine/merge/step.rs",
+    "src/engine/merge/step/range.rs",
+    "src/engine/mod.rs",
+    "src/engine/outputs.rs",
+    "src/engine/read/get.rs",
+    "src/engine/read/layers.rs",
+    "src/engine/read/stretches.rs",
+    "src/engine/report/stats.rs",
+    "src/engine/threads/background.rs",
+    "src/engine/threads/flusher.rs",
+    "src/engine/threads/log_thread.rs",
+    "src/engine/threads/own.rs",
+    "src/engine/write/big.rs",
+    "src/engine/write/conditional.rs",
+    "src/engine/write/holds.rs",
+    "src/engine/write/overload.rs",
+    "src/engine/write/put.rs",
+    "src/engine/write/section.rs",
+    "src/engine/write/space.rs",
+    "src/engine/write/spares.rs",
+    "src/engine/write/sync.rs",
+    "src/engine/write/try_write.rs",
+    "src/halves.rs",
+    "src/io/disk.rs",
+    "src/io/disk/rooted.rs",
+    "src/keyspace.rs",
+    "src/log/read.rs",
+    "src/log/replay.rs",
+    "src/memtable/active.rs",
+    "src/memtable/mod.rs",
+    "src/range.rs",
+    "src/runs/state.rs",
+    "src/runs/state/undo.rs",
+    "src/snapshot.rs",
+];
+
+/// What is wrong with the imports: circles of files that are not listed, and files listed that are
+/// in none.
+pub(crate) fn check(sources: &[Source]) -> Vec<String> {
+    check_but(sources, KNOTTED)
+}
+
+fn check_but(sources: &[Source], knotted: &[&str]) -> Vec<String> {
+    let graph = Graph::new(sources);
+    let circles = circles(&graph.arrows);
+    let in_circle: BTreeSet<&str> = circles.iter().flatten().copied().collect();
+    let mut broken = Vec::new();
+    for circle in &circles {
+        if circle.iter().all(|file| knotted.contains(file)) {
+            continue;
+        }
+        broken.push(format!("{} files import each other in a circle:", circle.len()));
+        for (from, to, line) in graph.arrows_between(circle) {
+            broken.push(format!("    {from}:{line}: imports {to}"));
+        }
+    }
+    let free = knotted.iter().filter(|file| !in_circle.contains(**file));
+    broken.extend(free.map(|file| format!("{file} is in no circle: take it off KNOTTED")));
+    broken
+}
+
+/// For each file the files that it imports, with a line that does.
+type Arrows = BTreeMap<String, BTreeMap<String, usize>>;
+
+pub(crate) struct Graph {
+    pub(crate) arrows: Arrows,
+}
+
+impl Graph {
+    pub(crate) fn new(sources: &[Source]) -> Self {
+        let shipped = |source: &&Source| {
+            source.in_src() && source.path != "src/lib.rs" && source.test.iter().any(|&test| !test)
+        };
+        let files: Vec<_> = sources.iter().filter(shipped).map(File::new).collect();
+        let tree = Tree(files.iter().map(|file| (file.module.clone(), file)).collect());
+        let mut arrows = Arrows::new();
+        for file in &files {
+            let to = arrows.entry(file.path.to_owned()).or_default();
+            for (line, path) in file.paths(&tree) {
+                match tree.home_of(&path, 0) {
+                    Some(home) if home.path != file.path => {
+                        to.entry(home.path.to_owned()).or_insert(line);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Self { arrows }
+    }
+
+    fn arrows_between<'a>(&'a self, files: &[&str]) -> Vec<(&'a str, &'a str, usize)> {
+        let from_listed = self.arrows.iter().filter(|(from, _)| files.contains(&from.as_str()));
+        from_listed
+            .flat_map(|(from, to)| {
+                to.iter().map(move |(to, line)| (from.as_str(), to.as_str(), *line))
+            })
+            .filter(|(_, to, _)| files.contains(to))
+            .collect()
+    }
+}
+
+/// The largest sets of two files or more of which each reaches each other.
+fn circles(arrows: &Arrows) -> Vec<Vec<&str>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        arrows.keys().map(|file| (file.as_str(), reach(arrows, file))).collect();
+    let mut circles = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (&file, from_here) in &reached {
+        if seen.contains(file) || !from_here.contains(file) {
+            continue;
+        }
+        let circle: Vec<&str> =
+            from_here.iter().copied().filter(|other| reached[other].contains(file)).collect();
+        seen.extend(circle.iter().copied());
+        circles.push(circle);
+    }
+    circles
+}
+
+/// What `file` imports, directly or through others; itself, if it is in a circle.
+fn reach<'a>(arrows: &'a Arrows, file: &str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![file];
+    while let Some(next) = open.pop() {
+        for to in arrows.get(next).into_iter().flat_map(BTreeMap::keys) {
+            if reached.insert(to.as_str()) {
+                open.push(to);
+            }
+        }
+    }
+    reached
+}
+
+/// A path from the crate's root, `["engine", "read", "View"]`.
+type Path = Vec<String>;
+
+struct File<'a> {
+    path: &'a str,
+    module: Path,
+    source: &'a Source,
+    uses: Vec<Use>,
+    /// Where `use` statements stand, which hold no other paths.
+    use_ranges: Vec<std::ops::Range<usize>>,
+}
+
+/// One name that a file imports.
+struct Use {
+    line: usize,
+    /// From the crate's root; `None` for another crate's.
+    path: Path,
+    /// What it is called here; `*` for all that is there.
+    name: String,
+}
+
+impl<'a> File<'a> {
+    fn new(source: &'a Source) -> Self {
+        let inside = source.path.trim_start_matches("src/").trim_end_matches(".rs");
+        let mut module: Path = inside.split('/').map(str::to_owned).collect();
+        if module.last().is_some_and(|name| name == "mod") {
+            module.pop();
+        }
+        let mut file =
+            Self { path: &source.path, module, source, uses: Vec::new(), use_ranges: Vec::new() };
+        for at in source.find_word("use") {
+            let length = source.code[at..].iter().take_while(|&&c| c != ';').count();
+            file.use_ranges.push(at..at + length);
+            let line = source.line_of(at);
+            if source.is_test(line) {
+                continue;
+            }
+            let text: String = source.code[at + 3..at + length].iter().collect();
+            for (path, name) in leaves(text.trim()) {
+                if let Some(path) = file.rooted(&path) {
+                    file.uses.push(Use { line, path, name });
+                }
+            }
+        }
+        file
+    }
+
+    /// A path that begins with `crate`, `self` or `super`, from the root.
+    fn rooted(&self, path: &[String]) -> Option<Path> {
+        let mut at = match path.first()?.as_str() {
+            "crate" => Path::new(),
+            "self" | "super" => self.module.clone(),
+            _ => return None,
+        };
+        let mut rest = path;
+        if rest[0] != "super" {
+            rest = &rest[1..];
+        }
+        while rest.first().is_some_and(|part| part == "super") {
+            at.pop()?;
+            rest = &rest[1..];
+        }
+        at.extend_from_slice(rest);
+        Some(at)
+    }
+
+    /// Everything of this crate that the file names, each with its line.
+    fn paths(&self, tree: &Tree) -> Vec<(usize, Path)> {
+        let mut found: Vec<_> = self.uses.iter().map(|it| (it.line, it.path.clone())).collect();
+        let code = &self.source.code;
+        let mut at = 0;
+        while at < code.len() {
+            let word = self.source.word_at(at);
+            if word.is_empty() {
+                at += 1;
+                continue;
+            }
+            let begin = at;
+            let path = path_at(self.source, at);
+            at += word.chars().count().max(path.join("::").chars().count());
+            let preceded = code[..begin].iter().rev().take(2).any(|&c| c == ':' || c == '.');
+            let spaced = begin > 0 && code[begin - 1] == ' ';
+            if path.len() < 2 || (preceded && !spaced) || self.in_use(begin) {
+                continue;
+            }
+            let line = self.source.line_of(begin);
+            if !self.source.is_test(line) {
+                found.extend(self.named_path(tree, &path).map(|path| (line, path)));
+            }
+        }
+        found
+    }
+
+    fn in_use(&self, at: usize) -> bool {
+        self.use_ranges.iter().any(|range| range.contains(&at))
+    }
+
+    /// A path as code names it, from the root, if it is of this crate: by `crate` and the like, by
+    /// a module that was imported, or by a module below this one.
+    fn named_path(&self, tree: &Tree, path: &[String]) -> Option<Path> {
+        if let Some(path) = self.rooted(path) {
+            return Some(path);
+        }
+        let imported = self.uses.iter().find(|it| it.name == path[0]);
+        let mut module = match imported {
+            Some(import) => import.path.clone(),
+            None => [self.module.as_slice(), &path[..1]].concat(),
+        };
+        if !tree.0.contains_key(&module) {
+            return None;
+        }
+        module.extend_from_slice(&path[1..]);
+        Some(module)
+    }
+}
+
+/// `a::b::c` at a place in the code.
+fn path_at(source: &Source, mut at: usize) -> Path {
+    let mut path = Path::new();
+    loop {
+        let word = source.word_at(at);
+        if word.is_empty() {
+            return path;
+        }
+        at += word.chars().count();
+        path.push(word);
+        if !source.code[at..].starts_with(&[':', ':']) {
+            return path;
+        }
+        at += 2;
+    }
+}
+
+/// The branches of a `use`: each path in full, and the name that it gets.
+fn leaves(text: &str) -> Vec<(Path, String)> {
+    let mut found = Vec::new();
+    let (prefix, group) = match text.split_once('{') {
+        Some((prefix, group)) => (prefix, group.strip_suffix('}').unwrap_or(group)),
+        None => {
+            let (path, alias) = match text.split_once(" as ") {
+                Some((path, alias)) => (path, Some(alias.trim().to_owned())),
+                None => (text, None),
+            };
+            let mut path = split_path(path);
+            if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+                path.pop();
+            }
+            let name = alias.or_else(|| path.last().cloned()).unwrap_or_default();
+            return vec![(path, name)];
+        }
+    };
+    let prefix = split_path(prefix);
+    let mut depth = 0;
+    let mut branch = String::new();
+    for c in group.chars().chain([',']) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let branch = std::mem::take(&mut branch);
+                if !branch.trim().is_empty() {
+                    for (path, name) in leaves(branch.trim()) {
+                        let whole = path == ["self"];
+                        let name = if whole { prefix.last().cloned() } else { Some(name) };
+                        let rest = if whole { &[][..] } else { &path[..] };
+                        found.push(([&prefix[..], rest].concat(), name.unwrap_or_default()));
+                    }
+                }
+                continue;
+            }
+            _ => {}
+        }
+        branch.push(c);
+    }
+    found
+}
+
+fn split_path(text: &str) -> Path {
+    text.split("::").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// All modules that have a file, by their paths.
+struct Tree<'a>(BTreeMap<Path, &'a File<'a>>);
+
+impl<'a> Tree<'a> {
+    /// The file that defines what `path` names; `None` for a module as such.
+    fn home_of(&self, path: &[String], depth: usize) -> Option<&'a File<'a>> {
+        let below = (0..=path.len()).rev().find(|&n| self.0.contains_key(&path[..n]))?;
+        let file = self.0[&path[..below]];
+        let rest = &path[below..];
+        let name = rest.first()?;
+        let handed_on = file.uses.iter().find(|it| it.name == *name && it.path != path);
+        match handed_on {
+            Some(import) if depth < 8 => {
+                let further = [&import.path[..], &rest[1..]].concat();
+                self.home_of(&further, depth + 1)
+            }
+            _ => Some(file),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(files: &[(&str, &str)]) -> Vec<Source> {
+        files.iter().map(|(path, text)| Source::new(path, text)).collect()
+    }
+
+    #[test]
+    fn circles_of_files_are_found_whatever_they_are_named_by() {
+        #[track_caller]
+        fn check(files: &[(&str, &str)], want: bool) {
+            let broken = check_but(&sources(files), &[]);
+            assert_eq!(!broken.is_empty(), want, "{files:?}: {broken:?}");
+        }
+        let b = ("src/a/b.rs", "use crate::a::c::C;\npub struct B;");
+        check(&[b, ("src/a/c.rs", "pub struct C;")], false);
+        check(&[b, ("src/a/c.rs", "use super::b::B;")], true);
+        check(&[b, ("src/a/c.rs", "fn f() { super::b::g() }")], true);
+        check(&[b, ("src/a/c.rs", "use super::{b::{self, x}, d};")], true);
+        check(&[b, ("src/a/c.rs", "use crate::a::b;\nfn f() { b::g() }")], true);
+        check(&[b, ("src/a/c.rs", "use crate::a::b;")], false);
+        check(
+            &[b, ("src/a/c.rs", "#[cfg(test)]\nmod tests {\n use super::super::b::B;\n}")],
+            false,
+        );
+        check(
+            &[b, ("src/a/c/tests.rs", "use crate::a::b::B;"), ("src/a/c.rs", "mod tests;")],
+            false,
+        );
+        // Through the parent, which hands both on and is imported by none.
+        let parent = ("src/a/mod.rs", "mod b; mod c;\npub use self::b::B; pub use self::c::C;");
+        check(&[parent, b, ("src/a/c.rs", "pub struct C;")], false);
+        check(&[parent, b, ("src/a/c.rs", "use super::B;")], true);
+        // The parent has something of its own.
+        let parent = ("src/a/mod.rs", "mod b;\npub struct A(b::B);");
+        check(&[parent, ("src/a/b.rs", "pub struct B;")], false);
+        check(&[parent, ("src/a/b.rs", "use super::A;")], true);
+    }
+
+    #[test]
+    fn files_listed_must_be_in_a_circle() {
+        let knot = [("src/a.rs", "use crate::b::B;"), ("src/b.rs", "use crate::a::A;")];
+        assert!(check_but(&sources(&knot), &["src/a.rs", "src/b.rs"]).is_empty());
+        assert!(!check_but(&sources(&knot), &["src/a.rs"]).is_empty());
+        assert!(!check_but(&sources(&knot[..1]), &["src/a.rs"]).is_empty());
+    }
+}
