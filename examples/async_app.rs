@@ -78,7 +78,8 @@ impl AsyncDb {
             TryGet::Miss => return Ok(None),
             TryGet::WouldBlock => {}
         }
-        let (db, key) = (self.db.clone(), key.to_owned());
+        let db = self.db.clone();
+        let key = key.to_owned();
         self.pool.run(move || db.get(key)).await
     }
 

@@ -20,7 +20,8 @@ struct Queue {
 
 impl Queue {
     fn open(db: Db) -> Result<Self> {
-        let (jobs, done) = (db.keyspace("jobs")?, db.keyspace("done")?);
+        let jobs = db.keyspace("jobs")?;
+        let done = db.keyspace("done")?;
         Ok(Self { db, jobs, done })
     }
 

@@ -17,7 +17,8 @@ struct People {
 
 impl People {
     fn open(db: Db) -> Result<Self> {
-        let (by_name, by_city) = (db.keyspace("people")?, db.keyspace("people-by-city")?);
+        let by_name = db.keyspace("people")?;
+        let by_city = db.keyspace("people-by-city")?;
         Ok(Self { db, by_name, by_city })
     }
 

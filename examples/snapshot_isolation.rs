@@ -31,7 +31,8 @@ fn total(snapshot: &Snapshot) -> Result<u64> {
 /// computed from, so writers of the same accounts would have to agree among themselves.
 fn move_money(db: &Db) -> Result<()> {
     for round in 0..2_000 {
-        let (from, to) = (account(round % ACCOUNTS), account((round + 1) % ACCOUNTS));
+        let from = account(round % ACCOUNTS);
+        let to = account((round + 1) % ACCOUNTS);
         let balances = db.multi_get([&from, &to])?;
         let [from_has, to_has] = [0, 1].map(|i: usize| balances[i].as_deref().map_or(0, amount));
         let mut batch = WriteBatch::new();

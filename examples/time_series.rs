@@ -34,7 +34,8 @@ fn day(db: &Db, number: u64) -> Result<Keyspace> {
 
 /// The average of a sensor's points in a span of time, if there are any.
 fn average(points: &Keyspace, sensor: u16, from: u64, to: u64) -> Result<Option<f64>> {
-    let (mut sum, mut count) = (0.0, 0_u32);
+    let mut sum = 0.0;
+    let mut count = 0_u32;
     for value in points.range(key(sensor, from)..key(sensor, to)).values() {
         sum += reading(&value?);
         count += 1;
@@ -65,7 +66,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 
     // An hour of one sensor: 60 points next to each other on disk, whatever the others wrote.
     let today = day(&db, 1)?;
-    let (from, to) = (SECONDS_PER_DAY + 5 * 3_600, SECONDS_PER_DAY + 6 * 3_600);
+    let from = SECONDS_PER_DAY + 5 * 3_600;
+    let to = SECONDS_PER_DAY + 6 * 3_600;
     assert_eq!(today.range(key(2, from)..key(2, to)).len()?, 60);
     assert_eq!(average(&today, 2, from, to)?, Some(205.0));
 

@@ -301,7 +301,8 @@ fn a_file_that_another_run_has_a_part_of_is_not_held() {
         db.flush().unwrap();
     }
     let [newest, _, oldest] = &db.segments()[..] else { panic!("{:?}", db.segments()) };
-    let (newest, oldest) = (newest.number, oldest.number);
+    let newest = newest.number;
+    let oldest = oldest.number;
     // What the newest run has there goes into the middle one as it is, and is written into the
     // oldest from there.
     db.compact_range("020".."040").unwrap();

@@ -202,7 +202,8 @@ fn a_counter_never_goes_back_and_counters_keep_their_order() {
         }
     };
     let get = |key: &str| db.get(key).unwrap().map_or(0, |value| number(&value));
-    let (last_a, last_b) = (AtomicU64::new(0), AtomicU64::new(0));
+    let last_a = AtomicU64::new(0);
+    let last_b = AtomicU64::new(0);
     let by_get = || {
         // What another turn of this reader stored was read before this turn began.
         let before = (last_a.load(Ordering::SeqCst), last_b.load(Ordering::SeqCst));
@@ -215,7 +216,8 @@ fn a_counter_never_goes_back_and_counters_keep_their_order() {
     };
     let in_one = |pairs: Vec<Pair>| {
         let values: Vec<_> = pairs.iter().map(|(_, value)| number(value)).collect();
-        let (a, b) = (values.first().copied().unwrap_or(0), values.get(1).copied().unwrap_or(0));
+        let a = values.first().copied().unwrap_or(0);
+        let b = values.get(1).copied().unwrap_or(0);
         assert!(a == b || a == b + 1, "one reader saw a at {a} and b at {b}");
     };
     let by_range = || {
@@ -230,7 +232,8 @@ fn an_iterator_sees_a_prefix_that_covers_everything_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(directory.path());
     // Keys `all-N` are committed in the order of N, by whichever thread is next.
-    let (order, acknowledged) = (Mutex::new(0), AtomicU64::new(0));
+    let order = Mutex::new(0);
+    let acknowledged = AtomicU64::new(0);
     // Keys `own-T-N` in the order of N for each thread T.
     let acknowledged_own = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
     let write = |thread: usize| {
@@ -317,7 +320,8 @@ fn scans_that_jump_over_dead_keys_see_a_prefix() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(directory.path());
     let key = |n: u64| format!("q{n:06}");
-    let (tail, head) = (AtomicU64::new(0), AtomicU64::new(0));
+    let tail = AtomicU64::new(0);
+    let head = AtomicU64::new(0);
     let feed = || {
         for n in 0..STEPS {
             db.put(key(n), n.to_be_bytes()).unwrap();
@@ -332,7 +336,8 @@ fn scans_that_jump_over_dead_keys_see_a_prefix() {
     let pair = || {
         for round in 0..STEPS / 8 {
             let at = head.load(Ordering::SeqCst);
-            let (low, high) = (format!("{}-low", key(at / 4)), format!("{}-pair", key(at / 2)));
+            let low = format!("{}-low", key(at / 4));
+            let high = format!("{}-pair", key(at / 2));
             let mut batch = WriteBatch::new();
             batch.put(&low, round.to_be_bytes());
             batch.put(&high, round.to_be_bytes());

@@ -71,7 +71,8 @@ fn run(limit: &str, child: &str, dir: &Path) -> Output {
 fn check(limit: &str, child: &str, dir: &Path) {
     let output = run(limit, child, dir);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let out = text(&output.stdout);
+    let err = text(&output.stderr);
     assert!(output.status.success() && out.contains("1 passed"), "{limit}: {out}{err}");
     assert!(out.contains("all done"), "the child did nothing: {out}");
 }

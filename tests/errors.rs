@@ -79,8 +79,10 @@ fn arguments_out_of_bounds_are_told_their_bounds() {
 
 #[test]
 fn keyspaces_of_two_databases_do_not_mix() {
-    let ((one, _), (other, _)) = (fresh(), fresh());
-    let (mine, theirs) = (one.keyspace("k").unwrap(), other.keyspace("k").unwrap());
+    let (one, _) = fresh();
+    let (other, _) = fresh();
+    let mine = one.keyspace("k").unwrap();
+    let theirs = other.keyspace("k").unwrap();
     let mut batch = WriteBatch::new();
     batch.put_in(&mine, "a", "");
     batch.put_in(&theirs, "a", "");

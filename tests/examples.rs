@@ -41,7 +41,8 @@ fn run(name: &str, in_dir: &Path) -> Output {
 
 /// What is wrong with how an example went.
 fn complaint(ran: &Output) -> Option<String> {
-    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let out = String::from_utf8_lossy(&ran.stdout);
+    let err = String::from_utf8_lossy(&ran.stderr);
     let fine = ran.status.success() && !out.trim().is_empty() && err.is_empty();
     (!fine).then(|| format!("{}\nit printed: {out}\nand complained: {err}", ran.status))
 }

@@ -157,8 +157,10 @@ fn a_child_is_refused_in_every_call() {
     }
     db.flush().unwrap();
     db.put("k", "in memory").unwrap();
-    let (value, mut range) = (db.get("k").unwrap(), db.range(..));
-    let (snapshot, compaction) = (db.snapshot(), db.start_compaction_of_all().unwrap());
+    let value = db.get("k").unwrap();
+    let mut range = db.range(..);
+    let snapshot = db.snapshot();
+    let compaction = db.start_compaction_of_all().unwrap();
     let held = Held { db: &db, other, snapshot, compaction };
     range.next().unwrap().unwrap();
     let ended = AtomicBool::new(false);
@@ -205,10 +207,11 @@ fn what_a_child_drops_stays_the_parents() {
             db.put(format!("{number}"), [7; 100]).unwrap();
         }
         db.flush().unwrap();
-        let (snapshot, mut range) = (db.snapshot(), db.range(..));
+        let snapshot = db.snapshot();
+        let mut range = db.range(..);
         range.next().unwrap().unwrap();
-        let (keyspace, compaction) =
-            (db.keyspace("k").unwrap(), db.start_compaction_of_all().unwrap());
+        let keyspace = db.keyspace("k").unwrap();
+        let compaction = db.start_compaction_of_all().unwrap();
         let value = db.get("1").unwrap();
         if close {
             db.close().unwrap();
@@ -263,7 +266,8 @@ fn what_a_child_puts_does_not_reach_the_parents_log() {
 #[test]
 fn a_child_opens_for_itself() {
     let _alone = alone();
-    let (dir, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let own = tempfile::tempdir().unwrap();
     let db = small(dir.path()).open().unwrap();
     db.put("k", "v").unwrap();
     let child = in_child(|| {
@@ -306,7 +310,8 @@ fn a_child_opens_for_itself() {
 #[test]
 fn a_child_opens_for_itself_whatever_the_parent_does_just_then() {
     let _alone = alone();
-    let (dir, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let own = tempfile::tempdir().unwrap();
     let db = Db::builder(dir.path()).memtable_bytes(4 << 10).flush_bytes(4 << 10).open().unwrap();
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

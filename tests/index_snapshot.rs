@@ -80,7 +80,8 @@ fn a_loaded_snapshot_answers_as_the_index_before() {
 #[test]
 fn an_open_with_a_snapshot_reads_no_table_of_a_segment_it_names() {
     let (fs, db) = sample();
-    let (want, segments) = (contents(&db), db.segments());
+    let want = contents(&db);
+    let segments = db.segments();
     db.close().unwrap();
     drop(db);
     let reads_of = |builder: Builder| {

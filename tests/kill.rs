@@ -106,7 +106,8 @@ fn check(db: &Db, other: &Keyspace) -> Result<Vec<u64>, String> {
     }
     let mut counts = Vec::new();
     for thread in 0..THREADS {
-        let (mut number, mut last) = (0, None);
+        let mut number = 0;
+        let mut last = None;
         loop {
             let parts = parts(thread, number);
             let there = |part: &&(usize, String, Vec<u8>)| found[part.0].contains_key(&part.1);
@@ -157,7 +158,9 @@ fn child() {
     say("opened\n".to_owned());
     std::thread::scope(|scope| {
         for (thread, start) in (0..).zip(starts) {
-            let (db, other, say) = (&db, &other, &say);
+            let db = &db;
+            let other = &other;
+            let say = &say;
             scope.spawn(move || {
                 for number in start.. {
                     if !(lie && number == 20) {
@@ -190,7 +193,9 @@ fn run_and_kill(
 ) -> Result<u64, String> {
     let mut child = spawn(dir, lie);
     let out = BufReader::new(child.stdout.take().unwrap());
-    let (mut begun, mut left, mut total) = (false, lines, 0);
+    let mut begun = false;
+    let mut left = lines;
+    let mut total = 0;
     let mut killed = false;
     for line in out.lines() {
         let Ok(line) = line else { break };
@@ -248,7 +253,8 @@ fn rounds(seed: u64, kills: u64, lie: bool) -> Result<u64, String> {
 
 #[test]
 fn a_killed_writer_leaves_everything_it_acknowledged() {
-    let (seed, kills) = (env("ALLUVIUM_SEED", 1), env("ALLUVIUM_KILLS", 30));
+    let seed = env("ALLUVIUM_SEED", 1);
+    let kills = env("ALLUVIUM_KILLS", 30);
     println!("seed {seed}");
     let total = rounds(seed, kills, false).unwrap_or_else(|what| panic!("{what}"));
     println!("{kills} kills, {total} writes acknowledged");

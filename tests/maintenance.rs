@@ -58,7 +58,8 @@ fn sample(db: &Db) -> BTreeMap<String, String> {
     let mut want = BTreeMap::new();
     for round in 0..4 {
         for n in (0..400).filter(|n| n % (round + 1) == 0) {
-            let (key, value) = (format!("key-{n:04}"), format!("{round} {}", "v".repeat(n % 90)));
+            let key = format!("key-{n:04}");
+            let value = format!("{round} {}", "v".repeat(n % 90));
             db.put(&key, &value).unwrap();
             want.insert(key, value);
         }
@@ -104,7 +105,8 @@ fn a_rebuilt_index_answers_as_the_one_before() {
     let mut held = db.range(..);
     let first = held.next().unwrap().unwrap();
     let before = db.segments();
-    let (ops, hits) = (fs.op_count(), db.stats().cache_hits);
+    let ops = fs.op_count();
+    let hits = db.stats().cache_hits;
     let report = db.rebuild_index().unwrap();
     assert_eq!((db.segments(), fs.op_count()), (before.clone(), ops), "nothing on disk changes");
     assert_eq!(report.segments, before.len());
@@ -173,7 +175,9 @@ fn an_index_is_rebuilt_while_others_read_and_write() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for thread in 0..2_u64 {
-            let (db, want, stop) = (&db, &want, &stop);
+            let db = &db;
+            let want = &want;
+            let stop = &stop;
             scope.spawn(move || {
                 for round in 0.. {
                     if stop.load(Ordering::Relaxed) {

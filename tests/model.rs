@@ -212,7 +212,9 @@ impl World {
     }
 
     fn put(&mut self) {
-        let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+        let name = self.name();
+        let key = self.random.key();
+        let value = self.random.value();
         let durability =
             if self.random.one_in(10) { Durability::Sync } else { Durability::Buffered };
         match self.handles.get(&name) {
@@ -223,7 +225,8 @@ impl World {
     }
 
     fn delete(&mut self) {
-        let (name, key) = (self.name(), self.random.key());
+        let name = self.name();
+        let key = self.random.key();
         match self.handles.get(&name) {
             Some(keyspace) => keyspace.delete(&key).unwrap(),
             None => self.db().delete(&key).unwrap(),
@@ -235,7 +238,9 @@ impl World {
         let count = *self.random.pick(&[0, 1, 2, 5, 5, 20, 100]);
         let mut batch = WriteBatch::new();
         for _ in 0..count {
-            let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+            let name = self.name();
+            let key = self.random.key();
+            let value = self.random.value();
             let delete = self.random.one_in(3);
             match (self.handles.get(&name), delete) {
                 (Some(keyspace), false) => batch.put_in(keyspace, &key, &value),
@@ -263,14 +268,18 @@ impl World {
 
     /// A write that depends on what is there; half the time on what is there in fact.
     fn conditional(&mut self) {
-        let (name, key, value) = (self.name(), self.random.key(), self.random.value());
+        let name = self.name();
+        let key = self.random.key();
+        let value = self.random.value();
         let now = self.table(&name).get(&key).cloned();
         let expected = if self.random.one_in(2) { now.clone() } else { Some(self.random.value()) };
         let new = (!self.random.one_in(4)).then(|| value.clone());
-        let (db, handle) = (self.db(), self.handles.get(&name));
+        let db = self.db();
+        let handle = self.handles.get(&name);
         match value.len() % 3 {
             0 => {
-                let (expected, new) = (expected.as_deref(), new.as_deref());
+                let expected = expected.as_deref();
+                let new = new.as_deref();
                 let got = match handle {
                     Some(keyspace) => keyspace.compare_and_swap(&key, expected, new),
                     None => db.compare_and_swap(&key, expected, new),
@@ -314,7 +323,8 @@ impl World {
     }
 
     fn get(&mut self) {
-        let (name, key) = (self.name(), self.random.key());
+        let name = self.name();
+        let key = self.random.key();
         let got = match self.handles.get(&name) {
             Some(keyspace) => keyspace.get(&key).unwrap(),
             None => self.db().get(&key).unwrap(),
@@ -327,7 +337,8 @@ impl World {
     fn look_up(&mut self) {
         let name = self.name();
         let keys: Vec<_> = (0..self.random.below(12)).map(|_| self.random.key()).collect();
-        let (db, table) = (self.db(), &self.tables[&name]);
+        let db = self.db();
+        let table = &self.tables[&name];
         let (got, first, last) = match self.handles.get(&name) {
             Some(k) => (k.multi_get(&keys), k.first(), k.last()),
             None => (db.multi_get(&keys), db.first(), db.last()),
@@ -358,18 +369,21 @@ impl World {
 
     /// An explanation ends where a get does, and an estimate is never too small.
     fn explain_and_estimate(&mut self) {
-        let (name, key) = (self.name(), self.random.key());
+        let name = self.name();
+        let key = self.random.key();
         let bounds = (self.random.bound(), self.random.bound());
         let (explained, size) = match self.handles.get(&name) {
             Some(k) => (k.explain(&key), k.approximate_size(bounds.clone())),
             None => (self.db().explain(&key), self.db().approximate_size(bounds.clone())),
         };
-        let (explained, table) = (explained.unwrap(), &self.tables[&name]);
+        let explained = explained.unwrap();
+        let table = &self.tables[&name];
         let got = explained.found.as_ref().and_then(|found| found.version.value_bytes);
         assert_eq!(got, table.get(&key).map(Vec::len), "{explained}");
         let inside = within(table, &bounds);
         let least: usize = inside.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let (size, keys) = (size.unwrap() as usize, inside.len());
+        let size = size.unwrap() as usize;
+        let keys = inside.len();
         // Keys share their beginnings in a block, so that they may take less than their length;
         // what is compressed may take as little as LZ4 can make of it.
         let shared: usize = inside.iter().map(|(key, _)| key.len()).sum();
@@ -381,12 +395,15 @@ impl World {
 
     /// Seeks and draws in turns from both ends of the pairs, of the keys and of the values.
     fn seek(&mut self) {
-        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let name = self.name();
+        let bounds = (self.random.bound(), self.random.bound());
         let range = || match self.handles.get(&name) {
             Some(keyspace) => keyspace.range(bounds.clone()),
             None => self.db().range(bounds.clone()),
         };
-        let (mut pairs, mut keys, mut values) = (range(), range().keys(), range().values());
+        let mut pairs = range();
+        let mut keys = range().keys();
+        let mut values = range().values();
         let mut want = within(&self.tables[&name], &bounds);
         for _ in 0..8 {
             let key = self.random.key();
@@ -425,14 +442,16 @@ impl World {
     }
 
     fn range(&mut self) {
-        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let name = self.name();
+        let bounds = (self.random.bound(), self.random.bound());
         let iter = self.range_over(&name, bounds.clone());
         let want = within(&self.tables[&name], &bounds);
         drain(iter, want, &mut self.random);
     }
 
     fn prefix(&mut self) {
-        let (name, mut prefix) = (self.name(), self.random.key());
+        let name = self.name();
+        let mut prefix = self.random.key();
         prefix.truncate(self.random.below(prefix.len() + 1));
         let iter: Iter = match self.handles.get(&name) {
             Some(keyspace) => Box::new(keyspace.prefix(&prefix)),
@@ -449,7 +468,8 @@ impl World {
             self.snapshots.swap_remove(oldest_or_not);
         }
         let snapshot = self.db().snapshot();
-        let (tables, handles) = (self.tables.clone(), self.handles.clone());
+        let tables = self.tables.clone();
+        let handles = self.handles.clone();
         self.snapshots.push(Held { snapshot, tables, handles });
     }
 
@@ -461,7 +481,8 @@ impl World {
         let held = &self.snapshots[self.random.below(self.snapshots.len())];
         let names: Vec<_> = held.tables.keys().collect();
         let name = *self.random.pick(&names);
-        let (table, handle) = (&held.tables[name], held.handles.get(name));
+        let table = &held.tables[name];
+        let handle = held.handles.get(name);
         for _ in 0..4 {
             let key = self.random.key();
             let got = match handle {
@@ -484,7 +505,8 @@ impl World {
         if self.iterators.len() == 3 {
             self.iterators.remove(0);
         }
-        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let name = self.name();
+        let bounds = (self.random.bound(), self.random.bound());
         let iter = self.range_over(&name, bounds.clone());
         let mut held = (iter, within(&self.tables[&name], &bounds));
         // Half of them have looked at something, half have not.
@@ -551,7 +573,8 @@ impl World {
     /// Merges now, all or a range, or not for a while.
     fn compact(&mut self) {
         let db = self.db().clone();
-        let (name, bounds) = (self.name(), (self.random.bound(), self.random.bound()));
+        let name = self.name();
+        let bounds = (self.random.bound(), self.random.bound());
         match self.random.below(6) {
             0 => db.compact().unwrap(),
             1..=2 => match self.handles.get(&name) {
@@ -577,7 +600,8 @@ impl World {
 
     /// What must not show in any answer.
     fn maintain(&mut self) {
-        let (path, db) = (self.index_path(), self.db().clone());
+        let path = self.index_path();
+        let db = self.db().clone();
         match self.random.below(5) {
             4 => assert!(db.verify().unwrap().is_sound()),
             0 => {

@@ -69,7 +69,8 @@ impl Fs for CountFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = DiskFs.open(path, mode)?;
         let is_segment = path.extension().is_some_and(|extension| extension == "seg");
-        let (syncs, seen) = (self.syncs, Arc::clone(&self.seen));
+        let syncs = self.syncs;
+        let seen = Arc::clone(&self.seen);
         Ok(Arc::new(CountedFile { file, is_segment, syncs, seen }))
     }
 

@@ -41,8 +41,8 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
         let title = format!("{} keys in {} runs, {what}", settings.n, before.runs);
         series(settings, &db, &workload, settings.n, &title);
         let after = db.stats();
-        let (hits, misses) =
-            (after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses);
+        let hits = after.cache_hits - before.cache_hits;
+        let misses = after.cache_misses - before.cache_misses;
         let share = hits as f64 / (hits + misses).max(1) as f64 * 100.0;
         println!("  blocks: {hits} from the cache, {misses} from the file ({share:.1} %)");
         db.close()?;

@@ -27,7 +27,8 @@ const FLUSHER: &str = "alluvium-flush";
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
     println!("merge: 24-byte keys, 100-byte values, one compactor thread");
-    let (seed, rounds) = (settings.seed, settings.rounds);
+    let seed = settings.seed;
+    let rounds = settings.rounds;
     println!("again: merge seed={seed} rounds={rounds} {}", settings.merge);
     match settings.merge.part.as_str() {
         "amplification" => amplification::run(settings),
@@ -76,7 +77,8 @@ fn link_files(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let path = entry.path();
+        let target = to.join(entry.file_name());
         if path.extension().is_some_and(|extension| extension == "seg") {
             std::fs::hard_link(path, target)?;
         } else {

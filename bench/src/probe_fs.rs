@@ -65,7 +65,8 @@ impl Fs for ProbeFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = DiskFs.open(path, mode)?;
         if path.extension().is_some_and(|extension| extension == "wal") {
-            let (appends, seen) = (self.appends, Arc::clone(&self.seen));
+            let appends = self.appends;
+            let seen = Arc::clone(&self.seen);
             return Ok(Arc::new(ProbedLog { file, appends, seen }));
         }
         Ok(file)

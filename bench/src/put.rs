@@ -23,11 +23,13 @@ const TIMED_EVERY: u64 = 16;
 const BREAKDOWN_KEYS: u64 = 1_000_000;
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
-    let (n, threads) = (settings.n, settings.threads);
+    let n = settings.n;
+    let threads = settings.threads;
     let workload = Workload::new(settings.seed);
     println!("put: {n} random 24-byte keys, 100-byte values, Buffered; seed {}", settings.seed);
     let mut after = Vec::new();
-    let (mut rounds, mut alone) = (Rounds::default(), Rounds::default());
+    let mut rounds = Rounds::default();
+    let mut alone = Rounds::default();
     for _ in 0..settings.rounds {
         runner::reset_peak();
         let (round, facts) = one_round(settings, &workload, n, |builder| builder)?;
@@ -97,7 +99,9 @@ fn breakdown(settings: &Settings, workload: &Workload) -> Outcome {
         without.push(cpu(one_round(settings, workload, n, |builder| builder.fs(fs))?.0));
     }
     let mid = |values: &[f64]| median(values.iter().copied());
-    let (plain, without, append) = (mid(&plain), mid(&without), mid(&append));
+    let plain = mid(&plain);
+    let without = mid(&without);
+    let append = mid(&append);
     let parts = [
         ("the loop: key, clock", loop_ns(workload)),
         ("encode the record", encode_ns(workload)),

@@ -23,7 +23,8 @@ pub(crate) struct Round {
 /// missed and one clock reading (see `limits`) is in each; otherwise one in `every` is timed.
 pub(crate) fn run(threads: usize, ops: u64, every: u64, op: impl Fn(usize, u64) + Sync) -> Round {
     let barrier = Barrier::new(threads);
-    let (op, barrier) = (&op, &barrier);
+    let op = &op;
+    let barrier = &barrier;
     let parts: Vec<_> = std::thread::scope(|scope| {
         let spawn =
             |thread| scope.spawn(move || run_thread(barrier, ops, every, |i| op(thread, i)));

@@ -54,7 +54,8 @@ fn rotations(settings: &Settings, workload: &Workload) -> Outcome {
         "\none thread; a log holds some 1,000 puts of 24 + 4,000 bytes, or 25,000 of 24 + 100"
     );
     Rounds::print_heading("each round over 5 logs");
-    let (mut puts, mut syncs) = (Rounds::default(), Rounds::default());
+    let mut puts = Rounds::default();
+    let mut syncs = Rounds::default();
     for _ in 0..settings.rounds {
         puts.0.push(on_used_logs(settings, workload, |db| {
             runner::run(1, LONG_PUTS, 1, |_, i| {

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn keys_and_values_repeat_and_do_not_collide() {
-        let (one, again) = (Workload::new(7), Workload::new(7));
+        let one = Workload::new(7);
+        let again = Workload::new(7);
         let mut seen = HashSet::new();
         for i in 0..10_000 {
             assert_eq!((one.key(i), one.value(i)), (again.key(i), again.value(i)));

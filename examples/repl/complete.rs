@@ -94,7 +94,8 @@ impl From<Name> for Found {
 
 /// The whole words of `text`, where the one under way begins, and what it stands for so far.
 fn split(text: &[u8]) -> Option<(Vec<Word>, usize, Word)> {
-    let (mut words, mut before) = (Words::new(text), Vec::new());
+    let mut words = Words::new(text);
+    let mut before = Vec::new();
     loop {
         let rest = &text[text.len() - words.left()..];
         let start = text.len() - rest.trim_ascii_start().len();
@@ -124,7 +125,8 @@ fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> 
         found.filter(|_| !word.quoted)
     };
     // Words that are neither options nor their values.
-    let (mut places, mut value) = (0, None);
+    let mut places = 0;
+    let mut value = None;
     for word in given {
         match (value.take(), option(word)) {
             (Some(_), _) => {}
@@ -289,7 +291,8 @@ mod tests {
 
     #[test]
     fn files_are_offered_by_their_path() {
-        let (names, dir) = (names(), tempfile::tempdir().unwrap());
+        let names = names();
+        let dir = tempfile::tempdir().unwrap();
         for file in ["a.csv", "ab.tsv", "b c.txt", ".hidden"] {
             fs::write(dir.path().join(file), "").unwrap();
         }

@@ -176,7 +176,8 @@ mod tests {
     fn escaping_is_undone_for_every_byte_and_character() {
         #[track_caller]
         fn check(bytes: &[u8]) {
-            let (mut text, mut back) = (Vec::new(), Vec::new());
+            let mut text = Vec::new();
+            let mut back = Vec::new();
             escape(bytes, &mut text);
             assert!(std::str::from_utf8(&text).unwrap().chars().all(is_printable));
             unescape(&text, &mut back).unwrap();

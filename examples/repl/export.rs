@@ -107,7 +107,8 @@ impl Report {
         let Self { rows, bytes, suspect, elapsed, skipped } = self;
         let rate = grouped(rate(rows, elapsed) as u64);
         let seconds = elapsed.as_secs_f64();
-        let (count, size) = (counted(rows, "row"), counted(bytes, "byte"));
+        let count = counted(rows, "row");
+        let size = counted(bytes, "byte");
         let text = format!(
             "exported {count}, {size} in {seconds:.3} s, {rate} rows/s{}",
             told(&skipped, suspect)
@@ -144,7 +145,8 @@ fn told(skipped: &[Skipped], suspect: u64) -> String {
         counted(suspect, "row")
     );
     for one in skipped.iter().take(SKIPPED_SHOWN) {
-        let (from, to) = (escaped(&one.from), escaped(&one.to));
+        let from = escaped(&one.from);
+        let to = escaped(&one.to);
         text.push_str(&format!("\n    from {from} to {to}: {}", one.error));
     }
     if let Some(more) = skipped.len().checked_sub(SKIPPED_SHOWN).filter(|&more| more > 0) {
@@ -230,7 +232,8 @@ impl Export<'_> {
             row.clear();
             write(self.format, &key, &value, &mut row);
             if row.len() > ROW_BYTES_MAX {
-                let (number, got) = (grouped(self.rows + 1), grouped(row.len() as u64));
+                let number = grouped(self.rows + 1);
+                let got = grouped(row.len() as u64);
                 let max = grouped(ROW_BYTES_MAX as u64);
                 let message = format!(
                     "row {number} has {got} bytes in this format, and import takes {max}: try csv"
@@ -241,7 +244,8 @@ impl Export<'_> {
             self.rows += 1;
             self.bytes += row.len() as u64;
             if self.rows.is_multiple_of(SHOW_ROWS) {
-                let (rows, bytes) = (self.rows, self.bytes);
+                let rows = self.rows;
+                let bytes = self.bytes;
                 self.progress.show(rows, |elapsed| progress::rows(rows, bytes, elapsed));
             }
             if self.shell.interrupt.is_asked() {

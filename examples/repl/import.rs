@@ -191,7 +191,8 @@ impl Import<'_, '_> {
             }
             if self.interrupt.is_asked() {
                 self.write()?;
-                let (name, stored) = (&self.name, self.so_far());
+                let name = &self.name;
+                let stored = self.so_far();
                 return Err(Failure::Interrupted(format!("{stored} of {name}")));
             }
         }
@@ -200,7 +201,8 @@ impl Import<'_, '_> {
     fn next(&mut self, row: &mut Row) -> Result<bool, RowError> {
         let more = self.rows.next(row)?;
         if more && row.key.len() > KEY_BYTES_MAX {
-            let (max, got) = (grouped(KEY_BYTES_MAX as u64), grouped(row.key.len() as u64));
+            let max = grouped(KEY_BYTES_MAX as u64);
+            let got = grouped(row.key.len() as u64);
             let expected = format!("a key of at most {max} bytes, and got {got}");
             return Err(RowError::Malformed { line: row.line, expected });
         }
@@ -226,7 +228,9 @@ impl Import<'_, '_> {
         }
         let count = batch.len() as u64;
         self.db.write(batch).map_err(|error| {
-            let (name, line, stored) = (&self.name, self.first_line, self.so_far());
+            let name = &self.name;
+            let line = self.first_line;
+            let stored = self.so_far();
             let rows = if count == 1 {
                 "the row".into()
             } else {
@@ -241,7 +245,8 @@ impl Import<'_, '_> {
                 .say(&format!("acked {}", grouped(stored)), || json!({"acked": stored}))
                 .and_then(|()| self.out.flush())?;
         }
-        let (stored, bytes) = (self.stored, self.rows.bytes());
+        let stored = self.stored;
+        let bytes = self.rows.bytes();
         self.progress.show(bytes, |elapsed| rows(stored, bytes, elapsed));
         Ok(())
     }
@@ -252,7 +257,8 @@ impl Import<'_, '_> {
     }
 
     fn stopped(&self, error: RowError) -> Failure {
-        let (name, stored) = (&self.name, self.stored);
+        let name = &self.name;
+        let stored = self.stored;
         let message = match error {
             RowError::Io(error) if is_interrupt(&error) => {
                 return Failure::Interrupted(format!("{} of {name}", self.so_far()));
@@ -262,13 +268,17 @@ impl Import<'_, '_> {
                 format!("{name}, line {line}: expected {expected}")
             }
         };
-        let (rows, are) = (counted(stored, "row"), is_or_are(stored));
+        let rows = counted(stored, "row");
+        let are = is_or_are(stored);
         format!("{message}; {rows} before it {are} stored").into()
     }
 
     fn report(self) -> Result<(), Failure> {
-        let (stored, bytes, elapsed) = (self.stored, self.rows.bytes(), self.progress.elapsed());
-        let (seconds, rate) = (elapsed.as_secs_f64(), grouped(rate(stored, elapsed) as u64));
+        let stored = self.stored;
+        let bytes = self.rows.bytes();
+        let elapsed = self.progress.elapsed();
+        let seconds = elapsed.as_secs_f64();
+        let rate = grouped(rate(stored, elapsed) as u64);
         let Bad { count: bad, shown } = self.bad;
         // The bar goes first.
         drop(self.progress);
@@ -276,7 +286,8 @@ impl Import<'_, '_> {
             0 => String::new(),
             bad => format!("; skipped {}", counted(bad, "bad row")),
         };
-        let (rows, size) = (counted(stored, "row"), counted(bytes, "byte"));
+        let rows = counted(stored, "row");
+        let size = counted(bytes, "byte");
         let mut text = format!("imported {rows}, {size} in {seconds:.3} s, {rate} rows/s{skipped}");
         for (line, expected) in &shown {
             text.push_str(&format!("\n    line {line}: expected {expected}"));

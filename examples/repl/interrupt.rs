@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn a_bell_that_rings_for_nothing_is_silenced() {
         let pair = || UnixStream::pair().unwrap();
-        let ((bell, mut rope), (input, mut source)) = (pair(), pair());
+        let (bell, mut rope) = pair();
+        let (input, mut source) = pair();
         bell.set_nonblocking(true).unwrap();
         let interrupt = Interrupt { bell: Some(Arc::new(bell)), ..Interrupt::default() };
         io::Write::write_all(&mut rope, &[1]).unwrap();

@@ -78,7 +78,8 @@ pub(crate) fn layers(infos: &[SegmentInfo], merging: &[u64], all: bool) -> Vec<L
     for run in infos.chunk_by(|one, next| one.age == next.age) {
         let mut segments = run.iter().map(Layer::segment);
         let Some(first) = segments.next() else { continue };
-        let (name, merging) = (format!("run {}", run[0].run), merging.contains(&run[0].run));
+        let name = format!("run {}", run[0].run);
+        let merging = merging.contains(&run[0].run);
         let mut whole = Layer { name, merging, ..first };
         segments.for_each(|segment| whole.extend(segment));
         layers.push(whole);

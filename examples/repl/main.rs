@@ -169,7 +169,8 @@ fn start(
         }
     }
     if person && !look.json {
-        let (version, path) = (env!("CARGO_PKG_VERSION"), shell.db.path().display());
+        let version = env!("CARGO_PKG_VERSION");
+        let path = shell.db.path().display();
         writeln!(out, "Alluvium {version}, {path}; help lists the commands, exit leaves")?;
     }
     run(shell, settings, look, typed, &mut *source, out)

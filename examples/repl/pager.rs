@@ -197,7 +197,8 @@ mod tests {
     }
 
     fn print_by(more: More, text: &str, pages: usize) -> (String, bool) {
-        let (mut out, mut asked) = (Vec::new(), 0);
+        let mut out = Vec::new();
+        let mut asked = 0;
         let mut ask = |out: &mut dyn Write| {
             asked += 1;
             out.write_all(b"|")?;

@@ -120,7 +120,8 @@ struct Given {
 
 impl Given {
     fn read(spec: &'static Spec, words: &mut Words<'_>) -> Result<Self, WordError> {
-        let (mut found, mut options) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
+        let mut options = Vec::new();
         while let Some(word) = next(spec, found.len(), words)? {
             if word.is_option() && !spec.options.is_empty() {
                 let (name, value) = option(spec, &word, words)?;
@@ -144,7 +145,8 @@ impl Given {
         }
         let missing = spec.places.get(found.len()).filter(|place| place.needed);
         if let Some(place) = missing.filter(|place| !(from && place.what == "value")) {
-            let (what, advice) = (place.what, spec.advice());
+            let what = place.what;
+            let advice = spec.advice();
             let hint = if what == "value" { r#"; "" is the empty value"# } else { "" };
             return Err(format!("the {what} is missing: {advice}{hint}").into());
         }
@@ -210,7 +212,8 @@ impl Given {
 
     /// From one key up to another, or all that begin with a prefix.
     fn counted(&mut self) -> Result<Extent, String> {
-        let (from, to) = (self.next(), self.next());
+        let from = self.next();
+        let to = self.next();
         match (self.option("--prefix"), from.is_some()) {
             (Some(prefix), false) => Ok(Extent::Prefix(prefix)),
             (Some(_), true) => Err("--prefix and FROM exclude each other".into()),
@@ -260,8 +263,10 @@ impl Given {
             }
             None => Ok(KeyColumn::Named(column)),
         });
-        let (encoding, delimiter) = (encoding.transpose()?, delimiter.transpose()?);
-        let (key, header) = (key.transpose()?, self.flag("--header"));
+        let encoding = encoding.transpose()?;
+        let delimiter = delimiter.transpose()?;
+        let key = key.transpose()?;
+        let header = self.flag("--header");
         Ok(ImportRequest {
             file,
             format: self.format()?,
@@ -296,7 +301,8 @@ fn option(
 ) -> Result<(&'static str, Vec<u8>), WordError> {
     let known = spec.options.iter().find(|(name, _)| name.as_bytes() == word.bytes);
     let Some(&(name, kind)) = known else {
-        let (name, advice) = (escaped(&word.bytes), spec.advice());
+        let name = escaped(&word.bytes);
+        let advice = spec.advice();
         return Err(format!("no option {name}: {advice}; quotes make it an ordinary word").into());
     };
     if kind == Kind::Flag {

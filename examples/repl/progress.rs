@@ -112,7 +112,8 @@ pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
 /// What there is to say of rows.
 pub(crate) fn rows(rows: u64, bytes: u64, elapsed: Duration) -> String {
     let mib = bytes as f64 / (1 << 20) as f64;
-    let (count, rate) = (counted(rows, "row"), grouped(rate(rows, elapsed) as u64));
+    let count = counted(rows, "row");
+    let rate = grouped(rate(rows, elapsed) as u64);
     format!("{count}, {mib:.1} MiB, {rate} rows/s")
 }
 

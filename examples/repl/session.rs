@@ -122,7 +122,8 @@ impl Session<'_> {
 
     /// Runs a command, and tells how long it took if that is wanted.
     fn timed(&mut self, line: u64, command: Command) -> io::Result<Option<Ended>> {
-        let (timer, started) = (self.shell.timer, Instant::now());
+        let timer = self.shell.timer;
+        let started = Instant::now();
         let ended = self.command(line, command)?;
         if timer && self.shell.timer {
             self.out.flush()?;
@@ -296,7 +297,8 @@ impl Session<'_> {
 
     /// Prints what went wrong. If it cannot be printed, the exit status still tells.
     fn complain(&mut self, line: u64, message: &str) {
-        let (name, message) = (&harmless(&self.name), &harmless(message));
+        let name = &harmless(&self.name);
+        let message = &harmless(message);
         let _ = if self.err_look.json {
             writeln!(self.err, "{}", json!({"error": message, "input": name, "line": line}))
         } else {

@@ -255,7 +255,8 @@ fn writers_of_a_held_key_wait_as_they_do_for_memory() {
     let builder = Db::builder("db").fs(std::sync::Arc::new(SimFs::new()));
     let db = builder.on_overload(OnOverload::Error).open().unwrap();
     db.put("k", "0").unwrap();
-    let (mut runs, other) = (0, db.clone());
+    let mut runs = 0;
+    let other = db.clone();
     let on_another_thread = |write: fn(&Db) -> Result<Sequence, Error>| {
         std::thread::scope(|scope| scope.spawn(|| write(&other)).join().unwrap())
     };

@@ -18,7 +18,8 @@ fn exact(keyspace: &Keyspace, bounds: (Bound<String>, Bound<String>)) -> (u64, u
 fn a_size_is_never_too_small_and_too_large_by_two_blocks_a_run_at_most() {
     let (db, _) = small();
     let others = [small_blocks(&db, "before"), small_blocks(&db, "k")];
-    let (after, keyspace) = (small_blocks(&db, "after"), &others[1]);
+    let after = small_blocks(&db, "after");
+    let keyspace = &others[1];
     const RUNS: usize = 3;
     for run in 0..RUNS {
         for i in (run..900).step_by(RUNS) {

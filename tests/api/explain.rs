@@ -56,7 +56,8 @@ fn a_filter_that_lets_an_absent_key_pass_is_told_from_one_that_has_it() {
         keyspace.put(format!("key{i:04}"), "v").unwrap();
     }
     db.flush().unwrap();
-    let (mut passed, mut ruled_out) = (0, 0);
+    let mut passed = 0;
+    let mut ruled_out = 0;
     for i in 0..200 {
         let explained = keyspace.explain(format!("key{i:04}.")).unwrap();
         assert_eq!(explained.found, None);
@@ -94,7 +95,8 @@ fn an_explanation_reads_well() {
     };
     let memory = explained.layers[0].source.to_string();
     assert!(memory.starts_with("active memtable (2 versions, "), "{memory}");
-    let (at, deleted) = (explained.at, explained.found.as_ref().unwrap().version.sequence);
+    let at = explained.at;
+    let deleted = explained.found.as_ref().unwrap().version.sequence;
     let old = explained.layers[1].versions[0].sequence;
     let want = format!(
         "key \"user:1\" in default, read at sequence {at}\n  \

@@ -51,7 +51,8 @@ fn ends_by_one_error(range: impl Fn() -> Range, good: usize) {
 #[test]
 fn loops_over_a_damaged_block_end() {
     let (db, keyspace) = damaged();
-    let (good, snapshot) = (keyspace.range(..).take_while(Result::is_ok).count(), db.snapshot());
+    let good = keyspace.range(..).take_while(Result::is_ok).count();
+    let snapshot = db.snapshot();
     assert!(0 < good && good < 200);
     ends_by_one_error(|| keyspace.range(..), good);
     ends_by_one_error(|| keyspace.prefix("0"), good);

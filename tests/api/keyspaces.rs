@@ -116,8 +116,8 @@ fn options_decide_how_segments_are_written() {
         sim.read_count() - before
     };
     // Each block once, then it is cached.
-    let (small_blocks, large_blocks) =
-        (reads_of_absent_keys(0, 256), reads_of_absent_keys(0, 64 << 10));
+    let small_blocks = reads_of_absent_keys(0, 256);
+    let large_blocks = reads_of_absent_keys(0, 64 << 10);
     assert!(small_blocks > 300 && large_blocks < 10, "{small_blocks}, {large_blocks}");
     let filtered = reads_of_absent_keys(16, 256);
     assert!(filtered < 30, "{filtered}");
@@ -221,7 +221,8 @@ fn what_is_merged_into_the_oldest_run_is_compressed_unless_it_is_said_otherwise(
         assert_eq!(sum(|info| info.entries), 2_000);
         (sum(|info| info.bytes), sum(|info| info.raw_bytes))
     };
-    let (plain, short) = (merged(Compression::None), merged(Compression::Lz4));
+    let plain = merged(Compression::None);
+    let short = merged(Compression::Lz4);
     assert!(plain.0 > plain.1 && short.0 < short.1 && plain.1 == short.1, "{plain:?}, {short:?}");
     assert_eq!(merged(Compression::Auto), short);
 }

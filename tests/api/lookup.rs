@@ -104,7 +104,8 @@ fn halves_that_fail_end_and_a_seek_does_not_hide_it() {
     let db = filled();
     db.close().unwrap();
     let closed = |error: Option<Result<Value, Error>>| matches!(error, Some(Err(Error::Closed)));
-    let (mut keys, mut values): (Keys, Values) = (db.range(..).keys(), db.range(..).values());
+    let mut keys: Keys = db.range(..).keys();
+    let mut values: Values = db.range(..).values();
     for _ in 0..2 {
         assert!(closed(keys.next()) && keys.next_back().is_none());
         assert!(closed(values.next_back()) && values.next().is_none());

@@ -73,7 +73,8 @@ fn a_range_reads_on_over_damage_and_tells_which_keys_are_suspect() {
     let (fs, model) = database();
     let names: Vec<_> = fs.files("db").into_iter().filter(|name| name.ends_with(".seg")).collect();
     assert_eq!(names.len(), 2);
-    let (mut damaged, mut wrong) = (0, 0);
+    let mut damaged = 0;
+    let mut wrong = 0;
     for name in &names {
         let path = format!("db/{name}");
         let len = fs.read_file(&path).unwrap().len() as u64;

@@ -160,7 +160,8 @@ impl Subject {
 
     /// The same, less its witness: what its part in finding damage is.
     fn without_witness(&self) -> Self {
-        let (mut files, older) = (self.files.clone(), self.older.clone());
+        let mut files = self.files.clone();
+        let older = self.older.clone();
         assert!(files.remove("WITNESS").is_some());
         Self { name: self.name, files, older, history: self.history.clone() }
     }
@@ -397,7 +398,8 @@ fn losses<T>(subject: &Subject, what: &str, tries: Vec<T>, damage: impl Fn(&SimF
 /// The sweeps find it if the witness is not heard: losses that nothing else tells.
 #[test]
 fn without_the_witness_losses_are_found() {
-    let (mut removals, mut flips) = (0, 0);
+    let mut removals = 0;
+    let mut flips = 0;
     for subject in Subject::all_synced().iter().map(Subject::without_witness) {
         let logs: Vec<_> = subject.files.keys().filter(|file| is_log(file)).collect();
         removals += losses(&subject, "removals", logs.clone(), |fs, file| {

@@ -150,7 +150,8 @@ fn reopened_since(world: &World) -> bool {
 }
 
 fn sweep(kind: OpKind, seed: u64, stride: u64, lie: Lie) -> Check<(u64, u64)> {
-    let (mut runs, mut fired) = (0, 0);
+    let mut runs = 0;
+    let mut fired = 0;
     for (index, plan) in plans(kind).into_iter().enumerate() {
         let mut nth = mix(&[seed, index as u64]) % stride;
         loop {
@@ -171,7 +172,8 @@ fn sweep(kind: OpKind, seed: u64, stride: u64, lie: Lie) -> Check<(u64, u64)> {
 fn no_failing_call_loses_an_acknowledged_write() {
     for seed in seeds() {
         println!("seed {seed}");
-        let (mut runs, mut fired) = (0, 0);
+        let mut runs = 0;
+        let mut fired = 0;
         for kind in KINDS {
             let stride = env("ALLUVIUM_FAULT_STRIDE", 7);
             let result = sweep(kind, seed, stride, Lie::None);
@@ -229,7 +231,8 @@ fn a_failed_sync_stops_the_writer_for_good() {
 #[test]
 fn writing_resumes_when_a_full_disk_has_space() {
     for seed in seeds() {
-        let (mut full, mut runs) = (0, 0);
+        let mut full = 0;
+        let mut runs = 0;
         for kib in (0..1_200).step_by(env("ALLUVIUM_CAPACITY_STRIDE", 40) as usize) {
             let mut world = World::new(SimFs::new(), Lie::None);
             world.faulty = true;

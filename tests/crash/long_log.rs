@@ -82,9 +82,11 @@ fn one(
 
 /// What a process leaves that died with all of it in its log.
 fn written(seed: u64, shape: &Shape) -> (SimFs, Mirror) {
-    let (fs, mut random) = (SimFs::new(), Random(seed));
+    let fs = SimFs::new();
+    let mut random = Random(seed);
     let db = open(&fs);
-    let (mut mirror, mut bytes) = (Mirror::new(), 0);
+    let mut mirror = Mirror::new();
+    let mut bytes = 0;
     let handle = |name| (name, db.keyspace(name).unwrap());
     let mut handles: Vec<_> = KEYSPACES.into_iter().map(handle).collect();
     let mut done = 0;

@@ -92,8 +92,10 @@ fn segments(fs: &SimFs) -> Vec<String> {
 /// nobody can tell whose it is, and it stays.
 fn begins_like(fs: &SimFs, name: &str, known: &str) -> bool {
     let read = |name: &str| fs.read_file(format!("{DIR}/{name}")).unwrap();
-    let (bytes, known) = (read(name), read(known));
-    let (ours, theirs) = (&known[16..32], bytes.get(16..).unwrap_or_default());
+    let bytes = read(name);
+    let known = read(known);
+    let ours = &known[16..32];
+    let theirs = bytes.get(16..).unwrap_or_default();
     let len = theirs.len().min(ours.len());
     bytes.starts_with(&known[..8]) && theirs[..len] == ours[..len]
 }
@@ -216,7 +218,8 @@ fn no_failing_call_of_a_merge_loses_anything() {
     ];
     for seed in seeds() {
         println!("seed {seed}");
-        let (mut runs, mut fired) = (0, 0);
+        let mut runs = 0;
+        let mut fired = 0;
         for (kind, file) in targets {
             for (index, plan) in plans(kind, file).into_iter().enumerate() {
                 let mut nth = mix(&[seed, index as u64]) % 2;

@@ -176,8 +176,10 @@ impl History {
             .chain(found.rows.keys())
             .filter(|key| full.rows.get(*key) != found.rows.get(*key))
             .map(|key| {
-                let (name, bytes) = (&key.0, key.1.escape_ascii());
-                let (want, got) = (full.rows.get(key), found.rows.get(key));
+                let name = &key.0;
+                let bytes = key.1.escape_ascii();
+                let want = full.rows.get(key);
+                let got = found.rows.get(key);
                 format!("{name}/{bytes}: last written by {want:?}, found {got:?}")
             })
             .collect();

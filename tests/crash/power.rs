@@ -174,7 +174,8 @@ pub fn enumerate_from(
 ) -> Check<(u64, u64)> {
     let mut images = 0;
     // Threads make the count of operations vary, so the end is reached when runs survive.
-    let (mut at, mut survived) = (first, 0);
+    let mut at = first;
+    let mut survived = 0;
     while survived < 3 {
         let mut world = World::new(SimFs::new(), lie);
         world.fs.crash_at(at);

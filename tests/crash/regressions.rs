@@ -104,7 +104,8 @@ fn a_damaged_last_edit_is_an_error_and_loses_nothing() {
     let manifest = format!("data/{manifest}");
     let len = fs.read_file(&manifest).unwrap().len();
     assert!(len > started + 80, "the flush left no edit");
-    let (mut refused, names) = (0, fs.files("data"));
+    let mut refused = 0;
+    let names = fs.files("data");
     for at in started..len {
         assert!(fs.flip(&manifest, at as u64, 1));
         match Db::builder("data").read_only(true).fs(Arc::new(fs.clone())).open() {

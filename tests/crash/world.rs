@@ -157,7 +157,8 @@ impl World {
     }
 
     fn resume(fs: SimFs, lie: Lie, history: History, next_step: u32) -> Self {
-        let (handles, errors) = (BTreeMap::new(), Vec::new());
+        let handles = BTreeMap::new();
+        let errors = Vec::new();
         Self { fs, lie, db: None, history, faulty: false, errors, handles, next_step }
     }
 

@@ -24,7 +24,8 @@ const BESIDE_MAX: usize = (6 + 16) + 32 + 2;
 /// done with making spares. Returns the number of files made so far.
 fn use_up_each_spare(fs: &GatedFs, db: &Db) -> Arc<AtomicUsize> {
     let made = Arc::new(AtomicUsize::new(0));
-    let (counter, writer) = (Arc::clone(&made), db.clone());
+    let counter = Arc::clone(&made);
+    let writer = db.clone();
     fs.before(OpKind::Create, ".wal", move || {
         if counter.fetch_add(1, Ordering::Relaxed) < FILES_MAX {
             fill_log(&writer);
@@ -92,7 +93,9 @@ fn dead_logs_are_used_again_before_files_are_made() {
     let fs = GatedFs::default();
     let db = builder(&fs).flush_bytes(128 << 10).open().unwrap();
     let most = Arc::new(AtomicUsize::new(0));
-    let (disk, writer, seen) = (fs.clone(), db.clone(), Arc::clone(&most));
+    let disk = fs.clone();
+    let writer = db.clone();
+    let seen = Arc::clone(&most);
     let made = AtomicUsize::new(0);
     fs.before(OpKind::Create, ".wal", move || {
         let beside = disk.count(".wal").saturating_sub(writer.stats().logs);
@@ -117,7 +120,9 @@ fn dead_logs_are_used_again_before_files_are_made() {
 #[test]
 fn files_are_bounded_on_a_disk_that_removes_nothing() {
     let fs = GatedFs::default();
-    let (batch, flush, memory) = (3_000, 16 << 10, 256 << 10);
+    let batch = 3_000;
+    let flush = 16 << 10;
+    let memory = 256 << 10;
     let options = builder(&fs).flush_bytes(flush).memory_bytes(memory);
     let db = options.on_overload(OnOverload::Error).open().unwrap();
     db.put("takes a log", "v").unwrap();
@@ -135,8 +140,10 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
     fill();
     // A file for each batch in memory, flushed or not; the open log, and the one before it; those
     // prepared of 8 KiB, those that wait, and one that is being made.
-    let (in_memory, prepared) = (memory / batch, 6 + flush / (8 << 10));
-    let (files, most) = (fs.count(".wal"), in_memory + 2 + prepared + 32 + 1);
+    let in_memory = memory / batch;
+    let prepared = 6 + flush / (8 << 10);
+    let files = fs.count(".wal");
+    let most = in_memory + 2 + prepared + 32 + 1;
     assert!(files <= most, "{files} files, {most} at most");
     held.release();
     while db.put("goes on", "v").is_err() {

@@ -73,7 +73,8 @@ fn snapshots_and_iterators_outlive_the_close_and_keep_the_lock() {
     for explicit in [true, false] {
         let db = builder(&fs).open().unwrap();
         db.put("in memory", "v").unwrap();
-        let (snapshot, other) = (db.snapshot(), db.snapshot().clone());
+        let snapshot = db.snapshot();
+        let other = db.snapshot().clone();
         let mut range = db.range(..);
         let mut of_snapshot = snapshot.range(..);
         assert_eq!(range.next().unwrap().unwrap().0, "a0");

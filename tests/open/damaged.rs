@@ -106,7 +106,8 @@ fn any_damaged_byte_of_a_manifest_is_told_or_harmless() {
 fn segments_must_have_the_length_and_the_identity_that_the_manifest_names() {
     let fs = closed_database();
     let [a, b] = &segments(&fs)[..] else { panic!("two segments") };
-    let (bytes_a, bytes_b) = (fs.read_file(path(a)).unwrap(), fs.read_file(path(b)).unwrap());
+    let bytes_a = fs.read_file(path(a)).unwrap();
+    let bytes_b = fs.read_file(path(b)).unwrap();
     fs.write_file(path(a), &bytes_a[..bytes_a.len() - 1]);
     corrupt(&fs, a, &["segment length"]);
     fs.write_file(path(a), b"");
@@ -131,7 +132,8 @@ fn damage_in_what_an_open_reads_of_a_segment_is_found_by_it() {
     let fs = closed_database();
     let name = &segments(&fs)[0];
     let bytes = fs.read_file(path(name)).unwrap();
-    let (mut found, mut data) = (0, 0);
+    let mut found = 0;
+    let mut data = 0;
     for at in 0..bytes.len() as u64 {
         fs.flip(path(name), at, 0x40);
         match builder(&fs).read_only(true).open() {
@@ -157,7 +159,8 @@ fn damage_in_what_an_open_reads_of_a_segment_is_found_by_it() {
 fn a_log_that_is_still_needed_must_be_there() {
     let (fs, count) = dead_database();
     let newest = newest_log(&fs);
-    let (mut needed, mut spare) = (0, 0);
+    let mut needed = 0;
+    let mut spare = 0;
     for name in names(&fs, ".wal") {
         let bytes = fs.read_file(path(&name)).unwrap();
         fs.remove_file(path(&name));

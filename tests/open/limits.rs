@@ -122,8 +122,10 @@ fn keyspace_names_are_for_people() {
 
 #[test]
 fn a_keyspace_of_another_database_is_no_use() {
-    let (db, other) = (Db::in_memory().unwrap(), Db::in_memory().unwrap());
-    let (mine, foreign) = (db.keyspace("same").unwrap(), other.keyspace("same").unwrap());
+    let db = Db::in_memory().unwrap();
+    let other = Db::in_memory().unwrap();
+    let mine = db.keyspace("same").unwrap();
+    let foreign = other.keyspace("same").unwrap();
     let mut batch = WriteBatch::new();
     batch.put_in(&foreign, "k", "v");
     invalid(db.write(batch), &["of another database"]);

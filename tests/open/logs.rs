@@ -46,7 +46,8 @@ fn many_kills_in_a_row_leave_a_bounded_number_of_short_logs() {
     // As it comes; where no log can be removed; and where no segment can be made at first, so that
     // no flush helps.
     for (fault, faulty) in [(None, 0), (Some(remove), usize::MAX), (Some(segments), 40)] {
-        let (mut fs, mut most) = (SimFs::new(), 0);
+        let mut fs = SimFs::new();
+        let mut most = 0;
         for number in 0..120 {
             fs.set_fault(fault.clone().filter(|_| number < faulty));
             fs = live_and_die(&fs, number);

@@ -164,7 +164,8 @@ fn missing_permission_is_told_before_anything_changes() {
 #[test]
 fn a_read_only_file_system_can_be_read_and_nothing_else() {
     let (fs, count) = dead_database();
-    let (before, ops) = (image(&fs), fs.op_count());
+    let before = image(&fs);
+    let ops = fs.op_count();
     let plan = FaultPlan::new(OpKind::AnyMutating).error(ErrorKind::ReadOnlyFilesystem).sticky();
     fs.set_fault(Some(plan));
     refused(&fs, |builder| builder, &["db", "read-only", "open with read_only(true)"]);

@@ -134,7 +134,8 @@ fn segments_that_a_cut_manifest_does_not_name_are_kept() {
     let fs = closed_database();
     let manifest = fs.files(crate::DIR).into_iter().find(|name| name.starts_with("MAN")).unwrap();
     let bytes = fs.read_file(path(&manifest)).unwrap();
-    let (mut refused_cuts, mut kept) = (0, 0);
+    let mut refused_cuts = 0;
+    let mut kept = 0;
     for len in 96..bytes.len() {
         let fs = closed_database();
         let manifest =

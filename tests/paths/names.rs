@@ -76,7 +76,8 @@ fn churn(dir: &Path) {
 fn a_copy_by_hard_links_stays_what_it_was() {
     for kill in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+        let data = dir.path().join("data");
+        let copy = dir.path().join("copy");
         let make = || if kill { killed(&data) } else { closed(&data, "flushed", 500) };
         make();
         copy_by(|from, to| hard_link(from, to).unwrap(), &data, &copy);
@@ -97,7 +98,8 @@ fn a_copy_by_hard_links_stays_what_it_was() {
 #[test]
 fn links_to_files_are_followed() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, farm) = (dir.path().join("data"), dir.path().join("farm"));
+    let data = dir.path().join("data");
+    let farm = dir.path().join("farm");
     killed(&data);
     copy_by(|from, to| symlink(from, to).unwrap(), &data, &farm);
     let before = image(&data);
@@ -133,7 +135,8 @@ const LAST_NUMBERS: u64 = (1 << 63) - 8;
 
 /// Files of others, under names that a database might give.
 fn foreign(dir: &Path, ends: &[&str]) -> BTreeMap<String, Vec<u8>> {
-    let (other, long) = (dir.with_extension("other"), vec![0; 20_000]);
+    let other = dir.with_extension("other");
+    let long = vec![0; 20_000];
     closed(&other, "theirs", 500);
     let contents = [
         b"hello".to_vec(),

@@ -16,7 +16,8 @@ fn a_process_may_go_elsewhere() {
     alone("places::a_process_may_go_elsewhere", || {
         both(|builder| {
             let dir = tempfile::tempdir().unwrap();
-            let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+            let here = dir.path().join("here");
+            let there = dir.path().join("there");
             std::fs::create_dir(&here).unwrap();
             std::fs::create_dir(&there).unwrap();
             closed(&there.join("data"), "theirs", 500);
@@ -44,7 +45,8 @@ fn a_process_may_go_elsewhere() {
 #[test]
 fn a_directory_may_be_moved_and_another_take_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, moved) = (dir.path().join("data"), dir.path().join("moved"));
+    let data = dir.path().join("data");
+    let moved = dir.path().join("moved");
     let db = small(&data).open().unwrap();
     write(&db, "before", 500);
     std::fs::rename(&data, &moved).unwrap();
@@ -66,7 +68,8 @@ fn a_directory_may_be_moved_and_another_take_its_place() {
 #[test]
 fn by_its_path_alone_a_directory_that_is_moved_stops_the_writer() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, moved) = (dir.path().join("data"), dir.path().join("moved"));
+    let data = dir.path().join("data");
+    let moved = dir.path().join("moved");
     let db = small(&data).fs(std::sync::Arc::new(crate::Wrapper::default())).open().unwrap();
     write(&db, "before", 500);
     std::fs::rename(&data, &moved).unwrap();
@@ -196,7 +199,8 @@ fn a_current_directory_that_is_gone_is_told() {
 fn index_snapshots_go_where_the_process_is() {
     alone("places::index_snapshots_go_where_the_process_is", || {
         let dir = tempfile::tempdir().unwrap();
-        let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+        let here = dir.path().join("here");
+        let there = dir.path().join("there");
         std::fs::create_dir_all(here.join("data")).unwrap();
         std::fs::create_dir_all(there.join("data")).unwrap();
         std::env::set_current_dir(&here).unwrap();

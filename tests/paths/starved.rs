@@ -31,7 +31,8 @@ impl Starved {
 
     fn begin(&self, call: &str) -> io::Result<()> {
         let one_less = |left: u64| left.checked_sub(1);
-        let (order, left) = (Ordering::Relaxed, &self.left);
+        let order = Ordering::Relaxed;
+        let left = &self.left;
         if call == self.call && left.fetch_update(order, order, one_less).is_ok() {
             return Err(io::Error::from_raw_os_error(TOO_MANY));
         }
@@ -97,7 +98,8 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn a_lack_of_descriptors_that_passes_costs_nothing() {
     for call in CALLS {
         let parent = tempfile::tempdir().unwrap();
-        let (data, moved) = (parent.path().join("data"), parent.path().join("moved"));
+        let data = parent.path().join("data");
+        let moved = parent.path().join("moved");
         closed(&data, "k", 100);
         let fs = Starved::new(call, 2);
         let db = small(&data).fs(Arc::new(fs.clone())).open().unwrap();

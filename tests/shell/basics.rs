@@ -62,7 +62,8 @@ fn flush_and_stats_answer() {
 
 #[test]
 fn every_byte_survives_the_shell_and_a_dump() {
-    let (place, all) = (Place::new(), (0..=255).collect::<Vec<u8>>());
+    let place = Place::new();
+    let all = (0..=255).collect::<Vec<u8>>();
     let hexadecimal =
         |bytes: &[u8]| bytes.iter().map(|b| format!("\\x{b:02x}")).collect::<String>();
     let mut script = Vec::new();

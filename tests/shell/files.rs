@@ -136,7 +136,8 @@ fn random_bytes_survive_each_format() {
     eprintln!("ALLUVIUM_SEED={seed}");
     let mut random = Random(seed);
     let pairs: BTreeMap<_, _> = (0..500).map(|_| (random.bytes(), random.bytes())).collect();
-    let (mut csv, mut script) = (Vec::new(), Vec::new());
+    let mut csv = Vec::new();
+    let mut script = Vec::new();
     for (key, value) in &pairs {
         let quoted = |bytes: &[u8]| {
             let inside: Vec<u8> =

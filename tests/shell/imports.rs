@@ -15,7 +15,8 @@ fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
 #[test]
 fn what_looks_like_another_format_is_refused() {
     let place = Place::new();
-    let (marked, plain) = ("\u{feff}key,value\r\nk,v\r\n", "key,value\r\nk,v\r\n");
+    let marked = "\u{feff}key,value\r\nk,v\r\n";
+    let plain = "key,value\r\nk,v\r\n";
     for (bytes, want) in [
         (utf_16(marked, u16::to_le_bytes), "--encoding utf-16le"),
         (utf_16(marked, u16::to_be_bytes), "--encoding utf-16be"),

@@ -48,7 +48,8 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (keys, screen) = (child.stdin.take(), child.stdout.take().unwrap());
+        let keys = child.stdin.take();
+        let screen = child.stdout.take().unwrap();
         Some(Self { child, keys, screen, seen: String::new() })
     }
 

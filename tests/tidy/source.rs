@@ -180,7 +180,8 @@ impl Source {
                 Some(open) => self.closing(open),
                 None => item + self.code[item..].iter().take_while(|&&c| c != ';').count(),
             };
-            let (first, last) = (self.line_of(at), self.line_of(end.min(self.code.len())));
+            let first = self.line_of(at);
+            let last = self.line_of(end.min(self.code.len()));
             for line in first..=last.min(lines) {
                 test[line - 1] = true;
             }
@@ -232,7 +233,8 @@ fn comment_or_literal(rest: &[char], follows_word: bool) -> usize {
 }
 
 fn block_comment(rest: &[char]) -> usize {
-    let (mut depth, mut at) = (0, 0);
+    let mut depth = 0;
+    let mut at = 0;
     while at < rest.len() {
         match rest[at..] {
             ['/', '*', ..] => (depth, at) = (depth + 1, at + 2),

@@ -74,7 +74,8 @@ fn print(name: &str, paused: Vec<Seen>, merging: Vec<Seen>) {
     let ratios: Vec<_> = paused.iter().zip(&merging).map(|(a, b)| tail(b) / tail(a)).collect();
     for (what, seen) in [("paused", paused), ("merging", merging)] {
         let sum = |of: fn(&Seen) -> u64| seen.iter().map(of).sum::<u64>();
-        let (stalls, late) = (sum(|seen| seen.stalls), sum(|seen| seen.late));
+        let stalls = sum(|seen| seen.stalls);
+        let late = sum(|seen| seen.late);
         let rounds = |of: fn(&Seen) -> &Round| Rounds(seen.iter().map(of).cloned().collect());
         rounds(|seen| &seen.gets).print(&format!("get, {name}, {what}"));
         if seen.iter().any(|seen| seen.puts.ns > 0.0) {
@@ -140,7 +141,8 @@ impl Reads<'_> {
     fn read(&self, over: &AtomicBool) -> Round {
         let mut histogram = Histogram::default();
         let start = Instant::now();
-        let (mut last, mut count) = (start, 0);
+        let mut last = start;
+        let mut count = 0;
         while !over.load(Ordering::Relaxed) {
             let i = self.workload.choice(0, count, self.keys);
             let want = Some(self.workload.value(i));
@@ -158,7 +160,8 @@ impl Reads<'_> {
     fn write(&self, over: &AtomicBool) -> (Round, u64) {
         let mut histogram = Histogram::default();
         let start = Instant::now();
-        let (mut count, mut late) = (0, 0);
+        let mut count = 0;
+        let mut late = 0;
         while self.puts_per_second > 0 && !over.load(Ordering::Relaxed) {
             let due = start + Duration::from_secs_f64(count as f64 / self.puts_per_second as f64);
             match due.checked_duration_since(Instant::now()) {

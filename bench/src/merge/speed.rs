@@ -28,7 +28,8 @@ pub(super) fn run(settings: &Settings) -> Outcome {
     let runs = dir.path().join("runs");
     let keys = make_two_runs(settings, &workload, &runs)?;
     let mb = (keys * ENTRY_BYTES) as f64 / 1e6;
-    let (mut shipped, mut without) = (Vec::new(), Vec::new());
+    let mut shipped = Vec::new();
+    let mut without = Vec::new();
     for _ in 0..settings.rounds {
         for (syncs, times) in [(Syncs::Timed, &mut shipped), (Syncs::LeftOut, &mut without)] {
             let copy = dir.path().join("copy");
@@ -67,7 +68,8 @@ fn one_merge(
     let fs = CountFs::new(syncs);
     let db = quiet(Db::builder(path)).fs(fs.clone()).open()?;
     let cpu = || engine_threads(COMPACTOR).first().map(|thread| thread.cpu_seconds);
-    let (synced, before) = (fs.sync_seconds(), cpu());
+    let synced = fs.sync_seconds();
+    let before = cpu();
     let start = Instant::now();
     db.compact()?;
     let wall = start.elapsed().as_secs_f64();

@@ -44,7 +44,8 @@ pub(super) fn run(
             format!("{} read, {}", bytes(done), megabytes_rate(done, elapsed))
         });
     }
-    let (read, elapsed) = (compaction.progress().0, progress.elapsed().as_secs_f64());
+    let read = compaction.progress().0;
+    let elapsed = progress.elapsed().as_secs_f64();
     drop(progress);
     compaction.wait()?;
     if shell.interrupt.is_asked() {

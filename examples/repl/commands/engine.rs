@@ -14,7 +14,8 @@ use crate::shell::Shell;
 use crate::size::{bytes, counted};
 
 pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (stats, health) = (shell.db.stats(), shell.db.health());
+    let stats = shell.db.stats();
+    let health = shell.db.health();
     if !out.look.json {
         writeln!(out, "{stats}\n{health}")?;
         return Ok(());
@@ -83,7 +84,8 @@ fn merges_as_json(merges: &MergeStats) -> Value {
 
 pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     // The runs first: a run that a merge has ended meanwhile is not in the list behind.
-    let (runs, infos) = (shell.db.runs(), shell.db.segments());
+    let runs = shell.db.runs();
+    let infos = shell.db.segments();
     let merging: Vec<_> = runs.iter().filter(|run| run.merging).map(|run| run.id).collect();
     if out.look.json {
         for info in infos {

@@ -208,7 +208,8 @@ fn sessions_take_names() {
     check("release s1", Command::Release { name: "s1".into() });
     check("export a.csv", Command::Export(export("a.csv")));
     check("export a --format csv --at s1", {
-        let (format, at) = (Some(Format::Csv), Some("s1".into()));
+        let format = Some(Format::Csv);
+        let at = Some("s1".into());
         Command::Export(ExportRequest { format, at, ..export("a") })
     });
     check("export a.csv --skip-damaged", {
@@ -304,7 +305,8 @@ fn columns_and_encodings_of_an_import() {
     wrong("import a --delimiter '\"'", "takes one character or tab");
     wrong("import a --key 0", "columns are counted from 1");
     wrong("import a --encoding ebcdic", "or latin-1, not ebcdic");
-    let (encoding, skip_bad) = (Some(Encoding::Utf16Le), true);
+    let encoding = Some(Encoding::Utf16Le);
+    let skip_bad = true;
     check("import a --skip-bad --encoding UTF-16LE", {
         let request = ImportRequest { file: "a".into(), encoding, skip_bad, ..Default::default() };
         Command::Import(request)

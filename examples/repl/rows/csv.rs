@@ -42,7 +42,8 @@ pub(super) fn fields<R: BufRead>(
     lines: &mut Lines<R>,
     delimiter: u8,
 ) -> Result<Vec<Vec<u8>>, RowError> {
-    let (mut fields, mut at) = (Vec::new(), 0);
+    let mut fields = Vec::new();
+    let mut at = 0;
     loop {
         let mut field = Vec::new();
         let more = column(lines, delimiter, &mut at, &mut field)?;

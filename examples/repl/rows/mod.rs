@@ -174,7 +174,8 @@ impl<R: BufRead> Rows<R> {
         let Some(KeyColumn::Named(wanted)) = &self.columns.key else { return Ok(()) };
         let Some(at) = names.iter().position(|name| name == wanted) else {
             let all: Vec<String> = names.iter().map(|name| escaped(name)).collect();
-            let (wanted, all) = (escaped(wanted), all.join(", "));
+            let wanted = escaped(wanted);
+            let all = all.join(", ");
             let expected = format!("a column named {wanted} in the first row, and got {all}");
             return Err(RowError::Lost { line: self.lines.number, expected });
         };
@@ -186,7 +187,8 @@ impl<R: BufRead> Rows<R> {
     fn pick(&self, mut fields: Vec<Vec<u8>>, row: &mut Row) -> Result<(), RowError> {
         let Some(KeyColumn::Number(at)) = self.columns.key else { return Ok(()) };
         if at >= fields.len() {
-            let (wanted, count) = (at + 1, fields.len());
+            let wanted = at + 1;
+            let count = fields.len();
             let expected = format!("a column {wanted} for the key, and there are {count}");
             return Err(self.lines.malformed(expected));
         }

@@ -51,7 +51,8 @@ pub(crate) fn sniff(
     let suspects: &[u8] = if format == Format::Csv { b";\t|" } else { b";,|" };
     match suspects.iter().find(|&&suspect| separates(text, suspect, usual, format)) {
         Some(&suspect) => {
-            let (other, own) = (shown(suspect), shown(usual));
+            let other = shown(suspect);
+            let own = shown(usual);
             let insist = match format {
                 Format::Csv => format!("--delimiter {own}"),
                 _ => "--format tsv".into(),
@@ -120,7 +121,9 @@ fn separates(text: &[u8], suspect: u8, usual: u8, format: Format) -> bool {
     let lines = lines.into_iter().filter(|line| !line.trim_ascii().is_empty()).take(50);
     let mut counts = Vec::new();
     for line in lines {
-        let (mut quoted, mut count, mut first) = (false, 0, None);
+        let mut quoted = false;
+        let mut count = 0;
+        let mut first = None;
         for &byte in line {
             match byte {
                 b'"' if format == Format::Csv => quoted = !quoted,

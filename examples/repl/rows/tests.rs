@@ -14,7 +14,8 @@ fn rows_in(
     file: &[u8],
 ) -> (Vec<(u64, String, String)>, Option<String>) {
     let mut rows = Rows::new(file, format, columns);
-    let (mut row, mut all) = (Row::default(), Vec::new());
+    let mut row = Row::default();
+    let mut all = Vec::new();
     loop {
         match rows.next(&mut row) {
             Ok(true) => {

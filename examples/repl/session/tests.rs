@@ -36,7 +36,8 @@ impl Source for Typed<'_> {
 /// What a session prints to its output and error streams, and how it ends.
 fn session(mode: Mode, input: &str) -> (String, String, Ended) {
     let mut shell = Shell::new(alluvium::Db::in_memory().unwrap()).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut out = Vec::new();
+    let mut err = Vec::new();
     let mut lines = Lines::new(input.as_bytes());
     let mut typed = Typed(Lines::new(input.as_bytes()));
     let ended = Session {
