@@ -1,6 +1,7 @@
 //! The one error of the crate, told apart by what the caller can do about it.
 //!
-//! Imports `std` only. Bytes from disk end here as [`Error::Corruption`], never as a panic.
+//! Of the crate it knows `sync` alone, for a shared cause. Bytes from disk end here as
+//! [`Error::Corruption`], never as a panic.
 
 use std::fmt;
 use std::io;

@@ -2,7 +2,7 @@
 //!
 //! A subscriber is the program's code. It may take its time and call the database, so no event is
 //! sent, and no span begun or ended, under a lock (I35): a debug build panics if one is, and
-//! `tests/events.rs` calls back from every event.
+//! `tests/events/main.rs` calls back from every event.
 
 /// Sends an event: level, fields, message.
 macro_rules! event {

@@ -194,22 +194,18 @@
 //!
 //! # Reading the source
 //!
-//! A module imports lower floors only; DESIGN.md has the protocols, invariants and reasons.
+//! A module imports lower floors only. DESIGN.md has the words, the floors, the invariants and the
+//! files; each file opens with how it works. A good order:
 //!
-//! | floor | modules |
-//! |---|---|
-//! | 7 | the public face: `db`, `keyspace`, `snapshot`, `lookup`, `count`, `conditional`, `range`, … |
-//! | 6 | `engine`: where the parts meet, one file per verb |
-//! | 5 | `compaction`: which pair is merged, which versions survive |
-//! | 4 | `runs`: segment sets, and the manifest that keeps them |
-//! | 3 | `memtable`, `segment`: versions in memory, and in files |
-//! | 2 | `log`: append and replay; `iter`: cursors and what a reader sees of them |
-//! | 1 | `format`: bytes and values; [`io`]: the file system; `mvcc`: who sees what, when; `options` |
-//! | 0 | `error`, `event`, [`ids`], `sync`, `value` |
-//!
-//! To follow one put, begin with `engine/write.rs` and `mvcc/commit.rs`; one get, with
-//! `engine/read.rs` and `mvcc/view.rs`; a merge, with `compaction/pick.rs` and `engine/merge.rs`; a
-//! recovery, with `engine/open.rs` and `log/replay.rs`.
+//! 1. `src/db.rs`, `src/snapshot.rs`: the promises, call by call.
+//! 2. `src/mvcc/mod.rs`, `src/mvcc/commit.rs`, `src/mvcc/view.rs`: what everything rests on.
+//! 3. `src/engine/write/put.rs`, `src/engine/write/section.rs`: the way of a write.
+//! 4. `src/engine/read/get.rs`: the way of a read.
+//! 5. `src/engine/flush.rs`: from memory to a run on disk.
+//! 6. `src/compaction/pick.rs`, `src/engine/merge/step.rs`: which two runs are merged, and one step
+//!    of it; `src/compaction/survive.rs`: what is left out.
+//! 7. `src/engine/open/mod.rs`, `src/log/replay.rs`: recovery.
+//! 8. `src/format/mod.rs`: the byte tables, one beside each encoder.
 
 pub mod ids;
 mod mvcc;

@@ -4,7 +4,7 @@
 //! step with what there is, from whichever compactor thread is free, under the lock that orders
 //! them. A step writes about one segment; a job, the whole of one pair, is many steps, and between
 //! any two of them another job may come first. In tests, `simulate` runs the same function over
-//! sizes alone; the figures behind the constants are in DESIGN.md, "Which pair is merged".
+//! sizes alone; D20 to D22 say what was weighed.
 //!
 //! # What may start
 //!

@@ -1,8 +1,18 @@
 //! Giving back what nobody can reach any more: views, memtables, cached blocks, segment files.
 //!
-//! On the flush thread only, so that readers never drop a last reference. A file is removed when
-//! neither the current set nor any live view or value can reach its segment; never because an edit
-//! said so.
+//! On the flush thread only, so that readers never drop a last reference. A thread that replaces a
+//! view sends the old one here, and it is dropped once this thread holds the only reference and a
+//! grace period has passed, which flushed memtables do not wait for (D39). A file is removed when
+//! neither the current set nor any live view or value can reach its segment (I33); never because an
+//! edit said so. A segment whose tables were replaced by others over the same file goes like a
+//! view.
+//!
+//! A log is used again once the edit that raised the floor past it is synced, whatever reader still
+//! has its memtable, whose memory is its own. A log found at open is removed instead, because a
+//! sync that began earlier may still write to it.
+//!
+//! What is held back shows in `Stats`: the oldest snapshot's age and the versions written for
+//! snapshots alone; the superseded views, memtables and files that only iterators have.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;

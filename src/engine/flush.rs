@@ -1,10 +1,26 @@
-//! From sealed memtables to one run on disk.
+//! From sealed memtables to one run on disk. On the flush thread, when they hold `flush_bytes`, are
+//! more than 16, or on demand.
 //!
-//! On the flush thread. Small memtables pile up until they hold `flush_bytes`, then leave together:
-//! write and sync segments, sync the directory, sync the log that becomes the floor, append and
-//! sync the edit, publish, and only then use the logs below the floor again. A failure before the
-//! edit leaves nothing behind but files to remove; the memtables stay, and the flush is tried
-//! again.
+//! ```text
+//!            memtables                    runs          logs
+//!   before   active 10 | sealed 9, 8, 7   |   C, B, A    10 -> 9 -> 8 -> 7, the floor
+//!                            \_ merged: D
+//!   after    active 10 |                  | D, C, B, A   10, the floor; 9, 8, 7 are spares
+//! ```
+//!
+//! 1. Take the view's sealed memtables; read snapshots and `visible` together.
+//! 2. Merge, leave out what nobody can see (`compaction::survive`), write segments, cut at
+//!    `segment_bytes` and at keyspace boundaries from 1 MiB on; sync and open each; sync the
+//!    directory.
+//! 3. Find the log that becomes the floor, and sync the log up to there.
+//! 4. Append and sync one edit, with its mark: the run, the floor, and the drops whose records were
+//!    in these memtables.
+//! 5. Publish the view with the run and without the memtables; only then hand the logs below the
+//!    floor on, to be used again.
+//!
+//! A failure before the edit leaves nothing behind but files to remove; the memtables stay, and the
+//! flush is tried again. If the edit itself fails its outcome is unknown, and the outputs go only
+//! after a new manifest file without it counts.
 
 use crate::compaction::survive::{Survival, Verdict};
 use crate::engine::cleanup::ManifestGuard;

@@ -3,8 +3,8 @@
 //! (what a database says of itself) and `threads` (what is done in the background). Beside them
 //! `flush`, the `outputs` of flush and merge, `cleanup`, and `directory` (its handle and locks).
 //!
-//! Only `threads::background` starts threads. Lock order, outermost first: the commit section, the
-//! manifest, the lists below; a list's lock is held for a push or a copy, never across I/O.
+//! Only `threads::background` starts threads. Locks: the commit section and the manifest, never
+//! both together; under either, or alone, the lists below, for a push or a copy, never across I/O.
 
 pub(crate) mod cleanup;
 pub(crate) mod directory;

@@ -7,6 +7,15 @@
 //! when to sync, and starts no thread; the only locks are those of `hands`, which shares out the
 //! work of a replay.
 //!
+//! # The life of a log file
+//!
+//! ```text
+//!        made, at full length     header written       no more room      flushed, edit synced
+//! (none) --------------> spare ----------------> open --------> sealed ---------------> dead
+//!                          ^                                                              |
+//!                          +------------------ used again as it is, or removed -----------+
+//! ```
+//!
 //! # The chain
 //!
 //! A log file keeps its slot name for life; its header says which log it is now: its number, the

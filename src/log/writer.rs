@@ -111,7 +111,7 @@ impl LogFile {
             rewritten = end.saturating_sub(from);
         }
         // With what stands behind the end: the header of a record whose append failed, zeroed there
-        // (rule 7), or the end record that an open wrote.
+        // (I10), or the end record that an open wrote.
         let sealed = self.end().map(|end| end + RECORD_HEADER_BYTES as u64);
         let open = || covered.0.saturating_sub(self.header.base.0);
         // Through the appending handle while there is one, which is quicker.

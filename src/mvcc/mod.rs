@@ -3,7 +3,35 @@
 //! Each file holds one protocol as numbered steps above its type, and takes its surroundings as a
 //! trait or a closure. The loom build compiles this folder with `ids` and `sync` alone, so that the
 //! models (`models.rs` beside each protocol) explore the shipped code and not a copy of it.
-//! Storage, waiting with a time-out and threads belong to `engine`.
+//! Storage, clocks and threads belong to `engine`; a wait takes its time-out from there.
+//!
+//! # Versions
+//!
+//! Nothing is overwritten. Each operation is a version of its key at a sequence, and a read at a
+//! sequence finds the newest version at or below it:
+//!
+//! ```text
+//! sequence
+//!     7 |              c=3    inserted, not visible yet
+//!     6 |  a=x                <- visible: a read finds a deleted, b=4, c=2
+//!     5 |        b=4
+//!     4 |              c=2
+//!     3 |        b=2          <- a snapshot, and the horizon: a=1, b=2, no c
+//!     2 |        b=1          nobody can find it: flushes and merges leave it out
+//!     1 |  a=1
+//! ```
+//!
+//! | file | protocol |
+//! |---|---|
+//! | `commit` | sequences are taken, and `visible` moves up |
+//! | `view` | a reader finds a view and a sequence that belong together |
+//! | `snapshots` | a sequence is registered, and the horizon never passes it |
+//! | `group_sync` | one sync of the log serves all who wait for one |
+//! | `gate` | writers wait for memory, and miss no change |
+//! | `retire` | what was replaced goes when no reader has it |
+//! | `stretches` | scans jump over dead keys that a scan has walked over |
+//!
+//! # Models
 //!
 //! Every model has a planted fault: the same code with two steps exchanged, which it must refute.
 //! Run them with `RUSTFLAGS="--cfg loom" cargo test --release --lib mvcc -- --nocapture`.

@@ -3,6 +3,14 @@
 //! What a view holds is its owner's business; here it is one immutable value behind a
 //! [`Published`] cell. Readers call [`read_point`] from any thread and never wait. [`update`] is
 //! called by rotation (inside the commit section) and by background threads that publish segments.
+//!
+//! ```text
+//! commit order   1 2 3 4 5 6 | 7 8 9        a rotation between 6 and 7
+//! view A         [memtable 1 ]              loaded first
+//! view B         [memtable 1 ][memtable 2]
+//! visible                        8          loaded second
+//! a read (A, 8)  1 2 3 4 5 6                still a prefix: all from 7 on is missed
+//! ```
 
 use crate::ids::Sequence;
 use crate::sync::{Arc, Loaded, Published};

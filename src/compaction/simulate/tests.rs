@@ -202,7 +202,7 @@ fn other_targets() {
     }
 }
 
-/// DESIGN.md has these beside the rules that won: none is better in everything.
+/// `bench/RESULTS.md` has these beside the rules that won: none is better in everything.
 #[test]
 fn roads_not_taken() {
     header("other rules, flushes +-0.2");

@@ -3,6 +3,10 @@
 //! Saving and reading happen on the caller's thread, without a lock; what was loaded is published
 //! by the flush thread, as rebuilt tables are. The file is only a copy of what segments hold
 //! themselves, so whatever it lacks is read from them.
+//!
+//! Saved under a temporary name, synced, renamed, the directory synced, with number, uuid and
+//! length of each segment's file. Loading checks the whole file, matches by these three, and
+//! refuses tables that speak of other blocks.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -4,10 +4,16 @@
 //! the same moment is carried out together: one sync of the log, where there are drops, and one
 //! edit. Each of these callers still waits, so any order of their requests will do: drops go first.
 //!
-//! Dropping, in this order: the control record takes its sequence *d* in the commit section, from
-//! where on writes are refused; the log is synced past *d*; then the manifest says so, and forgets
-//! the keyspace at once where nothing holds its data. A crash between the last two is made good by
-//! the flush that retires the record's memtable (rule 10).
+//! Making also sets other options of those that exist: later flushes and merges go by them. If an
+//! earlier drop of the name is in the log and not yet in the manifest, the log is synced and the
+//! edit says both. An edit costs what it changes: it is applied in place, and taken back if it is
+//! refused or cannot be written.
+//!
+//! Dropping, in this order: the control record takes its sequence *d* in the commit section, after
+//! which writes are refused; the log is synced past *d*; then the manifest says so, and forgets the
+//! keyspace at once where nothing holds its data. A crash between the last two is made good by the
+//! flush that retires the record's memtable: its edit carries the drop. Segments that hold nothing
+//! else go once the horizon is at or above *d*; merges take it out of the others.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};

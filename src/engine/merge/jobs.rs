@@ -1,5 +1,11 @@
 //! The book of merges: jobs that have begun, and compactions that callers have asked for.
 //!
+//! A request flushes; then everything up to the newest run of that moment is merged down to one, or
+//! in a range down to the oldest run that has keys in it. What is flushed later is not its
+//! business, or it might never end. Requests take turns with what goes on in the background, and go
+//! on with what has begun there over their runs. One fails by the error of a step that was taken
+//! for it, and by no other.
+//!
 //! Plain data under the lock of [`super::scheduler`]; no I/O, no thread.
 
 use std::time::Instant;

@@ -1,13 +1,38 @@
 //! One step of a merge: from two runs to the same two runs, with what lies between two frontiers in
-//! the older one.
+//! the older one. On a compactor thread.
 //!
-//! On a compactor thread. A step moves references that need no rewriting, and reads and writes one
-//! range up to a full segment. Both runs are valid before and after: X' is X without what lies
-//! between the frontiers, Y' is Y with the outcome there. The step makes its segment durable, then
-//! the edit, then publishes, so a crash anywhere costs that one segment.
+//! ```text
+//!   key order    a . . . . e . . . . . . f . . . . . . z
+//!   X, newer                [==x1==][==x2==][==x3==]
+//!   Y, older      [==y1==]  [====y2====]   [==y3==]
+//!                           |<- read ---->|
+//!   X'                                     [x2 ][=x3==]    x2 is trimmed to what is behind f
+//!   Y'            [==y1==]  [==written===] [==y3==]
+//! ```
 //!
-//! Runs may change meanwhile (a keyspace's segments go, tables are rebuilt). What a step has read
-//! is then not what it would replace, so it gives its work up and begins again from the view.
+//! 1. Take the pair from the view; if the two are no longer there side by side, the job is
+//!    forgotten. Read the horizon: what has been dropped, then snapshots and `visible` together.
+//! 2. Plan over the segments from the frontier *e* on (`compaction::plan`). One that nothing in the
+//!    other run overlaps is *moved*, unless rewriting it is worth more (D25).
+//! 3. Read X and Y from there, 256 KiB at a time and past the block cache, merge, leave out what
+//!    nobody can see, and tombstones too where no older run has a key in the range. Write up to one
+//!    segment, or until eight have been read; end at the next user key, the new frontier *f* (I32).
+//!    A close or a cancelled request ends the step here, before the sync.
+//! 4. Sync the segment, and count: entries read are entries written, shadowed or dropped (I30),
+//!    while the inputs are still there.
+//! 5. Open it, and sync the directory; warm its blocks (`warm`, D29).
+//! 6. Under the manifest's lock: look that the pair is still the one that was read (a keyspace's
+//!    segments may have gone, tables been rebuilt; if so, remove the output and begin again);
+//!    append and sync one edit; publish (I31). X' is X from *f* on. Y' is Y before *e*, then what
+//!    was moved and written, then Y from *f* on. Both are valid, X' is newer than Y' for each key
+//!    (I6), and a reader finds the same as before (I7).
+//! 7. Hand over the segments that no run refers to any more. One that reaches past *f* stays,
+//!    trimmed.
+//!
+//! A crash anywhere costs that one segment. Between steps nothing is held, so another job may come
+//! first, and a flush waits for the manifest for one edit at most. When X has nothing left it is
+//! gone, and what Y has behind that stays as it is. A run of which much is of no use (tombstones at
+//! the bottom, a dropped keyspace) is rewritten by itself, when idle or asked for.
 
 mod range;
 

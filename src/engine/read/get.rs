@@ -3,6 +3,13 @@
 //! `get` takes no lock, makes no system call when its data is in memory, and frees nothing: it
 //! looks into the active memtable, the sealed ones newest first, and the runs newest first, and
 //! stops at the first version it may see. One hash serves every filter on the way.
+//!
+//! An iterator owns its view, so it keeps the memtables and files of its moment. A snapshot is a
+//! sequence that is registered: a read through it uses the current view, so it pins neither memory
+//! nor files; flushes and merges keep what it sees. `multi_get` looks all its keys up in one view
+//! at one sequence, which it owns because the caller's iterator of keys runs meanwhile. A seek
+//! moves an end of an iterator ahead only, so that no key comes twice and both ends stay
+//! independent.
 
 use crate::engine::read::layers::{LayersCursor, layers};
 use crate::engine::threads::flusher::FlushJob;

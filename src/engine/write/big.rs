@@ -1,5 +1,12 @@
 //! Batches too big to share a memtable: a complete memtable and log file of their own, built
 //! outside the commit section, so that writing a gigabyte delays nobody.
+//!
+//! 1. Outside: book the memory (`overload`), make a log file, write the body behind the place of
+//!    its headers, sync the directory, and sort the operations into a memtable over the same bytes.
+//! 2. Inside: seal log and memtable, take the sequences, write both log headers and the record's
+//!    header in one call, and publish the memtable as the newest sealed one.
+//!
+//! The headers decide: a body without them belongs to no log.
 
 use crate::engine::threads::flusher::FlushJob;
 use crate::engine::threads::log_thread::LogJob;

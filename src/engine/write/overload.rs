@@ -1,11 +1,16 @@
 //! What a write does before it enters the commit section: fail if it must, wait if memory is short.
 //! And the books on what writes waited for.
 //!
-//! Memory is the one hard limit. From three quarters of the budget on writers ask for a flush, and
-//! with `OnOverload::Pace` each waits for its turn (`pace` says when that is); at the budget they
-//! wait for room, and give up after `stall_max`. Both waits are outside of the section and at
-//! the gate, so that a flush, a close or a writer that has stopped ends them at once. With
-//! `OnOverload::Error` nobody waits: at the budget a write fails.
+//! Memory is the one hard limit; where the disk has little room that is the lower one (`space`).
+//! Below three quarters of the budget a write pays two loads and a comparison. From there on
+//! writers ask for a flush, and with `OnOverload::Pace` each waits for its turn (`pace` says when
+//! that is); at the budget they wait for room, and give up after `stall_max`. Both waits are
+//! outside of the section and at the gate, so that a flush, a close or a writer that has stopped
+//! ends them at once. With `OnOverload::Error` nobody waits: at the budget a write fails.
+//!
+//! A big batch books its memory before it is built, at most half of the budget, where what is
+//! booked by then leaves it that share. So batches larger than that go one at a time, and one that
+//! finds no room has a flush begin, whatever is left.
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -1,6 +1,14 @@
-//! The way of a write: encoded outside, then through the commit section, then, for
-//! `Durability::Sync`, the group sync.
-//! What happens inside the section is `section`'s.
+//! The way of a write.
+//!
+//! 1. Outside: encode, hash the body, and wait if memory is short (`overload`).
+//! 2. Inside the commit section (`mvcc::commit`; what it does there is `section`'s): refuse, or
+//!    make room; take the sequences; append; insert; store `visible`.
+//! 3. Outside again, for `Durability::Sync`: wait until the log is durable up to there (`sync`).
+//!
+//! A failed append takes no place: the log is sealed where it was, the record's header is zeroed as
+//! far as the disk lets us, and the next log's header names the end. A full disk is only the
+//! caller's to see. Any other failure twice in a row, without a success between, stops the writer
+//! as a failed sync does.
 
 use std::cell::RefCell;
 

@@ -4,6 +4,15 @@
 //! Everything here runs inside the section, called by `mvcc::commit`, by one thread at a time. It
 //! makes no system call while the log is mapped (D10); else one (the append), two where a log is
 //! taken into use.
+//!
+//! # Rotation
+//!
+//! When the record or the memtable does not fit: seal the log; publish a view with a spare memtable
+//! in front; write the header of a spare log (number, predecessor and its end, base position,
+//! position known synced, and the random salt that the spare got when it was made). A number is
+//! used once, whether that write works or not. If no spare log is ready, the open log grows and so
+//! does the memtable, up to the budget. Logs that are shorter than a memtable are rotated without
+//! it (D33).
 
 use crate::engine::read::stretches::bytes_max;
 use crate::engine::threads::flusher::FlushJob;

@@ -2,9 +2,17 @@
 //!
 //! Made and kept by the log thread, but for the first log, which the open makes; taken inside the
 //! commit section. A log is as long as what has been written since the open gives reason for: 64
-//! KiB at first, and a memtable's worth once about a quarter of that has been written. Dead logs
-//! are used again before a file is made, and what waits to be used again or removed is bounded
-//! (I34): beyond that, whoever sets a log free removes it.
+//! KiB at first, and a memtable's worth once about a quarter of that has been written. Two of each
+//! kind are kept; each rotation that finds none has one more kept, up to six, until nothing is
+//! written.
+//!
+//! Dead logs are used again before a file is made, and what waits to be used again or removed is
+//! bounded (I34): beyond that, the thread that sets a log free removes it. A flush does so before
+//! it gives back the memory, which slows the writers: a disk that cannot follow fills with no more
+//! than the memtables' worth and a constant.
+//!
+//! Another memtable size takes the spares of the old one away. The thread that makes a spare
+//! compares the size again under the spares' lock, so none of the old size is left afterwards.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,19 @@
 //! Making the log durable: the live logs, and what the sync leader does with them.
 //!
 //! Called by writers with `Durability::Sync`, by `sync()`, by the log thread (periodic, and for
-//! each sealed log) and by the flush. The leader role is `mvcc::group_sync`'s.
+//! each sealed log) and by the flush. The leader role is `mvcc::group_sync`'s. The leader:
+//!
+//! 1. reads `visible`, then the appended position. What is visible has been appended, so that
+//!    `visible` is `durable` once all is done;
+//! 2. syncs every live log that is not known durable, oldest first: of the open log what the
+//!    position covers, of a sealed one what is below its end, with the header behind it that a
+//!    failed append has zeroed. The rest of a prepared file may be dirty as well, and is nobody's
+//!    (D10);
+//! 3. tells the witness, then raises `synced`.
+//!
+//! For a sealed log it syncs the sealed ones only, since the open one is in use. The first sync of
+//! a recovered log writes its un-synced bytes again first: they may be in the page cache alone,
+//! marked clean by a sync that failed.
 
 use std::collections::VecDeque;
 
