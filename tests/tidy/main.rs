@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod documents;
 mod floors;
 mod imports;
 mod invariants;
@@ -83,5 +84,12 @@ fn no_files_import_each_other_in_a_circle() {
 fn invariants_cited_exist_and_each_one_has_a_test() {
     let design = std::fs::read_to_string(root().join("DESIGN.md")).unwrap_or_default();
     let broken = invariants::check(&design, &sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn documents_are_short_and_what_they_name_exists() {
+    let documents = documents::Documents::read(root());
+    let broken = documents.check(&sources());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
