@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[path = "support/random.rs"]
+#[path = "../support/random.rs"]
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
