@@ -5,20 +5,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod draws;
 #[path = "../support/random.rs"]
 mod random;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alluvium::ids::Sequence;
 use alluvium::io::{Fs, SimFs};
-use alluvium::{
-    CompareAndSwap, Compression, Db, Durability, Error, Keyspace, KeyspaceOptions, Snapshot,
-    TryGet, Value, WriteBatch,
-};
+use alluvium::{CompareAndSwap, Db, Durability, Keyspace, Snapshot, TryGet, Value, WriteBatch};
+use draws::{drain, draw, within};
 use random::Random;
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -29,58 +29,6 @@ type Iter = Box<dyn DoubleEndedIterator<Item = alluvium::Result<(Value, Value)>>
 /// The keyspace that is always there and has no handle of its own.
 const DEFAULT: &str = "default";
 const NAMES: [&str; 4] = [DEFAULT, "orders", "users", "\u{fc}ber"];
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-
-    /// From a small set, some far more often than others, with the awkward ones among them.
-    fn key(&mut self) -> Vec<u8> {
-        match self.below(40) {
-            0 => Vec::new(),
-            1 => vec![0; 1 + self.below(9)],
-            2 => vec![0xff; 1 + self.below(18)],
-            3 => vec![b'l'; 300 + self.below(3)],
-            4 if self.one_in(8) => vec![b'm'; 65_535],
-            5 => [b"user:\xff\xff".as_slice(), &[self.below(3) as u8]].concat(),
-            6 => [b"user:0000001".as_slice(), &[0; 3][..self.below(4)]].concat(),
-            _ => {
-                let rank = self.below(60).min(self.below(60));
-                format!("user:{rank:07}").into_bytes()
-            }
-        }
-    }
-
-    fn value(&mut self) -> Vec<u8> {
-        let length = match self.below(20) {
-            0 => 0,
-            1..=11 => self.below(40),
-            12..=17 => self.below(600),
-            18 => self.below(5_000),
-            _ => self.below(20 << 10),
-        };
-        // Different from every other value of more than a few bytes.
-        let word = self.next().to_le_bytes();
-        word.iter().copied().cycle().take(length).collect()
-    }
-
-    fn bound(&mut self) -> Bound<Vec<u8>> {
-        match self.below(3) {
-            0 => Bound::Included(self.key()),
-            1 => Bound::Excluded(self.key()),
-            _ => Bound::Unbounded,
-        }
-    }
-}
 
 /// What a snapshot was taken of, and through which handles it is read.
 struct Held {
@@ -523,105 +471,6 @@ impl World {
         }
     }
 
-    fn create_keyspace(&mut self) {
-        let name = *self.random.pick(&NAMES[1..]);
-        // One that exists is opened once more: the same keyspace, another handle to it, and perhaps
-        // other options, which count for what is written later.
-        let compression = *self.random.pick(&[Compression::None, Compression::Lz4]);
-        let options = KeyspaceOptions::new().compression(compression);
-        let keyspace = self.db().keyspace_with(name, options).unwrap();
-        assert_eq!(keyspace.options(), options);
-        if compression == Compression::Lz4 {
-            self.compressed.insert(name.to_owned());
-        }
-        self.handles.insert(name.to_owned(), keyspace);
-        self.tables.entry(name.to_owned()).or_default();
-        self.check_names();
-    }
-
-    fn drop_keyspace(&mut self) {
-        let name = self.name();
-        if name == DEFAULT {
-            return;
-        }
-        self.db().drop_keyspace(&name).unwrap();
-        self.tables.remove(&name);
-        self.compressed.remove(&name);
-        self.stale.extend(self.handles.remove(&name));
-        self.check_names();
-    }
-
-    /// A handle of a dropped keyspace stays dead, whether or not the name was used again.
-    fn use_stale_handle(&mut self) {
-        let key = self.random.key();
-        let Some(stale) = self.stale.last() else { return };
-        let dropped =
-            |result: Result<(), Error>| matches!(result, Err(Error::KeyspaceDropped { .. }));
-        assert!(dropped(stale.put(&key, "x").map(drop)));
-        assert!(dropped(stale.delete(&key).map(drop)));
-        assert!(dropped(stale.get(&key).map(drop)));
-        let mut batch = WriteBatch::new();
-        batch.put(&key, "half of a batch that must not happen");
-        batch.put_in(stale, &key, "x");
-        assert!(dropped(self.db().write(batch).map(drop)));
-    }
-
-    fn index_path(&self) -> PathBuf {
-        self.path.with_extension("index")
-    }
-
-    /// Merges now, all or a range, or not for a while.
-    fn compact(&mut self) {
-        let db = self.db().clone();
-        let name = self.name();
-        let bounds = (self.random.bound(), self.random.bound());
-        match self.random.below(6) {
-            0 => db.compact().unwrap(),
-            1..=2 => match self.handles.get(&name) {
-                Some(keyspace) => keyspace.compact_range(bounds).unwrap(),
-                None => db.compact_range(bounds).unwrap(),
-            },
-            3 => {
-                let compaction = db.start_compaction_of_all().unwrap();
-                if self.random.one_in(2) {
-                    compaction.cancel();
-                    compaction.wait().unwrap();
-                }
-            }
-            _ => {
-                db.pause_compaction();
-                self.put();
-                db.flush().unwrap();
-                db.resume_compaction();
-            }
-        }
-        assert!(db.health().is_healthy(), "{}", db.health());
-    }
-
-    /// What must not show in any answer.
-    fn maintain(&mut self) {
-        let path = self.index_path();
-        let db = self.db().clone();
-        match self.random.below(5) {
-            4 => assert!(db.verify().unwrap().is_sound()),
-            0 => {
-                db.rebuild_index().unwrap();
-            }
-            1 => {
-                db.save_index_snapshot(&path).unwrap();
-                self.index_saved = true;
-            }
-            2 if self.index_saved => {
-                db.load_index_snapshot(&path).unwrap();
-            }
-            _ => {
-                let bytes = *self.random.pick(&[4 << 10, 8 << 10, 16 << 10]);
-                let set = db.set_memtable_bytes(bytes);
-                assert!(matches!(set, Ok(()) | Err(Error::InvalidArgument { .. })), "{set:?}");
-            }
-        }
-    }
-
     fn check_names(&self) {
         let mut got = self.db().keyspaces();
         got.retain(|name| name != DEFAULT);
@@ -646,40 +495,6 @@ impl World {
                 assert_eq!(got.as_deref(), Some(value.as_slice()), "{}", key.escape_ascii());
             }
         }
-    }
-}
-
-fn within(table: &Table, bounds: &Bounds) -> VecDeque<Pair> {
-    let inside = table.iter().filter(|(key, _)| bounds.contains(*key));
-    inside.map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// Draws once from either end and compares.
-fn draw(iter: &mut Iter, want: &mut VecDeque<Pair>, front: bool) {
-    let got = if front { iter.next() } else { iter.next_back() };
-    let want = if front { want.pop_front() } else { want.pop_back() };
-    let got = got.map(|pair| pair.unwrap()).map(|(key, value)| (key.to_vec(), value.to_vec()));
-    // The keys first: they are what a person can read.
-    let key = |pair: &Option<Pair>| pair.as_ref().map(|(key, _)| key.escape_ascii().to_string());
-    assert_eq!(key(&got), key(&want), "drawn from the {}", if front { "front" } else { "back" });
-    assert!(got == want, "the value of {:?} differs", key(&want));
-}
-
-/// Draws to the end and past it: forward, backward, or from both ends in turns.
-fn drain(mut iter: Iter, mut want: VecDeque<Pair>, random: &mut Random) {
-    let style = random.below(3);
-    for _ in 0..want.len() {
-        let front = match style {
-            0 => true,
-            1 => false,
-            _ => random.one_in(2),
-        };
-        draw(&mut iter, &mut want, front);
-    }
-    for _ in 0..2 {
-        let front = random.one_in(2);
-        draw(&mut iter, &mut want, front);
-        draw(&mut iter, &mut want, !front);
     }
 }
 
