@@ -8,6 +8,7 @@
 
 mod documents;
 mod floors;
+mod habits;
 mod imports;
 mod invariants;
 mod rules;
@@ -41,7 +42,7 @@ fn sources() -> Vec<Source> {
 }
 
 fn all_rules() -> impl Iterator<Item = &'static Rule> {
-    floors::RULES.iter().chain(rules::RULES)
+    floors::RULES.iter().chain(rules::RULES).chain(habits::RULES)
 }
 
 #[test]
@@ -52,10 +53,12 @@ fn every_file_keeps_every_rule() {
     for rule in all_rules() {
         for source in &sources {
             for (line, what) in (rule.check)(source) {
-                broken.push(format!("{}:{line}: {} ({what})", source.path, rule.name));
+                let words = format!("{}:{line}: {} ({what})", source.path, rule.name);
+                broken.push((rule.name, source.path.clone(), words));
             }
         }
     }
+    let broken = habits::settle(habits::OWED, broken);
     assert!(broken.is_empty(), "{} rules broken:\n{}", broken.len(), broken.join("\n"));
 }
 

@@ -11,7 +11,10 @@ const FUNCTION_LINES_MAX: usize = 80;
 const SAFETY_LINES: usize = 4;
 
 /// Files that may be longer, with their own bound and the reason.
-const LONG_FILES: &[(&str, usize, &str)] = &[];
+const LONG_FILES: &[(&str, usize, &str)] = &[
+    ("src/engine/read/stretches/tests.rs", 662, "to be split"),
+    ("src/io/sim/tests.rs", 616, "to be split"),
+];
 
 /// Functions that may be longer: file, name, bound, reason.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
@@ -212,10 +215,10 @@ pub(crate) const RULES: &[Rule] = &[
         )],
     },
     Rule {
-        name: "a file has 600 lines at most, tests apart",
+        name: "a file has 600 lines at most",
         check: files_are_short,
-        bad: &[("src/a.rs", LINES_601)],
-        good: &[("src/a/tests.rs", LINES_601), ("tests/a.rs", LINES_601)],
+        bad: &[("src/a.rs", LINES_601), ("tests/a.rs", LINES_601)],
+        good: &[("src/a.rs", "//! Short.\n")],
     },
     Rule {
         name: "a function has 80 lines at most",
@@ -340,7 +343,7 @@ fn lines_fit(source: &Source) -> Vec<(usize, String)> {
 }
 
 fn files_are_short(source: &Source) -> Vec<(usize, String)> {
-    let lines = source.test.iter().filter(|&&test| !test).count();
+    let lines = source.test.len();
     let exception = LONG_FILES.iter().find(|(path, ..)| *path == source.path);
     let max = exception.map_or(FILE_LINES_MAX, |(_, max, _)| *max);
     if lines > max { vec![(1, format!("{lines} lines"))] } else { Vec::new() }

@@ -1,5 +1,7 @@
 //! A Rust file as the tidy rules see it: its text, its code without comments and literals, and
-//! which of its lines are test code. A few dozen lines of scanning, not a parser.
+//! which of its lines are test code. A scanner, not a parser: half of the rules are about comments,
+//! which `syn` drops, and they have to run on a tree that does not parse. Clippy's `too_many_lines`
+//! and `undocumented_unsafe_blocks` count and accept other things than the rules do.
 
 use std::ops::Range;
 use std::path::Path;
@@ -159,14 +161,34 @@ impl Source {
         self.code.len()
     }
 
-    fn find_test_lines(&self) -> Vec<bool> {
-        let lines = self.text.lines().count();
+    /// What follows the bracket, of any kind, that closes the one at `open`.
+    pub(crate) fn after_group(&self, open: usize) -> usize {
+        let mut depth = 0;
+        for (offset, c) in self.code[open..].iter().enumerate() {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return open + offset + 1;
+            }
+        }
+        self.code.len()
+    }
+
+    /// Whether the whole file is test code by its name.
+    pub(crate) fn is_test_file(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        let is_test_file = !self.in_src()
+        self.path.starts_with("tests/")
             || matches!(name, "tests.rs" | "testing.rs" | "models.rs")
             || self.path.contains("/tests/")
-            || name.contains("loom");
-        let mut test = vec![is_test_file; lines];
+            || name.contains("loom")
+    }
+
+    /// The lines of each item that is compiled for tests only, its attribute included.
+    pub(crate) fn test_items(&self) -> Vec<Range<usize>> {
+        let mut items = Vec::new();
         let attributes = ["#[cfg(test)]", "#[cfg(all(test"];
         for at in 0..self.code.len() {
             let begins = |attribute: &&str| {
@@ -180,9 +202,17 @@ impl Source {
                 Some(open) => self.closing(open),
                 None => item + self.code[item..].iter().take_while(|&&c| c != ';').count(),
             };
-            let first = self.line_of(at);
             let last = self.line_of(end.min(self.code.len()));
-            for line in first..=last.min(lines) {
+            items.push(self.line_of(at)..last + 1);
+        }
+        items
+    }
+
+    fn find_test_lines(&self) -> Vec<bool> {
+        let lines = self.text.lines().count();
+        let mut test = vec![self.is_test_file() || !self.in_src(); lines];
+        for item in self.test_items() {
+            for line in item.start..item.end.min(lines + 1) {
                 test[line - 1] = true;
             }
         }
