@@ -1,6 +1,6 @@
 //! Figures of the engine on the machine at hand: run by people, never by a test.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -- put n=1000000 threads=2`
+//! `cargo run --release -p alluvium-bench -- put n=1000000 threads=2`
 //!
 //! One file per subcommand; each prints a table and the seed that repeats it. Every figure is the
 //! median of its rounds, with the range beside it, because other processes run on most machines.

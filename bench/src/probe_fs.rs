@@ -112,7 +112,7 @@ impl FsFile for ProbedLog {
         if self.appends == Appends::LeftOut {
             return Ok(buf.len());
         }
-        if count % EVERY != 0 {
+        if !count.is_multiple_of(EVERY) {
             return self.file.write_at(buf, offset);
         }
         let start = Instant::now();

@@ -69,12 +69,14 @@ fn series(settings: &Settings, db: &Db, workload: &Workload, n: u64, title: &str
         };
         Rounds::take(settings.rounds, round).print(name);
     };
-    short("seek and 10 forward, a scan", &|at| {
-        db.range(at..).take(SEEK_KEYS).map(|kv| kv.expect("healthy")).count()
-    });
-    short("seek and 10 backward, a scan", &|at| {
-        db.range(..=at).rev().take(SEEK_KEYS).map(|kv| kv.expect("healthy")).count()
-    });
+    short("seek and 10 forward, a scan", &|at| read_all(db.range(at..).take(SEEK_KEYS)));
+    short("seek and 10 backward, a scan", &|at| read_all(db.range(..=at).rev().take(SEEK_KEYS)));
 }
 
-type Item = Option<alluvium::Result<(alluvium::Value, alluvium::Value)>>;
+/// How many pairs there are, each read.
+fn read_all(pairs: impl Iterator<Item = alluvium::Result<Pair>>) -> usize {
+    pairs.inspect(|pair| assert!(pair.is_ok(), "healthy")).count()
+}
+
+type Item = Option<alluvium::Result<Pair>>;
+type Pair = (alluvium::Value, alluvium::Value);
