@@ -293,7 +293,7 @@ pub use engine::report::segments::{RunInfo, SegmentInfo};
 #[cfg(not(all(test, loom)))]
 pub use engine::report::stats::{Health, Stats};
 #[cfg(not(all(test, loom)))]
-pub use engine::write::overload::StallCause;
+pub use engine::shared::stalls::StallCause;
 #[cfg(not(all(test, loom)))]
 pub use engine::{TryGet, TryWrite};
 #[cfg(not(all(test, loom)))]

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;
 
-use crate::engine::{Core, Engine, View, Work};
+use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::Result;
 use crate::event::event;
 use crate::format::edit::Change;
@@ -279,7 +279,7 @@ impl Engine {
             return Ok(());
         }
         let removed = self.remove_dropped(reclaim);
-        self.core.note(Work::Manifest, &removed);
+        self.core.note(Upkeep::Manifest, &removed);
         removed
     }
 
@@ -353,7 +353,7 @@ impl Engine {
         let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
         let change = Change::SequenceCeiling(raised);
         let appended = core.append_change(&mut core.manifest(), vec![change]);
-        core.note(Work::Manifest, &appended);
+        core.note(Upkeep::Manifest, &appended);
         if appended.is_ok() {
             core.ceiling.store(raised.0, Ordering::Release);
         }

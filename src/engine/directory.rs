@@ -9,11 +9,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::names::FileName;
-use crate::io::{Fs, FsLock, GuardedFs, OpenMode, sync_dir};
+use crate::io::{Fs, FsLock, GuardedFs, OpenMode};
 use crate::options::Options;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -113,7 +112,7 @@ fn lock_file(
 impl DirectoryLock {
     /// Whether what was locked is still there, under the names that others look for. A lock file
     /// that somebody has removed is made again.
-    fn check(&self, fs: &dyn Fs, dir: &Path) -> Result<()> {
+    pub(crate) fn check(&self, fs: &dyn Fs, dir: &Path) -> Result<()> {
         let held = lock(&self.file).clone();
         if held.is_none_or(|held| held.is_current()) {
             return Ok(());
@@ -144,51 +143,6 @@ impl DirectoryLock {
     }
 }
 
-fn lost(dir: &Path) -> Error {
+pub(crate) fn lost(dir: &Path) -> Error {
     Error::DirectoryLost { path: dir.to_path_buf() }
-}
-
-impl Engine {
-    /// Keeps what a forked child lets go of from ending there: what it would do then, or wait for,
-    /// is the parent's.
-    pub(crate) fn keep_for_parent<T>(self: &Arc<Self>, held: T) {
-        std::mem::forget((Arc::clone(self), held));
-    }
-}
-
-impl Core {
-    /// Stops the writer if the directory is gone, or another has taken its place: what is written
-    /// from now on nobody would find. Some system calls, so not for each write; called where one is
-    /// to be durable, and before each edit of the manifest.
-    pub(crate) fn check_directory(&self) -> Result<()> {
-        let Some(directory) = self.directory.load().clone() else { return Ok(()) };
-        let checked = directory.check(self.fs.as_ref(), &self.dir);
-        let checked = checked.and_then(|()| match self.logs.newest_removed(self.fs.as_ref()) {
-            true => Err(lost(&self.dir)),
-            false => Ok(()),
-        });
-        if let Err(error) = &checked {
-            self.group_sync.latch(error.clone());
-            self.gate.wake();
-        }
-        checked.map_err(|error| self.stopped().unwrap_or(error))
-    }
-
-    /// Makes the names of the database's files durable.
-    pub(crate) fn sync_dir(&self) -> Result<()> {
-        sync_dir(self.fs.as_ref(), &self.dir)
-    }
-
-    /// Refuses the call in a forked child, at the cost of two loads.
-    #[inline]
-    pub(crate) fn check_process(&self) -> Result<()> {
-        if self.process.is_this() { Ok(()) } else { Err(Error::Forked) }
-    }
-
-    /// Whether this is a forked child: then nothing that the parent's threads may hold or wait for
-    /// is to be touched.
-    #[inline]
-    pub(crate) fn is_forked(&self) -> bool {
-        !self.process.is_this()
-    }
 }

@@ -25,9 +25,11 @@
 use crate::compaction::survive::{Survival, Verdict};
 use crate::engine::cleanup::ManifestGuard;
 use crate::engine::outputs::Outputs;
-use crate::engine::threads::flusher::{Desk, FlushJob, PIECE_BYTES, PIECE_ENTRIES};
-use crate::engine::threads::log_thread::LogJob;
-use crate::engine::{Core, Engine, View, Work};
+use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::messages::LogJob;
+use crate::engine::shared::view::SEALED_MAX;
+use crate::engine::threads::flusher::{Desk, PIECE_BYTES, PIECE_ENTRIES};
+use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::{Error, Result};
 use crate::event::scope;
 use crate::format::edit::{Change, Edit};
@@ -40,9 +42,6 @@ use crate::runs::{Run, SegmentSet};
 use crate::segment::FinishedSegment;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
-
-/// More sealed memtables than this are flushed whatever they hold, so that reads stay cheap.
-pub(crate) const SEALED_MAX: usize = 16;
 
 /// More recovered logs than this are flushed however little they hold: each kill leaves one.
 const RECOVERED_MAX: usize = 8;
@@ -65,7 +64,7 @@ impl Core {
 
     /// An edit made now.
     pub(crate) fn edit(&self, changes: Vec<Change>) -> Edit {
-        Edit { time_ms: crate::engine::report::stats::now_ms(), changes }
+        Edit { time_ms: crate::engine::shared::clock::now_ms(), changes }
     }
 }
 
@@ -100,7 +99,7 @@ impl Engine {
             self.core.measure_space();
         }
         self.core.pace.flush_ended(result.is_ok(), self.core.pace.now_ns());
-        self.core.note(Work::Flush, &result);
+        self.core.note(Upkeep::Flush, &result);
         self.core.gate.wake();
         result
     }
@@ -149,7 +148,7 @@ impl Engine {
         core.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let stored: u64 = finished.iter().map(|segment| segment.bytes).sum();
         core.counters.flush_bytes_out.fetch_add(stored, Ordering::Relaxed);
-        core.compaction.wake();
+        core.merges.wake();
         Ok(())
     }
 
@@ -237,7 +236,7 @@ impl Engine {
                 current.sealed.iter().take_while(|table| !Arc::ptr_eq(table, newest)).last();
             match later {
                 Some(table) => (table.log_first(), true, None),
-                None => env.first_log_of_active(),
+                None => env.tail.first_log_of_active(),
             }
         });
         if exists {

@@ -154,7 +154,7 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
         codec: options.codec_for(oldest),
         block_bytes: options.block_bytes as usize,
         filter_bits: options.filter_bits,
-        created_ms: crate::engine::report::stats::now_ms(),
+        created_ms: crate::engine::shared::clock::now_ms(),
     };
     let create = |number| SegmentWriter::create(&core.fs, &core.dir, FileNumber(number), options);
     first_free(&core.segment_next, create).map(|(_, writer)| writer)

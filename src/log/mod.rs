@@ -35,7 +35,7 @@ mod writer;
 pub(crate) use hands::{Hands, share_out};
 pub(crate) use read::{Records, ReplayedLog, ReplayedRecord, verify_log};
 pub(crate) use replay::{Expected, Replayed, replay};
-pub(crate) use writer::{LogFile, LogWriter, Slots, SpareLog, write_end_record};
+pub(crate) use writer::{LogEnd, LogFile, LogWriter, Slots, SpareLog, write_end_record};
 
 /// Where the second copy of a log's header stands: in another sector of any disk than the first,
 /// so that one bad sector cannot take a whole log.

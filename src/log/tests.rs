@@ -160,8 +160,8 @@ fn bytes_behind_the_end_that_the_next_header_names_are_ignored() {
     chain.last = writer.seal_failed();
     assert_eq!(fs.fault_fired(), 1);
     // The tail of the writer is behind the lost record; the engine's would be before it.
-    chain.last.1 = end;
-    chain.last.2 = LogPosition(end);
+    chain.last.end = end;
+    chain.last.position = LogPosition(end);
     assert_eq!(fs.read_file(path(1)).unwrap(), whole);
     chain.next_log();
     chain.put("b1");
@@ -244,7 +244,7 @@ fn behind_an_end_record_nothing_counts() {
     assert_eq!((read.logs[0].end, chain.found()), (end, vec!["a1".to_owned()]));
     // The chain goes on behind it.
     chain.log = None;
-    chain.last = (LogNumber(1), end, LogPosition(end));
+    chain.last = LogEnd { number: LogNumber(1), end, position: LogPosition(end) };
     chain.next_log();
     chain.put("b1");
     assert_eq!(chain.found(), ["a1", "b1"]);
@@ -276,7 +276,7 @@ fn sequences_ascend_without_a_gap_within_a_log() {
         chain.expected.ceiling = Sequence(100);
         chain.next_log();
         for &(log, first) in firsts {
-            if log > chain.last.0.0 + 1 {
+            if log > chain.last.number.0 + 1 {
                 chain.next_log();
             }
             chain.sequence = Sequence(first);
@@ -323,7 +323,7 @@ fn a_base_that_does_not_follow_is_damage() {
     chain.next_log();
     chain.put("a1");
     chain.seal();
-    chain.last.2 = chain.last.2.plus(8);
+    chain.last.position = chain.last.position.plus(8);
     chain.next_log();
     assert_corruption(&chain.read().unwrap_err(), &path(2), "base position");
 }

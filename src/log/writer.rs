@@ -328,23 +328,32 @@ impl LogWriter {
     }
 
     /// Ends the log here. The next log's header names the offset.
-    pub(crate) fn seal(self) -> (LogNumber, u64, LogPosition) {
+    pub(crate) fn seal(self) -> LogEnd {
         // Before the end is known, so that this is not the last handle.
         drop(self.appends);
         self.log.end.store(self.tail, Ordering::Release);
-        (self.log.header.number, self.tail, self.log.header.base.plus(self.tail))
+        let position = self.log.header.base.plus(self.tail);
+        LogEnd { number: self.log.header.number, end: self.tail, position }
     }
 
     /// Ends the log after a failed append: whatever part of the record reached the file must not be
     /// taken for one. The next log's header says so too, and no later log counts as synced before
     /// this one.
-    pub(crate) fn seal_failed(self) -> (LogNumber, u64, LogPosition) {
+    pub(crate) fn seal_failed(self) -> LogEnd {
         // Best effort: on a disk that refuses this as well, the next header's word is enough.
         let _ = self.log.file.write_all_at(&[0; RECORD_HEADER_BYTES], self.tail);
         // All before may be durable already: then nobody would sync this.
         self.log.rewrite_from.store(self.tail, Ordering::Release);
         self.seal()
     }
+}
+
+/// Where a log was sealed, and the next one goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogEnd {
+    pub(crate) number: LogNumber,
+    pub(crate) end: u64,
+    pub(crate) position: LogPosition,
 }
 
 /// Ends a log found at open at `end`, so that what lies beyond is never looked at again.

@@ -12,6 +12,7 @@ pub(crate) mod source;
 pub(crate) mod state;
 
 use crate::format::meta::BoundKey;
+use crate::format::properties::Properties;
 use crate::ids::{KeyspaceId, RunId};
 use crate::segment::Segment;
 use crate::sync::Arc;
@@ -95,4 +96,20 @@ impl SegmentSet {
             near.any(|part| part.may_hold(keyspace))
         })
     }
+}
+
+/// Each file of a set once, though runs may refer to parts of one.
+pub(crate) fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
+    let mut segments: Vec<_> = set.segments().collect();
+    segments.sort_by_key(|segment| segment.number());
+    segments.dedup_by_key(|segment| segment.number());
+    segments
+}
+
+/// Bytes of keys and values in a part of a segment, as steps count what they have read: what is
+/// stored may be compressed. By its share of the blocks, so that it is exact for a whole segment.
+pub(crate) fn raw_bytes(part: &SegmentRef) -> u64 {
+    let Properties { raw_bytes, stored_bytes, .. } = part.segment.properties();
+    let raw = u128::from(*raw_bytes) * u128::from(part.bytes) / u128::from((*stored_bytes).max(1));
+    u64::try_from(raw).unwrap_or(u64::MAX)
 }

@@ -33,7 +33,7 @@ impl Documents {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap_or_default();
             let hidden = name.starts_with('.') && name != ".ci" && name != ".github";
-            let built = name.starts_with("target") || name == "shared";
+            let built = name.starts_with("target") || (prefix.is_empty() && name == "shared");
             let path = format!("{prefix}{name}");
             if hidden || built {
                 continue;

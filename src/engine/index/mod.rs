@@ -11,10 +11,11 @@ pub(crate) mod verify;
 use crossbeam_channel::bounded;
 
 use crate::engine::cleanup::Reclaim;
-use crate::engine::threads::flusher::FlushJob;
+use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::scope;
+use crate::runs::each_file;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
 use crate::sync::{Arc, lock};
@@ -72,7 +73,7 @@ impl Engine {
             let (rebuilt, keys) = segment.rebuild(self.core.database)?;
             report.add(&rebuilt);
             report.keys += keys;
-            self.core.compaction.found_sound(segment.number());
+            self.core.merges.found_sound(segment.number());
             fresh.push(Arc::new(rebuilt));
         }
         self.replace_segments(fresh)?;
@@ -104,14 +105,6 @@ impl Core {
             runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
         });
     }
-}
-
-/// Each file of a set once, though runs may refer to parts of one.
-pub(crate) fn each_file(set: &SegmentSet) -> Vec<&Arc<Segment>> {
-    let mut segments: Vec<_> = set.segments().collect();
-    segments.sort_by_key(|segment| segment.number());
-    segments.dedup_by_key(|segment| segment.number());
-    segments
 }
 
 /// The one of `fresh`, which is sorted by number, that is over the same file.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::engine::index::{IndexReport, each_file};
+use crate::engine::index::IndexReport;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -22,6 +22,7 @@ use crate::format::index_snapshot::{
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode, sync_dir};
+use crate::runs::each_file;
 use crate::segment::Tables;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;

@@ -8,14 +8,14 @@ use std::fmt;
 
 use crossbeam_channel::bounded;
 
-use crate::engine::index::each_file;
 use crate::engine::report::figures::counted;
-use crate::engine::threads::flusher::FlushJob;
+use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
 use crate::log::verify_log;
 use crate::runs::SegmentSet;
+use crate::runs::each_file;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
 use crate::sync::{Arc, lock};
@@ -129,7 +129,7 @@ impl Engine {
                 report.add(error);
             }
             if report.damages == damages {
-                self.core.compaction.found_sound(segment.number());
+                self.core.merges.found_sound(segment.number());
             }
         }
         Ok(report)

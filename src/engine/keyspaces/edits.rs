@@ -19,8 +19,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::Engine;
-use crate::engine::keyspaces::state::KeyspaceState;
-use crate::engine::threads::flusher::FlushJob;
+use crate::engine::shared::keyspaces::KeyspaceState;
+use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::messages::KeyspaceRequest;
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
@@ -28,42 +29,6 @@ use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-
-/// With more names than this in one edit, further requests wait for the next.
-const NAMES_PER_EDIT: usize = 1_000;
-
-/// What the log thread carries out for a caller.
-#[derive(Clone, Debug)]
-pub(crate) enum KeyspaceRequest {
-    /// All of them in one edit. Those that exist get the options, too, if there are any.
-    Create {
-        names: Vec<String>,
-        options: Option<KeyspaceOptions>,
-    },
-    Drop {
-        name: String,
-    },
-}
-
-impl KeyspaceRequest {
-    fn names(&self) -> &[String] {
-        match self {
-            Self::Create { names, .. } => names,
-            Self::Drop { name } => std::slice::from_ref(name),
-        }
-    }
-
-    /// How many of those that wait are carried out together, at least one.
-    pub(crate) fn group<'a>(waiting: impl Iterator<Item = &'a Self>) -> usize {
-        let mut names = 0;
-        let fits = waiting.take_while(|request| {
-            let before = names;
-            names += request.names().len();
-            before == 0 || names <= NAMES_PER_EDIT
-        });
-        fits.count()
-    }
-}
 
 /// Names that are asked for, and the options that they get.
 type Create<'a> = (&'a [String], Option<KeyspaceOptions>);

@@ -10,7 +10,7 @@ use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Lines;
 use crate::engine::merge::jobs::{Job, State, size};
-use crate::engine::merge::step::Step;
+use crate::engine::merge::pair::Step;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
 use crate::runs::{Run, SegmentSet};

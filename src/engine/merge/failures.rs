@@ -13,8 +13,7 @@
 use std::time::{Duration, Instant};
 
 use crate::compaction::pick::JobState;
-use crate::engine::merge::jobs::Job;
-use crate::engine::merge::step::Step;
+use crate::engine::merge::pair::Step;
 use crate::error::Error;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, RunId};
@@ -94,8 +93,8 @@ impl Failures {
 
     /// Forgets jobs that could be tried again and that nobody has begun, after a look at all that
     /// there is to do: nobody wants them.
-    pub(crate) fn forget_unwanted(&mut self, jobs: &[Job], now: Instant) {
-        let wanted = |step: &Step| jobs.iter().any(|job| over_same(&job.step, step));
+    pub(crate) fn forget_unwanted(&mut self, begun: &[&Step], now: Instant) {
+        let wanted = |step: &Step| begun.iter().any(|begun| over_same(begun, step));
         self.0.retain(|failure| match &failure.of {
             Of::Job { step, retry_at, .. } => *retry_at > now || wanted(step),
             Of::Segment(_) => true,

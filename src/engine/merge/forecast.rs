@@ -7,9 +7,9 @@
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Lines;
 use crate::engine::merge::jobs::{Extent, State};
-use crate::engine::merge::step::Step;
-use crate::format::properties::Properties;
-use crate::runs::{Run, SegmentRef, SegmentSet};
+use crate::engine::merge::pair::Step;
+use crate::runs::raw_bytes;
+use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
 
 impl Engine {
@@ -68,14 +68,6 @@ fn bytes_of_merging(mut sizes: Vec<u64>, cheapest_first: bool) -> u64 {
         read += sizes[at];
     }
     read
-}
-
-/// Bytes of keys and values in a part of a segment, as steps count what they have read: what is
-/// stored may be compressed. By its share of the blocks, so that it is exact for a whole segment.
-pub(crate) fn raw_bytes(part: &SegmentRef) -> u64 {
-    let Properties { raw_bytes, stored_bytes, .. } = part.segment.properties();
-    let raw = u128::from(*raw_bytes) * u128::from(part.bytes) / u128::from((*stored_bytes).max(1));
-    u64::try_from(raw).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use crossbeam_channel::Sender;
 
 use crate::compaction::pick::{JobState, RunSize};
 use crate::engine::merge::failures::Failures;
-use crate::engine::merge::forecast::raw_bytes;
-use crate::engine::merge::step::Step;
+use crate::engine::merge::pair::Step;
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{RunId, Sequence};
+use crate::runs::raw_bytes;
 use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};

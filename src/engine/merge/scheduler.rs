@@ -20,14 +20,14 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Lines;
 use crate::engine::merge::jobs::{Extent, Request, RequestProgress, State};
-use crate::engine::merge::step::{Progress, Step};
+use crate::engine::merge::pair::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::meta::BoundKey;
-use crate::ids::{FileNumber, RunId};
+use crate::ids::RunId;
 use crate::runs::SegmentSet;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, lock, lock_anyway, wait_timeout};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, lock, wait_timeout};
 
 /// How long nothing may have been written for the foreground to count as idle, in milliseconds.
 const IDLE_MS: u64 = 1_000;
@@ -38,114 +38,11 @@ const IDLE_BYTES_PER_MS: u64 = 200 << 10;
 /// How often a thread without work looks after what nobody tells it about, in milliseconds.
 const TICK_MS: u64 = 500;
 
-/// Jobs, requests, and what they wait for.
-#[derive(Debug)]
-pub(crate) struct Compaction {
-    state: Mutex<State>,
-    /// Signalled when there may be work, or when a wait is to end.
-    changed: Condvar,
-    pub(crate) paused: AtomicBool,
-    /// Bytes that the jobs of now have still to read.
-    pub(crate) debt_bytes: AtomicU64,
-    /// Who still has work for the flush thread: the compactor threads, and whoever will close.
-    flush_users: AtomicUsize,
-}
-
 /// What a compactor thread does next.
 enum Next {
     Step { job: u64, step: Step, asked: Option<Arc<RequestProgress>> },
     Wait(Duration),
     Stop,
-}
-
-impl Compaction {
-    pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::new(State::new(Instant::now())),
-            changed: Condvar::new(),
-            paused: AtomicBool::new(false),
-            debt_bytes: AtomicU64::new(0),
-            flush_users: AtomicUsize::new(1),
-        }
-    }
-
-    /// Notes that a compactor thread is about to start.
-    pub(crate) fn begin_thread(&self) {
-        self.flush_users.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that a compactor thread has ended, or that the close has nothing more to flush.
-    /// Whether that was the last: the flush thread may end then, and files that a last merge has
-    /// freed have been handed to it.
-    pub(crate) fn ends_flushing(&self) -> bool {
-        // AcqRel: what the others have sent was sent before the last of them sends the end.
-        self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    /// Answers whoever waits for a compaction, after the last thread that could has gone.
-    pub(crate) fn end_all(&self, error: &Error) {
-        let mut state = lock_anyway(&self.state);
-        state.end_all(error);
-    }
-
-    /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
-    /// because it is for whoever wants to know what is wrong.
-    pub(crate) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
-        let state = lock_anyway(&self.state);
-        state.failures.newest(set)
-    }
-
-    /// Whether there is work that goes on.
-    pub(crate) fn is_getting_on(&self) -> bool {
-        self.debt_bytes.load(Ordering::Relaxed) > 0
-            && !self.paused.load(Ordering::Relaxed)
-            && !lock_anyway(&self.state).failures.is_stuck()
-    }
-
-    /// Has what found the disk full tried again now.
-    pub(crate) fn try_again_where_full(&self) {
-        lock_anyway(&self.state).failures.try_again_where_full();
-        self.changed.notify_all();
-    }
-
-    /// Takes note that all of a segment was read, and nothing in it is damaged.
-    pub(crate) fn found_sound(&self, segment: FileNumber) {
-        lock(&self.state).failures.found_sound(segment);
-    }
-
-    /// Runs of which a merge has begun.
-    pub(crate) fn merging(&self) -> Vec<RunId> {
-        let state = lock(&self.state);
-        state
-            .jobs
-            .iter()
-            .flat_map(|job| job.step.newer.into_iter().chain([job.step.older]))
-            .collect()
-    }
-
-    /// Makes every compactor thread look again.
-    pub(crate) fn wake(&self) {
-        drop(lock(&self.state));
-        self.changed.notify_all();
-    }
-
-    /// Pays for `bytes` at `rate` bytes a second: waits until earlier ones are paid for.
-    pub(crate) fn pay(&self, bytes: u64, rate: u64, stop: &dyn Fn() -> bool) {
-        if rate == 0 {
-            return;
-        }
-        let mut state = lock(&self.state);
-        let price = Duration::from_secs_f64(bytes as f64 / rate as f64);
-        let until = state.paid_until.max(Instant::now()) + price;
-        state.paid_until = until;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || stop() {
-                return;
-            }
-            state = wait_timeout(&self.changed, state, left);
-        }
-    }
 }
 
 /// The loop of a compactor thread.
@@ -154,11 +51,11 @@ pub(crate) fn run_compactor(engine: &Engine) {
     loop {
         // Before the lock: the manifest may have to be asked.
         let lines = engine.lines();
-        let mut state = lock(&core.compaction.state);
+        let mut state = lock(&core.merges.state);
         match engine.next(&mut state, &lines) {
             Next::Stop => return,
             Next::Wait(timeout) => {
-                drop(wait_timeout(&core.compaction.changed, state, timeout));
+                drop(wait_timeout(&core.merges.changed, state, timeout));
             }
             Next::Step { job, step, asked } => {
                 drop(state);
@@ -191,7 +88,7 @@ impl Engine {
             state.end_all(&stopped);
             return tick;
         }
-        if core.compaction.paused.load(Ordering::Relaxed) {
+        if core.merges.paused.load(Ordering::Relaxed) {
             return tick;
         }
         let now = Instant::now();
@@ -202,11 +99,13 @@ impl Engine {
         let idle = self.is_idle(state, set, now);
         let chosen = self.choose(state, set, (idle, now), lines);
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
-        core.compaction.debt_bytes.store(debt, Ordering::Relaxed);
+        core.merges.debt_bytes.store(debt, Ordering::Relaxed);
         core.merges_are_chosen();
         let Some(at) = chosen else {
             if core.options.compaction_threads > 0 {
-                state.failures.forget_unwanted(&state.jobs, now);
+                let State { jobs, failures, .. } = state;
+                let begun: Vec<_> = jobs.iter().map(|job| &job.step).collect();
+                failures.forget_unwanted(&begun, now);
             }
             let more = state.request.is_none() && !state.waiting.is_empty();
             let next_look = now + Duration::from_millis(TICK_MS);
@@ -236,7 +135,7 @@ impl Engine {
     fn conclude(&self, id: u64, result: Result<Progress>) {
         let core = &self.core;
         let view = core.view.load_full();
-        let mut state = lock(&core.compaction.state);
+        let mut state = lock(&core.merges.state);
         let at = state.jobs.iter().position(|job| job.id == id).expect("a running job stays");
         state.jobs[at].running = false;
         let mut failed = None;
@@ -259,7 +158,7 @@ impl Engine {
             }
         }
         drop(state);
-        core.compaction.changed.notify_all();
+        core.merges.changed.notify_all();
         if let Some((Error::StorageFull { .. }, _)) = failed {
             core.no_room_was_left();
         }
@@ -311,8 +210,8 @@ impl Engine {
         let bytes = set.runs.iter().map(|run| extent.raw_bytes(run)).sum();
         let progress = Arc::new(RequestProgress::new(bytes));
         let request = Request { extent, newest, progress: Arc::clone(&progress), reply };
-        lock(&self.core.compaction.state).waiting.push(request);
-        self.core.compaction.changed.notify_all();
+        lock(&self.core.merges.state).waiting.push(request);
+        self.core.merges.changed.notify_all();
         // The threads may have ended before they could see it.
         self.refuse_early()?;
         Ok((progress, answer))
@@ -323,8 +222,8 @@ impl Engine {
         if self.core.is_forked() {
             return;
         }
-        self.core.compaction.paused.store(paused, Ordering::Relaxed);
-        self.core.compaction.wake();
+        self.core.merges.paused.store(paused, Ordering::Relaxed);
+        self.core.merges.wake();
     }
 
     /// Makes a request end where it is.
@@ -333,7 +232,7 @@ impl Engine {
             return;
         }
         progress.cancel();
-        self.core.compaction.wake();
+        self.core.merges.wake();
     }
 }
 

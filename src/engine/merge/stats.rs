@@ -3,25 +3,9 @@
 use std::fmt;
 
 use crate::engine::Engine;
-use crate::engine::index::each_file;
 use crate::engine::report::figures::{bytes, counted, grouped};
+use crate::runs::each_file;
 use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// Counters that are always on. Relaxed: each is a number of its own.
-#[derive(Debug, Default)]
-pub(crate) struct MergeCounters {
-    /// Pairs that were merged to the end.
-    pub(crate) jobs: AtomicU64,
-    pub(crate) steps: AtomicU64,
-    /// Keys and values that merges read.
-    pub(crate) bytes_in: AtomicU64,
-    /// Segment files that merges wrote.
-    pub(crate) bytes_out: AtomicU64,
-    pub(crate) entries_in: AtomicU64,
-    pub(crate) entries_out: AtomicU64,
-    /// References that went from run to run as they were.
-    pub(crate) moved: AtomicU64,
-}
 
 /// What merging has done since open, and what the runs cost now; part of [`Stats`](crate::Stats).
 ///
@@ -87,7 +71,7 @@ impl Engine {
             entries_read: count(&counters.entries_in),
             entries_written: count(&counters.entries_out),
             segments_moved: count(&counters.moved),
-            debt_bytes: count(&self.core.compaction.debt_bytes),
+            debt_bytes: count(&self.core.merges.debt_bytes),
             write_amplification: share(flushed + written, flushed),
             space_amplification: share(on_disk, largest),
             read_amplification: 1 + view.sealed.len() + set.runs.len(),

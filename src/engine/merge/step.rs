@@ -39,13 +39,13 @@ mod range;
 use self::range::Tally;
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::pair::{Entries, Pair, Progress, Step};
 use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use crate::engine::{Core, Engine};
 use crate::error::Result;
 use crate::event::scope;
 use crate::format::edit::Change;
 use crate::format::meta::BoundKey;
-use crate::ids::RunId;
 use crate::iter::two_way::TwoWay;
 use crate::runs::source::RunSource;
 use crate::runs::{Run, SegmentRef, SegmentSet};
@@ -53,59 +53,6 @@ use crate::segment::FinishedSegment;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
-
-/// What a step is to work on.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    /// `None` rewrites what is in `older` alone.
-    pub(crate) newer: Option<RunId>,
-    pub(crate) older: RunId,
-    /// The frontier: everything of the job's range before it is done. `None` at the beginning.
-    pub(crate) from: Option<BoundKey>,
-    /// The end of the job's range.
-    pub(crate) to: Option<BoundKey>,
-}
-
-impl Step {
-    /// A step over one run, from its beginning.
-    pub(crate) fn alone(older: RunId) -> Self {
-        Self { newer: None, older, from: None, to: None }
-    }
-
-    pub(crate) fn is_about(&self, run: RunId) -> bool {
-        self.newer == Some(run) || self.older == run
-    }
-
-    /// Whether its runs are there, side by side.
-    pub(crate) fn is_in(&self, set: &SegmentSet) -> bool {
-        Pair::find(set, self).is_some()
-    }
-}
-
-/// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// The frontier is here now.
-    At(BoundKey),
-    /// Nothing is left to do in the job's range.
-    Done,
-    /// The runs are no longer there, side by side.
-    Gone,
-    /// They changed under the step: try it again.
-    Stale,
-    /// The database is closing, or the job was cancelled.
-    Stopped,
-}
-
-/// The two runs of a step, as one view has them.
-struct Pair {
-    newer: Option<Arc<Run>>,
-    older: Arc<Run>,
-    /// Everything older than both.
-    below: Vec<Arc<Run>>,
-}
-
-type Entries = TwoWay<RunSource>;
 
 impl Engine {
     /// Carries one step out. After an error nothing has changed; what was written is removed, now
@@ -215,15 +162,6 @@ impl Engine {
 }
 
 impl Pair {
-    /// The runs of a step, if they are there and adjacent.
-    fn find(set: &SegmentSet, step: &Step) -> Option<Self> {
-        let at = set.runs.iter().position(|run| run.id == step.newer.unwrap_or(step.older))?;
-        let newer = step.newer.map(|_| Arc::clone(&set.runs[at]));
-        let at = at + usize::from(newer.is_some());
-        let older = set.runs.get(at).filter(|run| run.id == step.older)?;
-        Some(Self { newer, older: Arc::clone(older), below: set.runs[at + 1..].to_vec() })
-    }
-
     /// What to do from the frontier on, and whether that is nothing.
     fn plan(&self, core: &Core, step: &Step, lines: &Lines) -> (Plan<SegmentRef>, bool) {
         let (from, to) = (step.from.as_ref(), step.to.as_ref());

@@ -25,19 +25,20 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::engine::directory::{DirectoryLock, Entered, enter};
 use crate::engine::index::snapshot::SavedTables;
-use crate::engine::keyspaces::state::{KeyspaceState, Keyspaces};
-use crate::engine::merge::scheduler::Compaction;
+use crate::engine::merge::book::MergeBook;
 use crate::engine::open::known::Known;
 use crate::engine::open::orphans::remove_orphans;
 use crate::engine::open::recover::{Recovered, recover};
 use crate::engine::open::room::make_room;
+use crate::engine::shared::keyspaces::{KeyspaceState, Keyspaces};
+use crate::engine::shared::logs::Logs;
+use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::messages::LogJob;
+use crate::engine::shared::pace::Pace;
+use crate::engine::shared::room::Space;
 use crate::engine::threads::background::{Threads, two_hands};
-use crate::engine::threads::flusher::FlushJob;
-use crate::engine::threads::log_thread::LogJob;
-use crate::engine::write::pace::Pace;
 use crate::engine::write::section::WriteEnv;
-use crate::engine::write::space::Space;
-use crate::engine::write::sync::Logs;
+use crate::engine::write::tail::Tail;
 use crate::engine::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
@@ -165,7 +166,7 @@ impl Engine {
             spares: Default::default(),
             troubles: Default::default(),
             unsettled: Default::default(),
-            compaction: Compaction::new(),
+            merges: MergeBook::new(),
             manifest: Mutex::new(manifest),
             process: Process::this(),
             directory: Slot::full(Arc::new(lock)),
@@ -179,7 +180,8 @@ impl Engine {
         // Everything up to it that is not here was discarded, so readers may see up to it.
         let reserved = if core.options.read_only { 0 } else { SEQUENCE_RESERVE };
         let last = Sequence(state.sequence_ceiling.0.saturating_sub(reserved));
-        let env = WriteEnv::new(Arc::clone(&core), end, next_log, writer, last);
+        let tail = Tail::new(Arc::clone(&core), end, next_log, writer);
+        let env = WriteEnv::new(Arc::clone(&core), tail, last);
         let commit = Commit::new(env, last);
         let engine = Arc::new(Self { core, commit, _temporary: temporary });
         Ok((engine, log_work, flush_work))

@@ -11,12 +11,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::engine::LogEnd;
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
 use crate::io::NamedFile;
+use crate::log::LogEnd;
 use crate::log::{
     Hands, LOG_DATA_START, LogFile, Records, Replayed, ReplayedLog, ReplayedRecord, share_out,
 };

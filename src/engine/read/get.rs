@@ -12,7 +12,7 @@
 //! independent.
 
 use crate::engine::read::layers::{LayersCursor, layers};
-use crate::engine::threads::flusher::FlushJob;
+use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};
 use crate::format::hash::key_hash;

@@ -2,7 +2,6 @@
 //! of `mvcc::stretches`; what is written cuts them in `section`.
 
 use crate::engine::Engine;
-use crate::engine::write::section::WriteEnv;
 use crate::format::key::{Kind, Position};
 use crate::ids::Sequence;
 use crate::iter::Cursor;
@@ -11,17 +10,6 @@ use crate::memtable::Memtable;
 use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-
-/// The most memory that what is remembered takes: some 20,000 stretches between short keys.
-const BYTES_MAX: usize = 4 << 20;
-
-/// The part of the memory for writes that it takes at most.
-const BYTES_SHARE: usize = 32;
-
-/// How much memory what is remembered may take where writes may take `memory_bytes`.
-pub(crate) fn bytes_max(memory_bytes: usize) -> usize {
-    BYTES_MAX.min(memory_bytes / BYTES_SHARE)
-}
 
 impl Engine {
     /// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
@@ -51,9 +39,9 @@ impl RememberEnv<KeySpan> for Walked<'_> {
         f: impl FnOnce(&mut Book<KeySpan>, &Stretches<KeySpan>, Sequence) -> R,
     ) -> Option<R> {
         let entered = self.engine.commit.try_with(|env, next| {
-            let active = env.is_active(self.newest);
+            let active = Arc::ptr_eq(env.tail.memtable.table(), self.newest);
             let last = Sequence(next.0.saturating_sub(1));
-            active.then(|| f(env.stretches(), self.newest.stretches(), last))
+            active.then(|| f(&mut env.tail.stretches, self.newest.stretches(), last))
         });
         entered.flatten()
     }
@@ -78,12 +66,6 @@ impl RememberEnv<KeySpan> for Walked<'_> {
             };
         }
         moved.is_err()
-    }
-}
-
-impl WriteEnv {
-    fn is_active(&self, table: &Arc<Memtable>) -> bool {
-        Arc::ptr_eq(self.memtable().table(), table)
     }
 }
 

@@ -125,7 +125,7 @@ impl Engine {
             return Vec::new();
         }
         // A job that ends in between has runs that the view may not have: those are passed over.
-        let merging = self.core.compaction.merging();
+        let merging = self.core.merges.merging();
         let view = self.core.view.load_full();
         let runs = view.segments.runs.iter().enumerate();
         runs.map(|(age, run)| run_info(run, age, &merging)).collect()

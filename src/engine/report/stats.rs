@@ -1,44 +1,13 @@
 //! What the engine counts about itself, and how it says it.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::merge::stats::{MergeCounters, MergeStats};
+use crate::engine::merge::stats::MergeStats;
 use crate::engine::report::figures::{bytes, counted, grouped, ms};
-use crate::engine::write::overload::{StallCause, Stalls};
+use crate::engine::shared::stalls::StallCause;
 use crate::engine::{Core, Engine};
 use crate::error::Error;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-/// Counters that are always on. Relaxed: each is a number of its own.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) flushes: AtomicU64,
-    pub(crate) flush_bytes_out: AtomicU64,
-    pub(crate) views_published: AtomicU64,
-    pub(crate) merges: MergeCounters,
-    pub(crate) log_syncs: AtomicU64,
-    pub(crate) log_bytes_rewritten: AtomicU64,
-    /// As of the flush thread's last look.
-    pub(crate) retired_bytes: AtomicU64,
-    /// As of the same.
-    pub(crate) views_held: AtomicU64,
-    pub(crate) files_held_bytes: AtomicU64,
-    pub(crate) kept_for_snapshots: AtomicU64,
-    /// Segments that the open has kept though nothing names them.
-    pub(crate) orphans_kept: AtomicUsize,
-    pub(crate) snapshots_saved: AtomicU64,
-    pub(crate) stalls: Stalls,
-    /// Counted when an iterator goes.
-    pub(crate) stretch_jumps: AtomicU64,
-    /// Whether the flush thread has been asked to evict and has not done so yet.
-    pub(crate) evicting: AtomicBool,
-}
-
-/// Milliseconds since 1970, for the record only: nothing depends on it.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A moment's figures of a database, from [`Db::stats`](crate::Db::stats). `Display` prints a
 /// table.
@@ -196,7 +165,7 @@ impl Engine {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let view = core.view.load();
         let tables = std::iter::once(&view.active).chain(&view.sealed);
-        let files = crate::engine::index::each_file(&view.segments);
+        let files = crate::runs::each_file(&view.segments);
         let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
         // The oldest snapshot first: what it sees is visible.
         let oldest = core.snapshots.oldest();

@@ -17,8 +17,10 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Receiver;
 
 use crate::engine::merge::scheduler::run_compactor;
-use crate::engine::threads::flusher::{FlushJob, run_flush};
-use crate::engine::threads::log_thread::{LogJob, run_log};
+use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::messages::LogJob;
+use crate::engine::threads::flusher::run_flush;
+use crate::engine::threads::log_thread::run_log;
 use crate::engine::threads::own::{Own, work_for};
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
@@ -56,13 +58,13 @@ impl Threads {
                 end_flush_thread(&owned);
             };
             started = started.and_then(|()| {
-                engine.core.compaction.begin_thread();
+                engine.core.merges.begin_thread();
                 threads.spawn(engine, "alluvium-compactor", run)
             });
         }
         if let Err(error) = started {
             engine.core.closed.store(true, Ordering::Release);
-            engine.core.compaction.wake();
+            engine.core.merges.wake();
             engine.core.send_log(LogJob::Stop);
             engine.core.send_flush(FlushJob::Stop);
             threads.join();
@@ -100,17 +102,6 @@ impl Threads {
     }
 }
 
-/// A thread of the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caller(std::thread::ThreadId);
-
-impl Caller {
-    /// The one that asks.
-    pub(crate) fn this() -> Self {
-        Self(std::thread::current().id())
-    }
-}
-
 /// Runs `work`, which concerns so many bytes, on the caller's thread and, if there is much of it,
 /// on a second one at the same time; returns when both have ended.
 pub(crate) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
@@ -127,12 +118,20 @@ pub(crate) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
     });
 }
 
+impl Engine {
+    /// Stops everything: no write is acknowledged afterwards; what is in memory is flushed; the
+    /// threads end. Idempotent.
+    pub(crate) fn close(&self) -> Result<()> {
+        close(self)
+    }
+}
+
 /// Ends writing, flushes what is in memory, and stops the threads.
-pub(crate) fn close(engine: &Engine) -> Result<()> {
+fn close(engine: &Engine) -> Result<()> {
     let core = &engine.core;
     core.closed.store(true, Ordering::Release);
     core.gate.wake();
-    core.compaction.wake();
+    core.merges.wake();
     if !engine.commit.close(|_| ()) {
         return Ok(());
     }
@@ -157,7 +156,7 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
     let builder = std::thread::Builder::new().name("alluvium-close".to_owned());
     if let Err(error) = builder.spawn(run) {
         engine.core.closed.store(true, Ordering::Release);
-        engine.core.compaction.wake();
+        engine.core.merges.wake();
         engine.core.send_log(LogJob::Stop);
         end_flush_thread(engine);
         event!(error, %error, "a database was left without a close");
@@ -166,7 +165,7 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
 
 /// Stops the flush thread if nobody else has work for it.
 fn end_flush_thread(engine: &Engine) {
-    if engine.core.compaction.ends_flushing() {
+    if engine.core.merges.ends_flushing() {
         engine.core.send_flush(FlushJob::Stop);
     }
 }
@@ -188,7 +187,7 @@ fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
         let error = Error::io("run background work for", &engine.core.dir, panicked);
         engine.core.group_sync.latch(error.clone());
         engine.core.gate.wake();
-        engine.core.compaction.end_all(&engine.core.stopped().unwrap_or(error));
+        engine.core.merges.end_all(&engine.core.stopped().unwrap_or(error));
     }
 }
 

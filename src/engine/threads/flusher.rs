@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::engine::cleanup::Reclaim;
+use crate::engine::shared::messages::FlushJob;
 use crate::engine::threads::backoff::Backoff;
-use crate::engine::{Core, Engine, GRACE_MS, View};
+use crate::engine::{Core, Engine, GRACE_MS};
 use crate::error::{Error, Result};
 use crate::segment::Segment;
 use crate::sync::Arc;
@@ -32,39 +33,6 @@ const TICK: Duration = Duration::from_millis(500);
 /// How much of a flush is written between two looks at what is short.
 pub(crate) const PIECE_ENTRIES: u64 = 4_096;
 pub(crate) const PIECE_BYTES: u64 = 4 << 20;
-
-/// Work for the flush thread.
-#[derive(Debug)]
-pub(crate) enum FlushJob {
-    /// A memtable was sealed.
-    Sealed,
-    /// Flush everything that is sealed by now, and say how it went.
-    Flush {
-        reply: Sender<Result<()>>,
-    },
-    /// A superseded view.
-    Retire(Arc<View>),
-    /// Writers find little memory, or none.
-    Pressure,
-    /// A disk that was full has room.
-    Room,
-    /// The block cache is over its bound.
-    Evict,
-    /// Segments that no run refers to any more.
-    Free(Vec<Arc<Segment>>),
-    /// Segments with new tables, to take the place of those over the same files.
-    Replace {
-        fresh: Vec<Arc<Segment>>,
-        reply: Sender<()>,
-    },
-    /// Read the manifest back.
-    CheckManifest {
-        reply: Sender<Result<()>>,
-    },
-    /// A keyspace was dropped, or a snapshot that held one back released.
-    Cleanup,
-    Stop,
-}
 
 /// Segments with new tables, and who waits until they are in place.
 type Replacement = (Vec<Arc<Segment>>, Sender<()>);

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::engine::keyspaces::edits::KeyspaceRequest;
+use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::engine::threads::turns::{Turn, Turns, Waiting};
 use crate::engine::write::spares::Recycled;
-use crate::engine::{Core, Engine, Work};
+use crate::engine::{Core, Engine, Upkeep};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::ids::LogPosition;
@@ -40,27 +40,6 @@ const SYNCED_PER_TURN: usize = 4;
 
 /// How many files are removed in one turn.
 const REMOVED_PER_TURN: usize = 16;
-
-/// Work for the log thread.
-#[derive(Debug)]
-pub(crate) enum LogJob {
-    /// A spare was taken, or is wanted by someone who waits until there is one.
-    Spare {
-        reply: Option<Sender<Result<()>>>,
-    },
-    /// A log was sealed: make it durable.
-    Sealed,
-    /// A file that no chain will ever use.
-    Remove(PathBuf),
-    /// A log below the floor: to be used again.
-    Recycle(SpareLog),
-    /// A keyspace to be made or dropped.
-    Keyspace {
-        request: KeyspaceRequest,
-        reply: Sender<Result<()>>,
-    },
-    Stop,
-}
 
 /// What the log thread was asked for and has not done yet.
 #[derive(Debug)]
@@ -178,7 +157,7 @@ impl Duties {
         self.asked = core.wants_log() || core.wants_memtable();
         // One is enough to go on with.
         let result = if core.has_spare_log() { Ok(()) } else { made };
-        core.note(Work::Spares, &result);
+        core.note(Upkeep::Spares, &result);
         if result.is_err() || core.has_spare_log() {
             for writer in self.waiting.drain(..) {
                 // The writer may have gone; the spare is kept either way.

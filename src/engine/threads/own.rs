@@ -23,6 +23,17 @@ pub(crate) enum Own {
     Other,
 }
 
+/// A thread of the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller(std::thread::ThreadId);
+
+impl Caller {
+    /// The one that asks.
+    pub(crate) fn this() -> Self {
+        Self(std::thread::current().id())
+    }
+}
+
 /// Marks the calling thread as one of the engine's own, for life.
 pub(crate) fn work_for(core: &Core, own: Own) {
     let _ = WORKS_FOR.try_with(|works_for| works_for.set(Some((core.instance, own))));

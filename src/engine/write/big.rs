@@ -8,32 +8,15 @@
 //!
 //! The headers decide: a body without them belongs to no log.
 
-use crate::engine::threads::flusher::FlushJob;
-use crate::engine::threads::log_thread::LogJob;
-use crate::engine::write::overload::Reservation;
-use crate::engine::write::put::{Refused, Write};
-use crate::engine::write::section::WriteEnv;
-use crate::engine::{Core, DirectoryLock, Engine};
+use crate::engine::Engine;
+use crate::engine::write::entry::Write;
+use crate::engine::write::private::Private;
 use crate::error::{Error, Result};
-use crate::event::event;
-use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader};
-use crate::ids::{LogPosition, Sequence};
+use crate::format::record::RECORD_HEADER_BYTES;
+use crate::ids::Sequence;
 use crate::log::SpareLog;
 use crate::memtable::{Chunk, Memtable, SortedBuilder};
 use crate::sync::Arc;
-
-/// What waits to be placed: the log's body is written, the memtable lacks only its first sequence.
-#[derive(Debug)]
-pub(crate) struct Private {
-    /// Gone once it is the chain's.
-    log: Option<SpareLog>,
-    table: Memtable,
-    chunk: Arc<Chunk>,
-    body_len: usize,
-    reserved: Reservation,
-    /// The file is written outside every section, also while others close.
-    _directory: Arc<DirectoryLock>,
-}
 
 impl Engine {
     /// Does everything that needs no place in the order.
@@ -59,58 +42,5 @@ impl Engine {
         let table = Memtable::sorted(builder);
         reserved.adjust(table.bytes() as u64);
         Ok(Private { log: Some(log), table, chunk, body_len: len, reserved, _directory })
-    }
-}
-
-impl Private {
-    /// The encoded operations.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.chunk.0[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + self.body_len]
-    }
-
-    /// Gives up a log that was never placed. One that was is the chain's.
-    pub(crate) fn remove(self, core: &Core) {
-        // Not by the log thread, which may have ended.
-        if let Some(log) = self.log
-            && let Err(error) = core.fs.remove(log.path())
-        {
-            event!(debug, %error, path = %log.path().display(), "a dead log was left behind");
-        }
-    }
-}
-
-impl WriteEnv {
-    /// Places the private log behind the open one, which is sealed with its memtable.
-    pub(crate) fn append_private(
-        &mut self,
-        header: &RecordHeader,
-        write: &mut Write,
-    ) -> Result<LogPosition, Refused> {
-        let body_hash = write.body_hash;
-        let private = write.private.as_mut().expect("the caller looked");
-        let log = private.log.take().expect("a private log is placed once");
-        let path = log.path().to_path_buf();
-        let place = self.place_private();
-        if !self.memtable().table().is_empty() {
-            self.swap_memtable();
-        }
-        match log.activate_with_record(place, header, body_hash) {
-            Ok(log) => Ok(self.private_placed(log)),
-            Err(error) => {
-                self.core.send_dead(LogJob::Remove(path));
-                Err(self.failed(error).into())
-            }
-        }
-    }
-
-    /// Publishes the private memtable as the newest sealed one.
-    pub(crate) fn insert_private(&mut self, first: Sequence, private: Private) {
-        let mut table = private.table;
-        table.set_base(first);
-        table.set_log_first(self.last_log_number());
-        let table = Arc::new(table);
-        private.reserved.keep();
-        self.publish_private(&table);
-        self.core.send_flush(FlushJob::Sealed);
     }
 }

@@ -19,16 +19,11 @@
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
 use crate::engine::read::get::id_of;
-use crate::engine::threads::background::Caller;
-use crate::engine::write::holds::HoldGuard;
-use crate::engine::write::put::{Condition, Refused, Write, check_sizes};
-use crate::engine::write::section::WriteEnv;
+use crate::engine::write::entry::{Condition, check_sizes};
+use crate::engine::write::hold::HoldGuard;
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;
-use crate::format::batch::ops;
-use crate::format::hash::key_hash;
-use crate::format::record::RecordKind;
-use crate::ids::{SEQUENCE_MAX, Sequence};
+use crate::ids::Sequence;
 use crate::options::Durability;
 use crate::value::Value;
 
@@ -91,47 +86,5 @@ impl Engine {
                 return Ok((answer, sequence));
             }
         }
-    }
-}
-
-impl WriteEnv {
-    /// Refuses a write to a key that another writer holds, and a conditional one if one of its keys
-    /// may have a version that its writer has not seen (I27).
-    pub(crate) fn check_keys(&mut self, write: &Write) -> Result<(), Refused> {
-        // A control record has no keys.
-        if write.kind == RecordKind::Control {
-            return Ok(());
-        }
-        if self.holds.any() && self.holds.passes(write, Caller::this)? {
-            return Ok(());
-        }
-        match &write.condition {
-            None => Ok(()),
-            Some(condition) => self.check_unchanged(write, condition.since),
-        }
-    }
-
-    /// The memtables have every version above `flushed`, and none is added while this thread is in
-    /// the section.
-    fn check_unchanged(&self, write: &Write, seen: Sequence) -> Result<(), Refused> {
-        let view = self.core.view.load();
-        if view.flushed > seen {
-            return Err(Refused::Changed);
-        }
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            for op in ops(write.body()) {
-                let op = op.expect("the batch was encoded by this process");
-                let hash = key_hash(op.keyspace, op.key);
-                let newest = table.get(op.keyspace, op.key, hash, SEQUENCE_MAX);
-                if newest.is_some_and(|newest| newest.sequence > seen) {
-                    return Err(Refused::Changed);
-                }
-            }
-            // Newest first: what is in older ones comes before all that is in this one (I6).
-            if table.smallest_sequence().is_some_and(|smallest| smallest <= seen) {
-                break;
-            }
-        }
-        Ok(())
     }
 }

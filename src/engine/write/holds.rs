@@ -12,30 +12,23 @@
 //! thread is let through, because its own code may write the key: that spoils the hold for one try.
 //! Each write looks whether any key is held, at all times but for the unlucky none.
 
-use std::time::Instant;
-
-use crate::engine::Engine;
-use crate::engine::threads::background::Caller;
-use crate::engine::write::put::{Refused, Write};
-use crate::error::{Error, Result};
+use crate::engine::threads::own::Caller;
+use crate::engine::write::entry::HoldId;
+use crate::engine::write::entry::{Refused, Write};
+use crate::error::Result;
 use crate::format::batch::ops;
 use crate::ids::KeyspaceId;
-use crate::options::OnOverload;
-
-/// Which hold it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HoldId(u64);
 
 /// The held keys. Few, if any: each is the last resort of one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
-    list: Vec<Hold>,
+    pub(crate) list: Vec<Hold>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Hold {
-    id: HoldId,
+pub(crate) struct Hold {
+    pub(crate) id: HoldId,
     keyspace: KeyspaceId,
     key: Vec<u8>,
     caller: Caller,
@@ -80,7 +73,7 @@ impl Holds {
     }
 
     /// Holds a key, unless somebody does.
-    fn hold(&mut self, keyspace: KeyspaceId, key: &[u8], caller: Caller) -> Held {
+    pub(crate) fn hold(&mut self, keyspace: KeyspaceId, key: &[u8], caller: Caller) -> Held {
         let held = self.list.iter().find(|it| (it.keyspace, &*it.key) == (keyspace, key));
         match held {
             Some(held) if held.caller == caller => Held::ByThisThread,
@@ -96,65 +89,9 @@ impl Holds {
 }
 
 /// How the wish for a hold went.
-enum Held {
+pub(crate) enum Held {
     Now(HoldId),
     BySomebody,
     /// By a write that this one runs inside of.
     ByThisThread,
-}
-
-/// A hold, which ends with this.
-pub(crate) struct HoldGuard<'a> {
-    engine: &'a Engine,
-    pub(crate) hold: HoldId,
-}
-
-impl Drop for HoldGuard<'_> {
-    fn drop(&mut self) {
-        self.engine.commit.with(|env, _| env.holds.list.retain(|it| it.id != self.hold));
-        self.engine.core.gate.wake();
-    }
-}
-
-impl Engine {
-    /// Steps 1. `None` if an outer write of this thread holds the key: then it is as good as held.
-    pub(crate) fn hold_key(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-    ) -> Result<Option<HoldGuard<'_>>> {
-        let caller = Caller::this();
-        let hold = || match self.commit.with(|env, _| env.holds.hold(keyspace, key, caller)) {
-            Held::Now(hold) => Some(Some(HoldGuard { engine: self, hold })),
-            Held::ByThisThread => Some(None),
-            Held::BySomebody => None,
-        };
-        self.wait_for_hold(|| Ok(hold()))
-    }
-
-    /// Tries until `attempt` has an answer, each time that a hold has ended.
-    pub(crate) fn wait_for_hold<T>(
-        &self,
-        mut attempt: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        let start = Instant::now();
-        loop {
-            let seen = self.core.gate.generation();
-            self.refuse_early()?;
-            if let Some(answer) = attempt()? {
-                return Ok(answer);
-            }
-            let waited = start.elapsed();
-            let left = match self.core.options.on_overload {
-                OnOverload::Pace { stall_max } if !self.core.is_own_thread() => {
-                    stall_max.checked_sub(waited)
-                }
-                _ => None,
-            };
-            let Some(left) = left.filter(|left| !left.is_zero()) else {
-                return Err(Error::KeyHeld { waited });
-            };
-            self.core.gate.wait_timeout(seen, left);
-        }
-    }
 }

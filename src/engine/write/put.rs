@@ -10,72 +10,17 @@
 //! caller's to see. Any other failure twice in a row, without a success between, stops the writer
 //! as a failed sync does.
 
-use std::cell::RefCell;
-
 use crate::engine::Engine;
-use crate::engine::threads::log_thread::LogJob;
-use crate::engine::write::holds::HoldId;
+use crate::engine::shared::messages::LogJob;
+use crate::engine::write::entry::{
+    Batch, Condition, Refused, Write, check_sizes, leave_buffer, take_buffer,
+};
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::format::batch::{BatchBuffer, Control, ops};
-use crate::format::hash::checksum;
-use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
-use crate::format::record::{RecordHeader, RecordKind};
+use crate::format::batch::{BatchBuffer, Control};
+use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
 use crate::options::Durability;
-
-/// Operations encoded for the log, that commit together.
-pub(crate) type Batch = BatchBuffer;
-
-/// One entry into the commit section.
-#[derive(Debug)]
-pub(crate) struct Write {
-    pub(crate) buffer: BatchBuffer,
-    pub(crate) body_len: usize,
-    pub(crate) body_hash: u64,
-    pub(crate) count: u32,
-    pub(crate) kind: RecordKind,
-    /// If set, it commits only if that holds.
-    pub(crate) condition: Option<Condition>,
-    /// A complete memtable and log of its own, for what is too big to share one.
-    pub(crate) private: Option<super::big::Private>,
-}
-
-/// None of a write's keys has a version above `since`; or it holds its one key, which comes to the
-/// same.
-#[derive(Debug)]
-pub(crate) struct Condition {
-    pub(crate) since: Sequence,
-    pub(crate) hold: Option<HoldId>,
-}
-
-/// Why a write did not commit.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    /// There is no log to append to; the log thread has to make one first.
-    NeedsLog,
-    /// One of its keys may have changed since its writer looked.
-    Changed,
-    /// Another writer holds one of its keys.
-    Held,
-    /// For good.
-    Failed(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-thread_local! {
-    /// The encoding buffer of single puts, so that they allocate nothing.
-    /// `None` while it is in use: an empty buffer in its place would be an allocation, for the gap.
-    static SINGLE: RefCell<Option<BatchBuffer>> = const { RefCell::new(None) };
-}
-
-/// Single operations above this size do not leave their buffer behind, in bytes.
-const SINGLE_BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// Why a write without a condition has a sequence.
 const UNCONDITIONAL: &str = "only a condition refuses without an error";
@@ -259,12 +204,12 @@ impl Engine {
         let mut waited = false;
         loop {
             let sealed = self.commit.with(|env, _| {
-                let empty = env.memtable().table().is_empty();
-                if empty || (!waited && env.takes_last_log()) {
+                let empty = env.tail.memtable.table().is_empty();
+                if empty || (!waited && env.tail.takes_last_log()) {
                     return empty;
                 }
-                env.seal_log();
-                env.swap_memtable();
+                env.tail.seal_log();
+                env.tail.swap_memtable();
                 true
             });
             if sealed {
@@ -276,71 +221,4 @@ impl Engine {
             waited = true;
         }
     }
-}
-
-impl Write {
-    pub(crate) fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
-        let (body_len, count) = (buffer.body_len(), buffer.len_ops());
-        let body_hash = checksum(buffer.body());
-        buffer.pad();
-        let (condition, private) = (None, None);
-        Self { buffer, body_len, body_hash, count, kind, condition, private }
-    }
-
-    /// The encoded operations, wherever they are by now.
-    pub(crate) fn body(&self) -> &[u8] {
-        self.private.as_ref().map_or_else(|| self.buffer.body(), super::big::Private::body)
-    }
-
-    /// Whether it leaves fewer bytes behind than it finds. Not of one whose body is gone: a big
-    /// batch that could not be written ahead.
-    pub(crate) fn only_deletes(&self) -> bool {
-        if self.private.is_none() && self.buffer.is_taken() {
-            return false;
-        }
-        let body = ops(self.body());
-        let deletes = body.take_while(|op| matches!(op, Ok(op) if op.kind == Kind::Tombstone));
-        deletes.count() == self.count as usize
-    }
-
-    pub(crate) fn header(&self, first: Sequence, synced: LogPosition) -> RecordHeader {
-        RecordHeader {
-            body_len: self.body_len as u32,
-            first: first.0,
-            synced: synced.0,
-            count: self.count,
-            kind: self.kind,
-        }
-    }
-}
-
-/// The thread's buffer; a new one where that is in use, or gone with the thread: a destructor of
-/// another thread-local may write after it.
-pub(crate) fn take_buffer() -> BatchBuffer {
-    SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
-}
-
-/// Leaves a buffer to the next write of the thread.
-pub(crate) fn leave_buffer(mut buffer: BatchBuffer) {
-    buffer.clear();
-    if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
-        // Where there is no next write it just goes.
-        let _ = SINGLE.try_with(|single| single.replace(Some(buffer)));
-    }
-}
-
-/// Refuses keys and values that the format has no room for.
-pub(crate) fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
-    let refuse = |what: &str, len: usize, max: usize| {
-        Err(Error::InvalidArgument {
-            what: format!("a {what} has at most {max} bytes, and this one {len}"),
-        })
-    };
-    if key.len() > KEY_BYTES_MAX {
-        return refuse("key", key.len(), KEY_BYTES_MAX);
-    }
-    if value.len() > VALUE_BYTES_MAX {
-        return refuse("value", value.len(), VALUE_BYTES_MAX);
-    }
-    Ok(())
 }

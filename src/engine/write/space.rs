@@ -29,12 +29,13 @@
 //! The room is looked at when a log was made, after each flush, twice a second, and before a write
 //! is refused for it, so that room which has come back is found by the first that needs it.
 
-use crate::engine::threads::flusher::FlushJob;
-use crate::engine::{Core, Work};
+use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::room::UNKNOWN;
+use crate::engine::{Core, Upkeep};
 use crate::error::Error;
 use crate::options::OnOverload;
 use crate::segment::Segment;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
 /// A budget of less is none: each flush takes some room for itself, however little is in it.
@@ -53,46 +54,6 @@ const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 /// than this share of what is stored.
 const RESERVE_SEGMENTS: u64 = 4;
 const STORED_SHARE: u64 = 8;
-
-/// What the room is not known to bound.
-const UNKNOWN: u64 = u64::MAX;
-
-/// The last look at the disk. Relaxed: each is a number of its own, and a hint.
-#[derive(Debug)]
-pub(crate) struct Space {
-    room: AtomicU64,
-    reserve: AtomicU64,
-    /// How many bytes puts may fill memtables with.
-    budget: AtomicU64,
-    /// Whether a log could not be made, or memtables not be flushed, for want of room. Until one
-    /// was.
-    short: AtomicBool,
-    /// The room that was left when something last found the disk full, after it had given up what
-    /// it had written: with as much nothing is tried before its time.
-    failed_at: AtomicU64,
-    /// Whether merges were chosen since room was used up.
-    chosen: AtomicBool,
-    /// Whether there are segments on their way to be removed.
-    freeing: AtomicBool,
-}
-
-impl Space {
-    pub(crate) fn new(memory_bytes: usize) -> Self {
-        Self {
-            room: AtomicU64::new(UNKNOWN),
-            reserve: AtomicU64::new(0),
-            budget: AtomicU64::new(memory_bytes as u64),
-            short: AtomicBool::new(false),
-            failed_at: AtomicU64::new(UNKNOWN),
-            chosen: AtomicBool::new(true),
-            freeing: AtomicBool::new(false),
-        }
-    }
-
-    fn room(&self) -> u64 {
-        self.room.load(Ordering::Relaxed)
-    }
-}
 
 /// What puts may fill memtables with.
 fn budget(room: u64, reserve: u64, memory_bytes: u64) -> u64 {
@@ -127,7 +88,7 @@ impl Core {
         if now > before {
             self.gate.wake();
         } else if now == 0 && before > 0 {
-            self.compaction.wake();
+            self.merges.wake();
         }
         let failed_at = space.failed_at.load(Ordering::Relaxed);
         let much = BUDGET_BYTES_MIN.max(failed_at / 8);
@@ -140,11 +101,11 @@ impl Core {
     fn try_again(&self) {
         self.space.failed_at.store(UNKNOWN, Ordering::Relaxed);
         let full = |error: &mut Error| matches!(error, Error::StorageFull { .. });
-        for work in [Work::Flush, Work::Spares] {
+        for work in [Upkeep::Flush, Upkeep::Spares] {
             drop(lock(&self.troubles)[work as usize].take_if(full));
         }
         self.send_flush(FlushJob::Room);
-        self.compaction.try_again_where_full();
+        self.merges.try_again_where_full();
     }
 
     /// Hands over segments that no run refers to any more.
@@ -294,11 +255,11 @@ impl Core {
     pub(crate) fn may_gain_room(&self) -> bool {
         let space = &self.space;
         let will_look = self.options.compaction_threads > 0
-            && !self.compaction.paused.load(Ordering::Relaxed)
+            && !self.merges.paused.load(Ordering::Relaxed)
             && !space.chosen.load(Ordering::Relaxed);
-        let merging = self.compaction.is_getting_on() || will_look;
+        let merging = self.merges.is_getting_on() || will_look;
         let freeing = space.freeing.load(Ordering::Relaxed);
-        let failing = || lock(&self.troubles)[Work::Flush as usize].is_some();
+        let failing = || lock(&self.troubles)[Upkeep::Flush as usize].is_some();
         merging || freeing || self.gate.used() >= FLUSH_BYTES_MIN && !failing()
     }
 

@@ -16,18 +16,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::threads::log_thread::LogJob;
-use crate::engine::{Core, Engine, Work};
+use crate::engine::shared::messages::LogJob;
+use crate::engine::shared::spares::SPARES;
+use crate::engine::{Core, Engine, Upkeep};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::names::FileName;
 use crate::log::{LOG_DATA_START, SpareLog};
-use crate::memtable::{Memtable, MemtableWriter};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, lock};
-
-/// Prepared logs and memtables kept ready, of each, at least.
-const SPARES: usize = 2;
+use crate::memtable::Memtable;
+use crate::sync::atomic::Ordering;
+use crate::sync::lock;
 
 /// The most, after rotations that found none: what a writer fills while the log thread waits for a
 /// slow sync.
@@ -43,19 +41,6 @@ const FIRST_BYTES: u64 = 64 << 10;
 /// How many times longer logs become at a time.
 const GROWTH: u64 = 4;
 
-/// What is prepared, and how much of it is wanted.
-#[derive(Debug)]
-pub(crate) struct Spares {
-    pub(crate) logs: Mutex<Vec<SpareLog>>,
-    pub(crate) memtables: Mutex<Vec<(MemtableWriter, Arc<Memtable>)>>,
-    /// Whether the log thread has been asked for some and has not looked yet.
-    pub(crate) asked: AtomicBool,
-    /// How many of each are kept ready.
-    kept: AtomicUsize,
-    /// Files that the log thread has to use again or remove.
-    dead: AtomicUsize,
-}
-
 /// What has become of a dead log.
 #[derive(Debug)]
 pub(crate) enum Recycled {
@@ -63,14 +48,6 @@ pub(crate) enum Recycled {
     Kept { outgrown: Vec<PathBuf> },
     /// It is to be removed.
     Useless(PathBuf),
-}
-
-impl Default for Spares {
-    fn default() -> Self {
-        let (logs, memtables) = (Mutex::default(), Mutex::default());
-        let (asked, dead) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Self { logs, memtables, asked, kept: AtomicUsize::new(SPARES), dead }
-    }
 }
 
 impl Core {
@@ -269,7 +246,7 @@ impl Core {
             return 1 + self.held_back();
         }
         let freed = self.options.flush_bytes / self.memtable_bytes();
-        self.spares_kept() + freed.min(crate::engine::flush::SEALED_MAX)
+        self.spares_kept() + freed.min(crate::engine::shared::view::SEALED_MAX)
     }
 }
 
@@ -353,7 +330,7 @@ impl Core {
         if !self.has_spare_log() {
             // A database that can only be read is of use too; the first write tries again.
             let made = self.make_log();
-            self.note(Work::Spares, &made);
+            self.note(Upkeep::Spares, &made);
         }
     }
 

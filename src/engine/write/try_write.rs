@@ -4,7 +4,7 @@
 //! is open, or a spare. They share the commit section with other writers, as every write does.
 
 use crate::engine::Engine;
-use crate::engine::write::put::{Batch, Refused, Write, check_sizes, leave_buffer, take_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write, check_sizes, leave_buffer, take_buffer};
 use crate::error::Result;
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, Sequence};

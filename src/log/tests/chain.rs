@@ -7,7 +7,9 @@ use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, recor
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::files::kept;
 use crate::io::{Fs, SimFs};
-use crate::log::{Expected, LOG_DATA_START, LogFile, LogWriter, Replayed, Slots, SpareLog, replay};
+use crate::log::{
+    Expected, LOG_DATA_START, LogEnd, LogFile, LogWriter, Replayed, Slots, SpareLog, replay,
+};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicU64;
 
@@ -25,7 +27,7 @@ pub(super) struct Chain {
     /// The open log.
     pub(super) log: Option<LogWriter>,
     /// Number, end and position of the one before it.
-    pub(super) last: (LogNumber, u64, LogPosition),
+    pub(super) last: LogEnd,
     next_number: LogNumber,
     next_slot: u64,
     /// Of the next record.
@@ -56,7 +58,7 @@ impl Chain {
             database: Uuid([7; 16]),
             expected,
             log: None,
-            last: (LogNumber(0), LOG_DATA_START, LogPosition(0)),
+            last: LogEnd { number: LogNumber(0), end: LOG_DATA_START, position: LogPosition(0) },
             next_number: LogNumber(1),
             next_slot: 1,
             sequence: Sequence(1),
@@ -68,7 +70,7 @@ impl Chain {
 
     /// What the next log's header will say, but for its salt.
     pub(super) fn place(&self) -> LogHeader {
-        let (previous, previous_end, base) = self.last;
+        let LogEnd { number: previous, end: previous_end, position: base } = self.last;
         let (uuid, number, synced) = (self.database, self.next_number, self.synced);
         LogHeader { uuid, number, previous, previous_end, base, synced, salt: 0 }
     }

@@ -22,7 +22,7 @@ fn a_failed_append_leaves_no_record() {
         assert!(writer.append(&mut record, &header, hash).is_err());
         assert_eq!(writer.position(), before);
         chain.last = writer.seal_failed();
-        assert_eq!(chain.last.2, before);
+        assert_eq!(chain.last.position, before);
         chain.sequence = chain.sequence.plus(1);
         assert_eq!(chain.found(), ["a1"]);
         chain.next_log();
@@ -73,7 +73,7 @@ fn a_sync_covers_the_place_of_a_failed_record() {
         let mut writer = chain.log.take().unwrap();
         let log = Arc::clone(writer.log());
         assert!(writer.append(&mut record, &header, hash).is_err());
-        let end = writer.seal_failed().1 as usize;
+        let end = writer.seal_failed().end as usize;
         torn +=
             usize::from(chain.fs.read_file(path(1)).unwrap()[end + RECORD_HEADER_BYTES] == b'x');
         // Also where everything before it is durable: the sync leader asks.

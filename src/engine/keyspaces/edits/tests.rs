@@ -8,8 +8,8 @@ use crossbeam_channel::bounded;
 
 use super::*;
 use crate::engine::cleanup::Reclaim;
+use crate::engine::shared::messages::{LogJob, NAMES_PER_EDIT};
 use crate::engine::threads::background::Threads;
-use crate::engine::threads::log_thread::LogJob;
 use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};

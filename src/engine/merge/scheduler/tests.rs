@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::engine::Work;
+use crate::engine::Upkeep;
 use crate::engine::cleanup::Reclaim;
 use crate::engine::threads::background::Threads;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
@@ -61,7 +61,7 @@ fn full(engine: &Engine) -> Error {
 
 /// Begins the job that merges `newer` into `older`, as if a thread were at a step of it.
 fn begin(engine: &Engine, newer: RunId, older: RunId) -> u64 {
-    let mut state = lock(&engine.core.compaction.state);
+    let mut state = lock(&engine.core.merges.state);
     let at = state.begin(Step { newer: Some(newer), ..Step::alone(older) });
     take_up(&mut state, at)
 }
@@ -144,7 +144,7 @@ fn a_request_does_not_wait_for_a_retry() {
         let job = begin(&engine, newer, older);
         engine.conclude(job, Err(full(&engine)));
         let never = Instant::now() + Duration::from_secs(3600);
-        lock(&engine.core.compaction.state).failures.put_off(never);
+        lock(&engine.core.merges.state).failures.put_off(never);
         let (_progress, answer) = engine.request_compaction(range).unwrap();
         answer.recv().unwrap().unwrap();
         assert_eq!(runs(&engine).len(), 1);
@@ -189,7 +189,7 @@ fn a_request_fails_by_its_own_steps_only() {
     let [a, b, c, d] = runs(&engine)[..] else { panic!("four runs") };
     engine.pause_compaction(true);
     let (_progress, answer) = ask(&engine);
-    lock(&engine.core.compaction.state).take_request();
+    lock(&engine.core.merges.state).take_request();
     let job = begin(&engine, a, b);
     engine.conclude(job, Err(full(&engine)));
     assert!(answer.is_empty(), "{:?}", answer.recv());
@@ -202,7 +202,7 @@ fn a_request_fails_by_its_own_steps_only() {
             .filter(|other| other.id == job)
             .for_each(|it| it.asked = asked.clone());
     };
-    asked(&mut lock(&engine.core.compaction.state));
+    asked(&mut lock(&engine.core.merges.state));
     engine.conclude(job, Err(full(&engine)));
     assert!(matches!(answer.recv().unwrap(), Err(Error::StorageFull { .. })));
     // What fails before the next one begins is tried again for that, and is no failure of its.
@@ -226,7 +226,7 @@ fn what_has_failed_waits_by_itself() {
     let broken = begin(&engine, c, d);
     engine.conclude(broken, Err(damage(&engine, 3)));
     let now = Instant::now();
-    let mut state = lock(&engine.core.compaction.state);
+    let mut state = lock(&engine.core.merges.state);
     state.failures.put_off(now + Duration::from_secs(3600));
     let mut chosen = Vec::new();
     while let Some(at) = engine.choose_unasked(&mut state, set, true, now) {
@@ -261,7 +261,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     let meet = || {
         let step = Step::alone(runs(&engine)[0]);
-        let mut state = lock(&engine.core.compaction.state);
+        let mut state = lock(&engine.core.merges.state);
         let at = state.begin(step);
         let job = take_up(&mut state, at);
         drop(state);
@@ -283,7 +283,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     for _ in 0..2 {
         assert!(compact().unwrap_err().is_corruption() && is_known());
-        assert!(lock(&engine.core.compaction.state).jobs.is_empty());
+        assert!(lock(&engine.core.merges.state).jobs.is_empty());
     }
     assert!(fs.flip(&file, 100, 1));
     assert!(engine.verify().unwrap().is_sound() && !is_known());
@@ -338,7 +338,7 @@ fn the_trouble_of_a_merge_is_no_writers() {
     engine.conclude(job, Err(full(&engine)));
     assert!(engine.health().background_error.is_some());
     assert!(engine.core.write_trouble().is_none());
-    engine.core.note(Work::Flush, &Err::<(), _>(full(&engine)));
+    engine.core.note(Upkeep::Flush, &Err::<(), _>(full(&engine)));
     assert!(matches!(engine.core.write_trouble(), Some(Error::StorageFull { .. })));
     close(&engine, &threads);
 }
@@ -372,7 +372,7 @@ fn progress_over_compressed_data_ends_at_its_total() {
 fn step(engine: &Engine, look: impl Fn()) -> bool {
     let lines = engine.lines();
     let view = engine.core.view.load_full();
-    let mut state = lock(&engine.core.compaction.state);
+    let mut state = lock(&engine.core.merges.state);
     state.forget_gone(&view.segments);
     state.take_request();
     let now = Instant::now();

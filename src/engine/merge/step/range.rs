@@ -9,10 +9,10 @@
 //! entries go one by one. For the usual entry there is no allocation, no virtual call, and one
 //! copy, of the value.
 
-use super::{Entries, Pair};
 use crate::compaction::survive::{LeftOut, Survival, Verdict};
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::pair::{Entries, Pair};
 use crate::engine::outputs::Outputs;
 use crate::error::Result;
 use crate::format::key::Entry;
@@ -96,7 +96,7 @@ impl Engine {
     /// Waits as the rate wants it for what was read since the last look.
     fn pay_for(&self, tally: &mut Tally, stop: &dyn Fn() -> bool) {
         let rate = self.core.options.merge_bytes_per_second;
-        self.core.compaction.pay(tally.bytes - tally.looked.1, rate, stop);
+        self.core.merges.pay(tally.bytes - tally.looked.1, rate, stop);
         tally.looked = (tally.read, tally.bytes);
     }
 }

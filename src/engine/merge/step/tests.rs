@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::threads::background::Threads;
 use crate::engine::{KeyspaceState, ReadAt};
 use crate::format::edit::RunMeta;
-use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
+use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, RunId, Sequence};
 use crate::io::SimFs;
 use crate::iter::Cursor;
 use crate::iter::testing::{OwnedEntry, Random, drain};

@@ -276,7 +276,7 @@ impl World {
         let open = |name| self.engine.open_keyspace(name, None).unwrap();
         self.keyspaces = ["default", "other"].map(open).into();
         let faulty = self.faulty;
-        self.engine.commit.with(|env, _| env.stretches().never_cuts = faulty);
+        self.engine.commit.with(|env, _| env.tail.stretches.never_cuts = faulty);
     }
 
     fn reopen(&mut self) {
@@ -651,7 +651,7 @@ fn what_is_remembered_has_a_bound_in_bytes() {
     let room = 2 << 20 >> 5;
     queues.remember(40, 200);
     let stretches = queues.engine.stats().stretches;
-    let bytes = queues.engine.commit.with(|env, _| env.stretches().bytes());
+    let bytes = queues.engine.commit.with(|env, _| env.tail.stretches.bytes());
     assert!(bytes <= room && bytes > room / 10 * 9, "{bytes} of {room}");
     assert!((200..400).contains(&stretches), "{stretches}");
     for forward in [true, false] {

@@ -89,14 +89,14 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     );
     // A full disk is the better answer, and comes at once.
     let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
-    engine.core.note::<()>(crate::engine::Work::Flush, &Err(full));
+    engine.core.note::<()>(crate::engine::Upkeep::Flush, &Err(full));
     for error in
         [engine.wait_for_room(patience(LIMIT), false), Err(engine.core.overloaded(Duration::ZERO))]
     {
         assert!(matches!(error, Err(Error::StorageFull { .. })), "{error:?}");
     }
     engine.core.gate.sub(BUDGET as u64 + 1);
-    engine.core.note(crate::engine::Work::Flush, &Ok(()));
+    engine.core.note(crate::engine::Upkeep::Flush, &Ok(()));
     let _ = engine.close();
     threads.join();
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::engine::threads::background::Threads;
 use crate::ids::KEYSPACE_DEFAULT;
-use crate::io::{CrashMode, SimFs};
+use crate::io::{CrashMode, Fs, SimFs};
 use crate::options::{Durability, Options};
 
 const DIR: &str = "data";

@@ -1,0 +1,94 @@
+//! What callers ask for: a keyspace by its name, found or made, and dropped. Making and dropping is
+//! the log thread's.
+
+use crate::engine::Engine;
+use crate::engine::shared::keyspaces::KeyspaceState;
+use crate::engine::shared::messages::KeyspaceRequest;
+use crate::error::{Error, Result};
+use crate::options::KeyspaceOptions;
+use crate::sync::Arc;
+
+/// Longest keyspace name, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+impl Engine {
+    /// Finds a keyspace, or makes it. It has these options then, or, without, those it had, or the
+    /// defaults.
+    pub(crate) fn open_keyspace(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Result<Arc<KeyspaceState>> {
+        check_name(name)?;
+        options.map_or(Ok(()), |options| options.validate())?;
+        if let Some(state) = self.as_wanted(name, options) {
+            return Ok(state);
+        }
+        self.make_keyspaces(vec![name.to_owned()], options)?;
+        // Another thread may have dropped it in between.
+        let found = self.core.keyspaces.find(name);
+        found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+    }
+
+    /// [`Self::open_keyspace`] for many, in one edit.
+    pub(crate) fn open_keyspaces(
+        &self,
+        names: &[String],
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Arc<KeyspaceState>>> {
+        names.iter().try_for_each(|name| check_name(name))?;
+        options.validate()?;
+        let options = Some(options);
+        let mut missing: Vec<_> = names.to_vec();
+        missing.retain(|name| self.as_wanted(name, options).is_none());
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() {
+            self.make_keyspaces(missing, options)?;
+        }
+        let found = names.iter().map(|name| {
+            let found = self.core.keyspaces.find(name);
+            found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
+        });
+        found.collect()
+    }
+
+    /// The keyspace, if there is nothing to be done about it.
+    pub(crate) fn as_wanted(
+        &self,
+        name: &str,
+        options: Option<KeyspaceOptions>,
+    ) -> Option<Arc<KeyspaceState>> {
+        let found = self.core.keyspaces.find(name)?;
+        options.is_none_or(|options| options == found.options()).then_some(found)
+    }
+
+    fn make_keyspaces(&self, names: Vec<String>, options: Option<KeyspaceOptions>) -> Result<()> {
+        if self.core.options.read_only {
+            return Err(Error::ReadOnly { path: self.core.dir.clone() });
+        }
+        self.request_keyspace(KeyspaceRequest::Create { names, options })
+    }
+
+    /// Drops a keyspace with all its data.
+    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        if self.core.options.read_only {
+            return Err(Error::ReadOnly { path: self.core.dir.clone() });
+        }
+        self.request_keyspace(KeyspaceRequest::Drop { name: name.to_owned() })
+    }
+}
+
+/// Names are for people: 1 to 255 bytes, no control characters.
+fn check_name(name: &str) -> Result<()> {
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        what: format!(
+            "a keyspace's name has 1 to {NAME_BYTES_MAX} bytes and no control characters, and is \
+             {name:?}"
+        ),
+    })
+}

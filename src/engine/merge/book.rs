@@ -1,0 +1,113 @@
+//! The lock on the book of merges, and what goes with it: signals, a pause, the price of bytes.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::merge::jobs::State;
+use crate::error::Error;
+use crate::ids::{FileNumber, RunId};
+use crate::runs::SegmentSet;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, lock, lock_anyway, wait_timeout};
+
+/// Jobs, requests, and what they wait for.
+#[derive(Debug)]
+pub(crate) struct MergeBook {
+    pub(crate) state: Mutex<State>,
+    /// Signalled when there may be work, or when a wait is to end.
+    pub(crate) changed: Condvar,
+    pub(crate) paused: AtomicBool,
+    /// Bytes that the jobs of now have still to read.
+    pub(crate) debt_bytes: AtomicU64,
+    /// Who still has work for the flush thread: the compactor threads, and whoever will close.
+    flush_users: AtomicUsize,
+}
+
+impl MergeBook {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::new(Instant::now())),
+            changed: Condvar::new(),
+            paused: AtomicBool::new(false),
+            debt_bytes: AtomicU64::new(0),
+            flush_users: AtomicUsize::new(1),
+        }
+    }
+
+    /// Notes that a compactor thread is about to start.
+    pub(crate) fn begin_thread(&self) {
+        self.flush_users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a compactor thread has ended, or that the close has nothing more to flush.
+    /// Whether that was the last: the flush thread may end then, and files that a last merge has
+    /// freed have been handed to it.
+    pub(crate) fn ends_flushing(&self) -> bool {
+        // AcqRel: what the others have sent was sent before the last of them sends the end.
+        self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Answers whoever waits for a compaction, after the last thread that could has gone.
+    pub(crate) fn end_all(&self, error: &Error) {
+        let mut state = lock_anyway(&self.state);
+        state.end_all(error);
+    }
+
+    /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
+    /// because it is for whoever wants to know what is wrong.
+    pub(crate) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
+        let state = lock_anyway(&self.state);
+        state.failures.newest(set)
+    }
+
+    /// Whether there is work that goes on.
+    pub(crate) fn is_getting_on(&self) -> bool {
+        self.debt_bytes.load(Ordering::Relaxed) > 0
+            && !self.paused.load(Ordering::Relaxed)
+            && !lock_anyway(&self.state).failures.is_stuck()
+    }
+
+    /// Has what found the disk full tried again now.
+    pub(crate) fn try_again_where_full(&self) {
+        lock_anyway(&self.state).failures.try_again_where_full();
+        self.changed.notify_all();
+    }
+
+    /// Takes note that all of a segment was read, and nothing in it is damaged.
+    pub(crate) fn found_sound(&self, segment: FileNumber) {
+        lock(&self.state).failures.found_sound(segment);
+    }
+
+    /// Runs of which a merge has begun.
+    pub(crate) fn merging(&self) -> Vec<RunId> {
+        let state = lock(&self.state);
+        state
+            .jobs
+            .iter()
+            .flat_map(|job| job.step.newer.into_iter().chain([job.step.older]))
+            .collect()
+    }
+
+    /// Makes every compactor thread look again.
+    pub(crate) fn wake(&self) {
+        drop(lock(&self.state));
+        self.changed.notify_all();
+    }
+
+    /// Pays for `bytes` at `rate` bytes a second: waits until earlier ones are paid for.
+    pub(crate) fn pay(&self, bytes: u64, rate: u64, stop: &dyn Fn() -> bool) {
+        if rate == 0 {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let price = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let until = state.paid_until.max(Instant::now()) + price;
+        state.paid_until = until;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || stop() {
+                return;
+            }
+            state = wait_timeout(&self.changed, state, left);
+        }
+    }
+}

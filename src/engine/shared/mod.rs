@@ -1,0 +1,14 @@
+//! What all parts of the engine share: one [`core::Core`], with the types of its fields, and the
+//! messages between threads. Knows no verb.
+
+pub(crate) mod clock;
+pub(crate) mod core;
+pub(crate) mod counters;
+pub(crate) mod keyspaces;
+pub(crate) mod logs;
+pub(crate) mod messages;
+pub(crate) mod pace;
+pub(crate) mod room;
+pub(crate) mod spares;
+pub(crate) mod stalls;
+pub(crate) mod view;
