@@ -1,6 +1,6 @@
 //! Forgetting dropped keyspaces: in the manifest and in memory, once nothing holds their data.
 //!
-//! Who looks does so after the drop is visible, so no write comes after the look. What is there
+//! The look comes after the drop is visible, so no write comes after the look. What is there
 //! moves from memtables to segments, and from segments to segments, by publishing one view after
 //! the other: a view that has nothing of a keyspace is followed by none that has. Snapshots do not
 //! matter then, because there is nothing to be found. A log that still has its records brings
