@@ -202,7 +202,7 @@ impl Reclaim {
     }
 
     /// Bytes of memtables that the current view has no more and that are still in memory, because
-    /// their grace has not passed or an iterator holds them (rule 17).
+    /// their grace has not passed or an iterator holds them.
     fn retired_bytes(&self, current: &View) -> u64 {
         let mut seen = tables_of(current);
         let views = self.views.iter().flat_map(|view| view.sealed.iter().chain([&view.active]));

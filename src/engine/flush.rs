@@ -214,7 +214,8 @@ impl Engine {
         let mut changes: Vec<_> = run.iter().map(|run| Change::AddRun(run.meta())).collect();
         changes.push(Change::LogFloor { number: floor, exists });
         for (id, at) in tables.iter().flat_map(|table| table.drops()) {
-            // The drop's own edit may not have come to pass before a crash (rule 10).
+            // The drop's own edit may not have come to pass before a crash: this one
+            // carries it then.
             let known = manifest.state().keyspaces.get(&id);
             if known.is_some_and(|meta| meta.dropped_at.is_none()) {
                 changes.push(Change::DropKeyspace { id, at });
@@ -226,7 +227,7 @@ impl Engine {
     }
 
     /// The log that a recovery will start from once `newest` and all before it is on disk, with its
-    /// header synced if it exists yet (rule 4).
+    /// header synced if it exists yet: the edit says whether it does.
     fn next_floor(&self, newest: &Arc<Memtable>) -> Result<(LogNumber, bool)> {
         // Everything sealed after the flush began, and the active memtable, comes later; read
         // inside the commit section, so that the log cannot appear in between.
@@ -305,7 +306,8 @@ impl Core {
     }
 
     /// Ends the doubt about what an edit that failed has left in the manifest, and only then
-    /// removes the segments that it named (rule 8). While this fails, an open would do it.
+    /// removes the segments that it named: until then an open might read them. While this fails, an
+    /// open would do it.
     pub(crate) fn settle_manifest(&self) -> Result<()> {
         let mut manifest = self.manifest();
         if manifest.broken() {

@@ -69,6 +69,9 @@ impl Documents {
             for (line, text) in comments(source) {
                 let mut complaints = self.check_names(text);
                 complaints.extend(self.check_decisions_cited(text));
+                if text.contains("(rule ") {
+                    complaints.push("rules have no numbers: cite I or D".to_owned());
+                }
                 let path = &source.path;
                 broken.extend(complaints.iter().map(|what| format!("{path}:{line}: {what}")));
             }
@@ -296,4 +299,5 @@ fn documents_are_held_to_their_rules() {
     );
     assert_eq!(tree(&[]).check(&[source("    // (D2)")]).len(), 1);
     assert_eq!(tree(&[]).check(&[source("//! `src/none.rs`")]).len(), 1);
+    assert_eq!(tree(&[]).check(&[source("// so it stays (rule 7).")]).len(), 1);
 }

@@ -60,8 +60,8 @@ pub(crate) struct Core {
     pub(crate) flush_jobs: Sender<FlushJob>,
 
     // With synchronisation of their own.
-    /// Taken out by the close; snapshots and iterators hold it too, and the last one releases it
-    /// (rule 18).
+    /// Taken out by the close; snapshots and iterators hold it too, and the last one releases
+    /// it.
     pub(crate) directory: Slot<DirectoryLock>,
     pub(crate) view: Published<View>,
     pub(crate) snapshots: Snapshots,
@@ -104,7 +104,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Replaces the view by compare-and-swap and retires the old one (rule 1).
+    /// Replaces the view by compare-and-swap and retires the old one (I4).
     pub(crate) fn publish(&self, derive: impl FnMut(&View) -> View) {
         let (old, _) = crate::mvcc::view::update(&self.view, derive);
         self.send_flush(FlushJob::Retire(old));
