@@ -296,6 +296,15 @@ impl Default for Options {
 const MEMTABLE_BYTES_MIN: usize = 4 << 10;
 const MEMTABLE_BYTES_MAX: usize = 1 << 30;
 
+/// On a 32-bit machine a quarter of what can be addressed is the bound.
+const FLUSH_BYTES_MAX: usize = bytes_max(1 << 34);
+const MEMORY_BYTES_MAX: usize = bytes_max(1 << 40);
+
+const fn bytes_max(bytes: u64) -> usize {
+    let addressable = usize::MAX / 4;
+    if bytes < addressable as u64 { bytes as usize } else { addressable }
+}
+
 /// A file is not worth less.
 const SEGMENT_BYTES_MIN: usize = if cfg!(test) { 512 } else { 4 << 10 };
 
@@ -320,9 +329,9 @@ impl Options {
         let check = check_bytes;
         let (min, max) = (MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
         check("memtable_bytes", self.memtable_bytes, min, max)?;
-        check("flush_bytes", self.flush_bytes, self.memtable_bytes, 1 << 34)?;
-        check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, 1 << 40)?;
-        check("memory_bytes", self.memory_bytes, self.flush_bytes, 1 << 40)?;
+        check("flush_bytes", self.flush_bytes, self.memtable_bytes, FLUSH_BYTES_MAX)?;
+        check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, MEMORY_BYTES_MAX)?;
+        check("memory_bytes", self.memory_bytes, self.flush_bytes, MEMORY_BYTES_MAX)?;
         check("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, 1 << 30)?;
         self.validate_merging()
     }

@@ -42,6 +42,7 @@ pub struct DiskFs;
 struct DiskFile {
     file: Arc<File>,
     /// Whether the name that it was opened by is a symbolic link.
+    #[cfg(unix)]
     linked: bool,
 }
 
@@ -77,7 +78,7 @@ impl Fs for DiskFs {
             OpenMode::CreateNew => options.read(true).write(true).create_new(true),
         };
         let file = Arc::new(options.open(path)?);
-        Ok(Arc::new(DiskFile { file, linked: false }))
+        Ok(Arc::new(DiskFile { file }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

@@ -63,7 +63,8 @@ struct Node {
     key_len: u32,
 }
 
-const _: () = assert!(size_of::<Node>() == 40);
+// On 32-bit machines it is smaller, and `NODE_BYTES` counts more than an entry takes.
+const _: () = assert!(size_of::<Node>() == 40 || cfg!(not(target_pointer_width = "64")));
 
 // SAFETY: a listed node points at arena bytes that were complete before it was linked and never
 // change after; a probe stays on its caller's stack.

@@ -117,8 +117,12 @@ pub(super) fn free_bytes(system: &StatVfs) -> Option<u64> {
 }
 
 /// How many names a file has.
+#[allow(
+    clippy::unnecessary_fallible_conversions,
+    clippy::useless_conversion,
+    reason = "the width differs between systems"
+)]
 pub(super) fn links(file: impl AsFd) -> io::Result<u64> {
-    #[allow(clippy::useless_conversion, reason = "the width differs between systems")]
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_nlink).unwrap_or(u64::MAX))
 }
 

@@ -26,9 +26,7 @@ impl TemporaryDir {
     }
 
     fn make() -> io::Result<Self> {
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let builder = private_builder();
         loop {
             let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
             let path = std::path::absolute(std::env::temp_dir())?;
@@ -62,6 +60,19 @@ impl TemporaryDir {
         #[cfg(not(unix))]
         true
     }
+}
+
+/// What makes a directory that only its owner may enter, where there is such a thing.
+#[cfg(unix)]
+fn private_builder() -> std::fs::DirBuilder {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn private_builder() -> std::fs::DirBuilder {
+    std::fs::DirBuilder::new()
 }
 
 impl Drop for TemporaryDir {

@@ -647,16 +647,16 @@ fn check_but(queues: &Queues, busy: usize) {
 /// More than there is room for: as many as there is room for are not walked.
 #[test]
 fn what_is_remembered_has_a_bound_in_bytes() {
-    let queues = Queues::new(400, 40, 2 << 20, false);
+    let queues = Queues::new(480, 40, 2 << 20, false);
     let room = 2 << 20 >> 5;
     queues.remember(40, 200);
     let stretches = queues.engine.stats().stretches;
     let bytes = queues.engine.commit.with(|env, _| env.tail.stretches.bytes());
     assert!(bytes <= room && bytes > room / 10 * 9, "{bytes} of {room}");
-    assert!((200..400).contains(&stretches), "{stretches}");
+    assert!((200..480).contains(&stretches), "{stretches}");
     for forward in [true, false] {
-        let walked = queues.walked(0..400, forward);
-        assert!(walked <= 40 * (400 - stretches) as u64 + 400, "{walked}");
+        let walked = queues.walked(0..480, forward);
+        assert!(walked <= 40 * (480 - stretches) as u64 + 480, "{walked}");
     }
     queues.close();
 }
