@@ -238,7 +238,7 @@ impl Extent {
 
 /// The complaint about a keyspace that is not there.
 pub(crate) fn no_keyspace(shell: &Shell, name: &str) -> String {
-    let distance = |known: &String| crate::spec::distance(name.as_bytes(), known.as_bytes());
+    let distance = |known: &String| crate::spec::distance(name, known);
     let known = shell.db.keyspaces().into_iter().min_by_key(distance);
     let near = known.filter(|known| distance(known) <= (name.chars().count() / 3).max(1));
     let near =

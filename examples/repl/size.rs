@@ -1,4 +1,7 @@
 //! Numbers as people write and read them: counts, sizes in bytes, ages.
+//!
+//! Our own: `bytesize` takes `64k` for 64,000, and writes sizes otherwise. The reports of the engine
+//! have their own [`grouped`], which is no part of its API.
 
 #[cfg(test)]
 mod tests;

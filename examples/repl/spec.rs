@@ -105,37 +105,20 @@ fn nearest(name: &[u8]) -> Option<&'static str> {
     {
         return Some(spec.name);
     }
-    let (distance, meant) = SPECS
-        .iter()
-        .map(|spec| (distance(name.as_bytes(), spec.name.as_bytes()), spec.name))
-        .min()?;
+    let (distance, meant) =
+        SPECS.iter().map(|spec| (distance(name, spec.name), spec.name)).min()?;
     // A third of the letters wrong is still the same word; more is another one, and a dangerous
     // command is not to be suggested lightly.
     (distance <= (name.len() / 3).max(1)).then_some(meant)
 }
 
 /// Letters to add, leave out, replace or swap with their neighbour to make `b` of `a`.
-pub(crate) fn distance(a: &[u8], b: &[u8]) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     // Nobody means a command by that; its table would only cost memory.
     if a.len() > 64 {
         return a.len();
     }
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut best = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-        }
-    }
-    rows[a.len()][b.len()]
+    strsim::osa_distance(a, b)
 }
 
 #[cfg(test)]
