@@ -1,4 +1,5 @@
 //! The arguments: `name=value`, with or without leading dashes.
+//! Parsers of command lines know no such form.
 
 use std::path::PathBuf;
 
