@@ -42,7 +42,7 @@ impl Random {
 
 /// What write `number` of a thread consists of: keyspace (0 default, 1 the other), key, value.
 fn parts(thread: u64, number: u64) -> Vec<(usize, String, Vec<u8>)> {
-    let mut random = Random(thread << 32 | number);
+    let mut random = Random::new(thread << 32 | number);
     let in_batch = if number % 16 == 11 { 6 } else { 3 };
     let count = if number % 4 == 3 { in_batch } else { 1 };
     let parts = (0..count).map(|part| {
@@ -224,7 +224,7 @@ fn run_and_kill(
 /// Kills children on one directory. Returns the writes they acknowledged.
 fn rounds(seed: u64, kills: u64, lie: bool) -> Result<u64, String> {
     let dir = tempfile::tempdir().unwrap();
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut acknowledged = vec![0; THREADS as usize];
     let mut total = 0;
     for kill in 0..kills {

@@ -65,7 +65,8 @@ impl Workload {
     }
 }
 
-/// The finaliser of splitmix64 over a Weyl step: a different word for each input.
+/// The finaliser of splitmix64 over a Weyl step: a different word for each input. A generator would
+/// have to be asked in order.
 #[inline]
 pub(crate) fn mix(i: u64) -> u64 {
     let mut word = i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

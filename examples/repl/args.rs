@@ -1,7 +1,7 @@
 //! The command line of the shell.
 //!
-//! Our own: mistakes are answered in the words of the commands, and `clap` or `lexopt` would leave the
-//! table of options, the values and the answers to us.
+//! Our own: mistakes are answered in the words of the commands, and `clap` or `lexopt` would leave
+//! the table of options, the values and the answers to us.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

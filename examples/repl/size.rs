@@ -1,6 +1,6 @@
 //! Numbers as people write and read them: counts, sizes in bytes, ages.
 //!
-//! Our own: `bytesize` takes `64k` for 64,000, and writes sizes otherwise. The reports of the engine
+//! Our own: `bytesize` takes `64k` for 64,000, and writes sizes otherwise. The engine's reports
 //! have their own [`grouped`], which is no part of its API.
 
 #[cfg(test)]

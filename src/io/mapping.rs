@@ -23,8 +23,8 @@
 //! What remains is a page that memory pressure has taken away in between, on a device that then
 //! fails to read it back.
 //!
-//! `memmap2` would map and unmap, which is a call each here; populating and syncing a range stay with
-//! us, and its mapping is a slice, which a file that others can write to should not be.
+//! `memmap2` would map and unmap, which is a call each here; populating and syncing a range stay
+//! with us, and its mapping is a slice, which a file that others can write to should not be.
 
 #![allow(unsafe_code, reason = "memory that the system backs with a file is had no other way")]
 

@@ -13,7 +13,7 @@ use crate::iter::Cursor;
 /// Keyspace, key and sequence to kind and value: the internal order as a tuple's.
 type Model = BTreeMap<(u32, Vec<u8>, Reverse<u64>), (Kind, Vec<u8>)>;
 
-struct Random(u64);
+struct Random(fastrand::Rng);
 
 impl Random {
     fn new() -> Self {
@@ -21,16 +21,12 @@ impl Random {
         let seed = seed.unwrap_or(0x5eed);
         // Shown by the harness when a test fails.
         eprintln!("ALLUVIUM_SEED={seed}");
-        Self(seed)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// The next number below `end`, by splitmix64.
+    /// The next number below `end`.
     fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % end as u64) as usize
+        self.0.usize(..end)
     }
 
     /// A key that shares much with the others: lengths around a prefix word and around two, zero
@@ -552,7 +548,9 @@ fn readers_find_everything_at_or_below_a_published_sequence() {
         }
     };
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (1..=2).map(|n| scope.spawn(move || read(Random(n)))).collect();
+        let readers: Vec<_> = (1..=2)
+            .map(|n| scope.spawn(move || read(Random(fastrand::Rng::with_seed(n)))))
+            .collect();
         for sequence in 1..=COUNT {
             let key = key(sequence);
             insert(&mut writer, 0, key.as_bytes(), key.as_bytes(), sequence);

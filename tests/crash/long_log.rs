@@ -83,7 +83,7 @@ fn one(
 /// What a process leaves that died with all of it in its log.
 fn written(seed: u64, shape: &Shape) -> (SimFs, Mirror) {
     let fs = SimFs::new();
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let db = open(&fs);
     let mut mirror = Mirror::new();
     let mut bytes = 0;

@@ -54,6 +54,6 @@ impl Random {
 
 /// One number of several, each of which matters.
 fn mix(numbers: &[u64]) -> u64 {
-    let fold = |state: u64, &number: &u64| Random(state ^ number).next();
+    let fold = |state: u64, &number: &u64| Random::new(state ^ number).next();
     numbers.iter().fold(0, fold)
 }

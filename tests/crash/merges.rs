@@ -17,7 +17,7 @@ use crate::{Check, Random, mix, seeds};
 /// Runs that overlap in part, in several keyspaces, one of which goes.
 fn runs(seed: u64) -> Vec<Act> {
     use Act::{Do, Flush};
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut acts = vec![Do(Effect::Create("users")), Do(Effect::Create("tmp"))];
     for run in 0..3 {
         for _ in 0..9 {

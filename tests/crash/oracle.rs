@@ -242,7 +242,7 @@ pub fn value(tag: Tag, len: usize) -> Vec<u8> {
     for word in [tag.0, tag.1, len as u32] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
-    let mut random = Random(u64::from(tag.0) << 32 | u64::from(tag.1));
+    let mut random = Random::new(u64::from(tag.0) << 32 | u64::from(tag.1));
     let filler = std::iter::repeat_with(|| random.next() as u8);
     bytes.extend(filler.take(len));
     bytes

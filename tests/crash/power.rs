@@ -63,7 +63,7 @@ pub fn run(world: &mut World, acts: Vec<Act>) -> Check<bool> {
 pub fn workload(seed: u64) -> Vec<Act> {
     use Act::{Do, Flush, Reopen, Sync};
     use Durability::{Buffered, Sync as Synced};
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut puts = |keyspace, first: u32, count: u32, bytes: u64| -> Vec<Act> {
         let put_one = |key| put(keyspace, key, random.below(bytes) as usize, Buffered);
         (first..first + count).map(put_one).map(Do).collect()
@@ -138,7 +138,7 @@ pub fn second_life(random: &mut Random) -> Vec<Act> {
 
 /// One image: recovered, used, crashed again, recovered again, closed, opened.
 fn recover_twice(first: &World, mode: CrashMode, seed: u64) -> Check<()> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut world = first.after(first.fs.crash(mode, seed));
     let trace = |world: &World, life: &str| format!("{life}\n{}", world.fs.trace().join("\n"));
     world.recover(demand(mode)).map_err(|error| format!("{error}\n{}", trace(first, "first")))?;

@@ -60,7 +60,7 @@ fn crash_open(world: &mut World, at: u64) -> Check<bool> {
 /// Cuts the recovery of one image off at every operation, and some of the recoveries after that at
 /// every operation again. Returns how many were compared.
 fn crash_recoveries(first: &World, mode: CrashMode, seed: u64, nested: bool) -> Check<u64> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut image = Image { first, mode, seed, want: State::default() };
     image.want = image.world().recover(demand(mode))?;
     let mut compared = 0;

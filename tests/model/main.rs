@@ -60,7 +60,7 @@ struct World {
 impl World {
     fn new(seed: u64, fs: Option<SimFs>, path: &Path) -> Self {
         let mut world = Self {
-            random: Random(seed),
+            random: Random::new(seed),
             fs,
             path: path.to_owned(),
             db: None,

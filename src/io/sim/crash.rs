@@ -267,7 +267,8 @@ fn torn(change: &Change, random: &mut Random) -> Change {
     change
 }
 
-/// splitmix64: small, and every seed is a good one.
+/// splitmix64: small, and every seed is a good one. It is part of the crate, which
+/// takes no dependency for it.
 pub(super) struct Random(u64);
 
 impl Random {

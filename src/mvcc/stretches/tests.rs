@@ -253,13 +253,8 @@ fn seeds() -> Vec<u64> {
 fn random_changes_agree_with_a_list_of_keys() {
     const COUNT: u32 = 4_000;
     for seed in seeds() {
-        let mut state = seed;
-        // Steps of a Weyl sequence, mixed.
-        let mut below = |bound: u32| {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ (state >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            ((mixed >> 32) % u64::from(bound)) as u32
-        };
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut below = |bound: u32| rng.u32(..bound);
         let mut layer = Layer::new();
         let mut dead = vec![SEQUENCE_MAX; COUNT as usize];
         let mut chunks = 0;

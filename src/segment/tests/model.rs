@@ -6,16 +6,15 @@ use crate::format::hash::key_hash;
 use crate::io::SimFs;
 use crate::iter::Cursor;
 
-/// splitmix64.
-pub(super) struct Random(pub(super) u64);
+pub(super) struct Random(fastrand::Rng);
 
 impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.u64(..)
     }
 
     pub(super) fn below(&mut self, bound: u64) -> u64 {
@@ -173,7 +172,7 @@ fn random_entries_come_back() {
     let seed = std::env::var("ALLUVIUM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x5e9_3e47);
     eprintln!("ALLUVIUM_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for (keys, block_bytes, filter_bits) in
         [(1, 256, 10), (5, 256, 0), (60, 256, 10), (300, 4096, 10), (150, 300, 10)]
     {
@@ -276,7 +275,7 @@ fn many_entries_at_a_time_make_what_one_by_one_makes() {
     let seed = std::env::var("ALLUVIUM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x6261_7463);
     eprintln!("ALLUVIUM_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (mut many, mut near) = (0, 0);
     for round in 0..60 {
         let keys = 1 + random.below(300);

@@ -65,7 +65,7 @@ fn any_part_of_a_segment_comes_as_from_a_list() {
     let seed = std::env::var("ALLUVIUM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x50_7263);
     eprintln!("ALLUVIUM_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for (keys, block_bytes) in [(1, 256), (6, 256), (80, 256), (300, 4096), (100, 300), (500, 900)]
     {
         let mut rows = random.rows(keys);
