@@ -19,11 +19,12 @@
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
 use crate::engine::read::get::id_of;
-use crate::engine::write::entry::{Condition, check_sizes};
+use crate::engine::write::entry::{Condition, Refused, Write, check_sizes, leave_buffer};
 use crate::engine::write::hold::HoldGuard;
+use crate::engine::write::put::Committed;
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;
-use crate::ids::Sequence;
+use crate::ids::{KeyspaceId, Sequence};
 use crate::options::Durability;
 use crate::value::Value;
 
@@ -52,7 +53,7 @@ impl Engine {
         check_sizes(key, &[])?;
         self.refuse_early()?;
         let id = id_of(keyspace);
-        let (mut tries, mut hold): (u32, Option<HoldGuard<'_>>) = (0, None);
+        let mut attempt = Attempt { engine: self, id, key, tries: 0, hold: None };
         let mut seen = self.get_seen(keyspace, key)?;
         loop {
             let (value, answer) = match decide(seen.value.clone()) {
@@ -69,22 +70,87 @@ impl Engine {
             let value = value.as_ref().map(AsRef::as_ref);
             // A decision goes by the value, and holds for as long as that is what it was.
             let decided = std::mem::take(&mut seen.value);
-            let condition = Condition { since: seen.since, hold: hold.as_ref().map(|it| it.hold) };
-            let again = || {
-                self.refuse_early()?;
-                tries += 1;
-                if tries >= TRIES_MAX && hold.is_none() {
-                    hold = self.hold_key(id, key)?;
-                }
+            let mut write = Write::encode_one(id, key, value)?;
+            write.condition = attempt.condition(seen.since);
+            let again = |write: &mut Write| {
+                attempt.refused()?;
                 seen = self.get_seen(keyspace, key)?;
-                let hold = hold.as_ref().map(|it| it.hold);
-                let same = seen.value == decided;
-                Ok(same.then_some(Condition { since: seen.since, hold }))
+                write.condition = attempt.condition(seen.since);
+                Ok(seen.value == decided)
             };
-            let written = self.write_one_if(id, key, value, durability, Some(condition), again)?;
-            if let Some(sequence) = written {
+            let written = self.write_if(&mut write, durability, again);
+            leave_buffer(write.buffer);
+            if let Some(sequence) = written? {
                 return Ok((answer, sequence));
             }
+        }
+    }
+
+    /// As `put::write`, for a write on a condition. Where that does not hold, `again` puts another
+    /// in its place, or says `false`: then nothing was written. What is encoded, waited for and
+    /// written ahead is so for all tries.
+    fn write_if(
+        &self,
+        write: &mut Write,
+        durability: Durability,
+        mut again: impl FnMut(&mut Write) -> Result<bool>,
+    ) -> Result<Option<Sequence>> {
+        self.with_room(write, |write| {
+            self.admit(write)?;
+            match self.commit_if(write, &mut again).transpose() {
+                Some(committed) => self.settle(write, committed, durability).map(Some),
+                None => {
+                    write.give_up_private(&self.core);
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    fn commit_if(
+        &self,
+        write: &mut Write,
+        mut again: impl FnMut(&mut Write) -> Result<bool>,
+    ) -> Result<Option<Committed>> {
+        loop {
+            match self.try_commit(write) {
+                Ok(committed) => return Ok(Some(committed)),
+                Err(Refused::Changed) => {
+                    if !again(write)? {
+                        return Ok(None);
+                    }
+                }
+                Err(refused) => self.make_way(refused)?,
+            }
+        }
+    }
+}
+
+/// How often a conditional write was refused, and what has followed from that.
+struct Attempt<'a> {
+    engine: &'a Engine,
+    id: KeyspaceId,
+    key: &'a [u8],
+    tries: u32,
+    hold: Option<HoldGuard<'a>>,
+}
+
+impl Attempt<'_> {
+    /// Counts a refusal. After `TRIES_MAX` the key is held.
+    fn refused(&mut self) -> Result<()> {
+        self.engine.refuse_early()?;
+        self.tries += 1;
+        if self.tries >= TRIES_MAX && self.hold.is_none() {
+            self.hold = self.engine.hold_key(self.id, self.key)?;
+        }
+        Ok(())
+    }
+
+    /// On what the next try commits, after a look at the key that covers all up to `since`.
+    fn condition(&self, since: Sequence) -> Condition {
+        match &self.hold {
+            Some(held) => Condition::Holds(held.hold),
+            None => Condition::UnchangedSince(since),
         }
     }
 }

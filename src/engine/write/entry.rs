@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
+use crate::engine::Core;
 use crate::engine::write::private::Private;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, ops};
 use crate::format::hash::checksum;
 use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
 use crate::format::record::{RecordHeader, RecordKind};
-use crate::ids::{LogPosition, Sequence};
+use crate::ids::{KeyspaceId, LogPosition, Sequence};
 
 /// Operations encoded for the log, that commit together.
 pub(crate) type Batch = BatchBuffer;
@@ -21,18 +22,21 @@ pub(crate) struct Write {
     pub(crate) body_hash: u64,
     pub(crate) count: u32,
     pub(crate) kind: RecordKind,
-    /// If set, it commits only if that holds.
-    pub(crate) condition: Option<Condition>,
-    /// A complete memtable and log of its own, for what is too big to share one.
-    pub(crate) private: Option<Private>,
+    pub(crate) condition: Condition,
+    /// A complete memtable and log of its own, for what is too big to share one. Boxed, so that
+    /// other writes are small to move.
+    pub(crate) private: Option<Box<Private>>,
 }
 
-/// None of a write's keys has a version above `since`; or it holds its one key, which comes to the
-/// same.
-#[derive(Debug)]
-pub(crate) struct Condition {
-    pub(crate) since: Sequence,
-    pub(crate) hold: Option<HoldId>,
+/// On what a write commits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Condition {
+    /// On nothing.
+    None,
+    /// None of its keys has a version above this sequence.
+    UnchangedSince(Sequence),
+    /// It holds its one key, so nobody else has written that.
+    Holds(HoldId),
 }
 
 /// Why a write did not commit.
@@ -68,17 +72,42 @@ const SINGLE_BUFFER_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct HoldId(pub(crate) u64);
 
 impl Write {
+    #[inline]
     pub(crate) fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
-        let (body_len, count) = (buffer.body_len(), buffer.len_ops());
+        let body_len = buffer.body_len();
+        let count = buffer.len_ops();
         let body_hash = checksum(buffer.body());
         buffer.pad();
-        let (condition, private) = (None, None);
-        Self { buffer, body_len, body_hash, count, kind, condition, private }
+        let condition = Condition::None;
+        Self { buffer, body_len, body_hash, count, kind, condition, private: None }
+    }
+
+    /// One operation, in the thread's buffer, which [`leave_buffer`] gives back. No value deletes.
+    #[inline]
+    pub(crate) fn encode_one(
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Self> {
+        check_sizes(key, value.unwrap_or_default())?;
+        let mut buffer = take_buffer();
+        match value {
+            Some(value) => buffer.put(keyspace, key, value),
+            None => buffer.delete(keyspace, key),
+        }
+        Ok(Self::new(buffer, RecordKind::Data))
+    }
+
+    /// Removes what was written ahead and has not become part of the log.
+    pub(crate) fn give_up_private(&mut self, core: &Core) {
+        if let Some(unused) = self.private.take() {
+            unused.remove(core);
+        }
     }
 
     /// The encoded operations, wherever they are by now.
     pub(crate) fn body(&self) -> &[u8] {
-        self.private.as_ref().map_or_else(|| self.buffer.body(), Private::body)
+        self.private.as_ref().map_or_else(|| self.buffer.body(), |own| own.body())
     }
 
     /// Whether it leaves fewer bytes behind than it finds. Not of one whose body is gone: a big
@@ -105,7 +134,7 @@ impl Write {
 
 /// The thread's buffer; a new one where that is in use, or gone with the thread: a destructor of
 /// another thread-local may write after it.
-pub(crate) fn take_buffer() -> BatchBuffer {
+fn take_buffer() -> BatchBuffer {
     SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
 }
 

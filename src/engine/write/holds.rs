@@ -13,7 +13,7 @@
 //! Each write looks whether any key is held, at all times but for the unlucky none.
 
 use crate::engine::threads::own::Caller;
-use crate::engine::write::entry::HoldId;
+use crate::engine::write::entry::{Condition, HoldId};
 use crate::engine::write::entry::{Refused, Write};
 use crate::error::Result;
 use crate::format::batch::ops;
@@ -50,7 +50,10 @@ impl Holds {
         write: &Write,
         caller: impl Fn() -> Caller,
     ) -> Result<bool, Refused> {
-        let mine = write.condition.as_ref().and_then(|condition| condition.hold);
+        let mine = match write.condition {
+            Condition::Holds(hold) => Some(hold),
+            Condition::None | Condition::UnchangedSince(_) => None,
+        };
         for op in ops(write.body()) {
             let op = op.expect("the batch was encoded by this process");
             let held = self.list.iter().find(|it| (it.keyspace, &*it.key) == (op.keyspace, op.key));

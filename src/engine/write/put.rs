@@ -1,9 +1,14 @@
-//! The way of a write.
+//! The way of a write: encode, admit, commit, settle.
 //!
-//! 1. Outside: encode, hash the body, and wait if memory is short (`overload`).
-//! 2. Inside the commit section (`mvcc::commit`; what it does there is `section`'s): refuse, or
-//!    make room; take the sequences; append; insert; store `visible`.
-//! 3. Outside again, for `Durability::Sync`: wait until the log is durable up to there (`sync`).
+//! 1. *Encode*, outside the commit section: operations as the log has them, and their hash
+//!    (`entry`).
+//! 2. *Admit*, outside: wait if memory is short (`overload`).
+//! 3. *Commit*, inside (`mvcc::commit`; what it does there is `section`'s): refuse, or make room;
+//!    take the sequences; append; insert; store `visible`. Refused for want of a log it waits
+//!    outside for one, and tries again.
+//! 4. *Settle*, outside: for `Durability::Sync` wait until the log is durable up to there (`sync`).
+//!
+//! A write on a condition goes the same way, with a loop of its own around 3 (`conditional`).
 //!
 //! A failed append takes no place: the log is sealed where it was, the record's header is zeroed as
 //! far as the disk lets us, and the next log's header names the end. A full disk is only the
@@ -12,9 +17,7 @@
 
 use crate::engine::Engine;
 use crate::engine::shared::messages::LogJob;
-use crate::engine::write::entry::{
-    Batch, Condition, Refused, Write, check_sizes, leave_buffer, take_buffer,
-};
+use crate::engine::write::entry::{Batch, Refused, Write, leave_buffer};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
@@ -22,8 +25,8 @@ use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
 use crate::options::Durability;
 
-/// Why a write without a condition has a sequence.
-const UNCONDITIONAL: &str = "only a condition refuses without an error";
+/// The last sequence of a write that has committed, and where its record ends in the log.
+pub(crate) type Committed = (Sequence, LogPosition);
 
 impl Engine {
     /// Writes one operation. `None` deletes.
@@ -34,33 +37,10 @@ impl Engine {
         value: Option<&[u8]>,
         durability: Durability,
     ) -> Result<Sequence> {
-        let written = self.write_one_if(keyspace, key, value, durability, None, || Ok(None))?;
-        Ok(written.expect(UNCONDITIONAL))
-    }
-
-    /// [`Self::write_one`], on a condition. If that does not hold, `again` says whether to try
-    /// again, with which one in its place. Until then nothing was written, but what is encoded,
-    /// waited for and written ahead is so for all tries.
-    pub(crate) fn write_one_if(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        value: Option<&[u8]>,
-        durability: Durability,
-        condition: Option<Condition>,
-        again: impl FnMut() -> Result<Option<Condition>>,
-    ) -> Result<Option<Sequence>> {
-        check_sizes(key, value.unwrap_or_default())?;
-        let mut buffer = take_buffer();
-        match value {
-            Some(value) => buffer.put(keyspace, key, value),
-            None => buffer.delete(keyspace, key),
-        }
-        let mut write = Write::new(buffer, RecordKind::Data);
-        write.condition = condition;
-        let result = self.submit(&mut write, durability, again);
+        let mut write = Write::encode_one(keyspace, key, value)?;
+        let written = self.write(&mut write, durability);
         leave_buffer(write.buffer);
-        result
+        written
     }
 
     /// Writes a batch: all of it or nothing. An empty one has no place in the order; it returns
@@ -74,34 +54,69 @@ impl Engine {
             }
             return Ok(visible);
         }
-        let mut write = Write::new(batch, RecordKind::Data);
-        let written = self.submit(&mut write, durability, || Ok(None))?;
-        Ok(written.expect(UNCONDITIONAL))
+        self.write(&mut Write::new(batch, RecordKind::Data), durability)
     }
 
-    /// Writes a control record. Called by the log thread.
-    pub(crate) fn write_control(&self, control: Control) -> Result<(Sequence, LogPosition)> {
-        let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
-        let written = self.commit_write(&mut write, || self.core.make_log_here())?;
-        Ok(written.expect(UNCONDITIONAL))
+    /// Takes an encoded write all the way.
+    fn write(&self, write: &mut Write, durability: Durability) -> Result<Sequence> {
+        self.with_room(write, |write| {
+            self.admit(write)?;
+            let committed = self.commit(write);
+            self.settle(write, committed, durability)
+        })
     }
 
-    /// Commits a write, and waits for its sync if that is wanted. `None` if its condition does not
-    /// hold and `again` has no other. On a full disk one that only deletes waits for a flush first.
-    fn submit(
+    /// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
+    pub(crate) fn admit(&self, write: &mut Write) -> Result<()> {
+        let cost = crate::memtable::cost(write.body_len, write.count as usize);
+        self.wait_for_memory(cost, || write.only_deletes())?;
+        if write.body_len > self.core.memtable_bytes() / 4 {
+            write.private = Some(Box::new(self.prepare_private(write)?));
+        }
+        Ok(())
+    }
+
+    /// Goes through the commit section, as often as it takes.
+    fn commit(&self, write: &mut Write) -> Result<Committed> {
+        loop {
+            match self.try_commit(write) {
+                Ok(committed) => return Ok(committed),
+                Err(refused) => self.make_way(refused)?,
+            }
+        }
+    }
+
+    /// Waits for the sync if that is wanted. What was written ahead and did not commit goes.
+    #[inline]
+    pub(crate) fn settle(
         &self,
         write: &mut Write,
+        committed: Result<Committed>,
         durability: Durability,
-        mut again: impl FnMut() -> Result<Option<Condition>>,
-    ) -> Result<Option<Sequence>> {
-        let mut result = self.enter(write, durability, &mut again);
+    ) -> Result<Sequence> {
+        write.give_up_private(&self.core);
+        let (last, position) = committed?;
+        if durability == Durability::Sync {
+            self.wait_synced(position)?;
+        }
+        Ok(last)
+    }
+
+    /// Makes an attempt to write. On a full disk one that only deletes waits for a flush, whose
+    /// logs leave some room, and is made once more.
+    #[inline]
+    pub(crate) fn with_room<T>(
+        &self,
+        write: &mut Write,
+        mut attempt: impl FnMut(&mut Write) -> Result<T>,
+    ) -> Result<T> {
+        let mut result = attempt(write);
         if let Err(Error::StorageFull { .. }) = result
             && self.core.may_flush_for_room()
             && write.only_deletes()
             && self.flush().is_ok()
         {
-            // The logs of what was flushed have left some room.
-            result = self.enter(write, durability, &mut again);
+            result = attempt(write);
         }
         if let Err(error) = &result {
             self.core.counters.stalls.refused(error);
@@ -109,81 +124,45 @@ impl Engine {
         result
     }
 
-    fn enter(
-        &self,
-        write: &mut Write,
-        durability: Durability,
-        again: impl FnMut() -> Result<Option<Condition>>,
-    ) -> Result<Option<Sequence>> {
-        let cost = crate::memtable::cost(write.body_len, write.count as usize);
-        self.wait_for_memory(cost, || write.only_deletes())?;
-        if write.body_len > self.core.memtable_bytes() / 4 {
-            write.private = Some(self.prepare_private(write)?);
-        }
-        let committed = self.commit_tries(write, again);
-        if let Some(unused) = write.private.take() {
-            unused.remove(&self.core);
-        }
-        let Some((last, position)) = committed? else { return Ok(None) };
-        if durability == Durability::Sync {
-            self.wait_synced(position)?;
-        }
-        Ok(Some(last))
-    }
-
-    fn commit_tries(
-        &self,
-        write: &mut Write,
-        mut again: impl FnMut() -> Result<Option<Condition>>,
-    ) -> Result<Option<(Sequence, LogPosition)>> {
-        loop {
-            let committed = self.commit_write(write, || self.stall_for_log())?;
-            if committed.is_some() {
-                return Ok(committed);
-            }
-            write.condition = again()?;
-            if write.condition.is_none() {
-                return Ok(None);
-            }
+    /// Goes through the commit section once; where another writer holds a key, as soon as it does
+    /// not.
+    #[inline]
+    pub(crate) fn try_commit(&self, write: &mut Write) -> Result<Committed, Refused> {
+        match self.commit.commit(write, u64::from(write.count)) {
+            Err(Refused::Held) => self.commit_when_free(write),
+            tried => tried,
         }
     }
 
-    fn commit_write(
-        &self,
-        write: &mut Write,
-        make_log: impl Fn() -> Result<()>,
-    ) -> Result<Option<(Sequence, LogPosition)>> {
-        let count = u64::from(write.count);
-        loop {
-            match self.commit.commit(write, count) {
-                Ok(committed) => return Ok(Some(committed)),
-                Err(Refused::Changed) => return Ok(None),
-                Err(Refused::Failed(error)) => return Err(error),
-                Err(Refused::NeedsLog) => make_log()?,
-                Err(Refused::Held) => return self.commit_when_free(write, make_log),
-            }
-        }
-    }
-
-    /// [`Self::commit_write`] where another writer holds a key: as soon as it does not.
     #[cold]
-    fn commit_when_free(
-        &self,
-        write: &mut Write,
-        make_log: impl Fn() -> Result<()>,
-    ) -> Result<Option<(Sequence, LogPosition)>> {
-        let count = u64::from(write.count);
-        self.wait_for_hold(|| {
-            loop {
-                match self.commit.commit(write, count) {
-                    Ok(committed) => return Ok(Some(Some(committed))),
-                    Err(Refused::Changed) => return Ok(Some(None)),
-                    Err(Refused::Held) => return Ok(None),
-                    Err(Refused::Failed(error)) => return Err(error),
-                    Err(Refused::NeedsLog) => make_log()?,
-                }
+    fn commit_when_free(&self, write: &mut Write) -> Result<Committed, Refused> {
+        self.wait_for_hold(|| match self.commit.commit(write, u64::from(write.count)) {
+            Err(Refused::Held) => Ok(None),
+            tried => Ok(Some(tried)),
+        })?
+    }
+
+    /// Does what a refused write has to wait for before it is tried again.
+    #[cold]
+    pub(crate) fn make_way(&self, refused: Refused) -> Result<()> {
+        match refused {
+            Refused::NeedsLog => self.stall_for_log(),
+            Refused::Failed(error) => Err(error),
+            // There is nothing to wait for.
+            Refused::Changed | Refused::Held => Ok(()),
+        }
+    }
+
+    /// Writes a control record. Called by the log thread, which makes logs by itself.
+    pub(crate) fn write_control(&self, control: Control) -> Result<Committed> {
+        let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
+        loop {
+            match self.try_commit(&mut write) {
+                Ok(committed) => return Ok(committed),
+                Err(Refused::NeedsLog) => self.core.make_log_here()?,
+                Err(refused) => self.make_way(refused)?,
             }
-        })
+        }
     }
 
     /// Waits, outside the section, until there is a spare log or the log thread has failed to make

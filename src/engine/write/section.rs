@@ -5,7 +5,7 @@
 
 use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::threads::own::Caller;
-use crate::engine::write::entry::{Refused, Write};
+use crate::engine::write::entry::{Condition, Refused, Write};
 use crate::engine::write::holds::Holds;
 use crate::engine::write::id_set::IdSet;
 use crate::engine::write::private::Private;
@@ -74,7 +74,7 @@ impl CommitEnv for WriteEnv {
 
     fn insert(&mut self, first: Sequence, write: &mut Write) {
         if let Some(private) = write.private.take() {
-            return self.insert_private(first, private);
+            return self.insert_private(first, *private);
         }
         if write.kind == RecordKind::Control {
             return self.insert_control(first, write.buffer.body());
@@ -136,9 +136,11 @@ impl WriteEnv {
         if self.holds.any() && self.holds.passes(write, Caller::this)? {
             return Ok(());
         }
-        match &write.condition {
-            None => Ok(()),
-            Some(condition) => self.check_unchanged(write, condition.since),
+        match write.condition {
+            Condition::None => Ok(()),
+            Condition::UnchangedSince(seen) => self.check_unchanged(write, seen),
+            // Its hold is not on the list any more.
+            Condition::Holds(_) => Err(Refused::Changed),
         }
     }
 

@@ -4,7 +4,7 @@
 //! is open, or a spare. They share the commit section with other writers, as every write does.
 
 use crate::engine::Engine;
-use crate::engine::write::entry::{Batch, Refused, Write, check_sizes, leave_buffer, take_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write, leave_buffer};
 use crate::error::Result;
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, Sequence};
@@ -43,13 +43,7 @@ impl Engine {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<TryWrite> {
-        check_sizes(key, value.unwrap_or_default())?;
-        let mut buffer = take_buffer();
-        match value {
-            Some(value) => buffer.put(keyspace, key, value),
-            None => buffer.delete(keyspace, key),
-        }
-        let mut write = Write::new(buffer, RecordKind::Data);
+        let mut write = Write::encode_one(keyspace, key, value)?;
         let written = self.try_submit(&mut write);
         leave_buffer(write.buffer);
         Ok(written?.map_or(TryWrite::WouldBlock(()), TryWrite::Written))
