@@ -263,8 +263,37 @@ pub(crate) struct SharedFile {
 }
 
 impl SharedFile {
-    /// Opens a file as `mode` says, and later as `again` does.
+    /// Opens a file.
     pub(super) fn open(
+        files: &Arc<Files>,
+        fs: &Arc<dyn Fs>,
+        path: &Arc<PathBuf>,
+        mode: OpenMode,
+    ) -> io::Result<Self> {
+        let file = Self::unlisted(files, fs, path, (mode, mode))?;
+        files.list(&file.cell);
+        Ok(file)
+    }
+
+    /// Creates a file, which stays open for as long as the pin lives; where it is opened again
+    /// later, as `again` says.
+    pub(super) fn create(
+        files: &Arc<Files>,
+        fs: &Arc<dyn Fs>,
+        path: &Arc<PathBuf>,
+        again: OpenMode,
+    ) -> io::Result<(Arc<Self>, Pin)> {
+        let file = Arc::new(Self::unlisted(files, fs, path, (OpenMode::CreateNew, again))?);
+        // Before it is listed: whoever looks for a file to close would find it in between, and it
+        // would be opened again as `again` says, which may be for reading.
+        files.pin(&file.cell);
+        let pin = Pin(Arc::clone(&file));
+        files.list(&file.cell);
+        Ok((file, pin))
+    }
+
+    /// Opens a file as `mode` says, and later as `again` does. No search for one to close finds it.
+    fn unlisted(
         files: &Arc<Files>,
         fs: &Arc<dyn Fs>,
         path: &Arc<PathBuf>,
@@ -274,9 +303,9 @@ impl SharedFile {
         let handle = files.open(fs.as_ref(), &name)?;
         let slot = Slot::empty();
         slot.fill(Arc::new(handle));
-        let (used, listed) = (AtomicBool::new(true), AtomicBool::new(false));
+        let used = AtomicBool::new(true);
+        let listed = AtomicBool::new(false);
         let cell = Arc::new(Cell { slot, used, listed, pins: AtomicUsize::new(0) });
-        files.list(&cell);
         let name = SharedPath { mode: again, ..name };
         Ok(Self { files: Arc::clone(files), fs: Arc::clone(fs), name, cell })
     }

@@ -49,7 +49,10 @@ impl NamedFile {
 
     /// Opens a file that may be closed when it is not in use, and is opened again then (`files`).
     pub(crate) fn shared(fs: &Arc<dyn Fs>, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
-        Self::open_shared(fs, path, (mode, mode))
+        let path = Arc::new(path);
+        let file = SharedFile::open(Files::of_process(), fs, &path, mode)
+            .map_err(|error| opening(mode, &path, error))?;
+        Ok(Self { file: Handle::Shared(Arc::new(file)), path })
     }
 
     /// Creates a file, which stays open for as long as the pin lives; where it is opened again
@@ -58,21 +61,11 @@ impl NamedFile {
         fs: &Arc<dyn Fs>,
         path: PathBuf,
         again: OpenMode,
-    ) -> crate::Result<(Self, Option<Pin>)> {
-        let file = Self::open_shared(fs, path, (OpenMode::CreateNew, again))?;
-        let pin = file.pin()?;
-        Ok((file, pin))
-    }
-
-    fn open_shared(
-        fs: &Arc<dyn Fs>,
-        path: PathBuf,
-        modes: (OpenMode, OpenMode),
-    ) -> crate::Result<Self> {
+    ) -> crate::Result<(Self, Pin)> {
         let path = Arc::new(path);
-        let file = SharedFile::open(Files::of_process(), fs, &path, modes)
-            .map_err(|error| opening(modes.0, &path, error))?;
-        Ok(Self { file: Handle::Shared(Arc::new(file)), path })
+        let (file, pin) = SharedFile::create(Files::of_process(), fs, &path, again)
+            .map_err(|error| opening(OpenMode::CreateNew, &path, error))?;
+        Ok((Self { file: Handle::Shared(file), path }, pin))
     }
 
     /// Keeps it open for as long as the result lives, if it could be closed.

@@ -197,7 +197,7 @@ impl SpareLog {
         file.write_all_at(&unused, 0).inspect_err(|_| {
             let _ = place.fs.remove(&file.path);
         })?;
-        Ok(Self { pin, ..Self::new(file, slot, 0, salt) })
+        Ok(Self { pin: Some(pin), ..Self::new(file, slot, 0, salt) })
     }
 
     /// Takes over the file of a log that no recovery needs any more. Not one that other names lead

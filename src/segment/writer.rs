@@ -64,7 +64,7 @@ pub(crate) struct FinishedSegment {
 pub(crate) struct SegmentWriter {
     file: NamedFile,
     /// Until all is written and synced.
-    _pin: Option<Pin>,
+    _pin: Pin,
     number: FileNumber,
     uuid: Uuid,
     options: SegmentWriterOptions,
