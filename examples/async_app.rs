@@ -86,7 +86,7 @@ impl AsyncDb {
     /// Commits on the pool, for a write may wait for memory; durable when it is done.
     async fn write(&self, batch: WriteBatch) -> Result<()> {
         let db = self.db.clone();
-        self.pool.run(move || db.wait_durable(db.write(batch)?)).await
+        self.pool.run(move || db.wait_durable(db.write(&batch)?)).await
     }
 }
 

@@ -55,7 +55,7 @@ impl Queue {
         let mut batch = WriteBatch::new();
         batch.delete_in(&self.jobs, key);
         batch.put_in(&self.done, key, result);
-        self.db.write(batch).map(drop)
+        self.db.write(&batch).map(drop)
     }
 
     /// After a restart: what was taken and not finished waits again.

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     batch.put_in(&users, "bob", "Bob Example");
     batch.put("last-user", "bob");
     // All of it or nothing, and `Sync`: it survives a power loss once the call has returned.
-    db.write_with(batch, Durability::Sync)?;
+    db.write_with(&batch, Durability::Sync)?;
 
     // Keys come in bytewise order, from either end.
     for pair in users.range(..).rev() {

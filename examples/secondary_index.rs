@@ -32,7 +32,7 @@ impl People {
         }
         batch.put_in(&self.by_name, name, city);
         batch.put_in(&self.by_city, entry(city.as_bytes(), name), "");
-        self.db.write(batch)?;
+        self.db.write(&batch)?;
         Ok(())
     }
 
@@ -70,9 +70,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let snapshot = people.db.snapshot();
     people.set_city("bob", "Rom")?;
     assert!(people.in_city("Roma")?.is_empty());
-    let mut then = snapshot.prefix_in(&people.by_city, entry(b"Roma", "")).keys();
+    let mut then = snapshot.of(&people.by_city).prefix(entry(b"Roma", "")).keys();
     assert!(then.next().transpose()?.is_some_and(|key| key == entry(b"Roma", "bob")));
-    assert!(snapshot.get_in(&people.by_name, "bob")?.is_some_and(|city| city == "Roma"));
+    assert!(snapshot.of(&people.by_name).get("bob")?.is_some_and(|city| city == "Roma"));
     println!("people in Rom: {:?}", people.in_city("Rom")?);
     Ok(())
 }

@@ -38,7 +38,7 @@ fn move_money(db: &Db) -> Result<()> {
         let mut batch = WriteBatch::new();
         batch.put(&from, (from_has - 1).to_be_bytes());
         batch.put(&to, (to_has + 1).to_be_bytes());
-        db.write(batch)?;
+        db.write(&batch)?;
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                     batch.put_in(&points, key(sensor, at), value.to_be_bytes());
                 }
             }
-            db.write(batch)?;
+            db.write(&batch)?;
         }
     }
     db.flush()?;

@@ -1,6 +1,6 @@
 //! [`WriteBatch`]: operations that commit together.
 
-use crate::engine::{Batch, TryWrite, check_sizes};
+use crate::engine::{Batch, check_sizes};
 use crate::error::{Error, Result};
 use crate::format::record::BODY_BYTES_MAX;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
@@ -13,6 +13,9 @@ use crate::keyspace::Keyspace;
 /// wins. A batch is encoded as it is built, so building it allocates one growing buffer. At most 3
 /// GiB.
 ///
+/// A write takes it by reference, and leaves it as it is: one that has failed with
+/// [`Error::Overloaded`] can be tried again.
+///
 /// An operation that cannot be accepted (a key over 65,535 bytes, a value over 1 GiB, a keyspace of
 /// another database) is reported by [`Db::write`](crate::Db::write), and nothing of the batch is
 /// written then.
@@ -24,11 +27,11 @@ use crate::keyspace::Keyspace;
 /// batch.put("last-user", "ann");
 /// batch.put_in(&users, "ann", "1");
 /// batch.delete_in(&users, "bob");
-/// db.write(batch)?;
+/// db.write(&batch)?;
 /// assert_eq!(users.get("ann")?.as_deref(), Some(&b"1"[..]));
 /// # Ok::<(), alluvium::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a batch does nothing until it is written"]
 pub struct WriteBatch {
     buffer: Batch,
@@ -57,7 +60,7 @@ impl WriteBatch {
     /// # let db = alluvium::Db::in_memory()?;
     /// let mut batch = alluvium::WriteBatch::new();
     /// batch.put("k", "v");
-    /// db.write(batch)?;
+    /// db.write(&batch)?;
     /// assert!(db.contains_key("k")?);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
@@ -72,7 +75,7 @@ impl WriteBatch {
     /// let mut batch = alluvium::WriteBatch::new();
     /// batch.put("k", "v");
     /// batch.delete("k"); // the later one counts
-    /// db.write(batch)?;
+    /// db.write(&batch)?;
     /// assert!(!db.contains_key("k")?);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
@@ -87,7 +90,7 @@ impl WriteBatch {
     /// let mut batch = alluvium::WriteBatch::new();
     /// let users = db.keyspace("users")?;
     /// batch.put_in(&users, "ann", "1");
-    /// db.write(batch)?;
+    /// db.write(&batch)?;
     /// assert!(users.contains_key("ann")?);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
@@ -103,7 +106,7 @@ impl WriteBatch {
     /// let mut batch = alluvium::WriteBatch::new();
     /// let users = db.keyspace("users")?;
     /// batch.delete_in(&users, "ann");
-    /// db.write(batch)?;
+    /// db.write(&batch)?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn delete_in(&mut self, keyspace: &Keyspace, key: impl AsRef<[u8]>) {
@@ -198,38 +201,18 @@ impl WriteBatch {
     }
 
     /// The encoded operations for a write to that open database.
-    pub(crate) fn into_operations(self, instance: u64) -> Result<Batch> {
-        if let Some(error) = self.refused {
-            return Err(error);
+    pub(crate) fn operations(&self, instance: u64) -> Result<&Batch> {
+        if let Some(error) = &self.refused {
+            return Err(error.clone());
         }
         if self.instance.is_some_and(|named| named != instance) {
-            return Err(Self::foreign());
+            return Err(Error::InvalidArgument {
+                what: String::from(
+                    "a batch names a keyspace of another database, or of another open",
+                ),
+            });
         }
-        Ok(self.buffer)
-    }
-
-    /// Hands the operations, and which open they are for, to `write`, and takes them back if that
-    /// would wait.
-    pub(crate) fn try_write(
-        self,
-        write: impl FnOnce(Batch, Option<u64>) -> Result<TryWrite<Batch>>,
-    ) -> Result<TryWrite<Self>> {
-        let Self { buffer, refused, instance } = self;
-        if let Some(error) = refused {
-            return Err(error);
-        }
-        Ok(match write(buffer, instance)? {
-            TryWrite::Written(sequence) => TryWrite::Written(sequence),
-            TryWrite::WouldBlock(buffer) => {
-                TryWrite::WouldBlock(Self { buffer, refused: None, instance })
-            }
-        })
-    }
-
-    pub(crate) fn foreign() -> Error {
-        Error::InvalidArgument {
-            what: String::from("a batch names a keyspace of another database, or of another open"),
-        }
+        Ok(&self.buffer)
     }
 }
 
@@ -257,7 +240,7 @@ mod tests {
         let db = open();
         let mut batch = WriteBatch::new();
         batch.put_in(&stale, "k", "v");
-        assert!(matches!(db.write(batch), Err(Error::InvalidArgument { .. })));
-        assert!(matches!(db.snapshot().get_in(&stale, "k"), Err(Error::InvalidArgument { .. })));
+        assert!(matches!(db.write(&batch), Err(Error::InvalidArgument { .. })));
+        assert!(matches!(db.snapshot().of(&stale).get("k"), Err(Error::InvalidArgument { .. })));
     }
 }

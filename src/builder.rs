@@ -326,6 +326,45 @@ impl Builder {
 }
 
 impl Db {
+    /// Opens the database in a directory, or makes one there.
+    ///
+    /// Recovers what was acknowledged before the last exit, clean or not.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Locked`](crate::Error::Locked) if it is open elsewhere;
+    /// - [`Error::Corruption`](crate::Error::Corruption) if bytes that were durable are missing or
+    ///   damaged;
+    /// - [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat) if a newer version wrote it;
+    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, a read-only file
+    ///   system, a file where the directory should be.
+    ///
+    /// In each of these cases nothing on disk was changed.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("data");
+    /// let db = alluvium::Db::open(&path)?;
+    /// db.put("k", "v")?;
+    /// assert_eq!(db.get("k")?.as_deref(), Some(&b"v"[..]));
+    /// # db.close()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Sets options before opening.
+    ///
+    /// ```
+    /// let db = alluvium::Db::builder("data").read_only(true).create(false);
+    /// assert!(db.open().is_err(), "there is nothing to read");
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
     /// A database without a directory, for tests and caches: gone when its last handle is.
     ///
     /// ```

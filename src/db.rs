@@ -1,63 +1,20 @@
-//! The handle of an open database: open, put, get, iterate, close. Its other calls stand in
-//! `lookup`, `count`, `conditional`, `keyspace` and `maintenance`. Contracts and delegation,
-//! nothing else.
+//! [`Db`]: the handle of an open database. How it is opened stands in `builder`, what those who run
+//! one ask of it in `maintenance`.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::PathBuf;
 
 use crate::batch::WriteBatch;
-use crate::builder::Builder;
-use crate::engine::threads::background::{Threads, close_elsewhere};
-use crate::engine::{Engine, ReadAt};
+use crate::engine::{Engine, KeyspaceState, TryWrite};
 use crate::error::Result;
-use crate::event::event;
-use crate::ids::{KEYSPACE_DEFAULT, Sequence};
+use crate::ids::Sequence;
 use crate::io::{Fs, TemporaryDir};
-use crate::iter::KeyRange;
-use crate::iter::range::prefix_bounds;
-use crate::options::{Durability, Options};
-use crate::range::Range;
+use crate::keyspace::Keyspace;
+use crate::options::{Durability, KeyspaceOptions, Options};
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
-use crate::value::Value;
-
-/// What all handles of one open database share. The last one to go closes it.
-pub(crate) struct Shared {
-    pub(crate) engine: Arc<Engine>,
-    threads: Threads,
-}
-
-impl Shared {
-    fn close(&self) -> Result<()> {
-        if self.engine.core.is_forked() {
-            return Ok(());
-        }
-        self.engine.core.refuse_on_own_thread()?;
-        let result = self.engine.close();
-        self.threads.join();
-        self.engine.release_directory();
-        result
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if self.engine.core.is_forked() {
-            // All of it is the parent's, but the locked files, which are held here too.
-            self.engine.release_directory();
-            return self.engine.keep_for_parent(std::mem::take(&mut self.threads));
-        }
-        if self.engine.core.is_own_thread() {
-            return close_elsewhere(&self.engine, std::mem::take(&mut self.threads));
-        }
-        // A panic under a lock makes the close panic too; a second panic would abort the process.
-        let closed = catch_unwind(AssertUnwindSafe(|| self.close()));
-        if let Ok(Err(error)) = closed {
-            event!(warn, %error, "the close could not flush; the log still has everything");
-        }
-    }
-}
 
 /// An open database.
 ///
@@ -67,7 +24,8 @@ impl Drop for Shared {
 /// fails with [`Error::Forked`](crate::Error::Forked) or gives nothing, and dropping and closing do
 /// nothing.
 ///
-/// Methods without a keyspace work on the one named `default`.
+/// It derefs to its [`Keyspace`] named `default`, and so to that one's [`Reader`](crate::Reader):
+/// they have what reads and writes keys. What is here is about the database.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -78,49 +36,20 @@ impl Drop for Shared {
 /// ```
 #[derive(Clone)]
 pub struct Db {
-    pub(crate) shared: Arc<Shared>,
+    /// The one named `default`.
+    keyspace: Keyspace,
+}
+
+impl Deref for Db {
+    type Target = Keyspace;
+
+    #[inline]
+    fn deref(&self) -> &Keyspace {
+        &self.keyspace
+    }
 }
 
 impl Db {
-    /// Opens the database in a directory, or makes one there.
-    ///
-    /// Recovers what was acknowledged before the last exit, clean or not.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Locked`](crate::Error::Locked) if it is open elsewhere;
-    /// - [`Error::Corruption`](crate::Error::Corruption) if bytes that were durable are missing or
-    ///   damaged;
-    /// - [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat) if a newer version wrote it;
-    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, a read-only file
-    ///   system, a file where the directory should be.
-    ///
-    /// In each of these cases nothing on disk was changed.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("data");
-    /// let db = alluvium::Db::open(&path)?;
-    /// db.put("k", "v")?;
-    /// assert_eq!(db.get("k")?.as_deref(), Some(&b"v"[..]));
-    /// # db.close()?;
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::builder(path).open()
-    }
-
-    /// Sets options before opening.
-    ///
-    /// ```
-    /// let db = alluvium::Db::builder("data").read_only(true).create(false);
-    /// assert!(db.open().is_err(), "there is nothing to read");
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn builder(path: impl AsRef<Path>) -> Builder {
-        Builder::new(path.as_ref())
-    }
-
     /// A `temporary` directory goes with the last handle, snapshot or iterator.
     pub(crate) fn open_with(
         fs: Arc<dyn Fs>,
@@ -129,121 +58,30 @@ impl Db {
         temporary: Option<TemporaryDir>,
     ) -> Result<Self> {
         let (engine, threads) = Engine::open(fs, path, options, temporary)?;
-        Ok(Self { shared: Arc::new(Shared { engine, threads }) })
+        let keyspace = engine.default_keyspace();
+        let shared = Arc::new(Shared { engine, threads });
+        Ok(Self { keyspace: Keyspace::new(shared, keyspace) })
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.shared.engine
-    }
-
-    /// Sets a key to a value, replacing what it had, and returns the sequence of that, for
-    /// [`Self::wait_durable`]. [`Durability::Buffered`].
-    ///
-    /// Waits for no flush, no sync, no reader and no background thread, but in the cases that the
-    /// [guide](crate#threads-and-waiting) lists. [`Self::try_put`] never waits.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("k", "old")?;
-    /// db.put("k", [0, 159, 255])?; // any bytes
-    /// assert_eq!(db.get("k")?.as_deref(), Some(&[0, 159, 255][..]));
-    /// let sequence = db.put("k", "newest")?;
-    /// db.wait_durable(sequence)?; // a sync of the device, shared with whoever waits too
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a
-    ///   value over 1 GiB;
-    /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full, but for what
-    ///   deletions, flushes and merges need to make room: at once if none of these is about to;
-    /// - [`Error::Overloaded`](crate::Error::Overloaded) if memory stayed full for too long;
-    /// - [`Error::WriterStopped`](crate::Error::WriterStopped) after a failure that leaves the log
-    ///   unknown;
-    /// - [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
-    ///   [`Error::Io`](crate::Error::Io).
-    ///
-    /// A failed write has no effect that a read could see.
-    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Sequence> {
-        self.put_with(key, value, Durability::Buffered)
-    }
-
-    /// [`Self::put`] with a choice of durability.
-    ///
-    /// With [`Durability::Sync`] the write may be seen by readers before it is durable; if the sync
-    /// fails it may stay visible until the database is reopened.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.put_with("paid", "yes", alluvium::Durability::Sync)?;
-    /// // From here on a power loss does not take it.
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::put`].
-    pub fn put_with(
-        &self,
-        key: impl AsRef<[u8]>,
-        value: impl AsRef<[u8]>,
-        durability: Durability,
-    ) -> Result<Sequence> {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        self.engine().write_one(KEYSPACE_DEFAULT, key, Some(value), durability)
-    }
-
-    /// Deletes a key, and returns the sequence of that; a key that is not there is fine.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("k", "v")?;
-    /// db.delete("k")?;
-    /// db.delete("never there")?;
-    /// assert_eq!(db.get("k")?, None);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::put`].
-    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Sequence> {
-        self.delete_with(key, Durability::Buffered)
-    }
-
-    /// [`Self::delete`] with a choice of durability.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.delete_with("secret", alluvium::Durability::Sync)?;
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::put`].
-    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<Sequence> {
-        self.engine().write_one(KEYSPACE_DEFAULT, key.as_ref(), None, durability)
-    }
-
-    /// Commits a batch and returns the sequence of its last operation.
+    /// Commits a batch and returns the sequence of its last operation. The batch stays as it is,
+    /// to be written again after an error that [is retryable](crate::Error::is_retryable), or
+    /// [cleared](WriteBatch::clear) and filled again.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// let mut batch = alluvium::WriteBatch::new();
     /// batch.put("a", "1");
     /// batch.delete("b");
-    /// let sequence = db.write(batch)?;
+    /// let sequence = db.write(&batch)?;
     /// assert_eq!(sequence, db.snapshot().sequence());
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`Self::put`], and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if the batch
+    /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if the batch
     /// names a keyspace that was dropped.
-    pub fn write(&self, batch: WriteBatch) -> Result<Sequence> {
+    pub fn write(&self, batch: &WriteBatch) -> Result<Sequence> {
         self.write_with(batch, Durability::Buffered)
     }
 
@@ -253,96 +91,39 @@ impl Db {
     /// # let db = alluvium::Db::in_memory()?;
     /// let mut batch = alluvium::WriteBatch::new();
     /// batch.put("a", "1");
-    /// db.write_with(batch, alluvium::Durability::Sync)?;
+    /// db.write_with(&batch, alluvium::Durability::Sync)?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`Self::write`].
-    pub fn write_with(&self, batch: WriteBatch, durability: Durability) -> Result<Sequence> {
-        let operations = batch.into_operations(self.engine().core.instance)?;
+    pub fn write_with(&self, batch: &WriteBatch, durability: Durability) -> Result<Sequence> {
+        let operations = batch.operations(self.engine().core.instance)?;
         self.engine().write_batch(operations, durability)
     }
 
-    /// The value of a key, or `None`.
-    ///
-    /// Takes no lock, and makes no system call when the data is in memory.
+    /// [`Self::write`], if that can be done without waiting. As [`try_put`](Keyspace::try_put).
     ///
     /// ```
+    /// use alluvium::{TryWrite, WriteBatch};
+    ///
     /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("k", "v")?;
-    /// if let Some(value) = db.get("k")? {
-    ///     assert_eq!(value, "v"); // it derefs to bytes
+    /// let mut batch = WriteBatch::new();
+    /// batch.put("k", "v");
+    /// if db.try_write(&batch)? == TryWrite::WouldBlock {
+    ///     db.write(&batch)?; // on a thread that may wait
     /// }
-    /// assert_eq!(db.get("other")?, None);
+    /// assert!(db.contains_key("k")?);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Corruption`](crate::Error::Corruption) or [`Error::Io`](crate::Error::Io) if a
-    /// block cannot be read; [`Error::Closed`](crate::Error::Closed).
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.engine().check_open()?;
-        self.engine().get(None, key.as_ref(), ReadAt::Now)
-    }
-
-    /// Hands the value of a key to `read` where it lies, without a copy. Keep `read` short: it
-    /// holds back the memory that it looks at.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("k", "value")?;
-    /// assert_eq!(db.get_with("k", |value| value.map(<[u8]>::len))?, Some(5));
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::get`].
-    pub fn get_with<R>(
-        &self,
-        key: impl AsRef<[u8]>,
-        read: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<R> {
-        self.engine().check_open()?;
-        self.engine().get_with(None, key.as_ref(), ReadAt::Now, read)
-    }
-
-    /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.
-    ///
-    /// The iterator sees what was committed when it was made, however long it lives, and keeps that
-    /// in memory and on disk. An error is its last item: use `?` on each, or collect into a
-    /// `Result`. [`Range::len`] counts, and [`Self::len`] all of them.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// for key in ["a", "b", "c"] {
-    ///     db.put(key, "")?;
-    /// }
-    /// for kv in db.range("a".."c").rev() {
-    ///     let (key, value) = kv?;
-    ///     println!("{key:?} {value:?}");
-    /// }
-    /// assert_eq!(db.range("b"..).len()?, 2);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn range(&self, range: impl KeyRange) -> Range {
-        Range::now(self.engine(), None, range.into_bounds())
-    }
-
-    /// The keys that begin with `prefix`, as [`Self::range`] gives them.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("user:ann", "1")?;
-    /// db.put("visits", "7")?;
-    /// assert_eq!(db.prefix("user:").len()?, 1);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
-        Range::now(self.engine(), None, prefix_bounds(prefix.as_ref()))
+    /// As [`Self::write`].
+    pub fn try_write(&self, batch: &WriteBatch) -> Result<TryWrite> {
+        let operations = batch.operations(self.engine().core.instance)?;
+        self.engine().try_write_batch(operations)
     }
 
     /// A view of everything committed by now, to read from for as long as it lives.
@@ -359,7 +140,129 @@ impl Db {
     /// ```
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.engine())
+        Snapshot::new(self)
+    }
+
+    /// The keyspace of this name, made if there is none.
+    ///
+    /// Making one waits for two syncs of the manifest, which calls at the same time share. A name
+    /// has 1 to 255 bytes and no control characters.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// assert_eq!(db.get("ann")?, None); // not in `default`
+    /// assert!(db.keyspace("users")?.contains_key("ann")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a bad name,
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
+    /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
+    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        self.engine().check_open()?;
+        let state = self.engine().open_keyspace(name, None)?;
+        Ok(self.handle(state))
+    }
+
+    /// [`Self::keyspace`] with options, which are kept with it.
+    ///
+    /// One that exists, `default` too, has these options from then on: what is written to disk
+    /// later goes by them, and what is there already as it is merged. With the options that it has
+    /// nothing is changed.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::KeyspaceOptions;
+    ///
+    /// let options = KeyspaceOptions::new().block_bytes(16 << 10);
+    /// let logs = db.keyspace_with("logs", options)?;
+    /// assert_eq!(db.keyspace("logs")?.options(), options);
+    /// db.keyspace_with("logs", options.filter_bits(0))?;
+    /// assert_eq!(logs.options().filter_bits, 0);
+    /// db.keyspace_with("default", options)?; // what `db.put` goes to
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keyspace`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
+    /// options that cannot work. [`Error::ReadOnly`](crate::Error::ReadOnly) if the database is
+    /// open for reading and the keyspace has other options.
+    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        self.engine().check_open()?;
+        let state = self.engine().open_keyspace(name, Some(options))?;
+        Ok(self.handle(state))
+    }
+
+    /// [`Self::keyspace_with`] for many names at once: all of them in one step of the manifest, two
+    /// syncs of the device, where each alone costs that.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let names = (0..100).map(|tenant| format!("tenant-{tenant}"));
+    /// let tenants = db.keyspaces_with(names, alluvium::KeyspaceOptions::new())?;
+    /// tenants[7].put("k", "v")?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keyspace_with`]; then none of them was made or changed.
+    pub fn keyspaces_with(
+        &self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Keyspace>> {
+        self.engine().check_open()?;
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let states = self.engine().open_keyspaces(&names, options)?;
+        Ok(states.into_iter().map(|state| self.handle(state)).collect())
+    }
+
+    /// The names of all keyspaces, sorted; `default` is always among them.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.keyspace("users")?;
+    /// assert_eq!(db.keyspaces(), ["default", "users"]);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keyspaces(&self) -> Vec<String> {
+        let core = &self.engine().core;
+        if core.is_forked() { Vec::new() } else { core.keyspaces.names() }
+    }
+
+    /// Drops a keyspace with everything in it, durably.
+    ///
+    /// Snapshots taken before still read it; later reads and writes through its handles get
+    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped). The name is free again at once.
+    /// Space comes back as segments that hold nothing else are removed, at once if no snapshot is
+    /// older, and as merges take it out of the others.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let old = db.keyspace("2023")?;
+    /// db.drop_keyspace("2023")?;
+    /// assert!(matches!(old.get("k"), Err(alluvium::Error::KeyspaceDropped { .. })));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this name, or
+    /// for `default`; otherwise as [`Self::keyspace`].
+    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.engine().check_open()?;
+        self.engine().drop_keyspace(name)
+    }
+
+    fn handle(&self, state: Arc<KeyspaceState>) -> Keyspace {
+        Keyspace::new(Arc::clone(self.keyspace.shared()), state)
     }
 
     /// Closes the database: flushes, syncs, and ends its threads. Later calls on any handle get
@@ -380,7 +283,7 @@ impl Db {
     /// Why the flush or the sync failed. The database is closed even then, and everything that was
     /// acknowledged is in the log.
     pub fn close(&self) -> Result<()> {
-        self.shared.close()
+        self.keyspace.shared().close()
     }
 }
 

@@ -22,77 +22,35 @@ pub struct Sequence(pub u64);
 pub(crate) const SEQUENCE_MAX: Sequence = Sequence(u64::MAX);
 
 /// A keyspace's id: the prefix of its keys inside the engine. Never reused.
-///
-/// ```
-/// # use alluvium::ids::KeyspaceId;
-/// assert_eq!(KeyspaceId::default(), KeyspaceId(0));
-/// assert!(KeyspaceId(1) < KeyspaceId(2));
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyspaceId(pub u32);
+pub(crate) struct KeyspaceId(pub(crate) u32);
 
 /// The keyspace that every database has, `default`.
 pub(crate) const KEYSPACE_DEFAULT: KeyspaceId = KeyspaceId(0);
 pub(crate) const KEYSPACE_DEFAULT_NAME: &str = "default";
 
 /// The number in the name of a segment or manifest file.
-///
-/// ```
-/// # use alluvium::ids::FileNumber;
-/// let mut numbers = [FileNumber(7), FileNumber(3)];
-/// numbers.sort();
-/// assert_eq!(numbers[0].0, 3);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileNumber(pub u64);
+pub(crate) struct FileNumber(pub(crate) u64);
 
 /// A log's place in the chain of logs, from its header; the file's name only says its slot.
-///
-/// ```
-/// # use alluvium::ids::LogNumber;
-/// let chain = [LogNumber(4), LogNumber(5), LogNumber(6)];
-/// assert!(chain.is_sorted());
-/// assert_eq!(chain[2].0 - chain[0].0, 2);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogNumber(pub u64);
+pub(crate) struct LogNumber(pub(crate) u64);
 
 /// A byte position in the concatenation of all logs ever written: a log's base plus an offset in
 /// it.
 ///
 /// Comparable across files, so that one number says how far the log is synced.
-///
-/// ```
-/// # use alluvium::ids::LogPosition;
-/// let (base, offset) = (4096, 100);
-/// let end = LogPosition(base + offset);
-/// let synced = LogPosition(base);
-/// assert!(synced < end);
-/// assert_eq!(end.0 - synced.0, 100);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogPosition(pub u64);
+pub(crate) struct LogPosition(pub(crate) u64);
 
 /// A run's identity in the manifest. Ids grow; they say nothing about age, the list does.
-///
-/// ```
-/// # use alluvium::ids::RunId;
-/// let made = [RunId(1), RunId(2)];
-/// assert_eq!(made.iter().max(), Some(&RunId(2)));
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(pub u64);
+pub(crate) struct RunId(pub(crate) u64);
 
 /// 16 random bytes that name a database or a segment for good.
-///
-/// ```
-/// # use alluvium::ids::Uuid;
-/// let uuid = Uuid([0xab; 16]);
-/// assert_eq!(uuid.to_string(), "ab".repeat(16));
-/// assert_eq!(format!("{uuid:?}"), uuid.to_string());
-/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uuid(pub [u8; 16]);
+pub(crate) struct Uuid(pub(crate) [u8; 16]);
 
 impl fmt::Debug for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

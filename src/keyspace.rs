@@ -1,23 +1,24 @@
-//! [`Keyspace`]: the handle of one keyspace, and how a database gives, lists and drops them.
-//! Contracts and delegation, nothing else.
+//! [`Keyspace`]: the handle of one keyspace, and every verb that writes to it.
 
 use std::fmt;
+use std::ops::Deref;
 
-use crate::db::{Db, Shared};
-use crate::engine::{Engine, KeyspaceState, ReadAt};
+use crate::answers::{CompareAndSwap, Updated};
+use crate::compact::Compaction;
+use crate::engine::{Decision, KeyspaceState, TryWrite};
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::iter::KeyRange;
-use crate::iter::range::prefix_bounds;
 use crate::options::{Durability, KeyspaceOptions};
-use crate::range::Range;
+use crate::reader::{Moment, Reader};
+use crate::shared::Shared;
 use crate::sync::Arc;
 use crate::value::Value;
 
 /// A named set of keys of its own, from [`Db::keyspace`](crate::Db::keyspace).
 ///
-/// Cheap to clone, usable from any thread. Keyspaces share one log, so batches and snapshots
-/// across them cost nothing.
+/// It derefs to its [`Reader`], which has every read; what is here writes. Cheap to clone, usable
+/// from any thread. Keyspaces share one log, so batches and snapshots across them cost nothing.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -29,32 +30,37 @@ use crate::value::Value;
 /// ```
 #[derive(Clone)]
 pub struct Keyspace {
+    // Dropped first: the last handle closes the database.
+    reader: Reader,
     shared: Arc<Shared>,
-    state: Arc<KeyspaceState>,
+}
+
+impl Deref for Keyspace {
+    type Target = Reader;
+
+    #[inline]
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
 }
 
 impl Keyspace {
-    pub(crate) fn new(shared: &Arc<Shared>, state: Arc<KeyspaceState>) -> Self {
-        Self { shared: Arc::clone(shared), state }
+    pub(crate) fn new(shared: Arc<Shared>, state: Arc<KeyspaceState>) -> Self {
+        let reader = Reader::new(Arc::clone(&shared.engine), state, Moment::Now);
+        Self { reader, shared }
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.shared.engine
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Which open of a database it is of, and its id there.
     pub(crate) fn identity(&self) -> (u64, KeyspaceId) {
-        (self.engine().core.instance, self.state.id)
+        (self.engine().core.instance, self.id())
     }
 
-    pub(crate) fn state(&self) -> &Arc<KeyspaceState> {
-        &self.state
-    }
-
-    /// What reads of now go by, while the database is open.
-    pub(crate) fn enter_read(&self) -> Result<&KeyspaceState> {
-        self.engine().check_open()?;
-        Ok(&self.state)
+    fn id(&self) -> KeyspaceId {
+        self.reader.keyspace().id
     }
 
     /// Its name.
@@ -66,7 +72,7 @@ impl Keyspace {
     /// ```
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.state.name
+        &self.reader.keyspace().name
     }
 
     /// The options that it has now, as the last [`Db::keyspace_with`] has set them.
@@ -78,31 +84,52 @@ impl Keyspace {
     /// ```
     #[must_use]
     pub fn options(&self) -> KeyspaceOptions {
-        self.state.options()
+        self.reader.keyspace().options()
     }
 
-    /// Sets a key to a value. As [`Db::put`](crate::Db::put).
+    /// Sets a key to a value, replacing what it had, and returns the sequence of that, for
+    /// [`Db::wait_durable`](crate::Db::wait_durable). [`Durability::Buffered`].
+    ///
+    /// Waits for no flush, no sync, no reader and no background thread, but in the cases that the
+    /// [guide](crate#threads-and-waiting) lists. [`Self::try_put`] never waits.
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// assert_eq!(users.get("ann")?.as_deref(), Some(&b"1"[..]));
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "old")?;
+    /// db.put("k", [0, 159, 255])?; // any bytes
+    /// assert_eq!(db.get("k")?.as_deref(), Some(&[0, 159, 255][..]));
+    /// let sequence = db.put("k", "newest")?;
+    /// db.wait_durable(sequence)?; // a sync of the device, shared with whoever waits too
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`Db::put`](crate::Db::put), and
-    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
+    /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a
+    ///   value over 1 GiB;
+    /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full, but for what
+    ///   deletions, flushes and merges need to make room: at once if none of these is about to;
+    /// - [`Error::Overloaded`](crate::Error::Overloaded) if memory stayed full for too long;
+    /// - [`Error::WriterStopped`](crate::Error::WriterStopped) after a failure that leaves the log
+    ///   unknown;
+    /// - [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if the keyspace was dropped;
+    /// - [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
+    ///   [`Error::Io`](crate::Error::Io).
+    ///
+    /// A failed write has no effect that a read could see.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Sequence> {
         self.put_with(key, value, Durability::Buffered)
     }
 
     /// [`Self::put`] with a choice of durability.
     ///
+    /// With [`Durability::Sync`] the write may be seen by readers before it is durable; if the sync
+    /// fails it may stay visible until the database is reopened.
+    ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put_with("ann", "1", alluvium::Durability::Sync)?;
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put_with("paid", "yes", alluvium::Durability::Sync)?;
+    /// // From here on a power loss does not take it.
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -116,16 +143,17 @@ impl Keyspace {
         durability: Durability,
     ) -> Result<Sequence> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.engine().write_one(self.state.id, key, Some(value), durability)
+        self.engine().write_one(self.id(), key, Some(value), durability)
     }
 
-    /// Deletes a key. As [`Db::delete`](crate::Db::delete).
+    /// Deletes a key, and returns the sequence of that; a key that is not there is fine.
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// users.delete("ann")?;
-    /// assert_eq!(users.get("ann")?, None);
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("k", "v")?;
+    /// db.delete("k")?;
+    /// db.delete("never there")?;
+    /// assert_eq!(db.get("k")?, None);
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -139,8 +167,8 @@ impl Keyspace {
     /// [`Self::delete`] with a choice of durability.
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.delete_with("ann", alluvium::Durability::Sync)?;
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.delete_with("secret", alluvium::Durability::Sync)?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -148,193 +176,300 @@ impl Keyspace {
     ///
     /// As [`Self::put`].
     pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<Sequence> {
-        self.engine().write_one(self.state.id, key.as_ref(), None, durability)
+        self.engine().write_one(self.id(), key.as_ref(), None, durability)
     }
 
-    /// The value of a key. As [`Db::get`](crate::Db::get).
+    /// [`Self::put`], if that can be done without waiting: for threads that must not, like those of
+    /// an async executor.
+    ///
+    /// Would wait: where memory runs short ([`Builder::on_overload`](crate::Builder::on_overload)),
+    /// where there is no log file to write to (the first write after an open, mostly), while a
+    /// conditional write holds the key, and with a value of more than a quarter of
+    /// [`memtable_bytes`](crate::Builder::memtable_bytes), which brings a file of its own. What is
+    /// waited for is under way then. It shares the short commit section with other writers.
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// assert!(users.get("ann")?.is_some_and(|value| value == "1"));
+    /// use alluvium::TryWrite;
+    ///
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("first", "has made the log")?;
+    /// assert!(matches!(db.try_put("k", "v")?, TryWrite::Written(_)));
+    /// assert!(matches!(db.try_put("k", [0; 2 << 20])?, TryWrite::WouldBlock));
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`Db::get`](crate::Db::get), and
-    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped).
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.engine().check_open()?;
-        self.engine().get(Some(&self.state), key.as_ref(), ReadAt::Now)
+    /// As [`Self::put`].
+    pub fn try_put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<TryWrite> {
+        self.engine().try_write_one(self.id(), key.as_ref(), Some(value.as_ref()))
     }
 
-    /// Hands the value of a key to `read` where it lies. As [`Db::get_with`](crate::Db::get_with).
+    /// [`Self::delete`], if that can be done without waiting. As [`Self::try_put`].
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// assert_eq!(users.get_with("ann", |value| value.map(<[u8]>::len))?, Some(1));
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let _ = db.try_delete("k")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`Self::get`].
-    pub fn get_with<R>(
+    /// As [`Self::put`].
+    pub fn try_delete(&self, key: impl AsRef<[u8]>) -> Result<TryWrite> {
+        self.engine().try_write_one(self.id(), key.as_ref(), None)
+    }
+
+    /// Sets a key to a value if it has none. Returns the sequence of that, or `None` if it had one.
+    ///
+    /// One step of the commit order: of several that insert one key, one gets a sequence.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.insert_if_absent("name", "ann")?.is_some());
+    /// assert!(db.insert_if_absent("name", "bob")?.is_none());
+    /// assert_eq!(db.get("name")?.as_deref(), Some(&b"ann"[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`get`](Reader::get).
+    pub fn insert_if_absent(
         &self,
         key: impl AsRef<[u8]>,
-        read: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<R> {
+        value: impl AsRef<[u8]>,
+    ) -> Result<Option<Sequence>> {
+        self.insert_if_absent_with(key, value, Durability::Buffered)
+    }
+
+    /// [`Self::insert_if_absent`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also where the key had a value, that survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(db.insert_if_absent_with("ann", "1", Durability::Sync)?.is_some());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`get`](Reader::get).
+    pub fn insert_if_absent_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        durability: Durability,
+    ) -> Result<Option<Sequence>> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        insert_if_absent(self, key, value, durability)
+    }
+
+    /// Changes a key from `expected` to `new` if it is as expected; `None` means that it has no
+    /// value, before or after.
+    ///
+    /// One step of the commit order, so nothing comes between the comparison and the change.
+    /// [`Durability::Buffered`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::CompareAndSwap;
+    ///
+    /// assert!(db.compare_and_swap("k", None, Some(b"1"))?.swapped());
+    /// assert!(db.compare_and_swap("k", Some(b"1"), Some(b"2"))?.swapped());
+    /// let stale = db.compare_and_swap("k", Some(b"1"), None)?;
+    /// assert!(matches!(stale, CompareAndSwap::Mismatch(Some(now)) if now == "2"));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`get`](Reader::get). A mismatch is none.
+    pub fn compare_and_swap(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<CompareAndSwap> {
+        self.compare_and_swap_with(key, expected, new, Durability::Buffered)
+    }
+
+    /// [`Self::compare_and_swap`] with a choice of durability. With [`Durability::Sync`] the answer
+    /// is durable, too: also what a mismatch has found survives a power loss by then.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// assert!(db.compare_and_swap_with("k", None, Some(b"1"), Durability::Sync)?.swapped());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compare_and_swap`].
+    pub fn compare_and_swap_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<CompareAndSwap> {
+        compare_and_swap(self, key.as_ref(), (expected, new), durability)
+    }
+
+    /// Changes a key from what it has to what `change` makes of that; `None` means no value, before
+    /// or after. Returns what it has then, and the sequence of the change.
+    ///
+    /// One step of the commit order: nothing comes between, whoever else writes. No lock is held
+    /// while `change` runs; if the key changes meanwhile, `change` runs again with the newer value,
+    /// so it should have no effect of its own. After eight changes, or flushes, that came between,
+    /// the key is held: other writers of it wait until this call is over, as they would for memory
+    /// ([`Builder::on_overload`](crate::Builder::on_overload)). `change` may use the database, but
+    /// one that writes its own key never ends, and one that waits for another thread which writes
+    /// it may have that fail with [`Error::KeyHeld`](crate::Error::KeyHeld).
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let count = |now: Option<&[u8]>| {
+    ///     let now = now.and_then(|now| Some(u64::from_be_bytes(now.try_into().ok()?)));
+    ///     Some((now.unwrap_or(0) + 1).to_be_bytes().to_vec())
+    /// };
+    /// db.update("visits", count)?;
+    /// let visits = db.update("visits", count)?.value;
+    /// assert_eq!(visits.as_deref(), Some(&2_u64.to_be_bytes()[..]));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put`] and [`get`](Reader::get).
+    pub fn update(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) -> Result<Updated> {
+        self.update_with(key, change, Durability::Buffered)
+    }
+
+    /// [`Self::update`] with a choice of durability.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::Durability;
+    ///
+    /// db.update_with("ann", |_| Some(vec![1]), Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`].
+    pub fn update_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+        durability: Durability,
+    ) -> Result<Updated> {
+        update(self, key.as_ref(), change, durability)
+    }
+
+    /// [`Db::compact`](crate::Db::compact) for the keys of this keyspace in a range.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("log:1", "")?;
+    /// db.delete("log:1")?;
+    /// db.compact_range("log:".."log;")?; // the deleted entries are gone from the disk
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::compact`](crate::Db::compact).
+    pub fn compact_range(&self, range: impl KeyRange) -> Result<()> {
+        self.start_compaction(range)?.wait()
+    }
+
+    /// Begins what [`Self::compact_range`] does, and returns a handle to watch,
+    /// wait for or cancel it. Returns once what is in memory has been flushed.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.start_compaction("log:".."log;")?.wait()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::start_compaction_of_all`](crate::Db::start_compaction_of_all).
+    pub fn start_compaction(&self, range: impl KeyRange) -> Result<Compaction> {
+        Compaction::start(self.engine(), Some((self.id(), range.into_bounds())))
+    }
+
+    fn write_conditional<B: AsRef<[u8]>, R>(
+        &self,
+        key: &[u8],
+        durability: Durability,
+        decide: impl FnMut(Option<Value>) -> Decision<B, R>,
+    ) -> Result<(R, Sequence)> {
         self.engine().check_open()?;
-        self.engine().get_with(Some(&self.state), key.as_ref(), ReadAt::Now, read)
-    }
-
-    /// The keys in a range with their values. As [`Db::range`](crate::Db::range).
-    ///
-    /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// users.put("bob", "2")?;
-    /// assert_eq!(users.range("b"..).len()?, 1);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn range(&self, range: impl KeyRange) -> Range {
-        Range::now(self.engine(), Some(&self.state), range.into_bounds())
-    }
-
-    /// The keys that begin with `prefix`. As [`Db::prefix`](crate::Db::prefix).
-    ///
-    /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// assert_eq!(users.prefix("a").len()?, 1);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
-        let bounds = prefix_bounds(prefix.as_ref());
-        Range::now(self.engine(), Some(&self.state), bounds)
+        self.engine().write_conditional(self.reader.keyspace(), key, durability, decide)
     }
 }
 
-impl Db {
-    /// The keyspace of this name, made if there is none.
-    ///
-    /// Making one waits for two syncs of the manifest, which calls at the same time share. A name
-    /// has 1 to 255 bytes and no control characters.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let users = db.keyspace("users")?;
-    /// users.put("ann", "1")?;
-    /// assert_eq!(db.get("ann")?, None); // not in `default`
-    /// assert!(db.keyspace("users")?.contains_key("ann")?);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a bad name,
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
-    /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
-    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
-        self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, None)?;
-        Ok(Keyspace::new(&self.shared, state))
-    }
+fn insert_if_absent(
+    keyspace: &Keyspace,
+    key: &[u8],
+    value: &[u8],
+    durability: Durability,
+) -> Result<Option<Sequence>> {
+    let decide = |current: Option<Value>| match current {
+        Some(_) => Decision::Leave(false),
+        None => Decision::Put(value, true),
+    };
+    let (inserted, sequence) = keyspace.write_conditional(key, durability, decide)?;
+    Ok(inserted.then_some(sequence))
+}
 
-    /// [`Self::keyspace`] with options, which are kept with it.
-    ///
-    /// One that exists, `default` too, has these options from then on: what is written to disk
-    /// later goes by them, and what is there already as it is merged. With the options that it has
-    /// nothing is changed.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// use alluvium::KeyspaceOptions;
-    ///
-    /// let options = KeyspaceOptions::new().block_bytes(16 << 10);
-    /// let logs = db.keyspace_with("logs", options)?;
-    /// assert_eq!(db.keyspace("logs")?.options(), options);
-    /// db.keyspace_with("logs", options.filter_bits(0))?;
-    /// assert_eq!(logs.options().filter_bits, 0);
-    /// db.keyspace_with("default", options)?; // what `db.put` goes to
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::keyspace`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
-    /// options that cannot work. [`Error::ReadOnly`](crate::Error::ReadOnly) if the database is
-    /// open for reading and the keyspace has other options.
-    pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
-        self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, Some(options))?;
-        Ok(Keyspace::new(&self.shared, state))
-    }
+fn compare_and_swap(
+    keyspace: &Keyspace,
+    key: &[u8],
+    (expected, new): (Option<&[u8]>, Option<&[u8]>),
+    durability: Durability,
+) -> Result<CompareAndSwap> {
+    let decide = |current: Option<Value>| {
+        if current.as_deref() != expected {
+            return Decision::Leave(Some(current));
+        }
+        match (current, new) {
+            (_, Some(new)) => Decision::Put(new, None),
+            (Some(_), None) => Decision::Delete(None),
+            (None, None) => Decision::Leave(None),
+        }
+    };
+    let (mismatch, sequence) = keyspace.write_conditional(key, durability, decide)?;
+    Ok(mismatch.map_or(CompareAndSwap::Swapped(sequence), CompareAndSwap::Mismatch))
+}
 
-    /// [`Self::keyspace_with`] for many names at once: all of them in one step of the manifest, two
-    /// syncs of the device, where each alone costs that.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let names = (0..100).map(|tenant| format!("tenant-{tenant}"));
-    /// let tenants = db.keyspaces_with(names, alluvium::KeyspaceOptions::new())?;
-    /// tenants[7].put("k", "v")?;
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::keyspace_with`]; then none of them was made or changed.
-    pub fn keyspaces_with(
-        &self,
-        names: impl IntoIterator<Item = impl Into<String>>,
-        options: KeyspaceOptions,
-    ) -> Result<Vec<Keyspace>> {
-        self.engine().check_open()?;
-        let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        let states = self.engine().open_keyspaces(&names, options)?;
-        Ok(states.into_iter().map(|state| Keyspace::new(&self.shared, state)).collect())
-    }
-
-    /// The names of all keyspaces, sorted; `default` is always among them.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// db.keyspace("users")?;
-    /// assert_eq!(db.keyspaces(), ["default", "users"]);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    #[must_use]
-    pub fn keyspaces(&self) -> Vec<String> {
-        let core = &self.engine().core;
-        if core.is_forked() { Vec::new() } else { core.keyspaces.names() }
-    }
-
-    /// Drops a keyspace with everything in it, durably.
-    ///
-    /// Snapshots taken before still read it; later reads and writes through its handles get
-    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped). The name is free again at once.
-    /// Space comes back as segments that hold nothing else are removed, at once if no snapshot is
-    /// older, and as merges take it out of the others.
-    ///
-    /// ```
-    /// # let db = alluvium::Db::in_memory()?;
-    /// let old = db.keyspace("2023")?;
-    /// db.drop_keyspace("2023")?;
-    /// assert!(matches!(old.get("k"), Err(alluvium::Error::KeyspaceDropped { .. })));
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this name, or
-    /// for `default`; otherwise as [`Self::keyspace`].
-    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
-        self.engine().check_open()?;
-        self.engine().drop_keyspace(name)
-    }
+fn update(
+    keyspace: &Keyspace,
+    key: &[u8],
+    mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    durability: Durability,
+) -> Result<Updated> {
+    let decide = |current: Option<Value>| match (change(current.as_deref()), current) {
+        (Some(new), _) => {
+            let value = Some(Value::copy(&new));
+            Decision::Put(new, value)
+        }
+        (None, Some(_)) => Decision::Delete(None),
+        (None, None) => Decision::Leave(None),
+    };
+    let (value, sequence) = keyspace.write_conditional(key, durability, decide)?;
+    Ok(Updated { value, sequence })
 }
 
 impl fmt::Debug for Keyspace {

@@ -18,7 +18,7 @@
 //! let mut batch = WriteBatch::new();
 //! batch.put("last-user", "ann");
 //! batch.put_in(&users, "ann", "1");
-//! db.write_with(batch, Durability::Sync)?;
+//! db.write_with(&batch, Durability::Sync)?;
 //!
 //! // A snapshot and an iterator keep their moment.
 //! let snapshot = db.snapshot();
@@ -207,115 +207,66 @@
 //! 7. `src/engine/open/mod.rs`, `src/log/replay.rs`: recovery.
 //! 8. `src/format/mod.rs`: the byte tables, one beside each encoder.
 
-pub mod ids;
+mod ids;
 mod mvcc;
 mod sync;
 
 // The loom build compiles the three above alone, so that an upward import is a compile error.
-#[cfg(not(all(test, loom)))]
-mod answers;
-#[cfg(not(all(test, loom)))]
-mod batch;
-#[cfg(not(all(test, loom)))]
-mod builder;
-#[cfg(not(all(test, loom)))]
-mod compact;
-#[cfg(not(all(test, loom)))]
-mod compaction;
-#[cfg(not(all(test, loom)))]
-mod conditional;
-#[cfg(not(all(test, loom)))]
-mod count;
-#[cfg(not(all(test, loom)))]
-mod db;
-#[cfg(not(all(test, loom)))]
-mod engine;
-#[cfg(not(all(test, loom)))]
-mod error;
-#[cfg(not(all(test, loom)))]
-mod event;
-#[cfg(not(all(test, loom)))]
-mod format;
-#[cfg(not(all(test, loom)))]
-mod halves;
-#[cfg(not(all(test, loom)))]
-pub mod io;
-#[cfg(not(all(test, loom)))]
-mod iter;
-#[cfg(not(all(test, loom)))]
-mod keyspace;
-#[cfg(not(all(test, loom)))]
-mod log;
-#[cfg(not(all(test, loom)))]
-mod lookup;
-#[cfg(not(all(test, loom)))]
-mod maintenance;
-#[cfg(not(all(test, loom)))]
-mod memtable;
-#[cfg(not(all(test, loom)))]
-mod options;
-#[cfg(not(all(test, loom)))]
-mod range;
-#[cfg(not(all(test, loom)))]
-mod runs;
-#[cfg(not(all(test, loom)))]
-mod segment;
-#[cfg(not(all(test, loom)))]
-mod snapshot;
-#[cfg(not(all(test, loom)))]
-mod try_write;
-#[cfg(not(all(test, loom)))]
-mod value;
-#[cfg(not(all(test, loom)))]
-mod witness;
-#[cfg(not(all(test, loom)))]
-pub use answers::{CompareAndSwap, Updated};
-#[cfg(not(all(test, loom)))]
-pub use batch::WriteBatch;
-#[cfg(not(all(test, loom)))]
-pub use builder::Builder;
-#[cfg(not(all(test, loom)))]
-pub use compact::Compaction;
-#[cfg(not(all(test, loom)))]
-pub use db::Db;
-#[cfg(not(all(test, loom)))]
-pub use engine::index::IndexReport;
-#[cfg(not(all(test, loom)))]
-pub use engine::index::verify::VerifyReport;
-#[cfg(not(all(test, loom)))]
-pub use engine::merge::stats::MergeStats;
-#[cfg(not(all(test, loom)))]
-pub use engine::read::explain::{
-    Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
-};
-#[cfg(not(all(test, loom)))]
-pub use engine::report::segments::{RunInfo, SegmentInfo};
-#[cfg(not(all(test, loom)))]
-pub use engine::report::stats::{Health, Stats};
-#[cfg(not(all(test, loom)))]
-pub use engine::shared::stalls::StallCause;
-#[cfg(not(all(test, loom)))]
-pub use engine::{TryGet, TryWrite};
-#[cfg(not(all(test, loom)))]
-pub use error::{Error, Result};
-#[cfg(not(all(test, loom)))]
-pub use halves::{Keys, Values};
-#[cfg(not(all(test, loom)))]
-pub use ids::Sequence;
-#[cfg(not(all(test, loom)))]
-pub use iter::KeyRange;
-#[cfg(not(all(test, loom)))]
-pub use keyspace::Keyspace;
-#[cfg(not(all(test, loom)))]
-pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
-#[cfg(not(all(test, loom)))]
-pub use range::Range;
-#[cfg(not(all(test, loom)))]
-pub use segment::skips::Skipped;
-#[cfg(not(all(test, loom)))]
-pub use snapshot::Snapshot;
-#[cfg(not(all(test, loom)))]
-pub use value::Value;
+cfg_if::cfg_if! {
+    if #[cfg(not(all(test, loom)))] {
+        mod answers;
+        mod batch;
+        mod builder;
+        mod compact;
+        mod compaction;
+        mod db;
+        mod engine;
+        mod error;
+        mod event;
+        mod format;
+        pub mod io;
+        mod iter;
+        mod keyspace;
+        mod log;
+        mod maintenance;
+        mod memtable;
+        mod options;
+        mod range;
+        mod reader;
+        mod runs;
+        mod segment;
+        mod shared;
+        mod snapshot;
+        mod value;
+        mod witness;
+
+        pub use answers::{CompareAndSwap, Updated};
+        pub use batch::WriteBatch;
+        pub use builder::Builder;
+        pub use compact::Compaction;
+        pub use db::Db;
+        pub use engine::index::IndexReport;
+        pub use engine::index::verify::VerifyReport;
+        pub use engine::merge::stats::MergeStats;
+        pub use engine::read::explain::{
+            Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
+        };
+        pub use engine::report::segments::{RunInfo, SegmentInfo};
+        pub use engine::report::stats::{Health, Stats};
+        pub use engine::shared::stalls::StallCause;
+        pub use engine::{TryGet, TryWrite};
+        pub use error::{Error, Result};
+        pub use ids::Sequence;
+        pub use iter::KeyRange;
+        pub use keyspace::Keyspace;
+        pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
+        pub use range::{Keys, Range, Values};
+        pub use reader::Reader;
+        pub use segment::skips::Skipped;
+        pub use snapshot::Snapshot;
+        pub use value::Value;
+    }
+}
 
 /// The README's program, compiled.
 #[cfg(doctest)]

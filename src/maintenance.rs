@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::compact::Compaction;
 use crate::db::Db;
 use crate::engine::index::IndexReport;
 use crate::engine::index::verify::VerifyReport;
@@ -184,6 +185,77 @@ impl Db {
 }
 
 impl Db {
+    /// Merges everything written so far into one run, leaving out what nobody can see any more, and
+    /// waits for it.
+    ///
+    /// Merges go on by themselves in the background, so this is for before a backup, after a large
+    /// deletion, or to find out what data takes. Readers and writers go on meanwhile. Writes up to
+    /// the size of the database, a segment at a time; needs room for three segments.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// for value in ["old", "new"] {
+    ///     db.put("k", value)?;
+    ///     db.flush()?;
+    /// }
+    /// db.compact()?;
+    /// assert_eq!((db.stats().runs, db.stats().segment_entries), (1, 1));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why a merge failed: [`Error::StorageFull`](crate::Error::StorageFull),
+    /// [`Error::Corruption`](crate::Error::Corruption), [`Error::Io`](crate::Error::Io). What was merged by then stays merged, and nothing is
+    /// lost.
+    pub fn compact(&self) -> Result<()> {
+        self.start_compaction_of_all()?.wait()
+    }
+
+    /// Begins what [`Self::compact`] does, in all keyspaces, and returns a handle to watch, wait
+    /// for or cancel it. Returns once what is in memory has been flushed.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let compaction = db.start_compaction_of_all()?;
+    /// let (done, total) = compaction.progress();
+    /// println!("{done} of about {total} bytes");
+    /// compaction.wait()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why the flush failed.
+    pub fn start_compaction_of_all(&self) -> Result<Compaction> {
+        Compaction::start(self.engine(), None)
+    }
+
+    /// Lets no merge go on past the segment that it is writing, until [`Self::resume_compaction`]:
+    /// requested ones and those in the background. Flushes go on; runs pile up meanwhile.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.pause_compaction();
+    /// // ... what must not share the disk ...
+    /// db.resume_compaction();
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn pause_compaction(&self) {
+        self.engine().pause_compaction(true);
+    }
+
+    /// Lets merges go on after [`Self::pause_compaction`].
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.resume_compaction(); // harmless if nothing was paused
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn resume_compaction(&self) {
+        self.engine().pause_compaction(false);
+    }
+
     /// Makes every write acknowledged before the call durable.
     ///
     /// ```

@@ -1,18 +1,15 @@
-//! [`Range`]: the iterator over keys and values.
+//! [`Range`]: the iterator over keys and values; [`Keys`] and [`Values`]: over one half of them.
 
 use std::fmt;
 use std::iter::FusedIterator;
 
-use crate::engine::{DirectoryLock, Engine, EngineIter, KeyspaceState, LayersCursor, ReadAt};
+use crate::engine::{EngineIter, LayersCursor};
 use crate::error::{Error, Result};
-use crate::halves::{Keys, Values};
 use crate::iter::Cursor;
-use crate::iter::range::Bounds;
 use crate::segment::skips::Skipped;
-use crate::sync::Arc;
 use crate::value::Value;
 
-/// Keys and values in bytewise order of the keys, from [`Db::range`](crate::Db::range) and its kin.
+/// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) and its kin.
 ///
 /// Owned, `Send`, double-ended and fused. Going backward costs about what going forward does,
 /// except in the active memtable, where each step back is a search.
@@ -65,35 +62,11 @@ enum State {
 }
 
 impl Range {
-    /// A range of what is committed now.
-    pub(crate) fn now(
-        engine: &Arc<Engine>,
-        keyspace: Option<&KeyspaceState>,
-        bounds: Bounds,
-    ) -> Self {
-        match engine.check_open() {
-            Ok(()) => Self::open(engine, engine.pin_directory(), keyspace, bounds, ReadAt::Now),
-            Err(error) => Self::failed(error),
-        }
-    }
-
-    /// A range that keeps `directory` locked. Without it the database is closed.
-    pub(crate) fn open(
-        engine: &Arc<Engine>,
-        directory: Option<Arc<DirectoryLock>>,
-        keyspace: Option<&KeyspaceState>,
-        bounds: Bounds,
-        at: ReadAt,
-    ) -> Self {
-        let directory = engine.core.check_process().and(directory.ok_or(Error::Closed));
-        match directory.and_then(|directory| engine.iter(directory, keyspace, bounds, at)) {
-            Ok(iter) => Self(State::Live(Box::new(iter))),
-            Err(error) => Self::failed(error),
-        }
-    }
-
-    pub(crate) fn failed(error: Error) -> Self {
-        Self(State::Failed { error, told: false })
+    pub(crate) fn new(opened: Result<EngineIter>) -> Self {
+        Self(match opened {
+            Ok(iter) => State::Live(Box::new(iter)),
+            Err(error) => State::Failed { error, told: false },
+        })
     }
 
     /// Moves the front to the first key at or after `key`: what lies before it is passed over
@@ -219,7 +192,7 @@ impl Range {
     ///
     /// Walks over all of them, and copies nothing: in time it is a scan. (`count` of the standard
     /// library counts an error as an item.) For a rough number without reading there is
-    /// [`Db::approximate_len`](crate::Db::approximate_len).
+    /// [`Reader::approximate_len`](crate::Reader::approximate_len).
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -257,7 +230,7 @@ impl Range {
         self.front(nothing, nothing).transpose().map(|first| first.is_none())
     }
 
-    pub(crate) fn front<K, V>(
+    fn front<K, V>(
         &mut self,
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
@@ -268,7 +241,7 @@ impl Range {
         }
     }
 
-    pub(crate) fn back<K, V>(
+    fn back<K, V>(
         &mut self,
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
@@ -280,7 +253,7 @@ impl Range {
     }
 }
 
-pub(crate) fn nothing<T: ?Sized>(_: &T) {}
+fn nothing<T: ?Sized>(_: &T) {}
 
 fn tell_once<T>(error: &Error, told: &mut bool) -> Option<Result<T>> {
     (!std::mem::replace(told, true)).then(|| Err(error.clone()))
@@ -308,7 +281,137 @@ impl fmt::Debug for Range {
     }
 }
 
-const _: fn() = || {
-    fn owned_and_send<T: Send + 'static>() {}
-    owned_and_send::<Range>();
-};
+/// The keys of a [`Range`], in order; from [`Range::keys`]. Everything that holds for a [`Range`]
+/// holds for this.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("ann", "a long value")?;
+/// for key in db.prefix("a").keys() {
+///     println!("{:?}", key?);
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is advanced"]
+pub struct Keys(Range);
+
+/// The values of a [`Range`], in the order of their keys; from [`Range::values`]. Everything that
+/// holds for a [`Range`] holds for this.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("2024-01-01", "12")?;
+/// let bytes = db.prefix("2024").values().map(|value| value.map(|value| value.len()));
+/// assert_eq!(bytes.sum::<Result<usize, _>>()?, 2);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is advanced"]
+pub struct Values(Range);
+
+macro_rules! half {
+    ($half:ident, $key:expr, $value:expr, $pick:expr) => {
+        impl $half {
+            /// As [`Range::seek`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// keys.seek("m");
+            /// values.seek("m");
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            pub fn seek(&mut self, key: impl AsRef<[u8]>) {
+                self.0.seek(key);
+            }
+
+            /// As [`Range::seek_back`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// keys.seek_back("m");
+            /// values.seek_back("m");
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
+                self.0.seek_back(key);
+            }
+
+            /// As [`Range::skipped`], if the range was told to [skip](Range::skip_damaged).
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// let (mut keys, mut values) = (db.range(..).keys(), db.range(..).values());
+            /// assert!(keys.skipped().is_empty() && values.skipped().is_empty());
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            #[must_use]
+            pub fn skipped(&self) -> Vec<Skipped> {
+                self.0.skipped()
+            }
+
+            /// As [`Range::len`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// assert_eq!((db.range(..).keys().len()?, db.range(..).values().len()?), (0, 0));
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// As [`Range::len`].
+            pub fn len(self) -> Result<u64> {
+                self.0.len()
+            }
+
+            /// As [`Range::is_empty`].
+            ///
+            /// ```
+            /// # let db = alluvium::Db::in_memory()?;
+            /// assert!(db.range(..).keys().is_empty()? && db.range(..).values().is_empty()?);
+            /// # Ok::<(), alluvium::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// As [`Range::len`].
+            pub fn is_empty(self) -> Result<bool> {
+                self.0.is_empty()
+            }
+        }
+
+        impl Iterator for $half {
+            type Item = Result<Value>;
+
+            fn next(&mut self) -> Option<Self::Item> {
+                self.0.front($key, $value).map(|pair| pair.map($pick))
+            }
+        }
+
+        impl DoubleEndedIterator for $half {
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.0.back($key, $value).map(|pair| pair.map($pick))
+            }
+        }
+    };
+}
+
+half!(Keys, Value::copy, nothing, |(key, ())| key);
+half!(Values, nothing, LayersCursor::value, |((), value)| value);
+
+macro_rules! iterator_promises {
+    ($($name:ident),*) => {
+        $(
+            impl FusedIterator for $name {}
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name)).finish_non_exhaustive()
+                }
+            }
+        )*
+    };
+}
+
+iterator_promises!(Keys, Values);

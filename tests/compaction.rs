@@ -84,7 +84,7 @@ fn write_group(db: &Db, group: u64) {
                 _ => batch.put(format!("{key:03}"), value(round, key)),
             }
         }
-        db.write(batch).unwrap();
+        db.write(&batch).unwrap();
         if round % 20 == group {
             db.flush().unwrap();
         }
@@ -259,7 +259,7 @@ fn a_dropped_keyspace_comes_back() {
     let snapshot = db.snapshot();
     db.drop_keyspace("gone").unwrap();
     db.compact().unwrap();
-    assert_eq!(snapshot.range_in(&gone, ..).count(), 4_000);
+    assert_eq!(snapshot.of(&gone).range(..).count(), 4_000);
     drop(snapshot);
     let of_gone = |name: &str| db.segments().iter().any(|info| info.last_keyspace.contains(name));
     wait_until("its segments go", || !of_gone("gone") && about(4_000, db.stats().segment_entries));

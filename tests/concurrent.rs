@@ -92,19 +92,19 @@ fn a_batch_is_seen_whole_or_not_at_all() {
                 batch.put(key(i), &value);
                 batch.put_in(&other, key(i), &value);
             }
-            db.write(batch).unwrap();
+            db.write(&batch).unwrap();
         }
     };
     let by_get = || {
         let snapshot = db.snapshot();
         let here = KEYS.map(|i| snapshot.get(key(i)).unwrap());
-        let there = KEYS.map(|i| snapshot.get_in(&other, key(i)).unwrap());
+        let there = KEYS.map(|i| snapshot.of(&other).get(key(i)).unwrap());
         let values: Vec<_> = here.chain(there).map(|v| v.map(|v| number(&v))).collect();
         assert_all_equal(&values, "gets through a snapshot");
     };
     let by_range = || {
         let snapshot = db.snapshot();
-        let all = snapshot.range(..).chain(snapshot.range_in(&other, ..).rev());
+        let all = snapshot.range(..).chain(snapshot.of(&other).range(..).rev());
         let values: Vec<_> = all.map(|pair| Some(number(&owned(pair).1))).collect();
         assert!(values.is_empty() || values.len() == 2 * KEYS.len());
         assert_all_equal(&values, "ranges through a snapshot");
@@ -154,7 +154,7 @@ fn a_snapshot_reads_the_same_twice_whatever_happens_between() {
 /// Everything that a snapshot shows, of which the backward walk must be the mirror image.
 fn contents(snapshot: &Snapshot, other: &Keyspace) -> (Vec<Pair>, Vec<Pair>) {
     let here: Vec<_> = snapshot.range(..).map(owned).collect();
-    let there: Vec<_> = snapshot.range_in(other, ..).map(owned).collect();
+    let there: Vec<_> = snapshot.of(other).range(..).map(owned).collect();
     let mut backward: Vec<_> = snapshot.range(..).rev().map(owned).collect();
     backward.reverse();
     assert_eq!(here, backward);
@@ -179,7 +179,7 @@ fn each_thread_reads_what_it_wrote() {
                 let mut batch = WriteBatch::new();
                 batch.put(&key, padded(i + 1));
                 batch.put(&key, padded(i));
-                db.write(batch).unwrap();
+                db.write(&batch).unwrap();
                 assert_eq!(get(), Some(i));
             }
             let found = db.prefix(&prefix).map(owned).find(|(found, _)| found == key.as_bytes());
@@ -341,11 +341,11 @@ fn scans_that_jump_over_dead_keys_see_a_prefix() {
             let mut batch = WriteBatch::new();
             batch.put(&low, round.to_be_bytes());
             batch.put(&high, round.to_be_bytes());
-            db.write(batch).unwrap();
+            db.write(&batch).unwrap();
             let mut batch = WriteBatch::new();
             batch.delete(low);
             batch.delete(high);
-            db.write(batch).unwrap();
+            db.write(&batch).unwrap();
         }
     };
     let now = || (head.load(Ordering::SeqCst), tail.load(Ordering::SeqCst));

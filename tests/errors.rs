@@ -55,7 +55,7 @@ fn arguments_out_of_bounds_are_told_their_bounds() {
     check(db.insert_if_absent(&long, ""), Class::Final, sentence);
     let mut batch = WriteBatch::new();
     batch.put(&long, "");
-    check(db.write(batch), Class::Final, sentence);
+    check(db.write(&batch), Class::Final, sentence);
     let visible = db.stats().visible;
     let sentence =
         format!("sequence {} was not issued yet; the last one is {visible}", visible + 1);
@@ -87,22 +87,22 @@ fn keyspaces_of_two_databases_do_not_mix() {
     batch.put_in(&mine, "a", "");
     batch.put_in(&theirs, "a", "");
     check(
-        one.write(batch),
+        one.write(&batch),
         Class::Final,
         "a batch names keyspaces of two databases, or of two opens of one",
     );
     let mut batch = WriteBatch::new();
     batch.put_in(&theirs, "a", "");
     check(
-        one.write(batch),
+        one.write(&batch),
         Class::Final,
         "a batch names a keyspace of another database, or of another open",
     );
     let sentence = "the keyspace is of another database than the snapshot, or of another open";
-    check(one.snapshot().get_in(&theirs, "a"), Class::Final, sentence);
-    check(one.snapshot().multi_get_in(&theirs, ["a"]), Class::Final, sentence);
-    check(one.snapshot().first_in(&theirs), Class::Final, sentence);
-    check(one.snapshot().explain_in(&theirs, "a"), Class::Final, sentence);
+    check(one.snapshot().of(&theirs).get("a"), Class::Final, sentence);
+    check(one.snapshot().of(&theirs).multi_get(["a"]), Class::Final, sentence);
+    check(one.snapshot().of(&theirs).first(), Class::Final, sentence);
+    check(one.snapshot().of(&theirs).explain("a"), Class::Final, sentence);
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn try_everything(held: &Held<'_>, batch: WriteBatch) {
     assert_forked(db.put_with("k", "child", Durability::Sync));
     assert_forked(db.put("k", vec![7; 100_000]));
     assert_forked(db.delete("k"));
-    assert_forked(db.write(batch));
-    assert_forked(db.write(WriteBatch::new()));
+    assert_forked(db.write(&batch));
+    assert_forked(db.write(&WriteBatch::new()));
     assert_forked(db.update("k", |_| Some(b"child".to_vec())));
     assert_forked(db.insert_if_absent("new", "child"));
     assert_forked(other.put("k", "child"));

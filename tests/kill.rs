@@ -87,7 +87,7 @@ fn write(db: &Db, other: &Keyspace, thread: u64, number: u64) {
     } else {
         batch.delete_in(other, flag)
     }
-    db.write_with(batch, durability).unwrap();
+    db.write_with(&batch, durability).unwrap();
 }
 
 /// How many writes of each thread are there. Fails unless they are a prefix, whole and right.

@@ -101,7 +101,7 @@ fn memory_stays_within_what_the_options_say() {
     let batches = peak(|db, number| {
         let mut batch = WriteBatch::new();
         (0..400).for_each(|n| batch.put(key(number * 1_000 + n), [7; 1_000]));
-        db.write(batch).unwrap();
+        db.write(&batch).unwrap();
     });
     check("batches", batches);
     let read = peak(|db, number| {

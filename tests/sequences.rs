@@ -19,7 +19,7 @@ fn commit(db: &Db) -> u64 {
     let mut batch = WriteBatch::new();
     batch.put("a", "1");
     batch.put("b", "2");
-    db.write(batch).unwrap().0
+    db.write(&batch).unwrap().0
 }
 
 /// I16: what a crash has discarded is not numbered again.

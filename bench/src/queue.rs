@@ -123,7 +123,7 @@ impl Queue {
                     for number in self.live.drain(..std::mem::take(&mut self.done) as usize) {
                         batch.delete(key(number));
                     }
-                    db.write(batch)?;
+                    db.write(&batch)?;
                 }
             }
             _ => {

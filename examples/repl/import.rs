@@ -227,7 +227,7 @@ impl Import<'_, '_> {
             return Ok(());
         }
         let count = batch.len() as u64;
-        self.db.write(batch).map_err(|error| {
+        self.db.write(&batch).map_err(|error| {
             let name = &self.name;
             let line = self.first_line;
             let stored = self.so_far();

@@ -133,7 +133,7 @@ impl Shell {
                 None => batch.delete_in(keyspace, key),
             }
         }
-        match self.db.write(batch) {
+        match self.db.write(&batch) {
             Ok(sequence) => Ok((operations.len(), sequence)),
             Err(error) => {
                 self.batch = Some(operations);
@@ -172,14 +172,14 @@ impl Shell {
     pub(crate) fn get(&self, key: &[u8], at: Option<&str>) -> Result<Option<Value>, Failure> {
         Ok(match self.at(at)? {
             None => self.keyspace.get(key)?,
-            Some(snapshot) => snapshot.get_in(&self.keyspace, key)?,
+            Some(snapshot) => snapshot.of(&self.keyspace).get(key)?,
         })
     }
 
     pub(crate) fn contains(&self, key: &[u8], at: Option<&str>) -> Result<bool, Failure> {
         Ok(match self.at(at)? {
             None => self.keyspace.contains_key(key)?,
-            Some(snapshot) => snapshot.contains_key_in(&self.keyspace, key)?,
+            Some(snapshot) => snapshot.of(&self.keyspace).contains_key(key)?,
         })
     }
 
@@ -190,14 +190,14 @@ impl Shell {
     ) -> Result<Vec<Option<Value>>, Failure> {
         Ok(match self.at(at)? {
             None => self.keyspace.multi_get(keys)?,
-            Some(snapshot) => snapshot.multi_get_in(&self.keyspace, keys)?,
+            Some(snapshot) => snapshot.of(&self.keyspace).multi_get(keys)?,
         })
     }
 
     pub(crate) fn explain(&self, key: &[u8], at: Option<&str>) -> Result<Explain, Failure> {
         Ok(match self.at(at)? {
             None => self.keyspace.explain(key)?,
-            Some(snapshot) => snapshot.explain_in(&self.keyspace, key)?,
+            Some(snapshot) => snapshot.of(&self.keyspace).explain(key)?,
         })
     }
 
@@ -205,7 +205,7 @@ impl Shell {
         let bounds = extent.bounds();
         Ok(match self.at(at)? {
             None => self.keyspace.range(bounds),
-            Some(snapshot) => snapshot.range_in(&self.keyspace, bounds),
+            Some(snapshot) => snapshot.of(&self.keyspace).range(bounds),
         })
     }
 

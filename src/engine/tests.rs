@@ -70,7 +70,7 @@ fn settle(engine: &Engine) {
 }
 
 fn get(engine: &Engine, key: &str) -> Option<Vec<u8>> {
-    let found = engine.get(None, key.as_bytes(), ReadAt::Now).unwrap();
+    let found = engine.get(&engine.default_keyspace(), key.as_bytes(), ReadAt::Now).unwrap();
     found.map(|value| value.to_vec())
 }
 
@@ -92,7 +92,7 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
 
     let (engine, threads) = open(&after);
     let tmp = engine.open_keyspace("tmp", None).unwrap();
-    let found = engine.get(Some(&tmp), b"k", ReadAt::Now).unwrap();
+    let found = engine.get(&tmp, b"k", ReadAt::Now).unwrap();
     assert_eq!(found.as_deref(), Some(&b"v"[..]), "the drop was lost, so the data is there");
     close(&engine, &threads);
 }
@@ -225,12 +225,12 @@ fn a_read_looks_for_the_drop_after_it_has_its_view() {
     let (engine, threads) = open(&fs);
     let tmp = engine.open_keyspace("tmp", None).unwrap();
     engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
-    let look = || engine.get(Some(&tmp), b"k", ReadAt::Now);
+    let look = || engine.get(&tmp, b"k", ReadAt::Now);
     assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
     let at = ReadAt::Snapshot(engine.register_snapshot());
     engine.drop_keyspace("tmp").unwrap();
     assert!(matches!(look(), Err(Error::KeyspaceDropped { .. })));
-    assert_eq!(engine.get(Some(&tmp), b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
+    assert_eq!(engine.get(&tmp, b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
     close(&engine, &threads);
 }
 

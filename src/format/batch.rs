@@ -33,7 +33,7 @@ use super::record::RECORD_HEADER_BYTES;
 use crate::ids::KeyspaceId;
 
 /// A batch as it will stand in the log, behind a gap for the record's header.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct BatchBuffer {
     /// The gap, the operations, and the padding if there is any now.
     bytes: Vec<u8>,
@@ -45,6 +45,18 @@ pub(crate) struct BatchBuffer {
 impl Default for BatchBuffer {
     fn default() -> Self {
         Self { bytes: vec![0; RECORD_HEADER_BYTES], count: 0, padding: 0 }
+    }
+}
+
+impl Clone for BatchBuffer {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), count: self.count, padding: self.padding }
+    }
+
+    fn clone_from(&mut self, from: &Self) {
+        self.bytes.clone_from(&from.bytes);
+        self.count = from.count;
+        self.padding = from.padding;
     }
 }
 

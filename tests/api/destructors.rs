@@ -39,7 +39,7 @@ fn use_all(db: &Db) -> Result<(), alluvium::Error> {
     db.update("count", |now| Some(now.map_or(vec![1], |now| vec![now[0] + 1])))?;
     let mut batch = WriteBatch::new();
     batch.put("batch", vec![b'v'; 100_000]);
-    db.write(batch)?;
+    db.write(&batch)?;
     let keyspace = db.keyspace_with("other", KeyspaceOptions::new())?;
     keyspace.put("k", "v")?;
     db.flush()?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alluvium::ids::Sequence;
+use alluvium::Sequence;
 use alluvium::io::{CrashMode, SimFs};
 use alluvium::{Db, Error, WriteBatch};
 
@@ -17,7 +17,7 @@ fn open(sim: &SimFs) -> Db {
 fn write(db: &Db, key: &str) -> Sequence {
     let mut batch = WriteBatch::new();
     batch.put(key, "v");
-    db.write(batch).unwrap()
+    db.write(&batch).unwrap()
 }
 
 #[test]

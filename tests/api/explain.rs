@@ -36,8 +36,8 @@ fn every_layer_says_what_it_has_and_the_first_that_has_it_answers() {
     assert_eq!((found.layer, found.version.value_bytes), (0, Some(6)));
 
     // The older snapshot ends its way in the oldest layer, and a get there brings the block in.
-    between.get_in(&keyspace, "a1").unwrap();
-    let explained = between.explain_in(&keyspace, "a1").unwrap();
+    between.of(&keyspace).get("a1").unwrap();
+    let explained = between.of(&keyspace).explain("a1").unwrap();
     let oldest = &explained.layers[2];
     assert!(oldest.reached && oldest.blocks[0].cached, "{explained}");
     assert_eq!(explained.found.as_ref().unwrap().layer, 2);

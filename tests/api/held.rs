@@ -87,7 +87,7 @@ fn an_iterator_holds_files_and_memtables_until_it_is_dropped_and_a_snapshot_neit
     db.drop_keyspace("gone").unwrap();
     db.flush().unwrap();
     // The snapshot sees the keyspace, so its segment is not given up before that goes.
-    assert_eq!(snapshot.range_in(&gone, ..).count(), 100);
+    assert_eq!(snapshot.of(&gone).range(..).count(), 100);
     drop(snapshot);
     let held = |stats: &Stats| stats.views_held > 0 && stats.segment_bytes_held == bytes;
     await_stats(&db, |stats| held(stats) && stats.memtable_bytes_retired > 0);

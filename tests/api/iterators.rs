@@ -56,12 +56,12 @@ fn loops_over_a_damaged_block_end() {
     assert!(0 < good && good < 200);
     ends_by_one_error(|| keyspace.range(..), good);
     ends_by_one_error(|| keyspace.prefix("0"), good);
-    ends_by_one_error(|| snapshot.range_in(&keyspace, ..), good);
+    ends_by_one_error(|| snapshot.of(&keyspace).range(..), good);
     assert!(matches!(keyspace.len(), Err(Error::Corruption { .. })));
-    assert!(matches!(snapshot.len_in(&keyspace), Err(Error::Corruption { .. })));
+    assert!(matches!(snapshot.of(&keyspace).len(), Err(Error::Corruption { .. })));
     // What lies before it is not its concern.
     assert_eq!(keyspace.range(.."0010").len().unwrap(), 10);
-    assert!(!keyspace.is_empty().unwrap() && !snapshot.is_empty_in(&keyspace).unwrap());
+    assert!(!keyspace.is_empty().unwrap() && !snapshot.of(&keyspace).is_empty().unwrap());
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn loops_after_the_close_and_over_what_was_dropped_end() {
     db.drop_keyspace("gone").unwrap();
     ends_by_one_error(|| keyspace.range(..), 0);
     let snapshot = db.snapshot();
-    ends_by_one_error(|| snapshot.range_in(&keyspace, ..), 0);
+    ends_by_one_error(|| snapshot.of(&keyspace).range(..), 0);
     let (other, _) = small();
-    ends_by_one_error(|| other.snapshot().range_in(&keyspace, ..), 0);
+    ends_by_one_error(|| other.snapshot().of(&keyspace).range(..), 0);
     db.close().unwrap();
     ends_by_one_error(|| db.range(..), 0);
     ends_by_one_error(|| db.prefix("k"), 0);
@@ -129,8 +129,8 @@ fn a_count_is_of_what_a_reader_sees() {
     }
     keyspace.put("only", "").unwrap();
     assert_eq!((db.len().unwrap(), before.len().unwrap()), (50, 100));
-    assert_eq!((keyspace.len().unwrap(), before.len_in(&keyspace).unwrap()), (1, 0));
-    assert!(before.is_empty_in(&keyspace).unwrap() && !before.is_empty().unwrap());
+    assert_eq!((keyspace.len().unwrap(), before.of(&keyspace).len().unwrap()), (1, 0));
+    assert!(before.of(&keyspace).is_empty().unwrap() && !before.is_empty().unwrap());
     assert_eq!(db.range("10".."20").len().unwrap(), 10);
     assert_eq!(before.range("40"..="60").len().unwrap(), 21);
     assert!(db.range("50"..).is_empty().unwrap());

@@ -14,7 +14,7 @@ fn many_keys_are_read_at_one_point_even_while_the_keys_are_being_drawn() {
         let mut batch = WriteBatch::new();
         batch.put("a", "2");
         batch.put("b", "2");
-        db.write(batch).unwrap();
+        db.write(&batch).unwrap();
         db.flush().unwrap();
     });
     let got: Vec<_> = db.multi_get(keys).unwrap().iter().map(|v| text(v.as_ref())).collect();
@@ -42,14 +42,14 @@ fn first_and_last_see_through_tombstones_and_layers() {
     assert_eq!(only(keyspace.last().unwrap()), Some("c".into()));
     assert_eq!(only(before.first().unwrap()), Some("a".into()));
     assert_eq!(only(before.last().unwrap()), Some("c".into()));
-    assert_eq!(only(before.first_in(&keyspace).unwrap()), Some("a".into()));
-    assert_eq!(only(before.last_in(&keyspace).unwrap()), Some("c".into()));
+    assert_eq!(only(before.of(&keyspace).first().unwrap()), Some("a".into()));
+    assert_eq!(only(before.of(&keyspace).last().unwrap()), Some("c".into()));
     db.delete("b").unwrap();
     assert_eq!(db.first().unwrap(), None);
     assert_eq!(db.last().unwrap(), None);
     assert!(!db.contains_key("b").unwrap() && before.contains_key("b").unwrap());
     assert!(keyspace.contains_key("b").unwrap());
-    assert!(before.contains_key_in(&keyspace, "b").unwrap());
+    assert!(before.of(&keyspace).contains_key("b").unwrap());
 }
 
 /// Keys and values that differ in length, in memory and on disk.
@@ -130,10 +130,10 @@ fn reads_of_a_dropped_keyspace_are_refused_but_not_through_an_older_snapshot() {
     assert!(dropped(keyspace.contains_key("a").unwrap_err()));
     assert!(dropped(keyspace.first().unwrap_err()));
     assert!(dropped(keyspace.last().unwrap_err()));
-    assert!(dropped(db.snapshot().multi_get_in(&keyspace, ["a"]).unwrap_err()));
-    assert_eq!(before.multi_get_in(&keyspace, ["a"]).unwrap(), [Some("1")].map(|v| v.map(value)));
-    assert_eq!(before.prefix_in(&keyspace, "a").count(), 1);
-    assert_eq!(before.get_with_in(&keyspace, "a", |v| v.map(<[u8]>::len)).unwrap(), Some(1));
+    assert!(dropped(db.snapshot().of(&keyspace).multi_get(["a"]).unwrap_err()));
+    assert_eq!(before.of(&keyspace).multi_get(["a"]).unwrap(), [Some("1")].map(|v| v.map(value)));
+    assert_eq!(before.of(&keyspace).prefix("a").count(), 1);
+    assert_eq!(before.of(&keyspace).get_with("a", |v| v.map(<[u8]>::len)).unwrap(), Some(1));
 }
 
 fn value(text: &str) -> Value {
@@ -172,7 +172,7 @@ fn a_get_that_must_not_wait_never_touches_the_disk() {
     let reads = sim.read_count();
     assert_eq!(db.try_get("key0010").unwrap(), TryGet::Hit(value("10")));
     assert_eq!(snapshot.try_get("key0010").unwrap(), TryGet::Hit(value("10")));
-    assert_eq!(snapshot.try_get_in(&keyspace, "key0050").unwrap(), TryGet::Hit(value("other")));
+    assert_eq!(snapshot.of(&keyspace).try_get("key0050").unwrap(), TryGet::Hit(value("other")));
     assert_eq!(sim.read_count(), reads);
     db.drop_keyspace("k").unwrap();
     assert!(matches!(keyspace.try_get("a"), Err(Error::KeyspaceDropped { .. })));

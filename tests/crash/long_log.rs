@@ -105,7 +105,7 @@ fn written(seed: u64, shape: &Shape) -> (SimFs, Mirror) {
             bytes += one(&mut random, (name, keyspace), families, &mut batch, &mut mirror);
             done += 1;
         }
-        db.write(batch).unwrap();
+        db.write(&batch).unwrap();
         let goes = handles.iter().position(|(name, _)| *name == "goes");
         if let Some(at) = goes
             && (OPS * 5 / 8..OPS * 6 / 8).contains(&done)

@@ -318,7 +318,7 @@ impl World {
                 (Some(keyspace), None) => batch.delete_in(keyspace, &op.key),
             }
         }
-        db.write_with(batch, durability).map(drop)
+        db.write_with(&batch, durability).map(drop)
     }
 
     /// A call that makes everything before it durable, if it succeeds.
@@ -350,7 +350,7 @@ pub fn observe(db: &Db) -> Check<State> {
         let handle = if name == DEFAULT { None } else { Some(db.keyspace(&name).map_err(text)?) };
         let range = || handle.as_ref().map_or_else(|| db.range(..), |it| it.range(..));
         let held = match &handle {
-            Some(it) => snapshot.range_in(it, ..),
+            Some(it) => snapshot.of(it).range(..),
             None => snapshot.range(..),
         };
         let collect = |iter: &mut dyn Iterator<Item = alluvium::Result<_>>| {

@@ -15,9 +15,10 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alluvium::ids::Sequence;
 use alluvium::io::{Fs, SimFs};
-use alluvium::{CompareAndSwap, Db, Durability, Keyspace, Snapshot, TryGet, Value, WriteBatch};
+use alluvium::{
+    CompareAndSwap, Db, Durability, Keyspace, Sequence, Snapshot, TryGet, Value, WriteBatch,
+};
 use draws::{drain, draw, within};
 use random::Random;
 
@@ -204,7 +205,7 @@ impl World {
             }
         }
         assert_eq!((batch.len(), batch.is_empty()), (count, count == 0));
-        let sequence = self.db().write(batch).unwrap();
+        let sequence = self.db().write(&batch).unwrap();
         if count > 0 {
             assert!(sequence > self.last_sequence, "a sequence was issued twice");
             self.last_sequence = sequence;
@@ -434,7 +435,7 @@ impl World {
         for _ in 0..4 {
             let key = self.random.key();
             let got = match handle {
-                Some(keyspace) => held.snapshot.get_in(keyspace, &key).unwrap(),
+                Some(keyspace) => held.snapshot.of(keyspace).get(&key).unwrap(),
                 None => held.snapshot.get(&key).unwrap(),
             };
             let want = table.get(&key).map(Vec::as_slice);
@@ -442,7 +443,7 @@ impl World {
         }
         let bounds = (self.random.bound(), self.random.bound());
         let iter: Iter = match handle {
-            Some(keyspace) => Box::new(held.snapshot.range_in(keyspace, bounds.clone())),
+            Some(keyspace) => Box::new(held.snapshot.of(keyspace).range(bounds.clone())),
             None => Box::new(held.snapshot.range(bounds.clone())),
         };
         drain(iter, within(table, &bounds), &mut self.random);

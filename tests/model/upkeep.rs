@@ -48,7 +48,7 @@ impl World {
         let mut batch = WriteBatch::new();
         batch.put(&key, "half of a batch that must not happen");
         batch.put_in(stale, &key, "x");
-        assert!(dropped(self.db().write(batch).map(drop)));
+        assert!(dropped(self.db().write(&batch).map(drop)));
     }
 
     pub(crate) fn index_path(&self) -> PathBuf {

@@ -23,7 +23,7 @@ fn a_get_of_what_is_in_memory_makes_no_call() {
         assert_eq!(db.get_with("on disk", |value| value.map(<[u8]>::len)).unwrap(), Some(1));
         assert_eq!(users.get("ann").unwrap().unwrap(), "1");
         assert_eq!(snapshot.get("on disk").unwrap().unwrap(), "v");
-        assert_eq!(snapshot.get_in(&users, "ann").unwrap().unwrap(), "1");
+        assert_eq!(snapshot.of(&users).get("ann").unwrap().unwrap(), "1");
         assert_eq!(db.range(..).count(), 2);
     };
     let (_, done) = fs.done_by(|| read(&db));
@@ -65,7 +65,7 @@ fn a_put_makes_one_write() {
     check(&|| {
         let mut batch = WriteBatch::new();
         (0..20).for_each(|i| batch.put(format!("{i}"), "v"));
-        db.write(batch).unwrap();
+        db.write(&batch).unwrap();
     });
 }
 

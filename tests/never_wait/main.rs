@@ -65,7 +65,7 @@ fn use_foreground(db: &Db) {
             let mut batch = WriteBatch::new();
             batch.put("batch", key.as_bytes());
             batch.delete(&key);
-            db.write(batch).unwrap();
+            db.write(&batch).unwrap();
             db.delete("no such key").unwrap();
             assert_eq!(db.prefix("key-").rev().count(), i - i / 10);
             assert_eq!(snapshot.get(&key).unwrap(), None::<alluvium::Value>);

@@ -28,9 +28,9 @@ fn every_call_after_the_close_says_so() {
         closed(db.delete("k"));
         closed(db.delete_with("k", Durability::Sync));
         let mut batch = WriteBatch::new();
-        closed(db.write(WriteBatch::new()));
+        closed(db.write(&WriteBatch::new()));
         batch.put_in(&users, "k", "v");
-        closed(db.write(batch));
+        closed(db.write(&batch));
         closed(db.get("a1"));
         closed(db.get_with("a1", |value| value.map(<[u8]>::len)));
         closed(db.range(..).next().unwrap());
@@ -42,9 +42,9 @@ fn every_call_after_the_close_says_so() {
         closed(db.flush());
         let snapshot = db.snapshot();
         closed(snapshot.get("a1"));
-        closed(snapshot.get_in(&users, "k"));
+        closed(snapshot.of(&users).get("k"));
         closed(snapshot.range(..).next().unwrap());
-        closed(snapshot.range_in(&users, ..).next().unwrap());
+        closed(snapshot.of(&users).range(..).next().unwrap());
         closed(snapshot.prefix("a").next().unwrap());
         // What needs no data still answers, and a second close is fine.
         assert_eq!(db.keyspaces(), ["default", "users"]);

@@ -89,7 +89,7 @@ fn what_is_too_long_is_refused_with_bound_and_length() {
     batch.put("good", "1");
     batch.put("k", &value);
     batch.delete(&key);
-    invalid(db.write(batch), &words);
+    invalid(db.write(&batch), &words);
     assert_eq!(db.range(..).count(), 0);
     // Looking for what cannot be there is no mistake.
     assert_eq!(db.get(&key).unwrap(), None::<alluvium::Value>);
@@ -128,14 +128,14 @@ fn a_keyspace_of_another_database_is_no_use() {
     let foreign = other.keyspace("same").unwrap();
     let mut batch = WriteBatch::new();
     batch.put_in(&foreign, "k", "v");
-    invalid(db.write(batch), &["of another database"]);
+    invalid(db.write(&batch), &["of another database"]);
     let mut batch = WriteBatch::new();
     batch.put_in(&mine, "k", "v");
     batch.put_in(&foreign, "k", "v");
-    invalid(db.write(batch), &["two databases"]);
+    invalid(db.write(&batch), &["two databases"]);
     let snapshot = db.snapshot();
-    invalid(snapshot.get_in(&foreign, "k"), &["another database"]);
-    invalid(snapshot.range_in(&foreign, ..).next().unwrap(), &["another database"]);
+    invalid(snapshot.of(&foreign).get("k"), &["another database"]);
+    invalid(snapshot.of(&foreign).range(..).next().unwrap(), &["another database"]);
     assert_eq!(mine.range(..).count(), 0);
 }
 

@@ -183,7 +183,7 @@ fn a_read_only_file_system_can_be_read_and_nothing_else() {
     };
     refused_write(db.put("k", "v").map(drop));
     refused_write(db.delete("k").map(drop));
-    refused_write(db.write(alluvium::WriteBatch::new()).map(drop));
+    refused_write(db.write(&alluvium::WriteBatch::new()).map(drop));
     refused_write(db.flush());
     refused_write(db.keyspace("new").map(drop));
     refused_write(db.drop_keyspace("new"));

@@ -11,21 +11,14 @@ use crate::source::Source;
 
 /// Files in circles, for now. The list only ever gets shorter: no file may be added.
 const KNOTTED: &[&str] = &[
-    "src/batch.rs",
-    "src/builder.rs",
-    "src/db.rs",
-    "src/halves.rs",
     "src/io/disk.rs",
     "src/io/disk/rooted.rs",
-    "src/keyspace.rs",
     "src/log/read.rs",
     "src/log/replay.rs",
     "src/memtable/active.rs",
     "src/memtable/mod.rs",
-    "src/range.rs",
     "src/runs/state.rs",
     "src/runs/state/undo.rs",
-    "src/snapshot.rs",
 ];
 
 /// What is wrong with the imports: circles of files that are not listed, and files listed that are

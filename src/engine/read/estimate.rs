@@ -5,7 +5,7 @@
 
 use std::ops::Bound;
 
-use crate::engine::read::get::{ReadAt, id_of};
+use crate::engine::read::get::ReadAt;
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;
 use crate::format::key::Position;
@@ -36,15 +36,16 @@ impl Estimate {
 }
 
 impl Engine {
-    /// What the layers of now hold of a keyspace in `bounds`.
+    /// What the layers of now hold of a keyspace in `bounds`, if it is there to be read at `at`.
     pub(crate) fn estimate(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         bounds: &Bounds,
+        at: ReadAt,
     ) -> Result<Estimate> {
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        ReadAt::Now.resolve(keyspace, visible)?;
-        let keyspace = id_of(keyspace);
+        at.resolve(keyspace, visible)?;
+        let keyspace = keyspace.id;
         let mut sum = Estimate::default();
         for table in std::iter::once(&view.active).chain(&view.sealed) {
             sum.add(in_memtable(table, keyspace, bounds)?);

@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use crate::engine::read::get::{ReadAt, id_of};
+use crate::engine::read::get::ReadAt;
 use crate::engine::report::figures::{bytes, counted};
 use crate::engine::{Engine, KeyspaceState, View};
 use crate::error::Result;
 use crate::format::hash::key_hash;
 use crate::format::key::{Kind, Position};
-use crate::ids::{KEYSPACE_DEFAULT_NAME, KeyspaceId, Sequence};
+use crate::ids::{KeyspaceId, Sequence};
 use crate::iter::Cursor;
 use crate::memtable::Memtable;
 use crate::mvcc::view::read_point_owned;
@@ -201,21 +201,21 @@ impl Engine {
     /// Everything that a get of the key at `at` looks at, and what lies below.
     pub(crate) fn explain(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         at: ReadAt,
     ) -> Result<Explain> {
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
         let at = at.resolve(keyspace, visible)?;
-        let mut layers = look_at_layers(&view, id_of(keyspace), key)?;
+        let mut layers = look_at_layers(&view, keyspace.id, key)?;
         let mut found = None;
         for (i, layer) in layers.iter_mut().enumerate() {
             layer.reached = found.is_none();
             let seen = layer.versions.iter().find(|version| version.sequence <= at);
             found = found.or(seen.map(|&version| ExplainFound { layer: i, version }));
         }
-        let name = keyspace.map_or(KEYSPACE_DEFAULT_NAME, |state| &state.name);
-        Ok(Explain { keyspace: name.to_owned(), key: key.to_vec(), at, layers, found })
+        let name = keyspace.name.clone();
+        Ok(Explain { keyspace: name, key: key.to_vec(), at, layers, found })
     }
 }
 

@@ -80,22 +80,17 @@ impl ReadAt {
     /// Called once the read has its view. The clean-up takes segments of a dropped keyspace out of
     /// the view only after the drop is visible here: looked for earlier, the drop could be missed
     /// and the read see what the clean-up has left, a part of the keyspace or an old version.
-    pub(crate) fn resolve(
-        self,
-        keyspace: Option<&KeyspaceState>,
-        visible: Sequence,
-    ) -> Result<Sequence> {
+    pub(crate) fn resolve(self, keyspace: &KeyspaceState, visible: Sequence) -> Result<Sequence> {
         let (at, snapshot) = match self {
             Self::Now => (visible, None),
             Self::Snapshot(at) => (at, Some(at)),
         };
-        keyspace.map_or(Ok(at), |state| state.check_read(snapshot).map(|()| at))
+        // It is never dropped.
+        if keyspace.id == KEYSPACE_DEFAULT {
+            return Ok(at);
+        }
+        keyspace.check_read(snapshot).map(|()| at)
     }
-}
-
-/// `None` is the default keyspace, which is never dropped.
-pub(crate) fn id_of(keyspace: Option<&KeyspaceState>) -> KeyspaceId {
-    keyspace.map_or(KEYSPACE_DEFAULT, |state| state.id)
 }
 
 /// Where a version was found.
@@ -115,27 +110,33 @@ impl Hit<'_> {
 }
 
 impl Engine {
+    /// The keyspace that every database has.
+    pub(crate) fn default_keyspace(&self) -> Arc<KeyspaceState> {
+        let default = self.core.keyspaces.by_id(KEYSPACE_DEFAULT);
+        default.expect("a manifest without it is refused, and nothing forgets it")
+    }
+
     /// The value of a key, owned.
     pub(crate) fn get(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         at: ReadAt,
     ) -> Result<Option<Value>> {
-        let id = id_of(keyspace);
+        let id = keyspace.id;
         self.find(keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
     }
 
     /// The values of many keys, all at one point of the commit order.
     pub(crate) fn multi_get(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
         at: ReadAt,
     ) -> Result<Vec<Option<Value>>> {
         // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let (at, id) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let (at, id) = (at.resolve(keyspace, visible)?, keyspace.id);
         let get = |key: &[u8]| {
             let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
             self.core.find_in(&view, id, key, at, keep)
@@ -144,10 +145,10 @@ impl Engine {
     }
 
     /// The value of a key, and since when it is known to be that.
-    pub(crate) fn get_seen(&self, keyspace: Option<&KeyspaceState>, key: &[u8]) -> Result<Seen> {
+    pub(crate) fn get_seen(&self, keyspace: &KeyspaceState, key: &[u8]) -> Result<Seen> {
         let since = self.visible();
         let (view, visible) = read_point(&self.core.view, || self.visible());
-        let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, id_of(keyspace));
+        let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, keyspace.id);
         let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
         Ok(Seen { since, at, value: self.core.find_in(&view, id, key, at, keep)? })
     }
@@ -155,12 +156,12 @@ impl Engine {
     /// The value of a key, if that can be said without the disk.
     pub(crate) fn try_get(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         at: ReadAt,
     ) -> Result<TryGet> {
         let (view, visible) = read_point(&self.core.view, || self.visible());
-        let (at, keyspace) = (at.resolve(keyspace, visible)?, id_of(keyspace));
+        let (at, keyspace) = (at.resolve(keyspace, visible)?, keyspace.id);
         let hash = key_hash(keyspace, key);
         for table in std::iter::once(&view.active).chain(&view.sealed) {
             let Some(found) = table.get(keyspace, key, hash, at) else { continue };
@@ -188,7 +189,7 @@ impl Engine {
     /// Hands the value of a key to `read` where it lies: no copy, no reference count.
     pub(crate) fn get_with<R>(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         at: ReadAt,
         read: impl FnOnce(Option<&[u8]>) -> R,
@@ -202,21 +203,21 @@ impl Engine {
 
     fn find<R>(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         at: ReadAt,
         use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
     ) -> Result<R> {
         let (view, visible) = read_point(&self.core.view, || self.visible());
         let at = at.resolve(keyspace, visible)?;
-        self.core.find_in(&view, id_of(keyspace), key, at, use_hit)
+        self.core.find_in(&view, keyspace.id, key, at, use_hit)
     }
 
     /// An iterator over the keys of a keyspace in `bounds`. It keeps `directory` locked.
     pub(crate) fn iter(
         self: &Arc<Self>,
         directory: Arc<DirectoryLock>,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         bounds: Bounds,
         at: ReadAt,
     ) -> Result<EngineIter> {
@@ -225,8 +226,8 @@ impl Engine {
         let whole = Arc::clone(&view);
         let make: MakeCursor = Box::new(move || layers(&whole, None));
         Ok(EngineIter {
-            inner: VisibleIter::new(make, id_of(keyspace), at, bounds),
-            keyspace: id_of(keyspace),
+            inner: VisibleIter::new(make, keyspace.id, at, bounds),
+            keyspace: keyspace.id,
             view,
             skips: None,
             engine: Arc::clone(self),

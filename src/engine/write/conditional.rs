@@ -18,7 +18,6 @@
 //! Both may go on for ever beside a busy load, so after `TRIES_MAX` refusals the key is *held*
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
-use crate::engine::read::get::id_of;
 use crate::engine::write::entry::{Condition, Refused, Write, check_sizes, leave_buffer};
 use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::put::Committed;
@@ -45,14 +44,14 @@ impl Engine {
     /// that was read, as durable as the change would have been.
     pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
         &self,
-        keyspace: Option<&KeyspaceState>,
+        keyspace: &KeyspaceState,
         key: &[u8],
         durability: Durability,
         mut decide: impl FnMut(Option<Value>) -> Decision<B, R>,
     ) -> Result<(R, Sequence)> {
         check_sizes(key, &[])?;
         self.refuse_early()?;
-        let id = id_of(keyspace);
+        let id = keyspace.id;
         let mut attempt = Attempt { engine: self, id, key, tries: 0, hold: None };
         let mut seen = self.get_seen(keyspace, key)?;
         loop {

@@ -138,6 +138,13 @@ fn take_buffer() -> BatchBuffer {
     SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
 }
 
+/// A copy to be written: the batch stays its owner's, who may have to write it again.
+pub(crate) fn copy_batch(batch: &Batch) -> BatchBuffer {
+    let mut buffer = take_buffer();
+    buffer.clone_from(batch);
+    buffer
+}
+
 /// Leaves a buffer to the next write of the thread.
 pub(crate) fn leave_buffer(mut buffer: BatchBuffer) {
     buffer.clear();

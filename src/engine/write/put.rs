@@ -17,7 +17,7 @@
 
 use crate::engine::Engine;
 use crate::engine::shared::messages::LogJob;
-use crate::engine::write::entry::{Batch, Refused, Write, leave_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write, copy_batch, leave_buffer};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
@@ -45,7 +45,7 @@ impl Engine {
 
     /// Writes a batch: all of it or nothing. An empty one has no place in the order; it returns
     /// what is visible.
-    pub(crate) fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
+    pub(crate) fn write_batch(&self, batch: &Batch, durability: Durability) -> Result<Sequence> {
         if batch.len_ops() == 0 {
             self.refuse_early()?;
             let visible = self.visible();
@@ -54,7 +54,10 @@ impl Engine {
             }
             return Ok(visible);
         }
-        self.write(&mut Write::new(batch, RecordKind::Data), durability)
+        let mut write = Write::new(copy_batch(batch), RecordKind::Data);
+        let written = self.write(&mut write, durability);
+        leave_buffer(write.buffer);
+        written
     }
 
     /// Takes an encoded write all the way.

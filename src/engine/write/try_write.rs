@@ -4,15 +4,15 @@
 //! is open, or a spare. They share the commit section with other writers, as every write does.
 
 use crate::engine::Engine;
-use crate::engine::write::entry::{Batch, Refused, Write, leave_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write, copy_batch, leave_buffer};
 use crate::error::Result;
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
 
-/// How a write that must not wait went: a [`Db::try_put`](crate::Db::try_put), a
-/// [`Db::try_delete`](crate::Db::try_delete), or a [`Db::try_write`](crate::Db::try_write), which
-/// gives its batch back.
+/// How a write that must not wait went: a [`Keyspace::try_put`](crate::Keyspace::try_put),
+/// a [`Keyspace::try_delete`](crate::Keyspace::try_delete), or a
+/// [`Db::try_write`](crate::Db::try_write).
 ///
 /// ```
 /// use alluvium::TryWrite;
@@ -20,19 +20,19 @@ use crate::options::OnOverload;
 /// # let db = alluvium::Db::in_memory()?;
 /// let sequence = match db.try_put("k", "v")? {
 ///     TryWrite::Written(sequence) => sequence,
-///     TryWrite::WouldBlock(()) => db.put("k", "v")?, // on a thread that may wait
+///     TryWrite::WouldBlock => db.put("k", "v")?, // on a thread that may wait
 /// };
 /// assert_eq!(db.snapshot().sequence(), sequence);
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "`WouldBlock` means that nothing was written"]
-pub enum TryWrite<B = ()> {
+pub enum TryWrite {
     /// It is written, as [`Durability::Buffered`](crate::Durability::Buffered), up to this
     /// sequence.
     Written(Sequence),
-    /// Nothing was written, because that would have had to wait; here is the batch.
-    WouldBlock(B),
+    /// Nothing was written, because that would have had to wait.
+    WouldBlock,
 }
 
 impl Engine {
@@ -46,20 +46,19 @@ impl Engine {
         let mut write = Write::encode_one(keyspace, key, value)?;
         let written = self.try_submit(&mut write);
         leave_buffer(write.buffer);
-        Ok(written?.map_or(TryWrite::WouldBlock(()), TryWrite::Written))
+        Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
     }
 
-    /// Writes a batch, or gives it back.
-    pub(crate) fn try_write_batch(&self, batch: Batch) -> Result<TryWrite<Batch>> {
+    /// Writes a batch, or says that it would wait.
+    pub(crate) fn try_write_batch(&self, batch: &Batch) -> Result<TryWrite> {
         if batch.len_ops() == 0 {
             self.refuse_early()?;
             return Ok(TryWrite::Written(self.visible()));
         }
-        let mut write = Write::new(batch, RecordKind::Data);
-        match self.try_submit(&mut write)? {
-            Some(sequence) => Ok(TryWrite::Written(sequence)),
-            None => Ok(TryWrite::WouldBlock(write.buffer)),
-        }
+        let mut write = Write::new(copy_batch(batch), RecordKind::Data);
+        let written = self.try_submit(&mut write);
+        leave_buffer(write.buffer);
+        Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
     }
 
     /// The sequence, or `None` if it would wait.

@@ -43,7 +43,7 @@ fn put(engine: &Engine, keyspace: &KeyspaceState, value: &str) -> Result<()> {
 }
 
 fn get(engine: &Engine, keyspace: &KeyspaceState, at: ReadAt) -> Result<Option<String>> {
-    let found = engine.get(Some(keyspace), b"k", at)?;
+    let found = engine.get(keyspace, b"k", at)?;
     Ok(found.map(|value| String::from_utf8(value.to_vec()).unwrap()))
 }
 
@@ -218,7 +218,7 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
     let batch = |id| {
         let mut batch = Batch::new();
         batch.put(id, b"k", b"v");
-        engine.write_batch(batch, Durability::Buffered).map(drop)
+        engine.write_batch(&batch, Durability::Buffered).map(drop)
     };
     let old = engine.open_keyspace("name", None).unwrap();
     engine.drop_keyspace("name").unwrap();

@@ -25,7 +25,7 @@ struct World {
     fs: SimFs,
     engine: Arc<Engine>,
     threads: Threads,
-    keyspaces: Vec<Option<Arc<KeyspaceState>>>,
+    keyspaces: Vec<Arc<KeyspaceState>>,
     rows: Rows,
     snapshots: Vec<(Sequence, Rows)>,
     random: Random,
@@ -55,16 +55,17 @@ impl World {
         let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None);
         let (engine, threads) = opened.unwrap();
         let small = KeyspaceOptions::new().block_bytes(256);
-        let of = |name, options| Some(engine.open_keyspace(name, Some(options)).unwrap());
+        let of = |name, options| engine.open_keyspace(name, Some(options)).unwrap();
+        let default = engine.default_keyspace();
         let unfiltered = small.filter_bits(0);
-        let keyspaces = vec![None, of("one", small), of("two", small), of("three", unfiltered)];
+        let keyspaces = vec![default, of("one", small), of("two", small), of("three", unfiltered)];
         let (rows, snapshots) = Default::default();
         Self { fs, engine, threads, keyspaces, rows, snapshots, random, written: 0 }
     }
 
     /// One that can be written to.
     fn any_keyspace(&mut self) -> KeyspaceId {
-        let living = self.keyspaces.iter().flatten().filter(|it| it.dropped_at().is_none());
+        let living = self.keyspaces[1..].iter().filter(|it| it.dropped_at().is_none());
         let ids: Vec<_> = living.map(|state| state.id).chain([KEYSPACE_DEFAULT]).collect();
         ids[self.random.below(ids.len())]
     }
@@ -109,7 +110,7 @@ impl World {
 
     fn drop_keyspace(&mut self) {
         let id = self.any_keyspace();
-        let state = self.keyspaces.iter().flatten().find(|state| state.id == id);
+        let state = self.keyspaces[1..].iter().find(|state| state.id == id);
         if let Some(state) = state {
             self.engine.drop_keyspace(&state.name).unwrap();
             self.rows.retain(|(keyspace, _), _| *keyspace != id);
@@ -170,10 +171,9 @@ impl World {
 
     fn check_reads(&self, at: ReadAt, want: &Rows) -> std::result::Result<(), String> {
         for state in &self.keyspaces {
-            let state = state.as_deref();
-            let id = state.map_or(KEYSPACE_DEFAULT, |state| state.id);
+            let id = state.id;
             // Snapshots from before the drop still find everything.
-            if let Some(dropped) = state.and_then(KeyspaceState::dropped_at)
+            if let Some(dropped) = state.dropped_at()
                 && !matches!(at, ReadAt::Snapshot(at) if at < dropped)
             {
                 continue;

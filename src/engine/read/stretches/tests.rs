@@ -42,13 +42,12 @@ fn key(number: usize) -> Vec<u8> {
     format!("{number:06}").into_bytes()
 }
 
-fn iter(
-    engine: &Arc<Engine>,
-    keyspace: Option<&KeyspaceState>,
-    bounds: Bounds,
-    at: ReadAt,
-) -> EngineIter {
+fn iter(engine: &Arc<Engine>, keyspace: &KeyspaceState, bounds: Bounds, at: ReadAt) -> EngineIter {
     engine.iter(engine.pin_directory().unwrap(), keyspace, bounds, at).unwrap()
+}
+
+fn iter_default(engine: &Arc<Engine>, bounds: Bounds, at: ReadAt) -> EngineIter {
+    iter(engine, &engine.default_keyspace(), bounds, at)
 }
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -107,7 +106,7 @@ fn remembered(
 }
 
 fn first(engine: &Arc<Engine>) -> Option<Vec<u8>> {
-    front(&mut iter(engine, None, (..).into_bounds(), ReadAt::Now)).map(|(key, _)| key)
+    front(&mut iter_default(engine, (..).into_bounds(), ReadAt::Now)).map(|(key, _)| key)
 }
 
 /// I28.
@@ -148,7 +147,7 @@ fn an_empty_queue_is_remembered_from_either_end_and_its_tail_stays_free() {
         (0..100).for_each(|number| write(&engine, number, Some(b"v")));
         (0..100).for_each(|number| write(&engine, number, None));
         let scan = || {
-            let mut all = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+            let mut all = iter_default(&engine, (..).into_bounds(), ReadAt::Now);
             assert_eq!(if forward { front(&mut all) } else { back(&mut all) }, None);
         };
         assert_eq!(remembered(&engine, scan, |_| true), (0, 100), "forward: {forward}");
@@ -169,7 +168,7 @@ fn a_snapshot_sees_what_was_live_in_a_stretch() {
     (0..99).for_each(|number| write(&engine, number, None));
     let scan = || assert_eq!(first(&engine), Some(key(99)));
     assert_eq!(remembered(&engine, scan, |_| true), (0, 99));
-    let mut old = iter(&engine, None, (..).into_bounds(), ReadAt::Snapshot(snapshot));
+    let mut old = iter_default(&engine, (..).into_bounds(), ReadAt::Snapshot(snapshot));
     assert_eq!(front(&mut old).unwrap().0, key(0));
     assert_eq!((0..100).filter(|_| back(&mut old).is_some()).count(), 99);
     engine.release_snapshot(snapshot);
@@ -190,7 +189,7 @@ fn a_big_batch_under_an_empty_memtable_is_not_jumped_over() {
     assert!(engine.core.view.load().active.is_empty());
     let mut batch = Batch::new();
     batch.put(KEYSPACE_DEFAULT, &key(7), &[7; 4 << 10]);
-    engine.write_batch(batch, Durability::Buffered).unwrap();
+    engine.write_batch(&batch, Durability::Buffered).unwrap();
     assert_eq!(first(&engine), Some(key(7)));
     assert_eq!(span(&engine), None);
     close(&engine, &threads);
@@ -203,13 +202,13 @@ fn a_walk_through_an_old_view_is_not_remembered() {
     let (engine, threads) = open(&fs, 64 << 10, 0);
     (0..100).for_each(|number| write(&engine, number, Some(b"v")));
     (0..100).for_each(|number| write(&engine, number, None));
-    let mut old = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+    let mut old = iter_default(&engine, (..).into_bounds(), ReadAt::Now);
     engine.seal_active().unwrap();
     write(&engine, 50, Some(b"v"));
     assert_eq!(front(&mut old), None);
     assert_eq!(span(&engine), None);
     // A write that the walk does not see, into the memtable that it walks.
-    let mut now = iter(&engine, None, (..).into_bounds(), ReadAt::Now);
+    let mut now = iter_default(&engine, (..).into_bounds(), ReadAt::Now);
     write(&engine, 60, Some(b"v"));
     assert_eq!(front(&mut now).unwrap().0, key(50));
     assert_eq!(front(&mut now), None);
@@ -312,7 +311,7 @@ impl World {
                 None => drop(self.tables[which].remove(&key(number))),
             }
         }
-        self.engine.write_batch(batch, Durability::Buffered).unwrap();
+        self.engine.write_batch(&batch, Durability::Buffered).unwrap();
     }
 
     /// Anywhere, or at an edge of what is remembered.
@@ -353,7 +352,7 @@ impl World {
         let want = want.map(|(key, value)| (key.clone(), value.clone())).collect();
         let keyspace = &self.keyspaces[which];
         self.met += usize::from(!spans(&self.engine).is_empty());
-        self.iterators.push((iter(&self.engine, Some(keyspace), bounds, at), want));
+        self.iterators.push((iter(&self.engine, keyspace, bounds, at), want));
     }
 
     /// Draws from a scan that was begun at some time. Returns whether it gave what it should.
@@ -409,7 +408,7 @@ impl World {
                 let value = vec![length as u8; 3 << 10];
                 let mut batch = Batch::new();
                 batch.put(self.id(which), &key(number), &value);
-                self.engine.write_batch(batch, Durability::Buffered).unwrap();
+                self.engine.write_batch(&batch, Durability::Buffered).unwrap();
                 self.tables[which].insert(key(number), value);
             }
             19 if self.random.below(4) == 0 => self.engine.flush().unwrap(),
@@ -489,7 +488,7 @@ fn a_short_range_inside_a_stretch_reads_no_block() {
     engine.flush().unwrap();
     let from = || (Bound::Included(key(500)), Bound::Unbounded);
     let scan = || {
-        let mut iter = iter(&engine, None, from(), ReadAt::Now);
+        let mut iter = iter_default(&engine, from(), ReadAt::Now);
         assert_eq!(front(&mut iter).map(|(key, _)| key), Some(key(2_500)));
     };
     assert_eq!(remembered(&engine, scan, |_| true), (500, 2_500));
@@ -504,8 +503,8 @@ fn a_short_range_inside_a_stretch_reads_no_block() {
     ];
     for bounds in inside {
         let read = blocks();
-        assert_eq!(front(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
-        assert_eq!(back(&mut iter(&engine, None, bounds.clone(), ReadAt::Now)), None);
+        assert_eq!(front(&mut iter_default(&engine, bounds.clone(), ReadAt::Now)), None);
+        assert_eq!(back(&mut iter_default(&engine, bounds.clone(), ReadAt::Now)), None);
         // The second of these begins after the last live key, which is none of the stretch.
         let first_unknown = bounds.0 == Bound::Excluded(key(499));
         assert_eq!(blocks() > read, first_unknown, "{bounds:?}");
@@ -514,7 +513,7 @@ fn a_short_range_inside_a_stretch_reads_no_block() {
     assert_eq!((stats.stretches, stats.stretch_jumps - jumps), (1, 2 * 5));
     let read = blocks();
     let across = (Bound::Included(key(2_000)), Bound::Included(key(2_500)));
-    assert_eq!(front(&mut iter(&engine, None, across, ReadAt::Now)).unwrap().0, key(2_500));
+    assert_eq!(front(&mut iter_default(&engine, across, ReadAt::Now)).unwrap().0, key(2_500));
     assert!(blocks() > read, "what is read is counted");
     close(&engine, &threads);
 }
@@ -582,7 +581,7 @@ impl Queues {
     fn walked(&self, queues: impl Iterator<Item = usize>, forward: bool) -> u64 {
         let look = |queue: usize| {
             let bounds = prefix_bounds(&Self::name(queue));
-            let mut iter = iter(&self.engine, Some(self.keyspace(queue)), bounds, ReadAt::Now);
+            let mut iter = iter(&self.engine, self.keyspace(queue), bounds, ReadAt::Now);
             assert_eq!(if forward { front(&mut iter) } else { back(&mut iter) }, None);
             iter.dead_walked()
         };
