@@ -12,8 +12,11 @@ use crate::ids::KeyspaceId;
 use crate::iter::range::Bounds;
 use crate::sync::Arc;
 
-/// A compaction that was asked for, from [`Db::start_compaction_of_all`](crate::Db::start_compaction_of_all) or
-/// [`Keyspace::start_compaction`](crate::Keyspace::start_compaction). It goes on if this is dropped.
+/// A compaction that was asked for, from
+/// [`Db::start_compaction_of_all`](crate::Db::start_compaction_of_all) or
+/// [`Keyspace::start_compaction`](crate::Keyspace::start_compaction).
+///
+/// It goes on if this is dropped.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;

@@ -79,8 +79,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if the batch
-    /// names a keyspace that was dropped.
+    /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if
+    /// the batch names a keyspace that was dropped.
     pub fn write(&self, batch: &WriteBatch) -> Result<Sequence> {
         self.write_with(batch, Durability::Buffered)
     }

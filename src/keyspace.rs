@@ -142,8 +142,7 @@ impl Keyspace {
         value: impl AsRef<[u8]>,
         durability: Durability,
     ) -> Result<Sequence> {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        self.engine().write_one(self.id(), key, Some(value), durability)
+        self.engine().write_one(self.id(), key.as_ref(), Some(value.as_ref()), durability)
     }
 
     /// Deletes a key, and returns the sequence of that; a key that is not there is fine.
@@ -263,8 +262,7 @@ impl Keyspace {
         value: impl AsRef<[u8]>,
         durability: Durability,
     ) -> Result<Option<Sequence>> {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        insert_if_absent(self, key, value, durability)
+        insert_if_absent(self, key.as_ref(), value.as_ref(), durability)
     }
 
     /// Changes a key from `expected` to `new` if it is as expected; `None` means that it has no

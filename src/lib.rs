@@ -249,7 +249,8 @@ cfg_if::cfg_if! {
         pub use engine::index::verify::VerifyReport;
         pub use engine::merge::stats::MergeStats;
         pub use engine::read::explain::{
-            Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion,
+            Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource,
+            ExplainVersion,
         };
         pub use engine::report::segments::{RunInfo, SegmentInfo};
         pub use engine::report::stats::{Health, Stats};

@@ -205,9 +205,10 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why a merge failed: [`Error::StorageFull`](crate::Error::StorageFull),
-    /// [`Error::Corruption`](crate::Error::Corruption), [`Error::Io`](crate::Error::Io). What was merged by then stays merged, and nothing is
-    /// lost.
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why
+    /// a merge failed: [`Error::StorageFull`](crate::Error::StorageFull),
+    /// [`Error::Corruption`](crate::Error::Corruption), [`Error::Io`](crate::Error::Io). What was
+    /// merged by then stays merged, and nothing is lost.
     pub fn compact(&self) -> Result<()> {
         self.start_compaction_of_all()?.wait()
     }
@@ -226,7 +227,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why the flush failed.
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), or why
+    /// the flush failed.
     pub fn start_compaction_of_all(&self) -> Result<Compaction> {
         Compaction::start(self.engine(), None)
     }

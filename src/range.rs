@@ -9,7 +9,8 @@ use crate::iter::Cursor;
 use crate::segment::skips::Skipped;
 use crate::value::Value;
 
-/// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) and its kin.
+/// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) and
+/// its kin.
 ///
 /// Owned, `Send`, double-ended and fused. Going backward costs about what going forward does,
 /// except in the active memtable, where each step back is a search.

@@ -176,7 +176,7 @@ impl SimFs {
     /// let db = Db::builder("d").fs(Arc::new(fs.clone())).open()?;
     /// let mut batch = WriteBatch::new();
     /// batch.put("k", "v");
-    /// db.write_with(batch, Durability::Sync)?;
+    /// db.write_with(&batch, Durability::Sync)?;
     /// let after = fs.crash(CrashMode::PowerSubset, 7);
     /// drop(db);
     /// let db = Db::builder("d").fs(Arc::new(after)).open()?;
