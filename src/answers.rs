@@ -3,7 +3,7 @@
 use crate::ids::Sequence;
 use crate::value::Value;
 
-/// How a [`Db::compare_and_swap`](crate::Db::compare_and_swap) went.
+/// How a [`Db::compare_and_swap`](crate::Keyspace::compare_and_swap) went.
 ///
 /// ```
 /// use alluvium::CompareAndSwap;
@@ -42,7 +42,7 @@ impl CompareAndSwap {
     }
 }
 
-/// How a [`Db::update`](crate::Db::update) went.
+/// How a [`Db::update`](crate::Keyspace::update) went.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;

@@ -75,7 +75,8 @@ impl Keyspace {
         &self.reader.keyspace().name
     }
 
-    /// The options that it has now, as the last [`Db::keyspace_with`] has set them.
+    /// The options that it has now, as the last [`Db::keyspace_with`](crate::Db::keyspace_with)
+    /// has set them.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

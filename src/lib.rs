@@ -61,8 +61,9 @@
 //!
 //! # Reading, and what keeps what
 //!
-//! Each read sees everything that was acknowledged before it began. [`Db::multi_get`] and
-//! [`Db::range`] see one moment; several calls see one only through a [`Snapshot`].
+//! Each read sees everything that was acknowledged before it began.
+//! [`Db::multi_get`](crate::Reader::multi_get) and [`Db::range`](crate::Reader::range) see one
+//! moment; several calls see one only through a [`Snapshot`].
 //!
 //! | while it lives | it keeps |
 //! |---|---|
@@ -79,33 +80,37 @@
 //!
 //! Handles, snapshots and values are cheap to clone and usable from any thread; iterators may move
 //! between threads. No method takes `&mut self` but those of iterators and batches, and none panics
-//! on misuse. [`Db::insert_if_absent`], [`Db::compare_and_swap`] and [`Db::update`] are atomic on
-//! one key; there are no transactions that check what they read.
+//! on misuse. [`Db::insert_if_absent`](crate::Keyspace::insert_if_absent),
+//! [`Db::compare_and_swap`](crate::Keyspace::compare_and_swap) and
+//! [`Db::update`](crate::Keyspace::update) are atomic on one key; there are no transactions that
+//! check what they read.
 //!
-//! [`Db::get`] takes no lock, and makes no system call when its data is in memory. A write shares
-//! one short section with other writers, and waits for no flush, merge, sync, reader or background
-//! thread, with these exceptions: a [`Durability::Sync`] write waits for the device; a write
-//! that finds no log file prepared until one is made, on a full disk also for a merge or a flush
-//! that is about to free some of it; where memory or disk run short, writes are slowed down or
-//! fail, as [`Builder::on_overload`] says, and so are writes of a key that a conditional write
-//! holds because it has lost eight tries ([`Db::update`]). [`Db::flush`],
-//! [`Db::close`], [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait
-//! for the work that they ask for.
+//! [`Db::get`](crate::Reader::get) takes no lock, and makes no system call when its data is in
+//! memory. A write shares one short section with other writers, and waits for no flush, merge,
+//! sync, reader or background thread, with these exceptions: a [`Durability::Sync`] write waits for
+//! the device; a write that finds no log file prepared until one is made, on a full disk also for a
+//! merge or a flush that is about to free some of it; where memory or disk run short, writes are
+//! slowed down or fail, as [`Builder::on_overload`] says, and so are writes of a key that a
+//! conditional write holds because it has lost eight tries
+//! ([`Db::update`](crate::Keyspace::update)). [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a
+//! new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work that they ask for.
 //!
 //! On a thread that must not wait, like those of an async executor:
 //!
-//! - always: [`Db::try_get`], [`Db::try_put`], [`Db::try_delete`] and [`Db::try_write`], which
-//!   answer `WouldBlock` instead of waiting; [`Db::snapshot`], making and dropping a [`Range`],
-//!   [`Db::stats`], [`Db::health`], [`Db::runs`], [`Db::approximate_len`] and
-//!   [`Db::approximate_size`], which are about memory alone;
-//! - where the data is in memory for certain: [`Db::get`] and its kin, and drawing from a
-//!   [`Range`]; else they read the disk;
-//! - not: [`Db::put`], [`Db::delete`], [`Db::write`] and conditional writes, which wait rarely, but
-//!   then for as long as [`Builder::on_overload`] says; whatever is [`Durability::Sync`],
-//!   [`Db::sync`] and [`Db::wait_durable`], which wait for the device; [`Db::open`],
-//!   [`Db::close`] and the drop of the last handle, [`Db::flush`], [`Db::compact`],
-//!   [`Db::verify`], [`Db::keyspace`], [`Db::drop_keyspace`] and [`Db::len`], which are work for a
-//!   thread of its own.
+//! - always: [`Db::try_get`](crate::Reader::try_get), [`Db::try_put`](crate::Keyspace::try_put),
+//!   [`Db::try_delete`](crate::Keyspace::try_delete) and [`Db::try_write`], which answer
+//!   `WouldBlock` instead of waiting; [`Db::snapshot`], making and dropping a [`Range`],
+//!   [`Db::stats`], [`Db::health`], [`Db::runs`],
+//!   [`Db::approximate_len`](crate::Reader::approximate_len) and
+//!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
+//! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and its kin, and
+//!   drawing from a [`Range`]; else they read the disk;
+//! - not: [`Db::put`](crate::Keyspace::put), [`Db::delete`](crate::Keyspace::delete), [`Db::write`]
+//!   and conditional writes, which wait rarely, but then for as long as [`Builder::on_overload`]
+//!   says; whatever is [`Durability::Sync`], [`Db::sync`] and [`Db::wait_durable`], which wait for
+//!   the device; [`Db::open`], [`Db::close`] and the drop of the last handle, [`Db::flush`],
+//!   [`Db::compact`], [`Db::verify`], [`Db::keyspace`], [`Db::drop_keyspace`] and
+//!   [`Db::len`](crate::Reader::len), which are work for a thread of its own.
 //!
 //! # Directories and processes
 //!
@@ -156,10 +161,10 @@
 //! than what is live; what a [`Snapshot`] sees, or a live iterator's files, come on top.
 //!
 //! It needs no attention. After a second without writes, or longer the more there is, everything is
-//! merged down as far as it goes. [`Db::compact`] does that now, [`Db::compact_range`] and
-//! [`Keyspace::compact_range`] for some keys, say after a large deletion;
-//! [`Db::start_compaction_of_all`] does not wait, and tells how far it is.
-//! [`Db::pause_compaction`] keeps merges off while something else needs the disk;
+//! merged down as far as it goes. [`Db::compact`] does that now,
+//! [`Keyspace::compact_range`] for some
+//! keys, say after a large deletion; [`Db::start_compaction_of_all`] does not wait, and tells how
+//! far it is. [`Db::pause_compaction`] keeps merges off while something else needs the disk;
 //! [`Builder::merge_bytes_per_second`] limits them for good. [`Db::runs`] shows the runs, and
 //! [`MergeStats`] what merging costs. A merge that fails leaves everything as it was, is tried
 //! again, and shows in [`Db::health`].
@@ -180,17 +185,18 @@
 //!
 //! A missing key is no error. An iterator gives an error as its last item, once, so every loop
 //! ends; what passes over items that are errors (`flatten`, `count`) takes a failure for the end of
-//! the data: use `?`, and [`Db::len`] or [`Range::len`] to count. [`Db::health`] tells what
-//! background work ran into.
+//! the data: use `?`, and [`Db::len`](crate::Reader::len) or [`Range::len`] to count.
+//! [`Db::health`] tells what background work ran into.
 //!
 //! # Tracing
 //!
 //! Events and spans go to the `tracing` subscriber of the process, most of them from background
-//! threads, none under a lock. A handler may read: [`Db::get`], [`Db::health`], [`Db::stats`],
-//! [`Db::runs`] and so on. It must not write to the database, because a write may wait for the
-//! thread that it is on, and must not block, because that thread has work that others wait for. A
-//! call that would wait for its own thread ([`Db::flush`], [`Db::close`], [`Db::verify`],
-//! [`Db::compact`], a new keyspace) fails there with [`Error::InvalidArgument`] instead.
+//! threads, none under a lock. A handler may read: [`Db::get`](crate::Reader::get), [`Db::health`],
+//! [`Db::stats`], [`Db::runs`] and so on. It must not write to the database, because a write may
+//! wait for the thread that it is on, and must not block, because that thread has work that others
+//! wait for. A call that would wait for its own thread ([`Db::flush`], [`Db::close`],
+//! [`Db::verify`], [`Db::compact`], a new keyspace) fails there with [`Error::InvalidArgument`]
+//! instead.
 //!
 //! # Reading the source
 //!

@@ -37,7 +37,7 @@ pub(crate) enum ReadAt {
     Snapshot(Sequence),
 }
 
-/// What a [`Db::try_get`](crate::Db::try_get) could say without touching the disk.
+/// What a [`Db::try_get`](crate::Reader::try_get) could say without touching the disk.
 ///
 /// ```
 /// use alluvium::TryGet;
