@@ -21,7 +21,8 @@ use crate::sync::Arc;
 /// How many versions of a layer are written out.
 const VERSIONS_SHOWN: usize = 8;
 
-/// What a get of one key does, layer by layer, from [`Db::explain`](crate::Reader::explain). `Display`
+/// What a get of one key does, layer by layer, from [`Db::explain`](crate::Reader::explain).
+/// `Display`
 /// prints it for people.
 ///
 /// ```
