@@ -22,8 +22,7 @@ use crate::sync::Arc;
 const VERSIONS_SHOWN: usize = 8;
 
 /// What a get of one key does, layer by layer, from [`Db::explain`](crate::Reader::explain).
-/// `Display`
-/// prints it for people.
+/// `Display` prints it for people.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
