@@ -136,7 +136,8 @@ impl Engine {
     ) -> Result<Vec<Option<Value>>> {
         // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
         let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let (at, id) = (at.resolve(keyspace, visible)?, keyspace.id);
+        let at = at.resolve(keyspace, visible)?;
+        let id = keyspace.id;
         let get = |key: &[u8]| {
             let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
             self.core.find_in(&view, id, key, at, keep)
@@ -148,7 +149,8 @@ impl Engine {
     pub(crate) fn get_seen(&self, keyspace: &KeyspaceState, key: &[u8]) -> Result<Seen> {
         let since = self.visible();
         let (view, visible) = read_point(&self.core.view, || self.visible());
-        let (at, id) = (ReadAt::Now.resolve(keyspace, visible)?, keyspace.id);
+        let at = ReadAt::Now.resolve(keyspace, visible)?;
+        let id = keyspace.id;
         let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
         Ok(Seen { since, at, value: self.core.find_in(&view, id, key, at, keep)? })
     }
@@ -161,7 +163,8 @@ impl Engine {
         at: ReadAt,
     ) -> Result<TryGet> {
         let (view, visible) = read_point(&self.core.view, || self.visible());
-        let (at, keyspace) = (at.resolve(keyspace, visible)?, keyspace.id);
+        let at = at.resolve(keyspace, visible)?;
+        let keyspace = keyspace.id;
         let hash = key_hash(keyspace, key);
         for table in std::iter::once(&view.active).chain(&view.sealed) {
             let Some(found) = table.get(keyspace, key, hash, at) else { continue };

@@ -20,8 +20,7 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) fn new(live: VecDeque<Arc<LogFile>>, appended: LogPosition) -> Self {
-        let (live, began) = (Mutex::new(live), appended);
-        Self { live, began, appended: AtomicU64::new(appended.0) }
+        Self { live: Mutex::new(live), began: appended, appended: AtomicU64::new(appended.0) }
     }
 
     /// Adds the newest log, before any position in it is published.

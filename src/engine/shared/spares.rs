@@ -24,8 +24,12 @@ pub(crate) struct Spares {
 
 impl Default for Spares {
     fn default() -> Self {
-        let (logs, memtables) = (Mutex::default(), Mutex::default());
-        let (asked, dead) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Self { logs, memtables, asked, kept: AtomicUsize::new(SPARES), dead }
+        Self {
+            logs: Mutex::default(),
+            memtables: Mutex::default(),
+            asked: AtomicBool::new(false),
+            kept: AtomicUsize::new(SPARES),
+            dead: AtomicUsize::new(0),
+        }
     }
 }
