@@ -416,3 +416,10 @@ macro_rules! iterator_promises {
 }
 
 iterator_promises!(Keys, Values);
+
+const _: fn() = || {
+    fn owned_and_send<T: Send + 'static>() {}
+    owned_and_send::<Range>();
+    owned_and_send::<Keys>();
+    owned_and_send::<Values>();
+};

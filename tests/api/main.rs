@@ -12,6 +12,7 @@ mod held;
 mod iterators;
 mod keyspaces;
 mod lookup;
+mod reader;
 mod salvage;
 mod temporary;
 
