@@ -21,7 +21,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # let db = alluvium::Db::in_memory()?;
 /// match db.drop_keyspace("no-such") {
 ///     Err(error) if error.is_retryable() => println!("later: {error}"),
-///     Err(alluvium::Error::InvalidArgument { what }) => println!("{what}"),
+///     Err(alluvium::Error::InvalidArgument { what, .. }) => println!("{what}"),
 ///     other => other?,
 /// }
 /// # Ok::<(), alluvium::Error>(())
@@ -30,6 +30,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation. Nothing that was acknowledged is lost.
+    #[non_exhaustive]
     Io {
         /// What was attempted, as a verb: `open`, `read`, `write`, `sync`, …
         op: &'static str,
@@ -40,6 +41,7 @@ pub enum Error {
     },
     /// The disk (or a quota) is full. The call had no effect; reads go on, and writing resumes by
     /// itself once space returns, without reopening.
+    #[non_exhaustive]
     StorageFull {
         /// What was attempted.
         op: &'static str,
@@ -49,6 +51,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// Bytes on disk are not what was written. The file is left as it is.
+    #[non_exhaustive]
     Corruption {
         /// The damaged file.
         file: PathBuf,
@@ -63,6 +66,7 @@ pub enum Error {
     },
     /// The file is sound but of a kind that this version cannot use: a newer format, or not a file
     /// of this engine at all. Nothing was changed.
+    #[non_exhaustive]
     UnsupportedFormat {
         /// The file.
         file: PathBuf,
@@ -74,6 +78,7 @@ pub enum Error {
         got: String,
     },
     /// Another process, or another handle in this one, has the database open. Nothing was changed.
+    #[non_exhaustive]
     Locked {
         /// The lock file, or the directory.
         path: PathBuf,
@@ -82,6 +87,7 @@ pub enum Error {
     /// in its place, where the file system knows it by its path alone (an [`Fs`](crate::io::Fs)
     /// without handles, Windows). Writing has stopped, because nobody would find what is written;
     /// what was written since may be lost with the directory.
+    #[non_exhaustive]
     DirectoryLost {
         /// Where it was.
         path: PathBuf,
@@ -90,17 +96,20 @@ pub enum Error {
     /// Nothing was changed, here or there.
     Forked,
     /// An argument is outside what the call accepts. Nothing was changed.
+    #[non_exhaustive]
     InvalidArgument {
         /// Which rule it broke, with the bound and the value.
         what: String,
     },
     /// The keyspace was dropped after the handle was made.
+    #[non_exhaustive]
     KeyspaceDropped {
         /// Its name.
         name: String,
     },
     /// Memtables are full: the disk does not keep up, or a flush fails. The write had no effect;
     /// try it again.
+    #[non_exhaustive]
     Overloaded {
         /// How long the call waited before it gave up.
         waited: Duration,
@@ -110,17 +119,20 @@ pub enum Error {
     },
     /// A conditional write that has lost many tries holds the key, and has not let it go while this
     /// write waited. The write had no effect; try it again.
+    #[non_exhaustive]
     KeyHeld {
         /// How long the call waited before it gave up.
         waited: Duration,
     },
     /// The database was opened for reading only.
+    #[non_exhaustive]
     ReadOnly {
         /// Its directory.
         path: PathBuf,
     },
     /// An earlier failure left the state on disk unknown, so writing has stopped for good. Reads go
     /// on; reopening recovers everything that was acknowledged as durable.
+    #[non_exhaustive]
     WriterStopped {
         /// The failure that stopped it.
         cause: Arc<Error>,

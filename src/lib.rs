@@ -243,6 +243,7 @@ cfg_if::cfg_if! {
         mod segment;
         mod shared;
         mod snapshot;
+        mod unwind;
         mod value;
         mod witness;
 

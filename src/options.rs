@@ -34,6 +34,7 @@ const SPACE_AMP_TARGET_MAX: f64 = 4.0;
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Durability {
     /// Once the operating system has it: survives the death of the process. A power loss or kernel
     /// crash may take the writes of the last [`Builder::sync_every`](crate::Builder::sync_every),

@@ -134,7 +134,7 @@ fn a_database_that_is_dropped_closed_locked_or_read_only_says_what_to_do() {
 fn what_the_system_refuses_is_named_with_its_file() {
     let sim = SimFs::new();
     let missing = builder(&sim).create(false).open();
-    let Err(Error::Io { op, path, source }) = missing else { panic!("{missing:?}") };
+    let Err(Error::Io { op, path, source, .. }) = missing else { panic!("{missing:?}") };
     let want = ("find a database in", Some("/db"), ErrorKind::NotFound);
     assert_eq!((op, path.to_str(), source.kind()), want);
     let (db, sim) = fresh();
@@ -188,7 +188,7 @@ fn memory_that_stays_full_says_why_and_can_be_tried_again() {
             failed => break failed,
         }
     };
-    let Err(Error::Overloaded { waited, cause: Some(cause) }) = &result else {
+    let Err(Error::Overloaded { waited, cause: Some(cause), .. }) = &result else {
         panic!("{result:?}")
     };
     let waited_ms = waited.as_millis();
@@ -210,7 +210,7 @@ fn a_failed_sync_stops_writing_and_says_why() {
     // Sticky, because the log thread syncs spares meanwhile.
     sim.set_fault(Some(FaultPlan::new(OpKind::Sync).on(".wal").error(ErrorKind::Other).sticky()));
     let result = db.put_with("b", "2", Durability::Sync);
-    let Err(Error::WriterStopped { cause }) = &result else { panic!("{result:?}") };
+    let Err(Error::WriterStopped { cause, .. }) = &result else { panic!("{result:?}") };
     let sentence = format!(
         "writing has stopped, because an earlier call failed ({cause}); reads go on: reopen the \
          database to recover"
@@ -231,7 +231,7 @@ fn damage_is_named_with_its_place() {
     let segment = file(&sim, ".seg");
     assert!(sim.flip(&segment, 300, 1));
     let result = db.get("k");
-    let Err(Error::Corruption { file, offset, what, expected, got }) = &result else {
+    let Err(Error::Corruption { file, offset, what, expected, got, .. }) = &result else {
         panic!("{result:?}")
     };
     assert_eq!(file, Path::new(&segment));

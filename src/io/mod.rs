@@ -39,7 +39,7 @@ pub(crate) use process::Process;
 pub(crate) use retried::RetriedFs;
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
-/// How [`Fs::open`] treats the file.
+/// How [`Fs::open`] treats the file. A file system that does not know a mode answers `Unsupported`.
 ///
 /// ```
 /// # use std::path::Path;
@@ -53,6 +53,7 @@ pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenMode {
     /// An existing file, for reading.
     Read,

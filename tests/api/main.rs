@@ -15,6 +15,7 @@ mod lookup;
 mod reader;
 mod salvage;
 mod temporary;
+mod unwind;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -22,7 +22,10 @@ fn a_second_handle_in_the_same_process_is_locked_out() {
     for read_only in [false, true] {
         let words = ["LOCK", "open elsewhere", "close the other"];
         let error = refused(&fs, |builder| builder.read_only(read_only), &words);
-        assert!(matches!(&error, Error::Locked { path } if path.ends_with("LOCK")), "{error:?}");
+        assert!(
+            matches!(&error, Error::Locked { path, .. } if path.ends_with("LOCK")),
+            "{error:?}"
+        );
         assert!(!error.is_retryable() && !error.is_corruption());
     }
     db.put("k", "still writable").unwrap();

@@ -58,7 +58,7 @@ fn a_lock_file_that_is_someone_elses_stops_the_writer() {
     std::fs::remove_file(&lock).unwrap();
     let other = File::create_new(&lock).unwrap();
     other.lock().unwrap();
-    let Err(Error::WriterStopped { cause }) = db.sync() else { panic!("two writers") };
+    let Err(Error::WriterStopped { cause, .. }) = db.sync() else { panic!("two writers") };
     assert!(matches!(*cause, Error::Locked { .. }), "{cause}");
     release(&other);
     let _ = db.close();

@@ -182,7 +182,7 @@ fn assert_has(path: &Path, counts: &[(&str, usize)]) {
 /// Asserts that writing has stopped because the directory is gone.
 #[track_caller]
 fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>) {
-    let Err(Error::WriterStopped { cause }) = &result else { panic!("{result:?}") };
+    let Err(Error::WriterStopped { cause, .. }) = &result else { panic!("{result:?}") };
     assert!(matches!(**cause, Error::DirectoryLost { .. }), "{cause:?}");
     assert!(cause.to_string().contains("removed, moved or replaced"), "{cause}");
 }

@@ -11,6 +11,7 @@ mod floors;
 mod habits;
 mod imports;
 mod invariants;
+mod public;
 mod rules;
 mod source;
 
@@ -42,7 +43,8 @@ fn sources() -> Vec<Source> {
 }
 
 fn all_rules() -> impl Iterator<Item = &'static Rule> {
-    floors::RULES.iter().chain(rules::RULES).chain(habits::RULES)
+    let rules = floors::RULES.iter().chain(rules::RULES);
+    rules.chain(habits::RULES).chain(public::RULES)
 }
 
 #[test]

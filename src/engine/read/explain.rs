@@ -104,6 +104,7 @@ pub struct ExplainLayer {
 #[non_exhaustive]
 pub enum ExplainSource {
     /// A memtable.
+    #[non_exhaustive]
     Memtable {
         /// Whether it is no longer written.
         sealed: bool,
@@ -113,6 +114,7 @@ pub enum ExplainSource {
         bytes: u64,
     },
     /// A run on disk.
+    #[non_exhaustive]
     Run {
         /// Its number.
         id: u64,

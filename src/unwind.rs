@@ -1,0 +1,46 @@
+//! What may be used on after a panic that was caught: [`UnwindSafe`] and [`RefUnwindSafe`] for the
+//! types that hold an engine, an iterator or bytes behind a trait object, where the compiler cannot
+//! tell. All other public types have both from their fields; `tests/api/unwind.rs` has the table.
+//!
+//! It holds for these reasons:
+//!
+//! - What handles share is immutable, or an atomic number, or published whole in one step, or under
+//!   a lock. A panic under a lock poisons it, and `sync` stops each later user: nobody reads what
+//!   was left half changed.
+//! - The caller's code (what `update` and `get_with` are given, iterators of keys, conversions to
+//!   bytes) runs under no lock. What a call has taken by then (a held key, a view) ends with its
+//!   guard.
+//! - A handle, a snapshot and an iterator change nothing of their own through `&self`. What an
+//!   iterator changes through `&mut self` is seen by its owner alone, and the compiler lets no
+//!   `&mut` into `catch_unwind`.
+//! - Bytes of a [`Value`] and what an [`Error`] says are fixed when they are made.
+//!
+//! An [`Fs`](crate::io::Fs) of the program's own is its own concern: a panic in it is one in the
+//! call that used it.
+
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use crate::batch::WriteBatch;
+use crate::builder::Builder;
+use crate::compact::Compaction;
+use crate::db::Db;
+use crate::error::Error;
+use crate::keyspace::Keyspace;
+use crate::range::{Keys, Range, Values};
+use crate::reader::Reader;
+use crate::snapshot::Snapshot;
+use crate::value::Value;
+
+macro_rules! unwind_safe {
+    ($($name:ident),* $(,)?) => {
+        $(
+            impl UnwindSafe for $name {}
+            impl RefUnwindSafe for $name {}
+        )*
+    };
+}
+
+unwind_safe!(
+    Builder, Compaction, Db, Error, Keys, Keyspace, Range, Reader, Snapshot, Value, Values,
+    WriteBatch,
+);
