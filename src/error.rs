@@ -144,7 +144,8 @@ pub enum Error {
 impl Error {
     /// Wraps a system error, telling a full disk from the rest.
     pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
-        let (path, source) = (path.to_path_buf(), Arc::new(source));
+        let path = path.to_path_buf();
+        let source = Arc::new(source);
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::StorageFull { op, path, source }
@@ -196,7 +197,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { op, path, source } => {
-                let (path, advice) = (path.display(), advice(source));
+                let path = path.display();
+                let advice = advice(source);
                 write!(f, "could not {op} {path}: {source}{advice}")
             }
             Self::StorageFull { op, path, source } => write!(

@@ -328,7 +328,8 @@ impl Options {
     /// Refuses what cannot work, and says what would.
     pub(crate) fn validate(&self) -> Result<()> {
         let check = check_bytes;
-        let (min, max) = (MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
+        let min = MEMTABLE_BYTES_MIN;
+        let max = MEMTABLE_BYTES_MAX;
         check("memtable_bytes", self.memtable_bytes, min, max)?;
         check("flush_bytes", self.flush_bytes, self.memtable_bytes, FLUSH_BYTES_MAX)?;
         check("memory_bytes", self.memory_bytes, 2 * self.memtable_bytes, MEMORY_BYTES_MAX)?;
@@ -351,7 +352,8 @@ impl Options {
                 "merge_bytes_per_second must be 0, for no limit, or at least {min}, and is {rate}"
             ));
         }
-        let (min, max) = (SPACE_AMP_TARGET_MIN, SPACE_AMP_TARGET_MAX);
+        let min = SPACE_AMP_TARGET_MIN;
+        let max = SPACE_AMP_TARGET_MAX;
         // Not a number is in no range.
         if !(min..=max).contains(&self.space_amp_target) {
             let target = self.space_amp_target;

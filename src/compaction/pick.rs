@@ -183,7 +183,8 @@ impl<'a> Shape<'a> {
         // The weight of everything newer than the pair's older run.
         let mut newer_than_older = 0.0;
         for pair in self.runs.windows(2) {
-            let (newer, older) = (&pair[0], &pair[1]);
+            let newer = &pair[0];
+            let older = &pair[1];
             let newer_than_newer = newer_than_older;
             newer_than_older += weight(newer, oldest);
             if !self.free(newer) || !self.free(older) {

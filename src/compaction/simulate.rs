@@ -172,7 +172,8 @@ fn simulate(setup: &Setup) -> Report {
         simulation.add_run(Size { puts: keys * (1.0 - setup.deletes), tombstones: 0.0 });
     }
     let mut random = Random::from_env(setup.seed);
-    let (mut run_counts, mut space) = (Vec::new(), 0.0);
+    let mut run_counts = Vec::new();
+    let mut space = 0.0;
     for tick in 0..setup.flushes {
         simulation.flush(random.below(2001) as f64 / 1000.0 - 1.0);
         if (tick + 1) % setup.restart_every == 0 {
@@ -305,7 +306,9 @@ impl Simulation {
         assert_eq!(self.runs[at + 1].id, older, "picked a pair that is not adjacent");
         let taken = |job: &Job| [job.newer, job.older].iter().any(|id| [newer, older].contains(id));
         assert!(!self.jobs.iter().any(taken), "picked a run that is in a job");
-        let (from, x, y) = (self.runs[at].from, self.runs[at].size, self.runs[at + 1].size);
+        let from = self.runs[at].from;
+        let x = self.runs[at].size;
+        let y = self.runs[at + 1].size;
         let beside = ((1.0 - from) / (1.0 - self.runs[at + 1].from)).min(1.0);
         let inputs = [x, y.scaled(beside)];
         let shadowed = (x.puts + x.tombstones) / (self.keys * (1.0 - from));
@@ -324,7 +327,10 @@ impl Simulation {
         let job = &mut self.jobs[index];
         let (_, _, done) = job.step.take().expect("a step that a thread is at");
         job.done = done;
-        let (newer, from, [x, y], output) = (job.newer, job.from, job.inputs, job.output);
+        let newer = job.newer;
+        let from = job.from;
+        let [x, y] = job.inputs;
+        let output = job.output;
         let older_size = job.rest.plus(output.scaled(done)).plus(y.scaled(1.0 - done));
         let at = self.position(newer);
         self.runs[at].size = x.scaled(1.0 - done);

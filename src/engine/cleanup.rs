@@ -288,9 +288,9 @@ impl Engine {
         if let Some(stopped) = core.stopped() {
             return Err(stopped);
         }
-        let line = core.snapshots.survivors(|| self.visible()).drop_line();
+        let horizon = core.snapshots.read_points(|| self.visible()).horizon();
         let mut gone = core.keyspaces.droppable();
-        gone.retain(|_, at| *at <= line);
+        gone.retain(|_, at| *at <= horizon);
         if !gone.is_empty() {
             self.install_without_dropped(&gone, reclaim)?;
         }

@@ -162,9 +162,9 @@ impl Engine {
         desk: &mut Desk<'_>,
     ) -> Result<Sequence> {
         let core = &self.core;
-        let survivors = core.snapshots.survivors(|| self.visible());
+        let points = core.snapshots.read_points(|| self.visible());
         let dropped = core.keyspaces.dropped();
-        let mut survival = Survival::new(survivors.snapshots, survivors.visible, bottom, &dropped);
+        let mut survival = Survival::new(points.snapshots, points.visible, bottom, &dropped);
         let sources = tables.iter().map(Memtable::cursor).collect();
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;

@@ -52,7 +52,8 @@ impl Current {
     /// Reads the whole file. A sound one of a newer format is told as newer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         if bytes.len() != CURRENT_BYTES {
-            let (expected, got) = (format!("{CURRENT_BYTES} bytes"), bytes.len().to_string());
+            let expected = format!("{CURRENT_BYTES} bytes");
+            let got = bytes.len().to_string();
             return Err(Malformed::new(0, WHAT, expected, got));
         }
         let mut reader = Reader::new(bytes, WHAT);
@@ -64,12 +65,15 @@ impl Current {
         let sum = Reader::new(&bytes[CHECKSUM_AT..], WHAT).u64()?;
         let want = checksum(&bytes[..CHECKSUM_AT]);
         if sum != want {
-            let (expected, got) = (format!("checksum {want:016x}"), format!("{sum:016x}"));
+            let expected = format!("checksum {want:016x}");
+            let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
         }
-        let (version, zero) = (reader.u32()?, reader.u32()?);
+        let version = reader.u32()?;
+        let zero = reader.u32()?;
         if version != VERSION {
-            let (expected, got) = (format!("version {VERSION}"), version.to_string());
+            let expected = format!("version {VERSION}");
+            let got = version.to_string();
             return Err(Malformed::new(8, WHAT, expected, got).newer());
         }
         if zero != 0 {
@@ -80,43 +84,4 @@ impl Current {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAMPLE: Current =
-        Current { uuid: Uuid(*b"0123456789abcdef"), manifest: FileNumber(0x0102) };
-    const GOLDEN_SUM: u64 = 0x27d2_61bf_3c78_a18e;
-
-    #[test]
-    fn golden_bytes() {
-        let mut want = b"ALLUVCUR\x01\0\0\0\0\0\0\x000123456789abcdef\x02\x01\0\0\0\0\0\0".to_vec();
-        want.extend_from_slice(&GOLDEN_SUM.to_le_bytes());
-        assert_eq!(SAMPLE.encode()[..], want);
-        assert_eq!(Current::decode(&want), Ok(SAMPLE));
-    }
-
-    #[test]
-    fn truncation_extension_and_every_flipped_bit_are_malformed() {
-        let bytes = SAMPLE.encode();
-        for len in 0..bytes.len() {
-            assert!(Current::decode(&bytes[..len]).is_err(), "cut to {len}");
-        }
-        assert!(Current::decode(&[&bytes[..], &[0]].concat()).is_err());
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes;
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(!Current::decode(&damaged).unwrap_err().newer, "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn a_sound_file_of_a_newer_version_is_told_as_newer() {
-        for (at, newer) in [(8, true), (12, false)] {
-            let mut bytes = SAMPLE.encode();
-            bytes[at] += 1;
-            let sum = checksum(&bytes[..CHECKSUM_AT]);
-            bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
-            assert_eq!(Current::decode(&bytes).unwrap_err().newer, newer, "byte {at}");
-        }
-    }
-}
+mod tests;

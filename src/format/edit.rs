@@ -106,12 +106,16 @@ impl ManifestHeader {
         let sum = Reader::new(&header[CHECKSUM_AT..], HEADER).u64()?;
         let want = checksum(&header[..CHECKSUM_AT]);
         if sum != want {
-            let (expected, got) = (format!("checksum {want:016x}"), format!("{sum:016x}"));
+            let expected = format!("checksum {want:016x}");
+            let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, HEADER, expected, got));
         }
-        let (version, hash_id) = (reader.u32()?, reader.u8()?);
+        let version = reader.u32()?;
+        let hash_id = reader.u8()?;
         let zero = reader.array::<3>()?;
-        let (_compatible, read_only, incompatible) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let _compatible = reader.u64()?;
+        let read_only = reader.u64()?;
+        let incompatible = reader.u64()?;
         let unknown = incompatible & !FEATURE_WAL_NAMES;
         if version != VERSION || hash_id != HASH_ID || unknown != 0 {
             let expected =
@@ -175,7 +179,8 @@ pub(crate) enum Change {
 
 impl Edit {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let (mut out, mut payload) = (Vec::new(), Vec::new());
+        let mut out = Vec::new();
+        let mut payload = Vec::new();
         put_varint(&mut out, self.time_ms);
         for change in &self.changes {
             payload.clear();
@@ -274,7 +279,8 @@ impl Change {
 
 fn decode_replace(reader: &mut Reader<'_>) -> Result<Change, Malformed> {
     // Both lists grow as their elements are found, so that a wrong count costs no memory.
-    let (mut remove, mut add) = (Vec::new(), Vec::new());
+    let mut remove = Vec::new();
+    let mut add = Vec::new();
     for _ in 0..reader.varint()? {
         remove.push(RunId(reader.varint()?));
     }

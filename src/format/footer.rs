@@ -94,26 +94,31 @@ impl Footer {
         let mut reader = Reader::new(&whole, WHAT);
         let magic = reader.array::<8>()?;
         if magic != MAGIC {
-            let (want, got) = (MAGIC.escape_ascii(), magic.escape_ascii());
+            let want = MAGIC.escape_ascii();
+            let got = magic.escape_ascii();
             return Err(Malformed::new(0, WHAT, want.to_string(), got.to_string()));
         }
         let want = checksum(&whole[..CHECKSUM_AT]);
         let got = Reader::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
         if want != got {
-            let (want, got) = (format!("checksum {want:016x}"), format!("{got:016x}"));
+            let want = format!("checksum {want:016x}");
+            let got = format!("{got:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, want, got));
         }
-        let (version, hash) = (reader.u32()?, reader.u8()?);
+        let version = reader.u32()?;
+        let hash = reader.u8()?;
         let zeros = reader.array::<3>()?;
         let _compatible = reader.u64()?;
-        let (read_only_compatible, incompatible) = (reader.u64()?, reader.u64()?);
+        let read_only_compatible = reader.u64()?;
+        let incompatible = reader.u64()?;
         let unknown = incompatible & !FEATURE_LZ4_BLOCKS;
         if version != SEGMENT_VERSION || hash != HASH_ID || unknown != 0 {
             let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, features within 0x1");
             let got = format!("version {version}, hash {hash}, features {incompatible:#x}");
             return Err(Malformed::new(8, WHAT, want, got).newer());
         }
-        let (segment, file_bytes) = (Uuid(reader.array()?), reader.u64()?);
+        let segment = Uuid(reader.array()?);
+        let file_bytes = reader.u64()?;
         let [filter, index, properties] = decode_handles(&mut reader)?;
         let rest = reader.take(CHECKSUM_AT - reader.at())?;
         if zeros != [0; 3] || rest.iter().any(|&byte| byte != 0) {
@@ -142,7 +147,8 @@ fn decode_handles(reader: &mut Reader<'_>) -> Result<[Option<BlockHandle>; 3], M
     let mut handles = [None; 3];
     for kind in types {
         let at = reader.at();
-        let (offset, len) = (reader.u64()?, reader.u64()?);
+        let offset = reader.u64()?;
+        let len = reader.u64()?;
         let slot = match BlockType::from_byte(kind) {
             Some(BlockType::Filter) => 0,
             Some(BlockType::Index) => 1,

@@ -137,7 +137,8 @@ impl Index {
     /// Reads an index whose blocks must lie between two offsets of the file.
     pub(crate) fn decode(bytes: &[u8], from: u64, to: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, WHAT);
-        let (count, zeros) = (reader.u32()?, reader.u32()?);
+        let count = reader.u32()?;
+        let zeros = reader.u32()?;
         // Bounds every allocation below by the length of the input.
         let fits = u64::from(count) * ENTRY_BYTES <= reader.remaining() as u64;
         if count == 0 || zeros != 0 || !fits {
@@ -156,7 +157,8 @@ impl Index {
         index.check(from, to)?;
         let last = count - 1;
         if index.keyspaces[0] == index.keyspaces[last] {
-            let (first, last) = (index.separator(0), index.separator(last));
+            let first = index.separator(0);
+            let last = index.separator(last);
             index.skip = first.iter().zip(last).take_while(|(a, b)| a == b).count();
         }
         let word = |i| prefix_word(&index.separator(i)[index.skip..]);
@@ -173,7 +175,8 @@ impl Index {
         if self.separator_ends[last] as usize != self.separators.len() {
             return fail(last, "separators up to the end");
         }
-        let (mut block_from, mut separator_from) = (from, 0);
+        let mut block_from = from;
+        let mut separator_from = 0;
         for (i, &separator_end) in self.separator_ends.iter().enumerate() {
             let handle = self.handle(i);
             if !handle.lies_within(block_from, to) {

@@ -76,14 +76,17 @@ impl IndexSnapshotHeader {
         let mut reader = Reader::new(&whole, WHAT);
         let magic = reader.array::<8>()?;
         if magic != MAGIC {
-            let (want, got) = (MAGIC.escape_ascii(), magic.escape_ascii());
+            let want = MAGIC.escape_ascii();
+            let got = magic.escape_ascii();
             return Err(Malformed::new(0, WHAT, want.to_string(), got.to_string()));
         }
         let want = checksum(&whole[..CHECKSUM_AT]);
         let got = Reader::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
         check_sum(CHECKSUM_AT, want, got)?;
-        let (version, zeros) = (reader.u32()?, reader.u32()?);
-        let (database, _compatible) = (Uuid(reader.array()?), reader.u64()?);
+        let version = reader.u32()?;
+        let zeros = reader.u32()?;
+        let database = Uuid(reader.array()?);
+        let _compatible = reader.u64()?;
         let incompatible = reader.u64()?;
         if version != VERSION || incompatible != 0 {
             let want = format!("version {VERSION}, no such features");
@@ -93,7 +96,9 @@ impl IndexSnapshotHeader {
         if zeros != 0 {
             return Err(Malformed::new(12, WHAT, "zeros", format!("{zeros:#x}")));
         }
-        let (entries, file_bytes, sum) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let entries = reader.u64()?;
+        let file_bytes = reader.u64()?;
+        let sum = reader.u64()?;
         Ok(Self { database, entries, file_bytes, sum })
     }
 }
@@ -160,7 +165,8 @@ impl IndexSnapshotBuilder {
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Uuid, Vec<IndexEntry<'_>>), Malformed> {
     let header = IndexSnapshotHeader::decode(bytes)?;
     if header.file_bytes != bytes.len() as u64 {
-        let (want, got) = (format!("{} bytes", header.file_bytes), bytes.len().to_string());
+        let want = format!("{} bytes", header.file_bytes);
+        let got = bytes.len().to_string();
         return Err(Malformed::new(56, WHAT, want, got));
     }
     let mut reader = Reader::new(bytes, WHAT);
@@ -182,7 +188,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Uuid, Vec<IndexEntry<'_>>), Malfor
 
 fn decode_entry<'a>(reader: &mut Reader<'a>, bytes: &'a [u8]) -> Result<IndexEntry<'a>, Malformed> {
     let at = reader.at();
-    let (number, uuid) = (FileNumber(reader.u64()?), Uuid(reader.array()?));
+    let number = FileNumber(reader.u64()?);
+    let uuid = Uuid(reader.array()?);
     let file_bytes = reader.u64()?;
     let mut lens = [0; 3];
     for len in &mut lens {
@@ -205,7 +212,8 @@ fn check_sum(at: usize, want: u64, got: u64) -> Result<(), Malformed> {
     if want == got {
         return Ok(());
     }
-    let (want, got) = (format!("checksum {want:016x}"), format!("{got:016x}"));
+    let want = format!("checksum {want:016x}");
+    let got = format!("{got:016x}");
     Err(Malformed::new(at, WHAT, want, got))
 }
 
@@ -216,8 +224,10 @@ mod tests {
     const DATABASE: Uuid = Uuid(*b"0123456789abcdef");
 
     fn entry(number: u64, filter: Option<&'static [u8]>) -> IndexEntry<'static> {
-        let (index, properties) = (&b"index"[..], &b"prop"[..]);
-        let (number, uuid) = (FileNumber(number), Uuid([number as u8; 16]));
+        let index = &b"index"[..];
+        let properties = &b"prop"[..];
+        let uuid = Uuid([number as u8; 16]);
+        let number = FileNumber(number);
         IndexEntry { number, uuid, bytes: 1000, index, filter, properties, at: 0 }
     }
 
@@ -256,7 +266,8 @@ mod tests {
         assert_eq!(word(136), GOLDEN_SUMS[2]);
         assert_eq!(&bytes[144..159], b"indexfilterprop");
         let (database, entries) = decode(&bytes).unwrap();
-        let (first, second) = (entry(2, Some(b"filter")), entry(7, None));
+        let first = entry(2, Some(b"filter"));
+        let second = entry(7, None);
         let want = [IndexEntry { at: 144, ..first }, IndexEntry { at: 223, ..second }];
         assert_eq!((database, entries), (DATABASE, want.to_vec()));
         assert_eq!(decode(&file(&[])), Ok((DATABASE, Vec::new())));

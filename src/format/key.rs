@@ -132,7 +132,8 @@ impl KeyWords {
 #[inline]
 fn order_bytes(a: &[u8], b: &[u8]) -> Ordering {
     if let (Some(first), Some(other)) = (a.first_chunk::<8>(), b.first_chunk::<8>()) {
-        let (first, other) = (u64::from_be_bytes(*first), u64::from_be_bytes(*other));
+        let first = u64::from_be_bytes(*first);
+        let other = u64::from_be_bytes(*other);
         if first != other {
             return first.cmp(&other);
         }

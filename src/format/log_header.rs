@@ -61,8 +61,10 @@ pub(crate) struct LogHeader {
 impl LogHeader {
     /// Of a file that has not been a log yet: below every floor, so dead.
     pub(crate) fn unused(uuid: Uuid, salt: u64) -> Self {
-        let (zero, position) = (LogNumber(0), LogPosition(0));
-        let (base, synced) = (position, position);
+        let zero = LogNumber(0);
+        let position = LogPosition(0);
+        let base = position;
+        let synced = position;
         Self { uuid, number: zero, previous: zero, previous_end: 0, base, synced, salt }
     }
 
@@ -106,10 +108,12 @@ impl LogHeader {
         let sum = Reader::new(&header[CHECKSUM_AT..], WHAT).u64()?;
         let want = checksum(&header[..CHECKSUM_AT]);
         if sum != want {
-            let (expected, got) = (format!("checksum {want:016x}"), format!("{sum:016x}"));
+            let expected = format!("checksum {want:016x}");
+            let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
         }
-        let (version, features) = (reader.u32()?, reader.u32()?);
+        let version = reader.u32()?;
+        let features = reader.u32()?;
         if version != VERSION || features != 0 {
             let expected = format!("version {VERSION} without incompatible features");
             let got = format!("version {version}, features {features:#x}");

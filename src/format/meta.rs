@@ -233,7 +233,8 @@ pub(super) fn encode_options(options: &KeyspaceOptions, out: &mut Vec<u8>) {
 pub(super) fn decode_options(reader: &mut Reader<'_>) -> Result<KeyspaceOptions, Malformed> {
     let at = reader.clone();
     let mut options = Reader::new(reader.bytes()?, "keyspace options");
-    let (filter_bits, block_bytes) = (options.u8()?, options.varint_u32()?);
+    let filter_bits = options.u8()?;
+    let block_bytes = options.varint_u32()?;
     let compression = match options.take(options.remaining())? {
         [] => Compression::None,
         [COMPRESSION_LZ4] => Compression::Lz4,

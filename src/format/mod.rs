@@ -57,7 +57,8 @@ impl Malformed {
         expected: impl Into<String>,
         got: impl Into<String>,
     ) -> Self {
-        let (expected, got) = (expected.into(), got.into());
+        let expected = expected.into();
+        let got = got.into();
         Self { at: at as u64, what, expected, got, newer: false }
     }
 

@@ -91,7 +91,8 @@ impl Properties {
 
     /// Whether another has counted the same entries and blocks; where they came from aside.
     pub(crate) fn same_counts(&self, other: &Self) -> bool {
-        let (created_ms, inputs) = (self.created_ms, self.inputs.clone());
+        let created_ms = self.created_ms;
+        let inputs = self.inputs.clone();
         let uncounted = self.superseded.is_none() || other.superseded.is_none();
         let superseded = if uncounted { self.superseded } else { other.superseded };
         *self == Self { created_ms, inputs, superseded, ..other.clone() }
@@ -148,7 +149,8 @@ impl Properties {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut properties = Self::default();
         let mut reader = Reader::new(bytes, WHAT);
-        let (mut previous, mut known) = (0, 0_u32);
+        let mut previous = 0;
+        let mut known = 0_u32;
         while reader.remaining() > 0 {
             let at = reader.at();
             let tag = reader.varint()?;
@@ -178,7 +180,8 @@ impl Properties {
         match tag {
             1 => {
                 while reader.remaining() > 0 {
-                    let (kind, count) = (reader.varint()?, reader.varint()?);
+                    let kind = reader.varint()?;
+                    let count = reader.varint()?;
                     match u8::try_from(kind).ok().and_then(Kind::from_byte) {
                         Some(Kind::Value) => self.values = count,
                         Some(Kind::Tombstone) => self.tombstones = count,
@@ -204,7 +207,8 @@ impl Properties {
             9 => {
                 while reader.remaining() > 0 {
                     let uuid = Uuid(reader.array()?);
-                    let (first, last) = (bound(&mut reader)?, bound(&mut reader)?);
+                    let first = bound(&mut reader)?;
+                    let last = bound(&mut reader)?;
                     self.inputs.push(Input { uuid, first, last });
                 }
             }

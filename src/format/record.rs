@@ -160,7 +160,8 @@ pub(crate) fn parse_header(bytes: &[u8; RECORD_HEADER_BYTES]) -> Option<RecordHe
     if bytes[37..40] != [0; 3] || body_len as usize > BODY_BYTES_MAX {
         return None;
     }
-    let (first, synced) = (u64_at(bytes, 16), u64_at(bytes, 24));
+    let first = u64_at(bytes, 16);
+    let synced = u64_at(bytes, 24);
     Some(RecordHeader { body_len, first, synced, count: u32_at(bytes, 32), kind })
 }
 

@@ -68,12 +68,15 @@ impl SegmentHeader {
         let mut reader = Reader::new(&whole, WHAT);
         let magic = reader.array::<8>()?;
         if magic != MAGIC {
-            let (want, got) = (MAGIC.escape_ascii(), magic.escape_ascii());
+            let want = MAGIC.escape_ascii();
+            let got = magic.escape_ascii();
             return Err(Malformed::new(0, WHAT, want.to_string(), got.to_string()));
         }
-        let (want, got) = (checksum(&whole[..CHECKSUM_AT]), last_word(&whole));
+        let want = checksum(&whole[..CHECKSUM_AT]);
+        let got = last_word(&whole);
         if want != got {
-            let (want, got) = (format!("checksum {want:016x}"), format!("{got:016x}"));
+            let want = format!("checksum {want:016x}");
+            let got = format!("{got:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, want, got));
         }
         let version = reader.u32()?;

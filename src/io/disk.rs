@@ -173,7 +173,8 @@ impl Fs for DiskFs {
             return Err(io::ErrorKind::Unsupported.into());
         }
         #[cfg(not(unix))]
-        let (name, dir) = (path, dir.and_then(|dir| std::path::absolute(dir).ok()));
+        let name = path;
+        let dir = dir.and_then(|dir| std::path::absolute(dir).ok());
         Ok(Box::new(DiskLock::take(name, dir, shared, create)?))
     }
 }

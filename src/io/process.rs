@@ -60,7 +60,8 @@ fn page() -> Option<&'static AtomicU64> {
     *PAGE.get_or_init(|| {
         // The system rounds it up to a page.
         let len = size_of::<AtomicU64>();
-        let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        let rights = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE;
         // SAFETY: the system picks an address range that nothing else uses.
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, rights, flags) }.ok()?;
         // SAFETY: the range was mapped just now, and nothing is in it yet.

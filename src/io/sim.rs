@@ -317,7 +317,8 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to) = (normalize(from), normalize(to));
+        let from = normalize(from);
+        let to = normalize(to);
         let mut state = self.state();
         state.gate.begin(OpKind::Rename, &from, Some(&to), format_args!(""))?;
         let inode = state.find(&from)?;

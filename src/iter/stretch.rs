@@ -62,7 +62,8 @@ impl Span for KeySpan {
 
     fn split(&self, (_, key): (KeyspaceId, &[u8])) -> [Option<Self>; 2] {
         let part = |from: &[u8], to: &[u8]| {
-            let (from, to) = (from.to_vec(), to.to_vec());
+            let from = from.to_vec();
+            let to = to.to_vec();
             (from < to).then_some(Self { keyspace: self.keyspace, from, to })
         };
         [part(&self.from, key), part(&after(key), &self.to)]
@@ -201,8 +202,11 @@ pub(crate) struct DeadRun {
 impl DeadRun {
     /// No run.
     pub(crate) fn new() -> Self {
-        let (begun, spoiled, growing) = (false, false, false);
-        let (origin, to) = (Vec::new(), Vec::new());
+        let begun = false;
+        let spoiled = false;
+        let growing = false;
+        let origin = Vec::new();
+        let to = Vec::new();
         Self {
             origin,
             begun,
@@ -262,7 +266,8 @@ impl DeadRun {
         let keys_min = if self.growing { KEYS_MIN_GROWING } else { KEYS_MIN };
         let worth = self.begun && self.walked >= keys_min && !self.spoiled;
         let dead = worth.then(|| {
-            let (here, origin) = (key.to_vec(), std::mem::take(&mut self.origin));
+            let here = key.to_vec();
+            let origin = std::mem::take(&mut self.origin);
             let (from, to) = match (way, on) {
                 (Way::Forward, true) => (origin, here),
                 (Way::Forward, false) => (origin, after(&here)),

@@ -178,7 +178,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_key: impl Fn(&[u8]) -> K,
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
-        let (keyspace, at, way) = (self.keyspace, self.at, Way::Forward);
+        let keyspace = self.keyspace;
+        let at = self.at;
+        let way = Way::Forward;
         if !self.place_front()? {
             return Ok(None);
         }
@@ -230,8 +232,10 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// Makes the front's cursor, or moves it on to where the next draw begins. Returns whether
     /// there may be a key left.
     fn place_front(&mut self) -> Result<bool> {
-        let (keyspace, way) = (self.keyspace, Way::Forward);
-        let (key, after) = (key_of(&self.start), matches!(&self.start, Bound::Excluded(_)));
+        let keyspace = self.keyspace;
+        let way = Way::Forward;
+        let key = key_of(&self.start);
+        let after = matches!(&self.start, Bound::Excluded(_));
         let edge = Edge { keyspace, key, after };
         let fresh = self.front.is_none();
         let cursor = self.front.get_or_insert_with(&self.make);
@@ -256,7 +260,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         take_key: impl Fn(&[u8]) -> K,
         take_value: impl Fn(&C) -> V,
     ) -> Result<Option<(K, V)>> {
-        let (keyspace, at, way) = (self.keyspace, self.at, Way::Backward);
+        let keyspace = self.keyspace;
+        let at = self.at;
+        let way = Way::Backward;
         if !self.place_back()? {
             return Ok(None);
         }
@@ -299,7 +305,8 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// Makes the back's cursor, or moves it on to where the next draw begins. Returns whether there
     /// may be a key left.
     fn place_back(&mut self) -> Result<bool> {
-        let (keyspace, way) = (self.keyspace, Way::Backward);
+        let keyspace = self.keyspace;
+        let way = Way::Backward;
         let (key, after) = match &self.end {
             Bound::Included(key) => (key.as_slice(), true),
             Bound::Excluded(key) => (key.as_slice(), false),

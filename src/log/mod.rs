@@ -4,7 +4,7 @@
 //! `writer` appends and prepares spares, `fill` gives them their length, `read` reads one log,
 //! `replay` reads a directory's back into order. Formats are in `format::log_header` and
 //! `format::record`. This module knows nothing of memtables or the manifest, decides nothing about
-//! when to sync, and starts no thread; the only locks are those of `hands`, which shares out the
+//! when to sync, and starts no thread; the only locks are those of `parallel`, which shares out
 //! work of a replay.
 //!
 //! # The life of a log file
@@ -25,14 +25,14 @@
 //! one that names `n` as its predecessor; a lower one is the ghost of a rotation that failed.
 
 mod fill;
-mod hands;
+mod parallel;
 mod read;
 mod replay;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub(crate) use hands::{Hands, share_out};
+pub(crate) use parallel::{Parallel, share_out};
 pub(crate) use read::{Records, ReplayedLog, ReplayedRecord, verify_log};
 pub(crate) use replay::{Expected, Replayed, replay};
 pub(crate) use writer::{LogEnd, LogFile, LogWriter, Slots, SpareLog, write_end_record};

@@ -94,7 +94,8 @@ impl Iterator for Records<'_> {
     fn next(&mut self) -> Option<ReplayedRecord> {
         let header = parse_header(self.bytes.get(self.at..)?.first_chunk()?)?;
         let RecordHeader { body_len, first, count, kind, .. } = header;
-        let (start, len) = (self.at + RECORD_HEADER_BYTES, body_len as usize);
+        let start = self.at + RECORD_HEADER_BYTES;
+        let len = body_len as usize;
         self.at += record_bytes(len);
         Some(ReplayedRecord { start, len, first: Sequence(first), count, kind })
     }
@@ -166,11 +167,13 @@ pub(crate) fn verify_log(file: &NamedFile, header: &LogHeader, end: u64) -> Resu
         let copy = bytes.get(at as usize..).unwrap_or_default();
         let found = LogHeader::decode(copy).map_err(|error| error.in_file(&file.path, at))?;
         if found != *header {
-            let (want, got) = (format!("log {}", header.number.0), format!("{found:?}"));
+            let want = format!("log {}", header.number.0);
+            let got = format!("{found:?}");
             return Err(file.corruption(at, "log header", want, got));
         }
     }
-    let (mut at, mut records) = (LOG_DATA_START as usize, 0);
+    let mut at = LOG_DATA_START as usize;
+    let mut records = 0;
     while (at as u64) < end {
         let Some((record, _, next)) = read_record(&bytes, at, header.salt) else {
             return Err(file.corruption(at as u64, "log record", "a valid record", "none"));

@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::hands::{Hands, share_out};
+use super::parallel::{Parallel, share_out};
 use super::read::{Link, ReplayedLog, read_log, read_whole, search};
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::{Error, Result};
@@ -87,13 +87,13 @@ pub(crate) struct Replayed {
     pub(crate) slot_max: u64,
 }
 
-/// Reads the logs in `dir`, by as many `hands` as there are. Read errors are errors, never the end
+/// Reads the logs in `dir`, on the threads of `parallel`. Read errors are errors, never the end
 /// of a log.
 pub(crate) fn replay(
     fs: &Arc<dyn Fs>,
     dir: &Path,
     expected: &Expected,
-    hands: Hands<'_>,
+    parallel: Parallel<'_>,
 ) -> Result<Replayed> {
     let mut out = Replayed { synced: expected.synced(), ..Replayed::default() };
     let mut live = find_live(fs, dir, expected, &mut out)?;
@@ -104,7 +104,7 @@ pub(crate) fn replay(
         let log = read_log(&link, expected);
         (link, log)
     };
-    for (link, log) in share_out(hands, bytes, links, read) {
+    for (link, log) in share_out(parallel, bytes, links, read) {
         // What was read ahead behind the stop is not in the chain.
         if !reached {
             live.insert(link.header.number, (link.slot, link.header, link.file));
@@ -255,7 +255,8 @@ fn chain(dir: &Path, live: &mut Live, expected: &Expected) -> Result<Vec<Link>> 
 fn check_base(file: &NamedFile, log: &ReplayedLog, next: &LogHeader) -> Result<()> {
     let want = log.header.base.plus(log.end);
     if next.base != want {
-        let (want, got) = (want.0.to_string(), next.base.0.to_string());
+        let want = want.0.to_string();
+        let got = next.base.0.to_string();
         return Err(file.corruption(0, "log header's base position", want, got));
     }
     Ok(())
@@ -266,7 +267,8 @@ fn check_ascent(log: &ReplayedLog, first: Sequence, last: Sequence) -> Result<()
     if first > last {
         return Ok(());
     }
-    let (want, got) = (format!("sequence {}", last.plus(1)), format!("sequence {first}"));
+    let want = format!("sequence {}", last.plus(1));
+    let got = format!("sequence {first}");
     Err(log.file.corruption(LOG_DATA_START, "log record", want, got))
 }
 
@@ -367,6 +369,8 @@ fn corruption(
     expected: impl Into<String>,
     got: impl Into<String>,
 ) -> Error {
-    let (file, expected, got) = (file.to_path_buf(), expected.into(), got.into());
+    let file = file.to_path_buf();
+    let expected = expected.into();
+    let got = got.into();
     Error::Corruption { file, offset, what, expected, got }
 }

@@ -254,7 +254,8 @@ fn behind_an_end_record_nothing_counts() {
 #[test]
 fn a_record_elsewhere_is_none() {
     let chain = three_logs();
-    let (first, second) = (LOG_DATA_START as usize, LOG_DATA_START as usize + 48);
+    let first = LOG_DATA_START as usize;
+    let second = LOG_DATA_START as usize + 48;
     let sound = chain.fs.read_file(path(3)).unwrap();
     let mut moved = sound.clone();
     moved.copy_within(first..second, second);

@@ -56,8 +56,10 @@ impl LogFile {
         rewrite_from: u64,
         end: u64,
     ) -> Self {
-        let (end, rewrite_from) = (AtomicU64::new(end), AtomicU64::new(rewrite_from));
-        let (appends, pin) = (Mutex::new(None), Mutex::new(None));
+        let end = AtomicU64::new(end);
+        let rewrite_from = AtomicU64::new(rewrite_from);
+        let appends = Mutex::new(None);
+        let pin = Mutex::new(None);
         Self { file, slot, header, recovered: true, appends, pin, end, rewrite_from }
     }
 
@@ -71,6 +73,7 @@ impl LogFile {
 
     /// The offset at which the log was sealed, if it was.
     pub(crate) fn end(&self) -> Option<u64> {
+        // Acquire; pairs with the Release in `seal`: the writer has given up its handle before.
         Some(self.end.load(Ordering::Acquire)).filter(|&end| end != u64::MAX)
     }
 
@@ -87,6 +90,7 @@ impl LogFile {
     /// Whether it has to be synced whatever was synced of it: recovered bytes are to be written
     /// again, or an append has failed.
     pub(crate) fn needs_sync(&self) -> bool {
+        // Acquire; pairs with the Release in `sync`: if this says no, all was written again.
         self.rewrite_from.load(Ordering::Acquire) != u64::MAX
     }
 
@@ -96,6 +100,7 @@ impl LogFile {
     ///
     /// Called by the sync leader only, so there is one rewriter.
     pub(crate) fn sync(&self, covered: LogPosition) -> Result<u64> {
+        // Acquire; pairs with the Release in `seal_failed`, which has taken the torn record back.
         let from = self.rewrite_from.load(Ordering::Acquire);
         let mut rewritten = 0;
         let _open = self.file.pin()?;
@@ -118,9 +123,11 @@ impl LogFile {
         let appends = lock(&self.appends).clone();
         let file = appends.as_ref().unwrap_or(&self.file);
         file.sync_below(sealed.unwrap_or_else(open))?;
-        // Not if an append has failed meanwhile: that sets it anew.
+        // Not if an append has failed meanwhile, which sets it again. Release; pairs with the
+        // Acquire in `needs_sync`.
         let max = u64::MAX;
-        let (done, other) = (Ordering::Release, Ordering::Relaxed);
+        let done = Ordering::Release;
+        let other = Ordering::Relaxed;
         let whole = self.rewrite_from.compare_exchange(from, max, done, other).is_ok();
         if whole && sealed.is_some() {
             // Nothing is written to it any more.
@@ -256,12 +263,14 @@ impl SpareLog {
         self.file.write_all_at(&start, 0)?;
         let end = LOG_DATA_START + record_bytes(record.body_len as usize) as u64;
         let writer = self.into_writer(header);
+        // Release; pairs with the Acquire in `end`: the header and the record are written.
         writer.log.end.store(end, Ordering::Release);
         Ok(writer.log)
     }
 
     fn into_writer(self, header: LogHeader) -> LogWriter {
-        let (end, rewrite_from) = (AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX));
+        let end = AtomicU64::new(u64::MAX);
+        let rewrite_from = AtomicU64::new(u64::MAX);
         let log = LogFile {
             file: self.file,
             slot: self.slot,
@@ -272,7 +281,8 @@ impl SpareLog {
             end,
             rewrite_from,
         };
-        let (log, appends) = (Arc::new(log), self.appends);
+        let log = Arc::new(log);
+        let appends = self.appends;
         LogWriter { log, appends, tail: LOG_DATA_START, capacity: self.capacity }
     }
 }
@@ -331,6 +341,7 @@ impl LogWriter {
     pub(crate) fn seal(self) -> LogEnd {
         // Before the end is known, so that this is not the last handle.
         drop(self.appends);
+        // Release; pairs with the Acquire in `end`.
         self.log.end.store(self.tail, Ordering::Release);
         let position = self.log.header.base.plus(self.tail);
         LogEnd { number: self.log.header.number, end: self.tail, position }
@@ -342,7 +353,8 @@ impl LogWriter {
     pub(crate) fn seal_failed(self) -> LogEnd {
         // Best effort: on a disk that refuses this as well, the next header's word is enough.
         let _ = self.log.file.write_all_at(&[0; RECORD_HEADER_BYTES], self.tail);
-        // All before may be durable already: then nobody would sync this.
+        // All before may be durable already: then nothing else would sync this. Release; pairs with
+        // the Acquire in `sync`: the record is taken back before.
         self.log.rewrite_from.store(self.tail, Ordering::Release);
         self.seal()
     }

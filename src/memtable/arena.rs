@@ -253,7 +253,8 @@ mod tests {
         let lens = [1, 0, 511, 512, 513, 4096, 4097, 100_000];
         let stored: Vec<_> = (0..200_usize)
             .map(|n| {
-                let (a, b) = (vec![n as u8; lens[n % lens.len()]], vec![!(n as u8); n]);
+                let a = vec![n as u8; lens[n % lens.len()]];
+                let b = vec![!(n as u8); n];
                 (writer.store(&[&a, &b]), [a, b].concat())
             })
             .collect();

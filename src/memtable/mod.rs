@@ -167,7 +167,8 @@ impl Memtable {
 
     fn new(filter: Filter, index: Index, counters: Counters) -> Self {
         let drops = Mutex::new(BTreeMap::new());
-        let (stretches, ends) = (Stretches::new(), OnceLock::new());
+        let stretches = Stretches::new();
+        let ends = OnceLock::new();
         Self { filter, index, log_first: AtomicU64::new(0), drops, stretches, ends, counters }
     }
 
@@ -318,7 +319,8 @@ impl Memtable {
 
 impl fmt::Debug for Memtable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (entries, bytes) = (self.entries(), self.bytes());
+        let entries = self.entries();
+        let bytes = self.bytes();
         f.debug_struct("Memtable").field("entries", &entries).field("bytes", &bytes).finish()
     }
 }
@@ -382,7 +384,8 @@ impl MemtableWriter {
     /// within its bounds. An empty table takes anything, so that no operation is too large for
     /// every table.
     pub(crate) fn fits(&self, bytes: usize, ops: u32) -> bool {
-        let (entries, ops) = (self.table.entries(), ops as usize);
+        let entries = self.table.entries();
+        let ops = ops as usize;
         let cost = cost(bytes, ops);
         entries == 0
             || self.table.bytes().saturating_add(cost) <= self.bytes_max

@@ -90,7 +90,8 @@ impl Rows {
     #[inline]
     pub(super) fn compare(&self, skip: usize, a: Place, b: Place) -> Ordering {
         a.head().cmp(&b.head()).then_with(|| {
-            let (left, right) = (self.op(a.row()).key, self.op(b.row()).key);
+            let left = self.op(a.row()).key;
+            let right = self.op(b.row()).key;
             compare_from(skip, left, right).then(a.cmp(&b))
         })
     }

@@ -87,7 +87,8 @@ fn insert(writer: &mut MemtableWriter, keyspace: u32, key: &[u8], value: &[u8], 
 fn active_of(model: &Model) -> Arc<Memtable> {
     let (mut writer, table) = Memtable::active(1 << 16);
     for (sequence, keyspace, key, kind, value) in in_commit_order(model) {
-        let (keyspace, sequence) = (KeyspaceId(keyspace), Sequence(sequence));
+        let keyspace = KeyspaceId(keyspace);
+        let sequence = Sequence(sequence);
         writer.insert(keyspace, key, kind, value, sequence, key_hash(keyspace, key));
     }
     table
@@ -112,7 +113,8 @@ struct Body {
 
 /// A table of all bodies. Built at once and from two parts, cut anywhere, it has to be the same.
 fn sorted(bodies: Vec<Body>) -> Result<Memtable, Malformed> {
-    let (bytes, count) = (bodies.iter().map(|body| body.len).sum::<usize>(), bodies.len());
+    let bytes = bodies.iter().map(|body| body.len).sum::<usize>();
+    let count = bodies.len();
     let whole = joined(&bodies, &[])?;
     let cut = bytes % (count + 1);
     let table = joined(&bodies, &[cut])?;
@@ -146,7 +148,8 @@ fn bodies_of(model: &Model, ops_each: usize, less: u64) -> Vec<Body> {
     let ops = in_commit_order(model);
     let records: Vec<_> = ops.chunks(ops_each).collect();
     for group in records.chunks(3) {
-        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
+        let mut spans = Vec::new();
         for record in group {
             bytes.extend_from_slice(b"header");
             let start = bytes.len();
@@ -243,7 +246,8 @@ fn check_whole(table: &Arc<Memtable>, model: &Model) {
     let take = |cursor: &MemtableCursor| {
         cursor.entry().map(|entry| (entry.keyspace.0, entry.key.to_vec(), entry.sequence.0))
     };
-    let (mut cursor, mut got) = (table.cursor(), Vec::new());
+    let mut cursor = table.cursor();
+    let mut got = Vec::new();
     cursor.seek(Position::first(KeyspaceId(0), &[])).unwrap();
     while let Some(row) = take(&cursor) {
         got.push(row);
@@ -348,7 +352,8 @@ fn a_large_value_is_shared_from_a_sorted_table_and_outlives_it() {
     encode(&mut body, 0, b"large", Kind::Value, &[7; 5000]);
     encode(&mut body, 0, b"small", Kind::Value, &[8; 4096]);
     let chunk = Arc::new(Chunk(body));
-    let (start, len) = (0, chunk.0.len());
+    let start = 0;
+    let len = chunk.0.len();
     let body = Body { chunk: Arc::clone(&chunk), start, len, first: Sequence(1) };
     let table = sorted(vec![body]).unwrap();
     let get = |key: &[u8]| {
@@ -356,7 +361,8 @@ fn a_large_value_is_shared_from_a_sorted_table_and_outlives_it() {
         let found = table.get(KeyspaceId(0), key, hash, SEQUENCE_MAX).unwrap();
         table.keep_value(KeyspaceId(0), key, &found)
     };
-    let (large, small) = (get(b"large"), get(b"small"));
+    let large = get(b"large");
+    let small = get(b"small");
     drop(table);
     assert_eq!(
         Arc::strong_count(&chunk),

@@ -1,7 +1,7 @@
 //! The registry of sequences that someone still reads at.
 //!
 //! Snapshots, and iterators that may move to a newer view, register from any foreground thread and
-//! release when dropped. Flushes and merges ask for the survivors from background threads. The
+//! release when dropped. Flushes and merges ask for the read points from background threads. The
 //! mutex is held for one map operation, or for one copy of the keys; nobody blocks under it.
 
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use crate::sync::{Mutex, lock};
 /// Who reads at which sequence.
 ///
 /// Registering: 1. lock; 2. read `visible`; 3. put it into the map.
-/// Surviving: 1. lock; 2. read `visible`; 3. copy the map's keys.
+/// Asking: 1. lock; 2. read `visible`; 3. copy the map's keys.
 ///
-/// Reading `visible` under the lock is the point: whoever locks first decides. A snapshot that
-/// locks first is among the survivors; one that locks later reads a `visible` at or above the one
-/// that the survivors were computed for, and everything from there up is kept.
+/// `visible` is read under the lock on purpose: the order of the locks decides. A snapshot that
+/// locks first is among the read points; one that locks later reads a `visible` at or above theirs,
+/// and everything from there up is kept.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     live: Mutex<BTreeMap<Sequence, Readers>>,
@@ -31,19 +31,19 @@ struct Readers {
     stamp: u64,
 }
 
-/// What a flush or a merge must keep readable, as of one instant.
+/// The sequences that are read at, at one instant: what a flush or a merge must keep readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Survivors {
+pub(crate) struct ReadPoints {
     /// The registered sequences, ascending, each once. None is above `visible`.
     pub(crate) snapshots: Vec<Sequence>,
     /// What an unregistered read could see then. Everything above it is kept as well.
     pub(crate) visible: Sequence,
 }
 
-impl Survivors {
+impl ReadPoints {
     /// The lowest sequence that anyone reads at, now or later: of each key, versions older than the
     /// newest one at or below it are not needed.
-    pub(crate) fn drop_line(&self) -> Sequence {
+    pub(crate) fn horizon(&self) -> Sequence {
         self.snapshots.first().map_or(self.visible, |oldest| self.visible.min(*oldest))
     }
 }
@@ -76,11 +76,11 @@ impl Snapshots {
         }
     }
 
-    /// What must stay readable: the registered sequences and `visible`, read together.
-    pub(crate) fn survivors(&self, visible: impl FnOnce() -> Sequence) -> Survivors {
+    /// The registered sequences and `visible`, read together.
+    pub(crate) fn read_points(&self, visible: impl FnOnce() -> Sequence) -> ReadPoints {
         let live = lock(&self.live);
         let visible = visible();
-        Survivors { snapshots: live.keys().copied().collect(), visible }
+        ReadPoints { snapshots: live.keys().copied().collect(), visible }
     }
 
     /// The oldest registered sequence, with the stamp of the first of its readers.

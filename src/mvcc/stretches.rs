@@ -192,7 +192,8 @@ impl<S: Span> Book<S> {
     /// The book of the first active memtable, on which nothing is remembered. No list of its takes
     /// more than `bytes_max` bytes.
     pub(crate) fn new(on: &Stretches<S>, bytes_max: usize) -> Self {
-        let (list, last_ticket) = (on.list.load_full(), Ticket(0));
+        let list = on.list.load_full();
+        let last_ticket = Ticket(0);
         Self {
             list,
             watch: None,

@@ -109,7 +109,9 @@ impl Manifest {
     ) -> Result<Self> {
         let (number, tail) = start_file(fs.as_ref(), dir, number, state)?;
         witness.note_manifest(number, state.edits);
-        let (dir, state, tail) = (dir.to_path_buf(), state.clone(), Some(tail));
+        let dir = dir.to_path_buf();
+        let state = state.clone();
+        let tail = Some(tail);
         Ok(Self { fs, dir, state, number, witness, tail })
     }
 
@@ -190,7 +192,8 @@ fn start_file(
         let path = dir.join(FileName::Manifest(FileNumber(number)).name());
         NamedFile::open(fs, path, OpenMode::CreateNew)
     })?;
-    let (number, path) = (FileNumber(number), file.path.to_path_buf());
+    let number = FileNumber(number);
+    let path = file.path.to_path_buf();
     let temporary = dir.join(FileName::CurrentTmp.name());
     let written = write_first(fs, dir, file, number, state)
         .and_then(|tail| write_current(fs, &temporary, state, number).map(|()| tail));

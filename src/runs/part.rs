@@ -16,7 +16,8 @@ impl SegmentRef {
     /// All of a segment.
     pub(crate) fn whole(segment: Arc<Segment>) -> Self {
         let properties = segment.properties();
-        let (first, last) = (bound(&properties.first), bound(&properties.last));
+        let first = bound(&properties.first);
+        let last = bound(&properties.last);
         let bytes = properties.stored_bytes;
         Self { segment, first, last, to: None, bytes }
     }

@@ -157,7 +157,8 @@ impl ManifestState {
             }
             Change::LogFloor { number, exists } => self.raise_floor(*number, *exists),
             Change::SequenceCeiling(ceiling) => {
-                let (old, new) = (self.sequence_ceiling, *ceiling);
+                let old = self.sequence_ceiling;
+                let new = *ceiling;
                 require(new >= old, "a sequence ceiling that does not sink", || {
                     format!("{new} after {old}")
                 })?;
@@ -212,7 +213,8 @@ impl ManifestState {
     }
 
     fn raise_floor(&mut self, number: LogNumber, exists: bool) -> Result<(), Malformed> {
-        let (old, new) = ((self.log_floor, self.log_floor_exists), (number, exists));
+        let old = (self.log_floor, self.log_floor_exists);
+        let new = (number, exists);
         require(new >= old, "a log floor that does not sink", || format!("{new:?} after {old:?}"))?;
         (self.log_floor, self.log_floor_exists) = new;
         Ok(())
@@ -245,7 +247,8 @@ impl ManifestState {
         if let Some(RunId(last)) = ids.last() {
             self.next_run = self.next_run.max(RunId(last.saturating_add(1)));
         }
-        let (at, added) = (range.start, add.len());
+        let at = range.start;
+        let added = add.len();
         let removed = self.runs.splice(range, add.iter().cloned()).collect();
         undo.replaced.push(Replaced::Runs { at, added, removed });
         let added = add.iter().flat_map(|run| &run.segments);
@@ -258,7 +261,8 @@ impl ManifestState {
         shared.retain(|reference| numbers.contains(&reference.segment.number));
         shared.sort_by_key(|reference| (reference.segment.number, start(reference)));
         for pair in shared.windows(2) {
-            let (left, right) = (pair[0], pair[1]);
+            let left = pair[0];
+            let right = pair[1];
             let number = left.segment.number;
             if number == right.segment.number {
                 let apart = left.segment == right.segment && before(left, right);
@@ -341,7 +345,8 @@ fn check_run(run: &RunMeta) -> Result<(), Malformed> {
         require(sound, "a segment whose bounds hold something", || format!("{reference:?}"))?;
     }
     for pair in run.segments.windows(2) {
-        let (left, right) = (&pair[0], &pair[1]);
+        let left = &pair[0];
+        let right = &pair[1];
         require(before(left, right), "segments of a run in key order, disjoint", || {
             format!("{:?} before {:?}", left.segment.number, right.segment.number)
         })?;

@@ -174,6 +174,7 @@ impl SegmentFile {
         let mut left_some = from > 0;
         for (i, slot) in self.slots.iter().enumerate().skip(from) {
             if *excess == 0 {
+                // Release; pairs with the swap above.
                 self.resident.store(true, Ordering::Release);
                 return i;
             }
@@ -191,6 +192,7 @@ impl SegmentFile {
             }
         }
         if left_some {
+            // Release; pairs with the swap above.
             self.resident.store(true, Ordering::Release);
         }
         self.slots.len()

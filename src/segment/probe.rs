@@ -19,7 +19,8 @@ impl Segment {
     /// Every version of a key. Reads blocks that are not in memory, and neither keeps nor counts
     /// them. Does not ask the filter.
     pub(crate) fn probe(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Probe> {
-        let (file, index) = (self.file(), self.index());
+        let file = self.file();
+        let index = self.index();
         let mut probe = Probe::default();
         let mut i = index.find(keyspace, key);
         while i < index.len() && index.keyspace(i) == keyspace {

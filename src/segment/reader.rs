@@ -73,8 +73,10 @@ impl Segment {
         let path = segment_path(dir, number);
         let file = match NamedFile::shared(fs, path.clone(), OpenMode::Read) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let (expected, got) = ("the segment that the manifest names", "no such file");
-                let (expected, got) = (expected.to_owned(), got.to_owned());
+                let expected = "the segment that the manifest names";
+                let got = "no such file";
+                let expected = expected.to_owned();
+                let got = got.to_owned();
                 let what = "segment file";
                 return Err(Error::Corruption { file: path, offset: 0, what, expected, got });
             }
@@ -123,7 +125,8 @@ impl Segment {
         };
         let entries = tables.properties.entries();
         if entries != expect.entries {
-            let (want, got) = (format!("{} entries", expect.entries), entries.to_string());
+            let want = format!("{} entries", expect.entries);
+            let got = entries.to_string();
             return Err(file.corruption(footer.properties.offset, "properties", want, got));
         }
         let name = (number, expect.uuid, bytes);
@@ -146,7 +149,8 @@ impl Segment {
         let inputs = self.tables.properties.inputs.clone();
         tables.properties.inputs = inputs;
         let Some(segment) = self.with_tables(tables) else {
-            let (want, got) = ("the blocks that were there at open", "others");
+            let want = "the blocks that were there at open";
+            let got = "others";
             return Err(file.corruption(0, "data blocks", want, got));
         };
         Ok((segment, keys))
@@ -316,7 +320,8 @@ fn rescue(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result<Tables> 
     let (mut tables, _) = scan(file, expect, footer)?;
     if let Ok(properties) = Tables::read_properties(file, expect.uuid, footer) {
         if !properties.same_counts(&tables.properties) {
-            let (want, got) = (format!("{:?}", tables.properties), format!("{properties:?}"));
+            let want = format!("{:?}", tables.properties);
+            let got = format!("{properties:?}");
             return Err(file.corruption(footer.properties.offset, "properties", want, got));
         }
         tables.properties = properties;
@@ -345,6 +350,8 @@ fn look_up<'a>(
     if !block.has_key(entry, key) {
         return Lookup::Absent;
     }
-    let (kind, sequence, value) = (block.kind(entry), block.sequence(entry), block.value(entry));
+    let kind = block.kind(entry);
+    let sequence = block.sequence(entry);
+    let value = block.value(entry);
     Lookup::At(Hit { kind, sequence, value, block, entry })
 }

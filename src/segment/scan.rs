@@ -65,7 +65,8 @@ pub(super) fn scan(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result
     let mut properties = entries.properties();
     properties.created_ms = expect.created_ms;
     if properties.entries() != expect.entries {
-        let (want, got) = (expect.entries.to_string(), properties.entries().to_string());
+        let want = expect.entries.to_string();
+        let got = properties.entries().to_string();
         return Err(file.corruption(0, "data blocks", format!("{want} entries"), got));
     }
     let mut payload = Vec::new();
@@ -171,7 +172,8 @@ impl Entries {
                 kind: block.kind(i),
                 value: block.value(i),
             };
-            let (at, started) = (entry.position(), self.started);
+            let at = entry.position();
+            let started = self.started;
             let last =
                 Position { keyspace: self.keyspace, key: &self.key, sequence: self.sequence };
             if started && last >= at {

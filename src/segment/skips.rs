@@ -57,7 +57,8 @@ impl Skipped {
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (from, to) = (self.from.escape_ascii(), self.to.escape_ascii());
+        let from = self.from.escape_ascii();
+        let to = self.to.escape_ascii();
         write!(f, "passed over keys from \"{from}\" to \"{to}\": {}", self.error)
     }
 }

@@ -113,7 +113,8 @@ impl SegmentSource {
             self.read_piece(number, handle)?;
         }
         let at = (handle.offset - self.piece_at) as usize;
-        let (bytes, part) = (std::mem::take(&mut self.piece), at..at + handle.len as usize);
+        let bytes = std::mem::take(&mut self.piece);
+        let part = at..at + handle.len as usize;
         let opened = self.segment.file().open_block(self.segment.index(), number, bytes, part);
         let (block, bytes) = opened?;
         self.piece_lent = bytes.is_none();

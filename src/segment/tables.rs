@@ -63,7 +63,8 @@ impl Tables {
         let filter = filter.map(Filter::decode).transpose()?;
         let properties = Properties::decode(properties)?;
         if properties.data_blocks != index.len() as u64 {
-            let (want, got) = (index.len().to_string(), properties.data_blocks.to_string());
+            let want = index.len().to_string();
+            let got = properties.data_blocks.to_string();
             return Err(Malformed::new(0, "properties", format!("{want} data blocks"), got));
         }
         Ok(Self { index, filter, properties })
@@ -71,7 +72,8 @@ impl Tables {
 
     /// The payloads that [`Self::decode`] reads: index, filter, properties.
     pub(crate) fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>, Vec<u8>) {
-        let (mut index, mut properties) = (Vec::new(), Vec::new());
+        let mut index = Vec::new();
+        let mut properties = Vec::new();
         self.index.encode(&mut index);
         let filter = self.filter.as_ref().map(|filter| {
             let mut out = Vec::new();

@@ -34,7 +34,8 @@ struct Row {
 
 impl Row {
     fn new(keyspace: u32, key: &[u8], sequence: u64, value: Option<&[u8]>) -> Self {
-        let (key, sequence) = (key.to_vec(), Reverse(sequence));
+        let key = key.to_vec();
+        let sequence = Reverse(sequence);
         Self { keyspace, key, sequence, value: value.map(<[u8]>::to_vec) }
     }
 
@@ -54,7 +55,9 @@ impl Row {
 }
 
 fn options(block_bytes: usize, filter_bits: u8) -> SegmentWriterOptions {
-    let (database, codec, created_ms) = (DATABASE, Codec::None, 1234);
+    let database = DATABASE;
+    let codec = Codec::None;
+    let created_ms = 1234;
     SegmentWriterOptions { database, codec, block_bytes, filter_bits, created_ms }
 }
 

@@ -56,7 +56,8 @@ impl Segment {
             report(lost);
         }
         if pass.whole && !found.same_counts(self.properties()) {
-            let (want, got) = (format!("{:?}", self.properties()), format!("{found:?}"));
+            let want = format!("{:?}", self.properties());
+            let got = format!("{found:?}");
             let at = self.file().footer.properties.offset;
             report(self.file().file.corruption(at, "properties", want, got));
         }
@@ -65,20 +66,25 @@ impl Segment {
 
     /// Length, header and footer.
     fn verify_frame(&self, database: Uuid) -> Result<()> {
-        let (file, properties) = (self.file(), self.properties());
-        let (uuid, bytes) = (self.uuid(), self.bytes());
-        let (entries, created_ms) = (properties.entries(), properties.created_ms);
+        let file = self.file();
+        let properties = self.properties();
+        let uuid = self.uuid();
+        let bytes = self.bytes();
+        let entries = properties.entries();
+        let created_ms = properties.created_ms;
         let expect = Expect { database, uuid, bytes, entries, created_ms };
         let len = file.file.len()?;
         if len != bytes {
-            let (want, got) = (format!("{bytes} bytes"), format!("{len} bytes"));
+            let want = format!("{bytes} bytes");
+            let got = format!("{len} bytes");
             return Err(file.file.corruption(0, "segment length", want, got));
         }
         check_header(&file.file, &expect)?;
         let at = bytes - FOOTER_BYTES as u64;
         let footer = read_footer(&file.file, &expect, at)?;
         if footer != file.footer {
-            let (want, got) = (format!("{:?}", file.footer), format!("{footer:?}"));
+            let want = format!("{:?}", file.footer);
+            let got = format!("{footer:?}");
             return Err(file.file.corruption(at, "segment footer", want, got));
         }
         Ok(())
@@ -122,7 +128,9 @@ impl<'a> Pass<'a> {
 
     fn add(&mut self, block: &Block, i: usize) -> Result<()> {
         let Self { segment, entries, lost, after_damage, .. } = self;
-        let (index, file, keyspace) = (segment.index(), segment.file(), block.keyspace());
+        let index = segment.index();
+        let file = segment.file();
+        let keyspace = block.keyspace();
         let handle = index.handle(i);
         let check = |hash: u64, key: &[u8]| {
             let found = index.find(keyspace, key);

@@ -274,7 +274,8 @@ impl SegmentWriter {
         self.buffer.extend_from_slice(&footer.encode());
         self.write_buffer()?;
         self.file.sync_data()?;
-        let (entries, created_ms) = (self.properties.entries(), self.properties.created_ms);
+        let entries = self.properties.entries();
+        let created_ms = self.properties.created_ms;
         let Self { file, number, uuid, .. } = self;
         Ok(FinishedSegment { file, number, uuid, bytes, entries, created_ms })
     }

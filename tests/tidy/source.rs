@@ -199,6 +199,7 @@ impl Source {
             }
             let item = at + self.code[at..].iter().take_while(|&&c| c != ']').count() + 1;
             let end = match self.body_after(item) {
+                _ if self.is_field(item) => self.field_end(item),
                 Some(open) => self.closing(open),
                 None => item + self.code[item..].iter().take_while(|&&c| c != ';').count(),
             };
@@ -206,6 +207,28 @@ impl Source {
             items.push(self.line_of(at)..last + 1);
         }
         items
+    }
+
+    /// Whether a field stands there, or the value of one: a name, and one colon.
+    fn is_field(&self, at: usize) -> bool {
+        let mut rest = self.code[at..].iter().skip_while(|c| c.is_whitespace());
+        let after = rest.find(|&&c| !(c.is_alphanumeric() || c == '_'));
+        after == Some(&':') && rest.next() != Some(&':')
+    }
+
+    /// The comma behind a field, or the bracket that closes what it is the last of.
+    fn field_end(&self, at: usize) -> usize {
+        let mut depth = 0;
+        for (offset, c) in self.code[at..].iter().enumerate() {
+            match c {
+                '(' | '[' | '{' | '<' => depth += 1,
+                ')' | ']' | '}' if depth == 0 => return at + offset - 1,
+                ')' | ']' | '}' | '>' => depth -= 1,
+                ',' if depth == 0 => return at + offset,
+                _ => {}
+            }
+        }
+        self.code.len()
     }
 
     fn find_test_lines(&self) -> Vec<bool> {
@@ -329,6 +352,9 @@ mod tests {
                     #[cfg(not(all(test, loom)))]\nmod e;";
         let want = [false, true, true, true, true, false, true, true, false, false, false];
         assert_eq!(Source::new("src/a.rs", text).test, want);
+        let fields = "struct A {\n#[cfg(test)]\na: B<C, D>,\nb: u8 }\nfn f() {\n}";
+        let want = [false, true, true, false, false, false];
+        assert_eq!(Source::new("src/a.rs", fields).test, want);
         assert_eq!(Source::new("src/a/tests.rs", "fn a() {}").test, [true]);
         assert_eq!(Source::new("tests/a.rs", "fn a() {}").test, [true]);
     }

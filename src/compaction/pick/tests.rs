@@ -30,7 +30,8 @@ fn check(runs: &[f64], jobs: &[(usize, f64, bool)], idle: bool, want: &str) {
 }
 
 fn job(&(newer, mib, running): &(usize, f64, bool)) -> JobState {
-    let (newer, older) = (RunId(newer as u64), RunId(newer as u64 + 1));
+    let older = RunId(newer as u64 + 1);
+    let newer = RunId(newer as u64);
     JobState { newer, older, remaining_bytes: (mib * KIB * KIB) as u64, running }
 }
 
@@ -255,7 +256,8 @@ fn settle(
 #[test]
 fn picking_ends_and_leaves_few_runs() {
     let mut random = Random::from_env(0x7069_636b);
-    let (mut most, mut steps) = (0, 0);
+    let mut most = 0;
+    let mut steps = 0;
     for round in 0..300 {
         let (mut runs, jobs) = random_shape(&mut random);
         let space_amp_target = [1.0, 1.25, 2.0, f64::INFINITY][round % 4];

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::engine::Engine;
-use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::jobs::{Job, State, size};
 use crate::engine::merge::pair::Step;
 use crate::format::meta::BoundKey;
@@ -32,12 +32,12 @@ impl Engine {
         state: &mut State,
         set: &SegmentSet,
         (idle, now): (bool, Instant),
-        lines: &Lines,
+        horizon: &Horizon,
     ) -> Option<usize> {
         let background = self.core.options.compaction_threads > 0;
         // In turns: neither a request nor what goes on beside it is to wait for the other's end.
         let request_first = !background || state.steps.is_multiple_of(2);
-        let requested = |state: &mut State| self.choose_requested(state, set, lines);
+        let requested = |state: &mut State| self.choose_requested(state, set, horizon);
         let first = if request_first { requested(state) } else { None };
         if first.is_some() {
             return first;
@@ -53,7 +53,7 @@ impl Engine {
             let is_free = |run: &Run| {
                 !left_alone.iter().any(|job| job.newer == run.id || job.older == run.id)
             };
-            let step = Step::alone(self.wasteful_run(state, set, &set.runs, lines, is_free)?);
+            let step = Step::alone(self.wasteful_run(state, set, &set.runs, horizon, is_free)?);
             return Some(state.begin(step));
         }
         None
@@ -79,7 +79,7 @@ impl Engine {
         &self,
         state: &mut State,
         set: &SegmentSet,
-        lines: &Lines,
+        horizon: &Horizon,
     ) -> Option<usize> {
         let request = state.request.as_ref()?;
         let (newest, extent) = (request.newest, request.extent.clone());
@@ -87,8 +87,8 @@ impl Engine {
         let begin = set.runs.partition_point(|run| run.id > newest);
         let runs = &set.runs[begin..];
         let choice = match &extent.0 {
-            Some((from, to)) => self.choose_in(state, set, runs, (from, to.as_ref()), lines),
-            None => self.choose_all(state, set, runs, lines),
+            Some((from, to)) => self.choose_in(state, set, runs, (from, to.as_ref()), horizon),
+            None => self.choose_all(state, set, runs, horizon),
         };
         let several = runs.len() > 1;
         let chosen = match choice {
@@ -108,7 +108,7 @@ impl Engine {
             }
             Choice::Later | Choice::Nothing => None,
         };
-        let left = self.bytes_left(state, set, runs, &extent, lines);
+        let left = self.bytes_left(state, set, runs, &extent, horizon);
         if let Some(asked) = state.asked() {
             asked.set_left(left);
         }
@@ -121,7 +121,7 @@ impl Engine {
         state: &mut State,
         set: &SegmentSet,
         runs: &[Arc<Run>],
-        lines: &Lines,
+        horizon: &Horizon,
     ) -> Choice {
         let others = |job: &Job| !state.concerns(job, runs.len() > 1);
         let jobs = state.jobs.iter().map(|job| job.state(set, job.running || others(job)));
@@ -132,7 +132,7 @@ impl Engine {
         if runs.len() > 1 {
             return Choice::Later;
         }
-        match self.wasteful_run(state, set, runs, lines, |_| true) {
+        match self.wasteful_run(state, set, runs, horizon, |_| true) {
             Some(run) => Choice::Job(state.begin(Step::alone(run))),
             None => Choice::Nothing,
         }
@@ -180,7 +180,7 @@ impl Engine {
         set: &SegmentSet,
         runs: &[Arc<Run>],
         (from, to): (&BoundKey, Option<&BoundKey>),
-        lines: &Lines,
+        horizon: &Horizon,
     ) -> Choice {
         let is_its = |job: &Job| !job.running && state.is_asked_for(job);
         if let Some(at) = state.jobs.iter().position(is_its) {
@@ -205,14 +205,14 @@ impl Engine {
             None => {
                 let step = begin(run.id);
                 let tried = state.rewritten.iter().any(|(id, _)| *id == run.id);
-                if tried || !self.would_write(set, &step, lines) {
+                if tried || !self.would_write(set, &step, horizon) {
                     return Choice::Nothing;
                 }
                 state.clear_way(run.id);
                 if state.is_busy(run.id) {
                     return Choice::Later;
                 }
-                state.rewritten.push((run.id, lines.lowest()));
+                state.rewritten.push((run.id, horizon.lowest()));
                 step
             }
         };
@@ -220,25 +220,25 @@ impl Engine {
     }
 
     /// A run that holds so much of no use that it is to be written anew by itself. Once for a
-    /// request, and once for as long as the lowest line stays where it is.
+    /// request, and once for as long as the horizon stays where it is.
     fn wasteful_run(
         &self,
         state: &mut State,
         set: &SegmentSet,
         runs: &[Arc<Run>],
-        lines: &Lines,
+        horizon: &Horizon,
         is_free: impl Fn(&Run) -> bool,
     ) -> Option<RunId> {
         let asked = state.request.is_some();
         let wasteful = |run: &&Arc<Run>| {
-            let same = |at| asked || at == lines.lowest();
+            let same = |at| asked || at == horizon.lowest();
             is_free(run)
                 && !state.is_busy(run.id)
                 && !state.rewritten.iter().any(|&(id, at)| id == run.id && same(at))
-                && self.would_write(set, &Step::alone(run.id), lines)
+                && self.would_write(set, &Step::alone(run.id), horizon)
         };
         let id = runs.iter().find(wasteful)?.id;
-        state.rewritten.push((id, lines.lowest()));
+        state.rewritten.push((id, horizon.lowest()));
         Some(id)
     }
 }

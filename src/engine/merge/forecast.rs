@@ -5,7 +5,7 @@
 //! [`super::scheduler`]; no I/O.
 
 use crate::engine::Engine;
-use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::jobs::{Extent, State};
 use crate::engine::merge::pair::Step;
 use crate::runs::raw_bytes;
@@ -21,7 +21,7 @@ impl Engine {
         set: &SegmentSet,
         runs: &[Arc<Run>],
         extent: &Extent,
-        lines: &Lines,
+        horizon: &Horizon,
     ) -> u64 {
         let mut sizes: Vec<_> = runs.iter().map(|run| (run.id, extent.raw_bytes(run))).collect();
         // What is above the first run with keys in the extent has no part in it, nor what is below
@@ -37,7 +37,7 @@ impl Engine {
         {
             let tried = state.rewritten.iter().any(|(id, _)| *id == run);
             let step = Step { from: extent.from(), to: extent.to(), ..Step::alone(run) };
-            return if !tried && self.would_write(set, &step, lines) { bytes } else { 0 };
+            return if !tried && self.would_write(set, &step, horizon) { bytes } else { 0 };
         }
         let mut left = 0;
         for Step { newer, older, from, to } in jobs.iter().map(|job| &job.step) {

@@ -1,38 +1,38 @@
-//! Who must still find what: the lines that a merge keeps versions for.
+//! What readers may still see, which a merge has to keep.
 
 use std::collections::BTreeMap;
 
 use crate::engine::Engine;
 use crate::ids::{KeyspaceId, Sequence};
+use crate::mvcc::snapshots::ReadPoints;
 use crate::runs::SegmentRef;
 
-/// Who must still find what.
-pub(crate) struct Lines {
-    pub(crate) snapshots: Vec<Sequence>,
-    pub(crate) visible: Sequence,
+/// What readers may still see.
+pub(crate) struct Horizon {
+    pub(crate) points: ReadPoints,
+    /// At what sequence each dropped keyspace was dropped.
     pub(crate) dropped: BTreeMap<KeyspaceId, Sequence>,
-    /// The lowest sequence that anyone reads at.
     lowest: Sequence,
 }
 
 impl Engine {
-    /// Who must still find what, as of now.
-    pub(crate) fn lines(&self) -> Lines {
-        // First: what is dropped at a line that is read later is below it.
+    /// What readers may see from this moment on.
+    pub(crate) fn horizon(&self) -> Horizon {
+        // First: what is dropped by now is below the `visible` that is read next.
         let dropped = self.core.keyspaces.droppable();
-        let survivors = self.core.snapshots.survivors(|| self.visible());
-        let lowest = survivors.drop_line();
-        Lines { snapshots: survivors.snapshots, visible: survivors.visible, dropped, lowest }
+        let points = self.core.snapshots.read_points(|| self.visible());
+        let lowest = points.horizon();
+        Horizon { points, dropped, lowest }
     }
 }
 
-impl Lines {
-    /// The lowest sequence that anyone reads at.
+impl Horizon {
+    /// The lowest sequence that anyone reads at, now or later.
     pub(crate) fn lowest(&self) -> Sequence {
         self.lowest
     }
 
-    /// Whether enough of a segment is of no use to anyone that it is to be written anew.
+    /// Whether enough of a segment is of no use that it is to be rewritten.
     pub(crate) fn is_worth_rewriting(&self, part: &SegmentRef, bottom: bool) -> bool {
         let properties = part.segment.properties();
         let mut keyspaces = self.dropped.range(part.first.keyspace..=part.last.keyspace);

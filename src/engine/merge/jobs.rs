@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) failures: Failures,
     pub(crate) request: Option<Request>,
     pub(crate) waiting: Vec<Request>,
-    /// Runs that were written anew by themselves, and the lowest line then: no use to try again
+    /// Runs that were rewritten by themselves, and the horizon then: no use to try again
     /// before that has moved.
     pub(crate) rewritten: Vec<(RunId, Sequence)>,
     pub(crate) steps: u64,

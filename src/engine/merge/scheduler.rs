@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::engine::Engine;
-use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::jobs::{Extent, Request, RequestProgress, State};
 use crate::engine::merge::pair::{Progress, Step};
 use crate::error::{Error, Result};
@@ -50,9 +50,9 @@ pub(crate) fn run_compactor(engine: &Engine) {
     let core = &engine.core;
     loop {
         // Before the lock: the manifest may have to be asked.
-        let lines = engine.lines();
+        let horizon = engine.horizon();
         let mut state = lock(&core.merges.state);
-        match engine.next(&mut state, &lines) {
+        match engine.next(&mut state, &horizon) {
             Next::Stop => return,
             Next::Wait(timeout) => {
                 drop(wait_timeout(&core.merges.changed, state, timeout));
@@ -75,7 +75,7 @@ pub(crate) fn run_compactor(engine: &Engine) {
 }
 
 impl Engine {
-    fn next(&self, state: &mut State, lines: &Lines) -> Next {
+    fn next(&self, state: &mut State, horizon: &Horizon) -> Next {
         let core = &self.core;
         if core.closed.load(Ordering::Acquire) {
             state.end_all(&Error::Closed);
@@ -97,7 +97,7 @@ impl Engine {
         state.forget_gone(set);
         state.take_request();
         let idle = self.is_idle(state, set, now);
-        let chosen = self.choose(state, set, (idle, now), lines);
+        let chosen = self.choose(state, set, (idle, now), horizon);
         let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
         core.merges.debt_bytes.store(debt, Ordering::Relaxed);
         core.merges_are_chosen();

@@ -38,7 +38,7 @@ mod range;
 
 use self::range::Tally;
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
-use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::pair::{Entries, Pair, Progress, Step};
 use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use crate::engine::{Core, Engine};
@@ -67,8 +67,8 @@ impl Engine {
         let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
             return Ok(Progress::Gone);
         };
-        let lines = self.lines();
-        let (plan, finished) = pair.plan(core, step, &lines);
+        let horizon = self.horizon();
+        let (plan, finished) = pair.plan(core, step, &horizon);
         if finished {
             return Ok(Progress::Done);
         }
@@ -79,7 +79,7 @@ impl Engine {
             None => Ok(Some((None, Tally::default()))),
             Some(from) => {
                 let to = plan.to.as_ref().or(step.to.as_ref());
-                self.merge_range(&pair, from, to, &lines, &mut outputs, stop)
+                self.merge_range(&pair, from, to, &horizon, &mut outputs, stop)
             }
         };
         // What is being written may take long to become durable.
@@ -111,9 +111,9 @@ impl Engine {
     }
 
     /// Whether a step would write anything, or only move references, or nothing.
-    pub(crate) fn would_write(&self, set: &SegmentSet, step: &Step, lines: &Lines) -> bool {
+    pub(crate) fn would_write(&self, set: &SegmentSet, step: &Step, horizon: &Horizon) -> bool {
         let pair = Pair::find(set, step);
-        pair.is_some_and(|pair| pair.plan(&self.core, step, lines).0.from.is_some())
+        pair.is_some_and(|pair| pair.plan(&self.core, step, horizon).0.from.is_some())
     }
 
     /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
@@ -163,7 +163,7 @@ impl Engine {
 
 impl Pair {
     /// What to do from the frontier on, and whether that is nothing.
-    fn plan(&self, core: &Core, step: &Step, lines: &Lines) -> (Plan<SegmentRef>, bool) {
+    fn plan(&self, core: &Core, step: &Step, horizon: &Horizon) -> (Plan<SegmentRef>, bool) {
         let (from, to) = (step.from.as_ref(), step.to.as_ref());
         let parts = |run: &Arc<Run>| run.between(from, to);
         let newer = self.newer.as_ref().map(parts).unwrap_or_default();
@@ -174,7 +174,8 @@ impl Pair {
         let bottom = span.is_some_and(|first| self.is_bottom(&first, to));
         let mut groups = Groups::new(core);
         let pieces = pieces.into_iter().map(|part| {
-            let rewrite = self.is_mostly_trimmed(&part) || lines.is_worth_rewriting(&part, bottom);
+            let rewrite =
+                self.is_mostly_trimmed(&part) || horizon.is_worth_rewriting(&part, bottom);
             let group = groups.of(part.first.keyspace);
             Piece::new(part, rewrite, group)
         });

@@ -18,7 +18,7 @@ use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
 use crate::io::NamedFile;
 use crate::log::LogEnd;
 use crate::log::{
-    Hands, LOG_DATA_START, LogFile, Records, Replayed, ReplayedLog, ReplayedRecord, share_out,
+    LOG_DATA_START, LogFile, Parallel, Records, Replayed, ReplayedLog, ReplayedRecord, share_out,
 };
 use crate::memtable::{Chunk, Memtable, SortedBuilder};
 use crate::runs::state::ManifestState;
@@ -42,11 +42,11 @@ pub(crate) struct Recovered {
     pub(crate) next_log: LogNumber,
 }
 
-/// Turns the chain's records into one immutable memtable, by as many `hands` as there are.
+/// Turns the records of the chain into one immutable memtable, on the threads of `parallel`.
 pub(crate) fn recover(
     replayed: &mut Replayed,
     state: &ManifestState,
-    hands: Hands<'_>,
+    parallel: Parallel<'_>,
 ) -> Result<Recovered> {
     let number_max = replayed.number_max.max(LogNumber(state.log_floor.0.saturating_sub(1)));
     let next_log = LogNumber(number_max.0.saturating_add(1));
@@ -71,7 +71,7 @@ pub(crate) fn recover(
         });
         live.push_back(Arc::new(recovered_log(log, synced)));
     }
-    let table = table_of(&sources, state.next_keyspace, hands)?;
+    let table = table_of(&sources, state.next_keyspace, parallel)?;
     let drops = table.drops();
     let tables = if table.is_empty() { Vec::new() } else { vec![Arc::new(table)] };
     Ok(Recovered { tables, live, drops, end, ended, next_log })
@@ -89,11 +89,15 @@ struct Source {
 }
 
 /// The memtable of all `logs`.
-fn table_of(logs: &[Source], next_keyspace: KeyspaceId, hands: Hands<'_>) -> Result<Memtable> {
+fn table_of(
+    logs: &[Source],
+    next_keyspace: KeyspaceId,
+    parallel: Parallel<'_>,
+) -> Result<Memtable> {
     let bytes = logs.iter().map(|log| log.end).sum();
     let halves = if bytes < PARTED_BYTES_MIN { vec![logs] } else { halves(logs, bytes).to_vec() };
     let (mut all, mut drops) = (None::<SortedBuilder>, Vec::new());
-    for part in share_out(hands, bytes, halves, |logs| part_of(logs, next_keyspace)) {
+    for part in share_out(parallel, bytes, halves, |logs| part_of(logs, next_keyspace)) {
         let (builder, dropped) = part?;
         drops.extend(dropped);
         all = Some(match all {

@@ -85,7 +85,8 @@ impl BlockBuilder {
             most <= bound && entry.keyspace == self.keyspace
         });
         let entries = &entries[..certain.count()];
-        let (mut key_end, mut value_end) = (self.keys.len() as u32, self.values.len() as u32);
+        let mut key_end = self.keys.len() as u32;
+        let mut value_end = self.values.len() as u32;
         let bytes: usize = entries.iter().map(|entry| entry.key.len()).sum();
         self.keys.resize(self.keys.len() + bytes, 0);
         let mut room = &mut self.keys[key_end as usize..];
@@ -130,7 +131,8 @@ impl BlockBuilder {
         if self.is_empty() {
             return 0;
         }
-        let (keys, values) = (self.keys.len(), self.values.len());
+        let keys = self.keys.len();
+        let values = self.values.len();
         let span = self.largest - self.smallest;
         payload_bytes(self.entries.len(), self.prefix_bytes(), keys, values, span)
     }
@@ -184,7 +186,8 @@ impl BlockBuilder {
     /// If it is empty: a block has at least one entry.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         assert!(!self.is_empty());
-        let (count, prefix) = (self.entries.len(), self.prefix_bytes());
+        let count = self.entries.len();
+        let prefix = self.prefix_bytes();
         let key_width = end_width(self.keys.len() - count * prefix);
         let value_width = end_width(self.values.len());
         let sequence_width = delta_width(self.largest - self.smallest);
@@ -206,7 +209,8 @@ impl BlockBuilder {
         put_numbers(out, value_width, entries().map(|entry| u64::from(entry.value_end)));
         put_numbers(out, sequence_width, entries().map(|entry| entry.sequence - self.smallest));
         put_numbers(out, 1, entries().map(|entry| u64::from(entry.kind)));
-        let (mut start, mut at) = (0, out.len());
+        let mut start = 0;
+        let mut at = out.len();
         let end = at + self.keys.len() - count * prefix;
         // Room for a whole piece behind the last key.
         out.resize(end + PIECE_BYTES, 0);

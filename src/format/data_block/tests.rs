@@ -68,7 +68,9 @@ fn check_walk(block: &Block, rows: &[Row], first: usize) {
     block.unpack(first..block.len(), &mut window);
     let mut left = rows;
     while let Some((key, sequence, kind, value)) = left.first() {
-        let (keyspace, sequence, kind) = (block.keyspace(), Sequence(*sequence), *kind);
+        let keyspace = block.keyspace();
+        let sequence = Sequence(*sequence);
+        let kind = *kind;
         let unpacked = window.unpacked(block);
         assert_eq!(unpacked.entry(0), Entry { keyspace, key, sequence, kind, value });
         assert_eq!(unpacked.words(0), KeyWords::new(keyspace, key));
@@ -194,7 +196,10 @@ fn unsound_entries_are_malformed_where_they_say_so() {
     let check = |at: usize, patch: &[u8], want: u64| {
         assert_eq!(patched(at, patch).unwrap_err().at, want, "{patch:?} at {at}");
     };
-    let (key_ends, value_ends, deltas, kinds) = (25, 29, 33, 35);
+    let key_ends = 25;
+    let value_ends = 29;
+    let deltas = 33;
+    let kinds = 35;
     check(key_ends, &[3], 25);
     check(key_ends, &[0xff, 0xff], 25);
     check(value_ends, &[4], 29);

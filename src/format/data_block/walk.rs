@@ -42,8 +42,13 @@ struct Row {
 
 impl Default for Row {
     fn default() -> Self {
-        let (key_at, key_end, value_at, value_end) = (0, 0, 0, 0);
-        let (words, sequence, kind) = (KeyWords::default(), Sequence(0), Kind::Value);
+        let key_at = 0;
+        let key_end = 0;
+        let value_at = 0;
+        let value_end = 0;
+        let words = KeyWords::default();
+        let sequence = Sequence(0);
+        let kind = Kind::Value;
         Self { words, key_at, key_end, value_at, value_end, sequence, kind }
     }
 }
@@ -99,7 +104,8 @@ impl<'a> Unpacked<'a> {
     pub(crate) fn entry(&self, i: usize) -> Entry<'a> {
         let Row { words, sequence, kind, .. } = self.rows[i];
         let Row { key_at, key_end, value_at, value_end, .. } = self.rows[i];
-        let (key, value) = (&self.keys[key_at..key_end], &self.bytes[value_at..value_end]);
+        let key = &self.keys[key_at..key_end];
+        let value = &self.bytes[value_at..value_end];
         Entry { keyspace: KeyspaceId(words.keyspace), key, sequence, kind, value }
     }
 }
@@ -119,7 +125,8 @@ impl Block {
             value_at = self.values_at + end as usize;
             row.value_end = value_at;
         });
-        let (at, width) = (self.sequences_at, self.sequence_width);
+        let at = self.sequences_at;
+        let width = self.sequence_width;
         self.unpack_column(at, width, &entries, rows, |row, delta| {
             row.sequence = Sequence(self.base + delta);
         });

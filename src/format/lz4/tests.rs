@@ -99,7 +99,8 @@ fn what_is_longer_than_a_reader_would_believe_stays() {
 
 #[test]
 fn after_many_attempts_in_vain_few_are_made_until_one_succeeds() {
-    let (text, noise) = (vec![b'x'; 1_000], Random::new(3).noise(1_000));
+    let text = vec![b'x'; 1_000];
+    let noise = Random::new(3).noise(1_000);
     let mut compressor = Compressor::default();
     let mut worth = |raw: &[u8]| compressor.compress(raw).is_some();
     (0..VAIN_MAX).for_each(|_| assert!(!worth(&noise)));

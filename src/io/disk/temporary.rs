@@ -97,8 +97,10 @@ mod tests {
 
     #[test]
     fn it_goes_with_everything_in_it_and_takes_nothing_else() {
-        let (one, other) = (TemporaryDir::create().unwrap(), TemporaryDir::create().unwrap());
-        let (path, kept) = (one.path().to_path_buf(), other.path().to_path_buf());
+        let one = TemporaryDir::create().unwrap();
+        let other = TemporaryDir::create().unwrap();
+        let path = one.path().to_path_buf();
+        let kept = other.path().to_path_buf();
         assert!(path.is_absolute() && path != kept);
         std::fs::create_dir_all(path.join("below")).unwrap();
         std::fs::write(path.join("below/f"), "x").unwrap();

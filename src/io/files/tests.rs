@@ -93,9 +93,12 @@ struct World {
 impl World {
     fn new(count: u8) -> Self {
         let inner = SimFs::new();
-        let (open, most, room) = (Arc::default(), AtomicUsize::new(0), AtomicUsize::new(1000));
+        let open = Arc::default();
+        let most = AtomicUsize::new(0);
+        let room = AtomicUsize::new(1000);
         let fs = Arc::new(Counting { inner, open, most, room });
-        let (files, all) = (Files::new(BOUND), Vec::new());
+        let files = Files::new(BOUND);
+        let all = Vec::new();
         let mut world = Self { fs, files, all };
         for number in 0..count {
             world.fs.inner.write_file(format!("{number}"), &[number]);

@@ -234,7 +234,8 @@ impl Survivor {
                 }
             }
             Any::File(inode, Change::Write { offset, data }) => {
-                let (mut start, mut rest) = (*offset, data.as_slice());
+                let mut start = *offset;
+                let mut rest = data.as_slice();
                 while !rest.is_empty() {
                     let in_sector = (SECTOR_BYTES - start % SECTOR_BYTES).min(rest.len());
                     let (sector, after) = rest.split_at(in_sector);

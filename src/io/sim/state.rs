@@ -297,7 +297,8 @@ impl State {
     /// along what is pending in the other directory up to there.
     pub(super) fn sync_names(&mut self, dir: &Path) {
         let mut dirs = BTreeSet::from([dir.to_path_buf()]);
-        let (mut synced, mut left) = (Vec::new(), Vec::new());
+        let mut synced = Vec::new();
+        let mut left = Vec::new();
         for pending in self.names_pending.drain(..).rev() {
             let parents = || pending.change.paths().filter_map(|path| path.parent());
             if parents().any(|parent| dirs.contains(parent)) {

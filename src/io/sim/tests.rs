@@ -501,7 +501,8 @@ fn threads_share_one_file_system() {
     let (fs, file) = with_file(b"");
     std::thread::scope(|scope| {
         for thread in 0..4_u8 {
-            let (fs, file) = (fs.clone(), &file);
+            let fs = fs.clone();
+            let file = &file;
             scope.spawn(move || {
                 for index in 0..100_u64 {
                     file.write_all_at(&[thread], index * 4 + u64::from(thread)).unwrap();

@@ -39,7 +39,8 @@ fn drain<C: Cursor, F: Fn() -> C>(
     draw: Draw,
     random: &mut Random,
 ) -> Vec<Pair> {
-    let (mut front, mut back) = (Vec::new(), Vec::new());
+    let mut front = Vec::new();
+    let mut back = Vec::new();
     loop {
         let from_front = match draw {
             Draw::Front => true,
@@ -392,17 +393,19 @@ fn in_sight(landed: &Vec<u8>, forward: bool, bounds: &Bounds) -> bool {
 #[test]
 fn jumps_in_bounded_walks_read_as_the_map_does_and_land_inside() {
     let mut random = Random::from_env(0x6a75_6d70);
-    let (mut over, mut landed_ever) = (0, 0);
+    let mut over = 0;
+    let mut landed_ever = 0;
     for _ in 0..4_000 {
         // Dead from `first` to before `last`; what is remembered may be less.
-        let (first, last) = (random.below(40), 50 + random.below(50));
+        let first = random.below(40);
+        let last = 50 + random.below(50);
         let mut entries = Vec::new();
         for key in (0..100).filter(|_| random.below(4) > 0) {
             let dead = first <= key && key < last;
             entries.push(entry(1, &format!("{key:02}"), 1, (!dead).then_some("v")));
         }
-        let (mut from, mut to) =
-            (number(&mut random, first, first + 10), number(&mut random, last - 10, last));
+        let mut from = number(&mut random, first, first + 10);
+        let mut to = number(&mut random, last - 10, last);
         match random.below(4) {
             0 if first == 0 => from.clear(),
             1 => (from, to) = (format!("{first:02}").into(), format!("{last:02}").into()),

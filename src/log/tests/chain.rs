@@ -71,19 +71,25 @@ impl Chain {
     /// What the next log's header will say, but for its salt.
     pub(super) fn place(&self) -> LogHeader {
         let LogEnd { number: previous, end: previous_end, position: base } = self.last;
-        let (uuid, number, synced) = (self.database, self.next_number, self.synced);
+        let uuid = self.database;
+        let number = self.next_number;
+        let synced = self.synced;
         LogHeader { uuid, number, previous, previous_end, base, synced, salt: 0 }
     }
 
     /// A spare in a slot.
     pub(super) fn spare(&self, slot: u64, capacity: u64) -> Result<SpareLog> {
-        let (fs, next, database) = (&kept(&self.fs), &AtomicU64::new(slot), self.database);
+        let fs = &kept(&self.fs);
+        let next = &AtomicU64::new(slot);
+        let database = self.database;
         SpareLog::create(Slots { fs, dir: DIR.as_ref(), next, database }, capacity)
     }
 
     /// A spare in a slot, without room for anything.
     pub(super) fn empty(&self, slot: u64) -> Result<SpareLog> {
-        let (fs, next, database) = (&kept(&self.fs), &AtomicU64::new(slot), self.database);
+        let fs = &kept(&self.fs);
+        let next = &AtomicU64::new(slot);
+        let database = self.database;
         SpareLog::create_empty(Slots { fs, dir: DIR.as_ref(), next, database })
     }
 
@@ -114,7 +120,9 @@ impl Chain {
     pub(super) fn record(&self, body: &[u8], kind: RecordKind) -> (Vec<u8>, RecordHeader, u64) {
         let mut record = vec![0; record_bytes(body.len())];
         record[RECORD_HEADER_BYTES..][..body.len()].copy_from_slice(body);
-        let (body_len, first, synced) = (body.len() as u32, self.sequence.0, self.synced.0);
+        let body_len = body.len() as u32;
+        let first = self.sequence.0;
+        let synced = self.synced.0;
         let header = RecordHeader { body_len, first, synced, count: 1, kind };
         (record, header, checksum(body))
     }

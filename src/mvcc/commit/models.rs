@@ -273,7 +273,8 @@ fn drop_refuses_later_writes(checks_inside: bool) {
     let env = DropEnv { dropped_at: Arc::clone(&dropped_at), checks_inside };
     let section = Arc::new(Commit::new(env, Sequence(0)));
     let writer = {
-        let (section, dropped_at) = (Arc::clone(&section), Arc::clone(&dropped_at));
+        let section = Arc::clone(&section);
+        let dropped_at = Arc::clone(&dropped_at);
         thread::spawn(move || {
             [(), ()].map(|()| {
                 if !checks_inside && dropped_at.load(Ordering::Relaxed) != 0 {
@@ -352,7 +353,8 @@ impl CommitEnv for KeyEnv {
     type Error = Changed;
 
     fn prepare(&mut self, seen: &mut Sequence) -> Result<(), Changed> {
-        let (view, last) = (self.view.load(), Sequence(u64::MAX));
+        let view = self.view.load();
+        let last = Sequence(u64::MAX);
         let sealed = view.sealed.iter().filter(|_| self.looks != Looks::AtActiveOnly);
         let in_memory = sealed.chain([&view.active]).any(|table| newest(table, last) > *seen);
         let flushed = view.flushed > *seen;
@@ -381,13 +383,15 @@ impl CommitEnv for KeyEnv {
 /// Two writers that each replace the version they read by the next one, a rotation, a flush.
 fn conditional_writes_form_a_chain(looks: Looks) {
     let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
-    let (run, flushed) = (Sequence(0), Sequence(0));
+    let run = Sequence(0);
+    let flushed = Sequence(0);
     let first = KeyView { active: memtable(), sealed: None, run, flushed };
     let view = Arc::new(Published::new(Arc::new(first)));
     let env = KeyEnv { view: Arc::clone(&view), looks };
     let section = Arc::new(Commit::new(env, Sequence(0)));
     let writers = [(), ()].map(|()| {
-        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        let section = Arc::clone(&section);
+        let view = Arc::clone(&view);
         thread::spawn(move || {
             loop {
                 let mut seen = section.visible();
@@ -407,7 +411,8 @@ fn conditional_writes_form_a_chain(looks: Looks) {
     let next = memtable();
     section.with(|_, _| {
         update(&view, |view| {
-            let (active, sealed) = (Arc::clone(&next), Some(Arc::clone(&view.active)));
+            let active = Arc::clone(&next);
+            let sealed = Some(Arc::clone(&view.active));
             KeyView { active, sealed, run: view.run, flushed: view.flushed }
         });
     });
@@ -486,7 +491,8 @@ impl CommitEnv for HeldEnv {
 /// One writer holds the key, reads and commits; another tries once; a rotation, a flush.
 fn a_holder_commits_at_once(hold: Hold) {
     let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
-    let (run, flushed) = (Sequence(0), Sequence(0));
+    let run = Sequence(0);
+    let flushed = Sequence(0);
     let first = KeyView { active: memtable(), sealed: None, run, flushed };
     let view = Arc::new(Published::new(Arc::new(first)));
     let key = KeyEnv { view: Arc::clone(&view), looks: Looks::Shipped };
@@ -499,7 +505,8 @@ fn a_holder_commits_at_once(hold: Hold) {
         base.expect("there is an active memtable")
     };
     let holder = {
-        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        let section = Arc::clone(&section);
+        let view = Arc::clone(&view);
         thread::spawn(move || {
             let early = read(&section, &view);
             section.with(|env, _| env.held = true);
@@ -510,7 +517,8 @@ fn a_holder_commits_at_once(hold: Hold) {
         })
     };
     let other = {
-        let (section, view) = (Arc::clone(&section), Arc::clone(&view));
+        let section = Arc::clone(&section);
+        let view = Arc::clone(&view);
         thread::spawn(move || {
             let seen = section.visible();
             let base = read(&section, &view);
@@ -520,7 +528,8 @@ fn a_holder_commits_at_once(hold: Hold) {
     let next = memtable();
     section.with(|_, _| {
         update(&view, |view| {
-            let (active, sealed) = (Arc::clone(&next), Some(Arc::clone(&view.active)));
+            let active = Arc::clone(&next);
+            let sealed = Some(Arc::clone(&view.active));
             KeyView { active, sealed, run: view.run, flushed: view.flushed }
         });
     });

@@ -33,7 +33,8 @@ fn a_wait_returns_when_the_book_has_changed_since_or_time_is_up() {
 #[test]
 fn waiting_writers_miss_neither_free_memory_nor_a_close() {
     const ROUNDS: u64 = 2_000;
-    let (gate, closed) = (Gate::new(), AtomicBool::new(false));
+    let gate = Gate::new();
+    let closed = AtomicBool::new(false);
     let wait_until = |done: &dyn Fn() -> bool| {
         loop {
             let seen = gate.generation();

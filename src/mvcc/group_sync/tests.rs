@@ -39,7 +39,8 @@ impl Device {
 
 #[test]
 fn what_is_covered_needs_no_sync() {
-    let (device, group) = (Device::default(), GroupSync::new(LogPosition(5)));
+    let device = Device::default();
+    let group = GroupSync::new(LogPosition(5));
     assert_eq!(group.wait(LogPosition(5), &device), Ok(()));
     assert_eq!(device.syncs(), 0);
     device.appended.store(7, Ordering::Relaxed);
@@ -52,7 +53,8 @@ fn what_is_covered_needs_no_sync() {
 /// I9.
 #[test]
 fn the_first_failure_stays_and_the_device_is_not_asked_again() {
-    let (device, group) = (Device::default(), GroupSync::new(LogPosition(0)));
+    let device = Device::default();
+    let group = GroupSync::new(LogPosition(0));
     let covered = device.append();
     assert_eq!(group.wait(covered, &device), Ok(()));
     device.fails.store(true, Ordering::Relaxed);
@@ -68,7 +70,8 @@ fn the_first_failure_stays_and_the_device_is_not_asked_again() {
 
 #[test]
 fn an_error_from_elsewhere_fails_the_next_wait() {
-    let (device, group) = (Device::default(), GroupSync::new(LogPosition(0)));
+    let device = Device::default();
+    let group = GroupSync::new(LogPosition(0));
     group.latch("append failed twice");
     assert_eq!(group.wait(device.append(), &device), Err("append failed twice"));
     assert_eq!(device.syncs(), 0);
@@ -79,7 +82,8 @@ fn an_error_from_elsewhere_fails_the_next_wait() {
 fn writers_share_syncs_and_all_are_covered() {
     const THREADS: u64 = 4;
     const WRITES: u64 = 500;
-    let (device, group) = (Device::default(), GroupSync::new(LogPosition(0)));
+    let device = Device::default();
+    let group = GroupSync::new(LogPosition(0));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -97,7 +101,8 @@ fn writers_share_syncs_and_all_are_covered() {
 
 #[test]
 fn a_panicking_leader_does_not_leave_others_waiting() {
-    let (device, group) = (Device::default(), GroupSync::new(LogPosition(0)));
+    let device = Device::default();
+    let group = GroupSync::new(LogPosition(0));
     device.panics.store(true, Ordering::Relaxed);
     std::thread::scope(|scope| {
         let waiters = [(), (), ()].map(|()| scope.spawn(|| group.wait(device.append(), &device)));

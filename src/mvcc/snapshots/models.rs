@@ -1,6 +1,6 @@
 //! Models of the registry: what a snapshot reads is kept by every merge that could drop it.
 
-use super::{Snapshots, Survivors};
+use super::{ReadPoints, Snapshots};
 use crate::ids::Sequence;
 use crate::mvcc::models::{holds, refuted};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::sync::{Arc, lock};
 enum Steps {
     Shipped,
     RegisterReadsBeforeLock,
-    SurvivorsReadAfterUnlock,
+    PointsReadAfterUnlock,
 }
 
 struct Db {
@@ -34,20 +34,20 @@ impl Db {
         }
     }
 
-    fn survivors(&self, steps: Steps) -> Survivors {
+    fn read_points(&self, steps: Steps) -> ReadPoints {
         match steps {
-            Steps::SurvivorsReadAfterUnlock => {
+            Steps::PointsReadAfterUnlock => {
                 let snapshots = lock(&self.snapshots.live).keys().copied().collect();
-                Survivors { snapshots, visible: self.visible() }
+                ReadPoints { snapshots, visible: self.visible() }
             }
-            _ => self.snapshots.survivors(|| self.visible()),
+            _ => self.snapshots.read_points(|| self.visible()),
         }
     }
 }
 
 /// Whether a merge keeps the version `sequence` of a key that every sequence overwrites.
-fn keeps(survivors: &Survivors, sequence: Sequence) -> bool {
-    sequence >= survivors.visible || survivors.snapshots.contains(&sequence)
+fn keeps(points: &ReadPoints, sequence: Sequence) -> bool {
+    sequence >= points.visible || points.snapshots.contains(&sequence)
 }
 
 /// A writer, a merge, one snapshot that stays and one, perhaps at the same sequence, that goes.
@@ -62,7 +62,7 @@ fn snapshots_survive(steps: Steps) {
     };
     let merge = {
         let db = Arc::clone(&db);
-        thread::spawn(move || db.survivors(steps))
+        thread::spawn(move || db.read_points(steps))
     };
     let passing = {
         let db = Arc::clone(&db);
@@ -72,15 +72,15 @@ fn snapshots_survive(steps: Steps) {
         })
     };
     let snapshot = db.register(steps);
-    let survivors = merge.join().expect("no thread panics");
-    assert!(keeps(&survivors, snapshot), "a snapshot is not kept");
-    assert!(snapshot >= survivors.drop_line(), "a snapshot is below the drop line");
-    let ordered = survivors.snapshots.is_sorted_by(|older, newer| older < newer);
-    assert!(ordered && survivors.snapshots.last().is_none_or(|last| *last <= survivors.visible));
+    let points = merge.join().expect("no thread panics");
+    assert!(keeps(&points, snapshot), "a snapshot is not kept");
+    assert!(snapshot >= points.horizon(), "a snapshot is below the horizon");
+    let ordered = points.snapshots.is_sorted_by(|older, newer| older < newer);
+    assert!(ordered && points.snapshots.last().is_none_or(|last| *last <= points.visible));
     passing.join().expect("no thread panics");
     writer.join().expect("no thread panics");
     assert_eq!((db.snapshots.count(), db.snapshots.oldest()), (1, Some((snapshot, 0))));
-    assert!(keeps(&db.survivors(steps), snapshot), "a later merge does not keep the snapshot");
+    assert!(keeps(&db.read_points(steps), snapshot), "a later merge does not keep the snapshot");
     db.snapshots.release(snapshot);
     assert_eq!(db.snapshots.count(), 0);
 }
@@ -91,7 +91,7 @@ fn a_snapshot_survives_every_merge() {
     holds("snapshot", Some(3), 30_000, || snapshots_survive(Steps::Shipped));
     for (name, steps) in [
         ("register reads visible before the lock", Steps::RegisterReadsBeforeLock),
-        ("survivors read visible after the unlock", Steps::SurvivorsReadAfterUnlock),
+        ("the points are read, visible after the unlock", Steps::PointsReadAfterUnlock),
     ] {
         refuted(name, Some(3), "a snapshot is not kept", move || snapshots_survive(steps));
     }

@@ -1,17 +1,17 @@
 //! The registry with real threads; `models.rs` has the interleavings.
 
-use super::{Snapshots, Survivors};
+use super::{ReadPoints, Snapshots};
 use crate::ids::Sequence;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
-fn survivors_are_the_registered_sequences_and_visible() {
+fn read_points_are_the_registered_sequences_and_visible() {
     let registry = Snapshots::new();
-    let check = |visible, want: &[u64], drop_line| {
-        let survivors = registry.survivors(|| Sequence(visible));
+    let check = |visible, want: &[u64], horizon| {
+        let points = registry.read_points(|| Sequence(visible));
         let snapshots = want.iter().copied().map(Sequence).collect();
-        assert_eq!(survivors, Survivors { snapshots, visible: Sequence(visible) });
-        assert_eq!(survivors.drop_line(), Sequence(drop_line));
+        assert_eq!(points, ReadPoints { snapshots, visible: Sequence(visible) });
+        assert_eq!(points.horizon(), Sequence(horizon));
         // Stamped with ten times the sequence, or later.
         let oldest = want.first().map(|&sequence| (Sequence(sequence), 10 * sequence));
         assert_eq!(registry.oldest(), oldest);
@@ -40,12 +40,12 @@ fn a_release_without_a_registration_is_a_bug() {
 
 /// I5.
 #[test]
-fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
+fn a_snapshot_is_never_below_a_horizon_computed_while_it_lives() {
     const ROUNDS: u64 = 5_000;
     let registry = Snapshots::new();
     let visible = AtomicU64::new(1);
     let read = || Sequence(visible.load(Ordering::Acquire));
-    // The highest line that a merge has dropped below.
+    // The highest horizon that a merge has dropped below.
     let dropped = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -53,7 +53,7 @@ fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
                 for _ in 0..ROUNDS {
                     let sequence = registry.register(0, read);
                     assert!(dropped.load(Ordering::Acquire) <= sequence.0);
-                    assert!(registry.survivors(read).snapshots.contains(&sequence));
+                    assert!(registry.read_points(read).snapshots.contains(&sequence));
                     registry.release(sequence);
                 }
             });
@@ -61,8 +61,8 @@ fn a_snapshot_is_never_below_a_drop_line_computed_while_it_lives() {
         scope.spawn(|| {
             for _ in 0..ROUNDS {
                 visible.fetch_add(1, Ordering::Release);
-                let line = registry.survivors(read).drop_line();
-                dropped.fetch_max(line.0, Ordering::AcqRel);
+                let horizon = registry.read_points(read).horizon();
+                dropped.fetch_max(horizon.0, Ordering::AcqRel);
             }
         });
     });

@@ -114,7 +114,8 @@ impl View {
 
     /// Whether a key of the span is live at `at`, and whether it has a version above.
     fn look(&self, keys: Keys, at: Sequence) -> (bool, bool) {
-        let (mut live, mut newer) = ([false; 2], false);
+        let mut live = [false; 2];
+        let mut newer = false;
         for (sequence, key, value) in self.tables.iter().flat_map(|table| table.operations()) {
             if !keys.covers(key) {
                 continue;

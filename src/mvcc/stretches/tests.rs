@@ -171,7 +171,8 @@ fn what_older_readers_remembered_stays_apart() {
 #[test]
 fn readers_of_different_ages_do_not_forget_for_each_other() {
     let mut layer = Layer::new();
-    let (mut walks, mut old_walks) = (0, 0);
+    let mut walks = 0;
+    let mut old_walks = 0;
     for now in 100..200 {
         if layer.find(Sequence(20), 0) != Some(Keys(0, 60)) {
             old_walks += 1;
@@ -188,7 +189,8 @@ fn readers_of_different_ages_do_not_forget_for_each_other() {
     let mut walks = vec![0; OLDER_MAX + 1];
     for _ in 0..10 {
         for (i, walks) in walks.iter_mut().enumerate() {
-            let (span, since) = (Keys(0, 60 + i as u32), 20 + i as u64);
+            let span = Keys(0, 60 + i as u32);
+            let since = 20 + i as u64;
             if layer.find(Sequence(since), 0) != Some(span) {
                 *walks += 1;
                 layer.add(span, since);

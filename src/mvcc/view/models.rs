@@ -120,14 +120,14 @@ impl Db {
 
     /// Moves the sealed memtables into the run and drops what no reader needs.
     fn flush(&self) {
-        let survivors = self.snapshots.survivors(|| self.commit.visible());
-        let line = survivors.drop_line();
+        let points = self.snapshots.read_points(|| self.commit.visible());
+        let horizon = points.horizon();
         update(&self.view, |view| {
             let mut run = view.run.clone();
             let sealed = view.sealed.iter().rev();
             run.extend(sealed.map(|memtable| Sequence(memtable.load(Ordering::Relaxed))));
-            let newest_below = run.iter().copied().filter(|version| *version <= line).max();
-            run.retain(|version| *version > line || Some(*version) == newest_below);
+            let newest_below = run.iter().copied().filter(|version| *version <= horizon).max();
+            run.retain(|version| *version > horizon || Some(*version) == newest_below);
             View { active: Arc::clone(&view.active), sealed: vec![], run }
         });
     }

@@ -51,13 +51,15 @@ impl Manifest {
         let current = Current::decode(&bytes).map_err(|error| error.in_file(&file.path, 0))?;
         let path = dir.join(FileName::Manifest(current.manifest).name());
         let Some(file) = open(fs, path.clone())? else {
-            let (expected, got) = ("the manifest that CURRENT names".to_owned(), "none".to_owned());
+            let expected = "the manifest that CURRENT names".to_owned();
+            let got = "none".to_owned();
             return Err(Error::Corruption { file: path, offset: 0, what: WHAT, expected, got });
         };
         let bytes = read_whole(&file, MANIFEST_BYTES_MAX)?;
         let header = decode_header(&file, &bytes, current.manifest)?;
         if header.uuid != current.uuid {
-            let (expected, got) = (format!("database {}", current.uuid), header.uuid.to_string());
+            let expected = format!("database {}", current.uuid);
+            let got = header.uuid.to_string();
             return Err(file.corruption(40, WHAT, expected, got));
         }
         let Replay { state, end, marked, given_up } = replay(&file, &bytes, &header)?;
@@ -85,12 +87,14 @@ impl Manifest {
         match found {
             None => corrupt("a manifest that counts".to_owned(), "none".to_owned()),
             Some((state, _)) if self.tail.is_some() && state != self.state => {
-                let (want, got) = (self.state.edits, state.edits);
+                let want = self.state.edits;
+                let got = state.edits;
                 corrupt(format!("the state after edit {want}"), format!("another, of edit {got}"))
             }
             // A file that is being appended to ends with its last mark.
             Some((_, info)) if self.tail.is_some() && !info.clean_end => {
-                let (want, got) = ("the end of the file", "bytes that are no record");
+                let want = "the end of the file";
+                let got = "bytes that are no record";
                 corrupt(want.to_owned(), got.to_owned())
             }
             Some(_) => Ok(()),
@@ -124,7 +128,8 @@ fn replay(file: &NamedFile, bytes: &[u8], header: &ManifestHeader) -> Result<Rep
         return Err(file.corruption(body_at(at), WHAT, expected, got));
     }
     at = next;
-    let (mut marked, mut given_up) = (true, BTreeSet::new());
+    let mut marked = true;
+    let mut given_up = BTreeSet::new();
     while let Some((record, body, next)) = read_record(bytes, at, header.salt) {
         if record.kind == RecordKind::Synced && record.first == state.edits && body.is_empty() {
             (at, marked) = (next, true);
@@ -162,7 +167,8 @@ fn find_later(bytes: &[u8], at: usize, salt: u64) -> Option<(usize, u64)> {
 fn decode_header(file: &NamedFile, bytes: &[u8], number: FileNumber) -> Result<ManifestHeader> {
     let header = ManifestHeader::decode(bytes).map_err(|error| error.in_file(&file.path, 0))?;
     if header.number != number {
-        let (expected, got) = (format!("manifest {}", number.0), header.number.0.to_string());
+        let expected = format!("manifest {}", number.0);
+        let got = header.number.0.to_string();
         return Err(file.corruption(56, WHAT, expected, got));
     }
     Ok(header)

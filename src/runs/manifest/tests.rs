@@ -127,7 +127,8 @@ impl Fixture {
     }
 
     fn create(&self, state: &ManifestState) -> Result<Manifest> {
-        let (fs, witness) = (Arc::new(self.fs.clone()), Arc::new(Witness::none()));
+        let fs = Arc::new(self.fs.clone());
+        let witness = Arc::new(Witness::none());
         Manifest::create(fs, self.dir.path(), FileNumber(1), state, witness)
     }
 
@@ -139,7 +140,8 @@ impl Fixture {
     #[track_caller]
     fn expect(&self, want: &ManifestState, clean_end: bool, context: &str) {
         let (state, info) = self.read().unwrap().expect("there is a database");
-        let (found, edits) = (state.edits, want.edits);
+        let found = state.edits;
+        let edits = want.edits;
         assert!(state == *want, "{context}: found edit {found} where {edits} was expected");
         assert_eq!(info.clean_end, clean_end, "{context}: whether the file ends there");
     }
@@ -149,7 +151,8 @@ impl Fixture {
         let (_, info) = self.read().unwrap().expect("there is a database");
         let bytes = self.get(FileName::Manifest(info.number));
         let salt = ManifestHeader::decode(&bytes).unwrap().salt;
-        let (mut at, mut last) = (MANIFEST_HEADER_BYTES, None);
+        let mut at = MANIFEST_HEADER_BYTES;
+        let mut last = None;
         while let Some((record, _, next)) = read_record(&bytes, at, salt) {
             (at, last) = (next, Some(record.kind));
         }
@@ -217,7 +220,8 @@ fn five_edits(fixture: &Fixture) -> Vec<Stage> {
     let mut stages = vec![Stage { state: empty(), edit_end: len, end: len }];
     for step in 0..5 {
         manifest.append(&edit(step)).unwrap();
-        let (state, end) = (manifest.state().clone(), fixture.get(MANIFEST).len());
+        let state = manifest.state().clone();
+        let end = fixture.get(MANIFEST).len();
         stages.push(Stage { state, edit_end: end - RECORD_HEADER_BYTES, end });
     }
     stages
@@ -255,7 +259,8 @@ fn the_records_have_golden_bytes_but_for_their_hashes() {
         assert!(bytes[at + 40..].starts_with(body));
     };
     check(96, &empty().to_snapshot(), 0, 0, 7);
-    let (edit_at, mark_at) = (stages[1].end, stages[2].edit_end);
+    let edit_at = stages[1].end;
+    let mark_at = stages[2].edit_end;
     check(edit_at, &edit(1).encode(), 2, edit_at, 6);
     check(mark_at, &[], 2, mark_at, 8);
     assert_eq!(stages[2].end, mark_at + 40);

@@ -19,10 +19,13 @@ fn bound(entry: &OwnedEntry) -> BoundKey {
 }
 
 fn segment(fs: &SimFs, number: u64, entries: &[OwnedEntry]) -> Arc<Segment> {
-    let (database, number, dir) = (DATABASE, FileNumber(number), Path::new(""));
+    let database = DATABASE;
+    let number = FileNumber(number);
+    let dir = Path::new("");
     let block_bytes = [128, 300, 4096][number.0 as usize % 3];
     let codec = [Codec::None, Codec::Lz4][number.0 as usize % 2];
-    let (filter_bits, created_ms) = (10, 1);
+    let filter_bits = 10;
+    let created_ms = 1;
     let options = SegmentWriterOptions { database, codec, block_bytes, filter_bits, created_ms };
     let mut writer = SegmentWriter::create(&kept(fs), dir, number, options).unwrap();
     entries.iter().for_each(|entry| writer.add(&entry.borrow()).unwrap());
@@ -47,7 +50,8 @@ fn entries(random: &mut Random, keys: usize, base: u64) -> Vec<OwnedEntry> {
 
 /// Splits entries into segments between user keys, trims some of them, and says what is left.
 fn run(random: &mut Random, fs: &SimFs, all: Vec<OwnedEntry>) -> (Arc<Run>, Vec<OwnedEntry>) {
-    let (mut segments, mut left) = (Vec::new(), Vec::new());
+    let mut segments = Vec::new();
+    let mut left = Vec::new();
     let mut groups: Vec<Vec<OwnedEntry>> = Vec::new();
     for entry in all {
         let group = groups.last_mut().filter(|group| {
@@ -63,7 +67,8 @@ fn run(random: &mut Random, fs: &SimFs, all: Vec<OwnedEntry>) -> (Arc<Run>, Vec<
         let segment = segment(fs, random.next() >> 20, &group);
         let mut whole = SegmentRef::whole(Arc::clone(&segment));
         let pick = |random: &mut Random| bound(&group[random.below(group.len())]);
-        let (mut low, mut high) = (pick(random), pick(random));
+        let mut low = pick(random);
+        let mut high = pick(random);
         if low > high {
             std::mem::swap(&mut low, &mut high);
         }
@@ -130,7 +135,8 @@ fn two_runs_come_merged() {
     let mut random = Random::from_env(0x7275_6e32);
     for _ in 0..40 {
         let fs = SimFs::new();
-        let (keys, base) = (1 + random.below(300), 1 << 20);
+        let keys = 1 + random.below(300);
+        let base = 1 << 20;
         let newer = entries(&mut random, keys, base);
         let older = entries(&mut random, keys, 1);
         let (newer_run, newer) = run(&mut random, &fs, newer);
@@ -182,7 +188,8 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
 
     // In the middle of a segment, too.
     fs.set_fault(None);
-    let (index, first) = (segments[0].index(), segments[0].read_block(0).unwrap().len());
+    let index = segments[0].index();
+    let first = segments[0].read_block(0).unwrap().len();
     assert!(fs.flip("000000.seg", index.handle(1).offset + 30, 1));
     let mut source = source().unwrap();
     (1..first).for_each(|_| source.pass(1).unwrap());

@@ -22,7 +22,8 @@ pub(crate) fn segment(number: u64, first: &str, last: &str) -> SegmentRefMeta {
 }
 
 fn part(number: u64, ends: (&str, &str), from: Option<&str>, to: Option<&str>) -> SegmentRefMeta {
-    let (from, to) = (from.map(|key| bound(0, key)), to.map(|key| bound(0, key)));
+    let from = from.map(|key| bound(0, key));
+    let to = to.map(|key| bound(0, key));
     SegmentRefMeta { from, to, ..segment(number, ends.0, ends.1) }
 }
 

@@ -106,7 +106,8 @@ fn readers_see_sound_blocks_while_the_clock_runs() {
     let rows = uniform_rows(400);
     std::thread::scope(|scope| {
         for thread in 0..3_usize {
-            let (segment, rows) = (&segments[0], &rows);
+            let segment = &segments[0];
+            let rows = &rows;
             scope.spawn(move || {
                 for n in 0..2000 {
                     let row = &rows[(n * (7 + 2 * thread)) % rows.len()];

@@ -43,7 +43,8 @@ fn blocks(dir: &Path, segment: &Segment) -> Vec<(u8, u32, u32)> {
 #[test]
 fn blocks_are_compressed_where_that_pays_and_the_footer_says_whether_any_is() {
     let dir = tempfile::tempdir().unwrap();
-    let (text, noise) = (rows(400, false), rows(400, true));
+    let text = rows(400, false);
+    let noise = rows(400, true);
     let both_kinds = [&text[..200], &noise[200..]].concat();
     let check = |number, rows: &[Row], options: SegmentWriterOptions| {
         let finished = write(dir.path(), number, rows, options);
@@ -93,7 +94,8 @@ fn the_cache_is_charged_what_a_block_takes_in_memory() {
         let cache = BlockCache::new(1 << 30);
         let segment = open(dir.path(), &finished, &cache).unwrap();
         (0..segment.index().len()).for_each(|i| drop(segment.read_block(i).unwrap()));
-        let (used, blocks) = (cache.used(), segment.index().len());
+        let used = cache.used();
+        let blocks = segment.index().len();
         drop(segment);
         assert_eq!(cache.used(), 0);
         (used, blocks)

@@ -165,8 +165,10 @@ fn a_file_in_the_place_of_another_is_corruption_at_open() {
     assert!(foreign.unwrap_err().is_corruption());
     // Header and footer of two segments in one file.
     let path = |number| segment_path(dir.path(), number);
-    let (a, b) = (std::fs::read(path(one.number)), std::fs::read(path(two.number)));
-    let (a, b) = (a.unwrap(), b.unwrap());
+    let a = std::fs::read(path(one.number));
+    let b = std::fs::read(path(two.number));
+    let a = a.unwrap();
+    let b = b.unwrap();
     let spliced = [&a[..a.len() - 256], &b[b.len() - 256..]].concat();
     assert!(shows_an_error(dir.path(), &one, &spliced, &rows));
     assert!(matches!(open(dir.path(), &one, &cache), Err(Error::Corruption { .. })));

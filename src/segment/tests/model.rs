@@ -46,7 +46,8 @@ impl Random {
         let mut rows = Vec::new();
         let mut sequence = 1 + self.below(300);
         for _ in 0..keys {
-            let (keyspace, key) = ([0, 1, 7][self.below(3) as usize], self.key());
+            let keyspace = [0, 1, 7][self.below(3) as usize];
+            let key = self.key();
             let versions = if self.below(40) == 0 { 60 } else { 1 + self.below(3) };
             for _ in 0..versions {
                 sequence += 1 + self.below(3);
@@ -143,7 +144,8 @@ fn check_one(rows: &[Row], options: SegmentWriterOptions) {
 }
 
 fn check_facts(segment: &Segment, finished: &FinishedSegment, rows: &[Row]) {
-    let (first, last) = (rows.first().unwrap(), rows.last().unwrap());
+    let first = rows.first().unwrap();
+    let last = rows.last().unwrap();
     let sequences = || rows.iter().map(|row| Sequence(row.sequence.0));
     let properties = segment.properties();
     assert_eq!(finished.entries, rows.len() as u64);
@@ -276,7 +278,8 @@ fn many_entries_at_a_time_make_what_one_by_one_makes() {
     let seed = seed.unwrap_or(0x6261_7463);
     eprintln!("ALLUVIUM_SEED={seed}");
     let mut random = Random::new(seed);
-    let (mut many, mut near) = (0, 0);
+    let mut many = 0;
+    let mut near = 0;
     for round in 0..60 {
         let keys = 1 + random.below(300);
         let mut rows = random.rows(keys);
@@ -284,15 +287,18 @@ fn many_entries_at_a_time_make_what_one_by_one_makes() {
             // Longer stretches of keys that are all different.
             rows.dedup_by(|b, a| (a.keyspace, &a.key) == (b.keyspace, &b.key));
         }
-        let (fs, dir) = (SimFs::new(), Path::new(""));
+        let fs = SimFs::new();
+        let dir = Path::new("");
         let options = options([64, 300, 4096][round % 3], [0, 10][round % 2]);
         let create =
             |number| SegmentWriter::create(&kept(&fs), dir, FileNumber(number), options).unwrap();
-        let (mut single, mut batched) = (create(1), create(2));
+        let mut single = create(1);
+        let mut batched = create(2);
         rows.iter().for_each(|row| single.add(&row.entry()).unwrap());
 
         let entries: Vec<_> = rows.iter().map(Row::entry).collect();
-        let (mut left, mut last) = (&entries[..], None);
+        let mut left = &entries[..];
+        let mut last = None;
         while !left.is_empty() {
             let (now, later) = left.split_at(1 + random.below(left.len() as u64) as usize);
             let places: Vec<_> = last.into_iter().chain(now).map(|e| e.position()).collect();
@@ -320,7 +326,8 @@ fn many_entries_at_a_time_make_what_one_by_one_makes() {
         };
         assert_eq!(handles(&single), handles(&batched));
         for row in &rows {
-            let (keyspace, at) = (KeyspaceId(row.keyspace), Sequence(row.sequence.0));
+            let keyspace = KeyspaceId(row.keyspace);
+            let at = Sequence(row.sequence.0);
             let got = get(&batched, keyspace, &row.key, at).unwrap();
             assert_eq!(got.unwrap().sequence, at, "seed {seed}");
         }
@@ -334,7 +341,8 @@ fn many_entries_at_a_time_make_what_one_by_one_makes() {
 /// only the keys to come were counted. Fix: the last key so far is counted too.
 #[test]
 fn the_bound_covers_the_key_before_the_batch() {
-    let (fs, dir) = (SimFs::new(), Path::new(""));
+    let fs = SimFs::new();
+    let dir = Path::new("");
     let mut writer =
         SegmentWriter::create(&kept(&fs), dir, FileNumber(1), options(4096, 0)).unwrap();
     let long = [&b"a"[..], &[0xff; 60_000]].concat();

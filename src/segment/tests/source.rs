@@ -14,7 +14,8 @@ fn segment(fs: &SimFs, rows: &[Row], options: SegmentWriterOptions) -> Arc<Segme
     let mut writer = SegmentWriter::create(&kept(fs), dir, FileNumber(1), options).unwrap();
     rows.iter().for_each(|row| writer.add(&row.entry()).unwrap());
     let finished = writer.finish().unwrap();
-    let (expect, cache) = (finished.expect(DATABASE), BlockCache::new(1 << 30));
+    let expect = finished.expect(DATABASE);
+    let cache = BlockCache::new(1 << 30);
     Arc::new(Segment::open(&kept(fs), dir, FileNumber(1), &expect, None, cache).unwrap())
 }
 
@@ -118,7 +119,8 @@ fn a_walk_reads_large_pieces_past_the_cache_into_the_same_memory() {
 
     let before = fs.read_count();
     let mut source = SegmentSource::new(Arc::clone(&segment), None, None).unwrap();
-    let (mut memory, mut moves) = (source.memory(), 0);
+    let mut memory = source.memory();
+    let mut moves = 0;
     for row in &rows[..rows.len() - 1] {
         assert_eq!(source.entry(), Some(row.entry()));
         source.pass(1).unwrap();
@@ -134,7 +136,8 @@ fn a_walk_reads_large_pieces_past_the_cache_into_the_same_memory() {
 
     // Bounds are known before anything is read.
     let bound = |row: &Row| BoundKey { keyspace: KeyspaceId(0), key: row.key.clone() };
-    let (from, to) = (bound(&rows[5_000]), bound(&rows[5_010]));
+    let from = bound(&rows[5_000]);
+    let to = bound(&rows[5_010]);
     let before = fs.read_count();
     let source = SegmentSource::new(Arc::clone(&segment), Some(&from), Some(&to));
     assert!(check(source, &rows[5_000..5_010], "a few").is_none());
@@ -184,7 +187,8 @@ fn a_file_cut_while_it_is_open_is_corruption_where_the_cut_is() {
     let whole = fs.read_file("000001.seg").unwrap();
     let mut begin = 0;
     for i in 0..segment.index().len() {
-        let (handle, next) = (segment.index().handle(i), segment.read_block(i).unwrap().len());
+        let handle = segment.index().handle(i);
+        let next = segment.read_block(i).unwrap().len();
         for len in [0, 1, handle.len - 1] {
             fs.write_file("000001.seg", &whole[..handle.offset as usize + len as usize]);
             let source = SegmentSource::new(Arc::clone(&segment), None, None);

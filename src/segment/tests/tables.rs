@@ -34,7 +34,8 @@ fn mixed_rows() -> Vec<Row> {
 #[test]
 fn derived_tables_are_byte_for_byte_the_stored_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let (mixed, uniform) = (mixed_rows(), uniform_rows(3_000));
+    let mixed = mixed_rows();
+    let uniform = uniform_rows(3_000);
     let check = |number: u64, rows: &[Row], block_bytes: usize, filter_bits: u8| {
         for options in both(options(block_bytes, filter_bits)) {
             let number = 2 * number + options.codec as u64;
@@ -135,8 +136,10 @@ fn tables_of_another_segment_are_refused() {
     let cache = BlockCache::new(0);
     let one = write(dir.path(), 1, &uniform_rows(100), options(1024, 10));
     let two = write(dir.path(), 2, &uniform_rows(101), options(1024, 10));
-    let (one, two) = (open(dir.path(), &one, &cache), open(dir.path(), &two, &cache));
-    let (one, two) = (one.unwrap(), two.unwrap());
+    let one = open(dir.path(), &one, &cache);
+    let two = open(dir.path(), &two, &cache);
+    let one = one.unwrap();
+    let two = two.unwrap();
     let copy = |segment: &Segment| {
         let (index, filter, properties) = parts(segment);
         Tables::decode(&index, filter.as_deref(), &properties, segment.bytes()).unwrap()

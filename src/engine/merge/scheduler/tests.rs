@@ -312,7 +312,7 @@ fn a_keyspace_dropped_from_between_others_is_forgotten() {
     let would_write = || {
         let view = engine.core.view.load_full();
         let step = Step::alone(view.segments.runs[0].id);
-        engine.would_write(&view.segments, &step, &engine.lines())
+        engine.would_write(&view.segments, &step, &engine.horizon())
     };
     assert!(would_write());
     let (_progress, answer) = ask(&engine);
@@ -370,13 +370,13 @@ fn progress_over_compressed_data_ends_at_its_total() {
 /// Takes one step for the request at hand, in the place of a compactor thread; `look` comes first.
 /// Whether there was one to take.
 fn step(engine: &Engine, look: impl Fn()) -> bool {
-    let lines = engine.lines();
+    let horizon = engine.horizon();
     let view = engine.core.view.load_full();
     let mut state = lock(&engine.core.merges.state);
     state.forget_gone(&view.segments);
     state.take_request();
     let now = Instant::now();
-    let chosen = engine.choose(&mut state, &view.segments, (false, now), &lines);
+    let chosen = engine.choose(&mut state, &view.segments, (false, now), &horizon);
     let Some(at) = chosen else { return false };
     look();
     let (id, step) = (take_up(&mut state, at), state.jobs[at].step.clone());

@@ -11,13 +11,14 @@
 
 use crate::compaction::survive::{LeftOut, Survival, Verdict};
 use crate::engine::Engine;
-use crate::engine::merge::horizon::Lines;
+use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::pair::{Entries, Pair};
 use crate::engine::outputs::Outputs;
 use crate::error::Result;
 use crate::format::key::Entry;
 use crate::format::meta::BoundKey;
 use crate::iter::two_way::{Batch, emptied};
+use crate::mvcc::snapshots::ReadPoints;
 use crate::segment::FinishedSegment;
 
 /// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
@@ -60,13 +61,13 @@ impl Engine {
         pair: &Pair,
         from: &BoundKey,
         to: Option<&BoundKey>,
-        lines: &Lines,
+        horizon: &Horizon,
         outputs: &mut Outputs<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<(Option<BoundKey>, Tally)>> {
         let bottom = pair.is_bottom(from, to);
-        let Lines { snapshots, visible, dropped, .. } = lines;
-        let survival = Survival::new(snapshots.clone(), *visible, bottom, dropped);
+        let ReadPoints { snapshots, visible } = horizon.points.clone();
+        let survival = Survival::new(snapshots, visible, bottom, &horizon.dropped);
         let bytes_max = READ_SEGMENTS_MAX * self.core.segment_bytes();
         let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
         let mut entries: Entries = pair.entries(from, to)?;

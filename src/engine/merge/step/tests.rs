@@ -498,7 +498,7 @@ fn no_segment_outgrows_its_size_by_more_than_an_entry() {
 
 /// A step over a range of which next to nothing is left ends too, also where entries go by batches.
 #[test]
-fn a_step_ends_where_enough_is_read_behind_a_survivor() {
+fn a_step_ends_where_enough_is_read_behind_a_snapshot() {
     const SEGMENT_BYTES: usize = 32 << 10;
     let (engine, threads) = plain_engine(SEGMENT_BYTES);
     put_in(&engine, "a", Some(b"stays"));

@@ -22,8 +22,10 @@ fn check_well_formed(fs: &SimFs) {
 }
 
 fn random_step(fs: &SimFs, files: &mut Vec<Arc<dyn FsFile>>, below: &mut impl FnMut(u64) -> u64) {
-    let mut path = || PathBuf::from(format!("{}/{}", ["a", "b"][below(2) as usize], below(3)));
-    let (path, other) = (path(), path());
+    let mut random_path =
+        || PathBuf::from(format!("{}/{}", ["a", "b"][below(2) as usize], below(3)));
+    let path = random_path();
+    let other = random_path();
     let pick = below(files.len().max(1) as u64) as usize;
     let file = files.get(pick);
     // Most steps fail now and then, as when a name is taken; that is part of the workload.
