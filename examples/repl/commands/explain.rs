@@ -55,10 +55,10 @@ fn layer(layer: &ExplainLayer) -> Value {
 
 fn source(source: &ExplainSource) -> Value {
     match *source {
-        ExplainSource::Memtable { sealed, versions, bytes } => {
+        ExplainSource::Memtable { sealed, versions, bytes, .. } => {
             json!({"memtable": {"sealed": sealed, "versions": versions, "bytes": bytes}})
         }
-        ExplainSource::Run { id, segment, segments } => {
+        ExplainSource::Run { id, segment, segments, .. } => {
             json!({"run": {"id": id, "segment": segment, "segments": segments}})
         }
         _ => Value::Null,
