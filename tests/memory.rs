@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alluvium::{Builder, Db, OnOverload, WriteBatch};
+use alluvium::{Builder, Db, OnOverload, TryWrite, WriteBatch};
 
 const MEMORY_BYTES: usize = 2 << 20;
 const CACHE_BYTES: usize = 512 << 10;
@@ -109,4 +109,28 @@ fn memory_stays_within_what_the_options_say() {
         (0..4).for_each(|n| drop(db.get(key(number * n / 4)).unwrap()));
     });
     check("reads between writes", read);
+    a_batch_is_in_memory_once();
+}
+
+/// Symptom: while a batch of a gigabyte was written it was in memory twice.
+/// Mechanism: a write took a copy of it before all else, also one that was refused then.
+/// Fix: it is written from where it lies.
+fn a_batch_is_in_memory_once() {
+    const BATCH_BYTES: usize = 8 << 20;
+    let mut batch = WriteBatch::new();
+    (0..BATCH_BYTES as u64 >> 12).for_each(|n| batch.put(key(n), [7; 4096]));
+    let check = |memtable_bytes: usize, write: &dyn Fn(&Db)| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::builder(dir.path()).memtable_bytes(memtable_bytes).open().unwrap();
+        let before = LIVE.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        write(&db);
+        let more = PEAK.load(Ordering::Relaxed) - before;
+        assert!(more < BATCH_BYTES / 2, "{more} bytes beside the batch");
+        db.close().unwrap();
+    };
+    // Into the memtable, which is a mapping.
+    check(64 << 20, &|db| assert!(db.write(&batch).is_ok()));
+    // Not at all: it is too large a part of one.
+    check(16 << 20, &|db| assert_eq!(db.try_write(&batch).unwrap(), TryWrite::WouldBlock));
 }

@@ -337,6 +337,28 @@ impl LogWriter {
         Ok(self.position())
     }
 
+    /// As [`Self::append`], of a body that lies elsewhere and is not to be moved. Several writes,
+    /// the header's last: without it the others are nothing.
+    pub(crate) fn append_body(
+        &mut self,
+        body: &[u8],
+        header: &RecordHeader,
+        body_hash: u64,
+    ) -> Result<LogPosition> {
+        let start = self.tail + RECORD_HEADER_BYTES as u64;
+        let (whole, rest) = body.split_at(body.len() - body.len() % 8);
+        self.appends.write_all_at(whole, start)?;
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.appends.write_all_at(&last, start + whole.len() as u64)?;
+        }
+        let sealed = seal_header(self.log.header.salt, self.tail, header, body_hash);
+        self.appends.write_all_at(&sealed, self.tail)?;
+        self.tail += record_bytes(body.len()) as u64;
+        Ok(self.position())
+    }
+
     /// Ends the log here. The next log's header names the offset.
     pub(crate) fn seal(self) -> LogEnd {
         // Before the end is known, so that this is not the last handle.

@@ -11,25 +11,25 @@ use crate::sync::{Mutex, lock, try_lock};
 
 /// What the commit section works on. Every method runs inside the section.
 pub(crate) trait CommitEnv {
-    /// A batch, or a control operation, encoded before it enters.
-    type Write;
+    /// A batch, or a control operation, encoded before it enters; it may be the caller's own.
+    type Write<'a>;
     /// What the writer takes out of the section: where its record ends in the log.
     type Receipt;
     /// Why a write is refused.
     type Error;
 
     /// Checks that may refuse, and rotation if the write does not fit. No effect on failure.
-    fn prepare(&mut self, write: &mut Self::Write) -> Result<(), Self::Error>;
+    fn prepare(&mut self, write: &mut Self::Write<'_>) -> Result<(), Self::Error>;
 
     /// Appends to the log with `first` as its first sequence. On failure the tail has not moved.
     fn append(
         &mut self,
         first: Sequence,
-        write: &mut Self::Write,
+        write: &mut Self::Write<'_>,
     ) -> Result<Self::Receipt, Self::Error>;
 
     /// Makes the appended write findable in memory. Cannot fail.
-    fn insert(&mut self, first: Sequence, write: &mut Self::Write);
+    fn insert(&mut self, first: Sequence, write: &mut Self::Write<'_>);
 
     /// The answer to a write that comes after the close.
     fn closed() -> Self::Error;
@@ -85,7 +85,7 @@ impl<E: CommitEnv> Commit<E> {
     /// before it.
     pub(crate) fn commit(
         &self,
-        write: &mut E::Write,
+        write: &mut E::Write<'_>,
         count: u64,
     ) -> Result<(Sequence, E::Receipt), E::Error> {
         assert!(count > 0, "a write takes at least one sequence");

@@ -20,14 +20,14 @@ use crate::sync::Arc;
 
 impl Engine {
     /// Does everything that needs no place in the order.
-    pub(crate) fn prepare_private(&self, write: &mut Write) -> Result<Private> {
+    pub(crate) fn prepare_private(&self, write: &mut Write<'_>) -> Result<Private> {
         let core = &self.core;
-        let ops = write.buffer.len_ops() as usize;
+        let ops = write.count as usize;
         let mut reserved = self.reserve(SortedBuilder::cost(write.body_len, ops) as u64)?;
         let _directory = self.pin_directory().ok_or(Error::Closed)?;
         let log = SpareLog::create_empty(core.log_slots())?;
-        // The memtable keeps the encoded bytes themselves.
-        let chunk = Arc::new(Chunk(std::mem::take(write.buffer.bytes_mut())));
+        // The memtable keeps the encoded bytes. Not before they are booked.
+        let chunk = Arc::new(Chunk(write.encoded.take_record()));
         let (start, len) = (RECORD_HEADER_BYTES, write.body_len);
         let written = log.write_body_ahead(&chunk.0[start..]).and_then(|()| core.sync_dir());
         if let Err(error) = written {

@@ -18,7 +18,7 @@
 //! Both may go on for ever beside a busy load, so after `TRIES_MAX` refusals the key is *held*
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
-use crate::engine::write::entry::{Condition, Refused, Write, check_sizes, leave_buffer};
+use crate::engine::write::entry::{Condition, Refused, Write, check_sizes};
 use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::put::Committed;
 use crate::engine::{Engine, KeyspaceState};
@@ -71,14 +71,14 @@ impl Engine {
             let decided = std::mem::take(&mut seen.value);
             let mut write = Write::encode_one(id, key, value)?;
             write.condition = attempt.condition(seen.since);
-            let again = |write: &mut Write| {
+            let again = |write: &mut Write<'_>| {
                 attempt.refused()?;
                 seen = self.get_seen(keyspace, key)?;
                 write.condition = attempt.condition(seen.since);
                 Ok(seen.value == decided)
             };
             let written = self.write_if(&mut write, durability, again);
-            leave_buffer(write.buffer);
+            write.leave();
             if let Some(sequence) = written? {
                 return Ok((answer, sequence));
             }
@@ -90,9 +90,9 @@ impl Engine {
     /// written ahead is so for all tries.
     fn write_if(
         &self,
-        write: &mut Write,
+        write: &mut Write<'_>,
         durability: Durability,
-        mut again: impl FnMut(&mut Write) -> Result<bool>,
+        mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
     ) -> Result<Option<Sequence>> {
         self.with_room(write, |write| {
             self.admit(write)?;
@@ -108,8 +108,8 @@ impl Engine {
 
     fn commit_if(
         &self,
-        write: &mut Write,
-        mut again: impl FnMut(&mut Write) -> Result<bool>,
+        write: &mut Write<'_>,
+        mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
     ) -> Result<Option<Committed>> {
         loop {
             match self.try_commit(write) {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, ops};
 use crate::format::hash::checksum;
 use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
-use crate::format::record::{RecordHeader, RecordKind};
+use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes};
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
 
 /// Operations encoded for the log, that commit together.
@@ -16,8 +16,8 @@ pub(crate) type Batch = BatchBuffer;
 
 /// One entry into the commit section.
 #[derive(Debug)]
-pub(crate) struct Write {
-    pub(crate) buffer: BatchBuffer,
+pub(crate) struct Write<'a> {
+    pub(crate) encoded: Encoded<'a>,
     pub(crate) body_len: usize,
     pub(crate) body_hash: u64,
     pub(crate) count: u32,
@@ -26,6 +26,15 @@ pub(crate) struct Write {
     /// A complete memtable and log of its own, for what is too big to share one. Boxed, so that
     /// other writes are small to move.
     pub(crate) private: Option<Box<Private>>,
+}
+
+/// Where the operations of a write are, as the log has them.
+#[derive(Debug)]
+pub(crate) enum Encoded<'a> {
+    /// In a buffer of its own, which is a whole record once the header is filled in.
+    Own(BatchBuffer),
+    /// In the caller's batch, where they stay: in memory a long one is there once.
+    Lent(&'a Batch),
 }
 
 /// On what a write commits.
@@ -64,25 +73,52 @@ thread_local! {
     static SINGLE: RefCell<Option<BatchBuffer>> = const { RefCell::new(None) };
 }
 
-/// Single operations above this size do not leave their buffer behind, in bytes.
+/// The most bytes that the thread's buffer takes: longer operations do not leave theirs behind, and
+/// longer batches are not copied. Shorter ones are, so that one write appends the record.
 const SINGLE_BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// Which hold it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HoldId(pub(crate) u64);
 
-impl Write {
+impl<'a> Write<'a> {
     #[inline]
     pub(crate) fn new(mut buffer: BatchBuffer, kind: RecordKind) -> Self {
         let body_len = buffer.body_len();
         let count = buffer.len_ops();
         let body_hash = checksum(buffer.body());
         buffer.pad();
-        let condition = Condition::None;
-        Self { buffer, body_len, body_hash, count, kind, condition, private: None }
+        let encoded = Encoded::Own(buffer);
+        Self {
+            encoded,
+            body_len,
+            body_hash,
+            count,
+            kind,
+            condition: Condition::None,
+            private: None,
+        }
     }
 
-    /// One operation, in the thread's buffer, which [`leave_buffer`] gives back. No value deletes.
+    /// A batch, which stays its owner's, who may have to write it again.
+    pub(crate) fn of_batch(batch: &'a Batch) -> Self {
+        if batch.body_len() <= SINGLE_BUFFER_BYTES_MAX {
+            let mut buffer = take_buffer();
+            buffer.clone_from(batch);
+            return Self::new(buffer, RecordKind::Data);
+        }
+        Self {
+            encoded: Encoded::Lent(batch),
+            body_len: batch.body_len(),
+            body_hash: checksum(batch.body()),
+            count: batch.len_ops(),
+            kind: RecordKind::Data,
+            condition: Condition::None,
+            private: None,
+        }
+    }
+
+    /// One operation, in the thread's buffer, which [`Self::leave`] gives back. No value deletes.
     #[inline]
     pub(crate) fn encode_one(
         keyspace: KeyspaceId,
@@ -107,13 +143,20 @@ impl Write {
 
     /// The encoded operations, wherever they are by now.
     pub(crate) fn body(&self) -> &[u8] {
-        self.private.as_ref().map_or_else(|| self.buffer.body(), |own| own.body())
+        self.private.as_ref().map_or_else(|| self.encoded.body(), |own| own.body())
+    }
+
+    /// Leaves its buffer to the next write of the thread.
+    pub(crate) fn leave(self) {
+        if let Encoded::Own(buffer) = self.encoded {
+            leave_buffer(buffer);
+        }
     }
 
     /// Whether it leaves fewer bytes behind than it finds. Not of one whose body is gone: a big
-    /// batch that could not be written ahead.
+    /// one that could not be written ahead.
     pub(crate) fn only_deletes(&self) -> bool {
-        if self.private.is_none() && self.buffer.is_taken() {
+        if self.private.is_none() && self.encoded.is_taken() {
             return false;
         }
         let body = ops(self.body());
@@ -132,21 +175,46 @@ impl Write {
     }
 }
 
+impl Encoded<'_> {
+    /// The operations' bytes.
+    pub(crate) fn body(&self) -> &[u8] {
+        match self {
+            Self::Own(buffer) => buffer.body(),
+            Self::Lent(batch) => batch.body(),
+        }
+    }
+
+    /// The bytes of a record for a memtable to keep, header and padding included: the buffer's,
+    /// which is empty then; of a lent batch a copy.
+    pub(crate) fn take_record(&mut self) -> Vec<u8> {
+        match self {
+            Self::Own(buffer) => std::mem::take(buffer.bytes_mut()),
+            Self::Lent(batch) => {
+                let mut bytes = Vec::with_capacity(record_bytes(batch.body_len()));
+                bytes.resize(RECORD_HEADER_BYTES, 0);
+                bytes.extend_from_slice(batch.body());
+                bytes.resize(record_bytes(batch.body_len()), 0);
+                bytes
+            }
+        }
+    }
+
+    fn is_taken(&self) -> bool {
+        match self {
+            Self::Own(buffer) => buffer.is_taken(),
+            Self::Lent(_) => false,
+        }
+    }
+}
+
 /// The thread's buffer; a new one where that is in use, or gone with the thread: a destructor of
 /// another thread-local may write after it.
 fn take_buffer() -> BatchBuffer {
     SINGLE.try_with(RefCell::take).ok().flatten().unwrap_or_default()
 }
 
-/// A copy to be written: the batch stays its owner's, who may have to write it again.
-pub(crate) fn copy_batch(batch: &Batch) -> BatchBuffer {
-    let mut buffer = take_buffer();
-    buffer.clone_from(batch);
-    buffer
-}
-
 /// Leaves a buffer to the next write of the thread.
-pub(crate) fn leave_buffer(mut buffer: BatchBuffer) {
+fn leave_buffer(mut buffer: BatchBuffer) {
     buffer.clear();
     if buffer.bytes_mut().capacity() <= SINGLE_BUFFER_BYTES_MAX {
         // Where there is no next write it just goes.

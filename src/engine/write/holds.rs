@@ -47,7 +47,7 @@ impl Holds {
     #[cold]
     pub(crate) fn passes(
         &mut self,
-        write: &Write,
+        write: &Write<'_>,
         caller: impl Fn() -> Caller,
     ) -> Result<bool, Refused> {
         let mine = match write.condition {

@@ -17,7 +17,7 @@
 
 use crate::engine::Engine;
 use crate::engine::shared::messages::LogJob;
-use crate::engine::write::entry::{Batch, Refused, Write, copy_batch, leave_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
@@ -39,7 +39,7 @@ impl Engine {
     ) -> Result<Sequence> {
         let mut write = Write::encode_one(keyspace, key, value)?;
         let written = self.write(&mut write, durability);
-        leave_buffer(write.buffer);
+        write.leave();
         written
     }
 
@@ -54,14 +54,14 @@ impl Engine {
             }
             return Ok(visible);
         }
-        let mut write = Write::new(copy_batch(batch), RecordKind::Data);
+        let mut write = Write::of_batch(batch);
         let written = self.write(&mut write, durability);
-        leave_buffer(write.buffer);
+        write.leave();
         written
     }
 
     /// Takes an encoded write all the way.
-    fn write(&self, write: &mut Write, durability: Durability) -> Result<Sequence> {
+    fn write(&self, write: &mut Write<'_>, durability: Durability) -> Result<Sequence> {
         self.with_room(write, |write| {
             self.admit(write)?;
             let committed = self.commit(write);
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
-    pub(crate) fn admit(&self, write: &mut Write) -> Result<()> {
+    pub(crate) fn admit(&self, write: &mut Write<'_>) -> Result<()> {
         let cost = crate::memtable::cost(write.body_len, write.count as usize);
         self.wait_for_memory(cost, || write.only_deletes())?;
         if write.body_len > self.core.memtable_bytes() / 4 {
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// Goes through the commit section, as often as it takes.
-    fn commit(&self, write: &mut Write) -> Result<Committed> {
+    fn commit(&self, write: &mut Write<'_>) -> Result<Committed> {
         loop {
             match self.try_commit(write) {
                 Ok(committed) => return Ok(committed),
@@ -93,7 +93,7 @@ impl Engine {
     #[inline]
     pub(crate) fn settle(
         &self,
-        write: &mut Write,
+        write: &mut Write<'_>,
         committed: Result<Committed>,
         durability: Durability,
     ) -> Result<Sequence> {
@@ -110,8 +110,8 @@ impl Engine {
     #[inline]
     pub(crate) fn with_room<T>(
         &self,
-        write: &mut Write,
-        mut attempt: impl FnMut(&mut Write) -> Result<T>,
+        write: &mut Write<'_>,
+        mut attempt: impl FnMut(&mut Write<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut result = attempt(write);
         if let Err(Error::StorageFull { .. }) = result
@@ -130,7 +130,7 @@ impl Engine {
     /// Goes through the commit section once; where another writer holds a key, as soon as it does
     /// not.
     #[inline]
-    pub(crate) fn try_commit(&self, write: &mut Write) -> Result<Committed, Refused> {
+    pub(crate) fn try_commit(&self, write: &mut Write<'_>) -> Result<Committed, Refused> {
         match self.commit.commit(write, u64::from(write.count)) {
             Err(Refused::Held) => self.commit_when_free(write),
             tried => tried,
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     #[cold]
-    fn commit_when_free(&self, write: &mut Write) -> Result<Committed, Refused> {
+    fn commit_when_free(&self, write: &mut Write<'_>) -> Result<Committed, Refused> {
         self.wait_for_hold(|| match self.commit.commit(write, u64::from(write.count)) {
             Err(Refused::Held) => Ok(None),
             tried => Ok(Some(tried)),

@@ -35,11 +35,11 @@ pub(crate) struct WriteEnv {
 }
 
 impl CommitEnv for WriteEnv {
-    type Write = Write;
+    type Write<'a> = Write<'a>;
     type Receipt = LogPosition;
     type Error = Refused;
 
-    fn prepare(&mut self, write: &mut Write) -> Result<(), Refused> {
+    fn prepare(&mut self, write: &mut Write<'_>) -> Result<(), Refused> {
         if let Some(error) = self.core.stopped() {
             return Err(error.into());
         }
@@ -62,25 +62,25 @@ impl CommitEnv for WriteEnv {
         self.tail.make_fit(write.body_len, write.count)
     }
 
-    fn append(&mut self, first: Sequence, write: &mut Write) -> Result<LogPosition, Refused> {
+    fn append(&mut self, first: Sequence, write: &mut Write<'_>) -> Result<LogPosition, Refused> {
         self.last = first.plus(u64::from(write.count) - 1);
         let synced = self.core.group_sync.synced();
         let header = write.header(first, synced);
         if write.private.is_some() {
             return self.append_private(&header, write);
         }
-        self.tail.append(write.buffer.bytes_mut(), &header, write.body_hash)
+        self.tail.append(&mut write.encoded, &header, write.body_hash)
     }
 
-    fn insert(&mut self, first: Sequence, write: &mut Write) {
+    fn insert(&mut self, first: Sequence, write: &mut Write<'_>) {
         if let Some(private) = write.private.take() {
             return self.insert_private(first, *private);
         }
         if write.kind == RecordKind::Control {
-            return self.insert_control(first, write.buffer.body());
+            return self.insert_control(first, write.encoded.body());
         }
         let mut sequence = first;
-        for op in ops(write.buffer.body()) {
+        for op in ops(write.encoded.body()) {
             let op = op.expect("the batch was encoded by this process");
             let hash = key_hash(op.keyspace, op.key);
             self.tail.memtable.insert(op.keyspace, op.key, op.kind, op.value, sequence, hash);
@@ -105,7 +105,7 @@ impl WriteEnv {
         Self { core, tail, last, dropped: IdSet::default(), holds: Holds::default() }
     }
 
-    fn check_dropped(&self, write: &Write) -> Result<(), Error> {
+    fn check_dropped(&self, write: &Write<'_>) -> Result<(), Error> {
         if self.dropped.is_empty() || write.kind == RecordKind::Control {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl WriteEnv {
 
     /// Refuses a write to a key that another writer holds, and a conditional one if one of its keys
     /// may have a version that its writer has not seen (I27).
-    fn check_keys(&mut self, write: &Write) -> Result<(), Refused> {
+    fn check_keys(&mut self, write: &Write<'_>) -> Result<(), Refused> {
         // A control record has no keys.
         if write.kind == RecordKind::Control {
             return Ok(());
@@ -146,7 +146,7 @@ impl WriteEnv {
 
     /// The memtables have every version above `flushed`, and none is added while this thread is in
     /// the section.
-    fn check_unchanged(&self, write: &Write, seen: Sequence) -> Result<(), Refused> {
+    fn check_unchanged(&self, write: &Write<'_>, seen: Sequence) -> Result<(), Refused> {
         let view = self.core.view.load();
         if view.flushed > seen {
             return Err(Refused::Changed);
@@ -172,7 +172,7 @@ impl WriteEnv {
     fn append_private(
         &mut self,
         header: &RecordHeader,
-        write: &mut Write,
+        write: &mut Write<'_>,
     ) -> Result<LogPosition, Refused> {
         let body_hash = write.body_hash;
         let private = write.private.as_mut().expect("the caller looked");

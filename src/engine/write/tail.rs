@@ -13,7 +13,7 @@
 //! it (D33).
 
 use crate::engine::shared::messages::{FlushJob, LogJob};
-use crate::engine::write::entry::Refused;
+use crate::engine::write::entry::{Encoded, Refused};
 use crate::engine::{Core, View};
 use crate::error::Error;
 use crate::format::log_header::LogHeader;
@@ -120,15 +120,19 @@ impl Tail {
         Ok(())
     }
 
-    /// Appends a record: `record` as [`LogWriter::append`] wants it.
+    /// Appends a record of these operations.
     pub(crate) fn append(
         &mut self,
-        record: &mut [u8],
+        encoded: &mut Encoded<'_>,
         header: &RecordHeader,
         body_hash: u64,
     ) -> Result<LogPosition, Refused> {
         let log = self.log.as_mut().ok_or(Refused::NeedsLog)?;
-        match log.append(record, header, body_hash) {
+        let appended = match encoded {
+            Encoded::Own(buffer) => log.append(buffer.bytes_mut(), header, body_hash),
+            Encoded::Lent(batch) => log.append_body(batch.body(), header, body_hash),
+        };
+        match appended {
             Ok(position) => {
                 self.failed_before = false;
                 self.core.logs.set_appended(position);

@@ -4,9 +4,8 @@
 //! is open, or a spare. They share the commit section with other writers, as every write does.
 
 use crate::engine::Engine;
-use crate::engine::write::entry::{Batch, Refused, Write, copy_batch, leave_buffer};
+use crate::engine::write::entry::{Batch, Refused, Write};
 use crate::error::Result;
-use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
 
@@ -45,7 +44,7 @@ impl Engine {
     ) -> Result<TryWrite> {
         let mut write = Write::encode_one(keyspace, key, value)?;
         let written = self.try_submit(&mut write);
-        leave_buffer(write.buffer);
+        write.leave();
         Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
     }
 
@@ -55,14 +54,14 @@ impl Engine {
             self.refuse_early()?;
             return Ok(TryWrite::Written(self.visible()));
         }
-        let mut write = Write::new(copy_batch(batch), RecordKind::Data);
+        let mut write = Write::of_batch(batch);
         let written = self.try_submit(&mut write);
-        leave_buffer(write.buffer);
+        write.leave();
         Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
     }
 
     /// The sequence, or `None` if it would wait.
-    fn try_submit(&self, write: &mut Write) -> Result<Option<Sequence>> {
+    fn try_submit(&self, write: &mut Write<'_>) -> Result<Option<Sequence>> {
         let result = self.try_enter(write);
         if let Err(error) = &result {
             self.core.counters.stalls.refused(error);
@@ -72,7 +71,7 @@ impl Engine {
 
     /// Whether a write may pass though memory runs short, since that is for want of room on the
     /// disk; an error if waiting for that is of no use.
-    fn passes_full_disk(&self, write: &Write) -> Result<bool> {
+    fn passes_full_disk(&self, write: &Write<'_>) -> Result<bool> {
         let core = &self.core;
         if core.is_room_short() {
             if core.passes_with_little_room(write.only_deletes()) {
@@ -86,7 +85,7 @@ impl Engine {
         Ok(false)
     }
 
-    fn try_enter(&self, write: &mut Write) -> Result<Option<Sequence>> {
+    fn try_enter(&self, write: &mut Write<'_>) -> Result<Option<Sequence>> {
         self.refuse_early()?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             return Ok(None);

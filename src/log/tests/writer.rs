@@ -9,6 +9,45 @@ use crate::log::{LOG_DATA_START, LogFile, SpareLog};
 use crate::sync::Arc;
 
 #[test]
+fn a_body_appended_from_where_it_lies_makes_the_same_record() {
+    for len in 0..40 {
+        let text = "b".repeat(len);
+        let mut chain = Chain::new();
+        chain.next_log();
+        let (_, header, hash) = chain.record(text.as_bytes(), RecordKind::Data);
+        let writer = chain.log.as_mut().unwrap();
+        let end = writer.append_body(text.as_bytes(), &header, hash).unwrap();
+        assert_eq!(end, writer.position());
+        chain.sequence = chain.sequence.plus(1);
+        chain.put("next");
+        assert_eq!(chain.found(), [&*text, "next"]);
+    }
+}
+
+#[test]
+fn a_body_whose_append_fails_at_any_write_leaves_no_record() {
+    for nth in 0..3 {
+        for torn in [false, true] {
+            let mut chain = Chain::new();
+            chain.next_log();
+            chain.put("a1");
+            let plan = FaultPlan::new(OpKind::Write).on(".wal").nth(nth);
+            chain.fs.set_fault(Some(if torn { plan.torn() } else { plan }));
+            let (_, header, hash) = chain.record(b"lost, in three", RecordKind::Data);
+            let mut writer = chain.log.take().unwrap();
+            let before = writer.position();
+            assert!(writer.append_body(b"lost, in three", &header, hash).is_err(), "{nth}");
+            assert_eq!(writer.position(), before);
+            chain.last = writer.seal_failed();
+            chain.sequence = chain.sequence.plus(1);
+            chain.next_log();
+            chain.put("b1");
+            assert_eq!(chain.found(), ["a1", "b1"]);
+        }
+    }
+}
+
+#[test]
 fn a_failed_append_leaves_no_record() {
     for torn in [false, true] {
         let mut chain = Chain::new();

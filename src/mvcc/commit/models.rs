@@ -49,7 +49,7 @@ struct Env {
 }
 
 impl CommitEnv for Env {
-    type Write = Put;
+    type Write<'a> = Put;
     type Receipt = ();
     type Error = Refused;
 
@@ -243,7 +243,7 @@ enum Op {
 }
 
 impl CommitEnv for DropEnv {
-    type Write = Op;
+    type Write<'a> = Op;
     type Receipt = ();
     type Error = Refused;
 
@@ -348,7 +348,7 @@ fn newest(memtable: &Memtable, at: Sequence) -> Sequence {
 
 impl CommitEnv for KeyEnv {
     /// The sequence that its writer has read at.
-    type Write = Sequence;
+    type Write<'a> = Sequence;
     type Receipt = ();
     type Error = Changed;
 
@@ -463,7 +463,7 @@ struct HeldEnv {
 
 impl CommitEnv for HeldEnv {
     /// What its writer has seen; nothing for the holder, who needs no look.
-    type Write = Option<Sequence>;
+    type Write<'a> = Option<Sequence>;
     type Receipt = ();
     type Error = Changed;
 

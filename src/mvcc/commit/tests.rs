@@ -22,7 +22,7 @@ struct Env {
 }
 
 impl CommitEnv for Env {
-    type Write = Write;
+    type Write<'a> = Write;
     type Receipt = usize;
     type Error = Refused;
 

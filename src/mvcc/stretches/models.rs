@@ -149,7 +149,7 @@ struct Env {
 }
 
 impl CommitEnv for Env {
-    type Write = Write;
+    type Write<'a> = Write;
     type Receipt = ();
     type Error = ();
 

@@ -57,7 +57,7 @@ impl Env {
 }
 
 impl CommitEnv for Env {
-    type Write = ();
+    type Write<'a> = ();
     type Receipt = ();
     type Error = ();
 
