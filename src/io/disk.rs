@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::named::syncs_no_names;
-use super::{Fs, FsFile, FsLock, OpenMode};
+use super::{Fs, FsFile, FsLock, OpenMode, linked};
 use crate::sync::Arc;
 use lock::DiskLock;
 
@@ -129,6 +129,14 @@ impl Fs for DiskFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(unix)]
+        let made = at::link(at::CWD, from, at::CWD, to);
+        #[cfg(not(unix))]
+        let made = std::fs::hard_link(from, to);
+        linked::or_copy(made, self, from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

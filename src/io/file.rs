@@ -238,3 +238,23 @@ pub trait FsFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 }
+
+/// What is copied at once.
+pub(super) const PIECE_BYTES: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
+
+/// Copies all of a file into an empty one, and makes that durable.
+pub(super) fn copy_bytes(source: &dyn FsFile, target: &dyn FsFile) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    loop {
+        match source.read_at(&mut piece, at) {
+            Ok(0) => return target.sync_data(),
+            Ok(read) => {
+                target.write_all_at(&piece[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

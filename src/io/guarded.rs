@@ -56,6 +56,12 @@ impl Fs for GuardedFs {
         self.fs.remove(path)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(from)?;
+        self.check(to)?;
+        self.fs.hard_link(from, to)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.check(dir)?;
         self.fs.sync_dir(dir)

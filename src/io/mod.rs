@@ -18,6 +18,7 @@ mod disk;
 mod file;
 pub(crate) mod files;
 mod guarded;
+mod linked;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod named;
@@ -64,6 +65,9 @@ pub enum OpenMode {
 }
 
 /// A directory tree and its files. Every method may be called from any thread.
+///
+/// Methods that a later version adds have a default. What wraps another file system should pass all
+/// of them on, or it does not have what that one can do.
 ///
 /// Errors are the system's; `NotFound` and `AlreadyExists` mean what they say.
 ///
@@ -155,8 +159,36 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// ```
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in a directory durable. A file system that cannot be
-    /// asked to says `InvalidInput` or `Unsupported`, and the engine goes on.
+    /// Gives a file that is not written any more the name `to` besides its own, in any directory.
+    /// `AlreadyExists` if there is something of that name, which stays as it is. Whether `to` is a
+    /// second name of the same file or a copy of it is up to the file system; a copy is what this
+    /// makes unless overridden.
+    ///
+    /// The bytes under `to` are as durable as those of the file; the name is after a
+    /// [`Self::sync_dir`] of its directory. After an error there is no `to`, unless the disk that
+    /// failed the call failed the removal, too; a crash in the middle may leave a part of a copy. A
+    /// checkpoint, which a later version may have, will need no more than this: it links segments,
+    /// which nobody writes again, into a directory of its own, writes what grows itself, and what
+    /// says that all of it is there last.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use alluvium::io::{Fs, SimFs};
+    /// let fs = SimFs::new();
+    /// fs.write_file("a/f", b"whole");
+    /// fs.create_dir_all(Path::new("b"))?;
+    /// fs.hard_link(Path::new("a/f"), Path::new("b/f"))?;
+    /// fs.sync_dir(Path::new("b"))?;
+    /// fs.remove(Path::new("a/f"))?;
+    /// assert_eq!(fs.read_file("b/f").as_deref(), Some(&b"whole"[..]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        copy(self, from, to)
+    }
+
+    /// Makes creations, links, renames and removals in a directory durable. A file system
+    /// that cannot be asked to says `InvalidInput` or `Unsupported`, and the engine goes on.
     ///
     /// ```
     /// # use std::path::Path;
@@ -234,6 +266,20 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>>;
+}
+
+/// Makes a copy under a name that must be free. Its bytes are durable then, its name is not. After
+/// an error the name is free again, if the file system can still remove it.
+fn copy<F: Fs + ?Sized>(fs: &F, from: &Path, to: &Path) -> io::Result<()> {
+    let source = fs.open(from, OpenMode::Read)?;
+    let target = fs.open(to, OpenMode::CreateNew)?;
+    let copied = file::copy_bytes(&*source, &*target);
+    if copied.is_err() {
+        // Closed first: not every system removes a file that is open.
+        drop(target);
+        let _ = fs.remove(to);
+    }
+    copied
 }
 
 /// A held lock; dropping it releases it.

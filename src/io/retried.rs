@@ -50,6 +50,10 @@ impl Fs for RetriedFs {
         self.files.with_room(|| self.fs.remove(path))
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.with_room(|| self.fs.hard_link(from, to))
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.files.with_room(|| self.fs.sync_dir(dir))
     }

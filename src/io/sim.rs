@@ -95,7 +95,7 @@ impl SimFs {
     }
 
     /// How many mutating operations began before the crash: creations, writes, changes of length,
-    /// file syncs, renames, removals, directory syncs. Failed ones count.
+    /// file syncs, links, renames, removals, directory syncs. Failed ones count.
     ///
     /// ```
     /// # use std::path::Path;
@@ -323,10 +323,20 @@ impl Fs for SimFs {
         state.gate.begin(OpKind::Rename, &from, Some(&to), format_args!(""))?;
         let inode = state.find(&from)?;
         state.check_name(&to)?;
-        if from != to {
+        // POSIX: nothing happens if both are names of one file.
+        if state.names.get(&to) != Some(&inode) {
             state.change_name(NameChange { from: Some(from), to: Some(to), inode });
         }
         Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = normalize(from);
+        let to = normalize(to);
+        let mut state = self.state();
+        state.gate.begin(OpKind::Link, &from, Some(&to), format_args!(""))?;
+        let inode = state.find(&from)?;
+        state.link(&to, inode)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -105,6 +105,16 @@ pub(super) fn rename(dir: BorrowedFd<'_>, from: &Path, to: &Path) -> io::Result<
     Ok(rustix::fs::renameat(dir, from, dir, to)?)
 }
 
+/// Gives a file another name; of a symbolic link, the file that it leads to.
+pub(super) fn link(
+    dir: BorrowedFd<'_>,
+    from: &Path,
+    to_dir: BorrowedFd<'_>,
+    to: &Path,
+) -> io::Result<()> {
+    Ok(rustix::fs::linkat(dir, from, to_dir, to, AtFlags::SYMLINK_FOLLOW)?)
+}
+
 /// Removes a file's name.
 pub(super) fn remove(dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)

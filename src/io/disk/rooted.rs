@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::lock::{DiskLock, Name};
 use super::{DiskFile, DiskFs, at};
-use crate::io::{Fs, FsFile, FsLock, OpenMode};
+use crate::io::{Fs, FsFile, FsLock, OpenMode, linked};
 use crate::sync::Arc;
 
 /// A directory that is open. Paths below it, as it was named or in full, mean its files; others
@@ -44,6 +44,14 @@ impl RootedFs {
             Some(name) if name == Path::new("") => Place::Root,
             Some(name) if name.components().count() == 1 => Place::Inside(name),
             _ => Place::Elsewhere,
+        }
+    }
+
+    /// What a system call takes for a path: the directory, and the name in it.
+    fn name<'a>(&'a self, path: &'a Path) -> (BorrowedFd<'a>, &'a Path) {
+        match self.place(path) {
+            Place::Inside(name) => (self.dir.as_fd(), name),
+            Place::Root | Place::Elsewhere => (at::CWD, path),
         }
     }
 }
@@ -82,6 +90,12 @@ impl Fs for RootedFs {
             Place::Inside(name) => at::remove(self.dir.as_fd(), name),
             _ => DiskFs.remove(path),
         }
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from_dir, from_name) = self.name(from);
+        let (to_dir, to_name) = self.name(to);
+        linked::or_copy(at::link(from_dir, from_name, to_dir, to_name), self, from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -40,6 +40,8 @@ pub enum OpKind {
     SetLen,
     /// Making a file's bytes durable.
     Sync,
+    /// Giving a file another name.
+    Link,
     /// Moving a file.
     Rename,
     /// Removing a file's name.
@@ -65,6 +67,7 @@ impl OpKind {
                 | Self::Write
                 | Self::SetLen
                 | Self::Sync
+                | Self::Link
                 | Self::Rename
                 | Self::Remove
                 | Self::SyncDir
@@ -98,7 +101,7 @@ pub struct FaultPlan {
     /// The operations that count.
     pub kind: OpKind,
     /// Only operations on a path that contains this text count; empty: all. A file's path is the
-    /// one it was opened at; of a rename, either path will do.
+    /// one it was opened at; of a rename or a link, either path will do.
     pub path_contains: String,
     /// How many operations that count succeed first.
     pub nth: u64,
@@ -287,7 +290,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Lets an operation pass or refuses it. A rename passes its second path as `target`.
+    /// Lets an operation pass or refuses it. A rename and a link pass the second path as `target`.
     pub(super) fn begin(
         &mut self,
         kind: OpKind,

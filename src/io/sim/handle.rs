@@ -160,6 +160,12 @@ impl FsFile for SimFile {
         Ok(state.content(self.handle.inode).visible.len() as u64)
     }
 
+    fn names(&self) -> io::Result<u64> {
+        let state = self.handle.fs.state();
+        let names = state.names.values();
+        Ok(names.filter(|inode| **inode == self.handle.inode).count() as u64)
+    }
+
     /// A second handle: what is written through it is like every other write.
     fn overwriter(&self, _len: u64) -> Option<Arc<dyn FsFile>> {
         let handle = Handle::new(&self.handle.fs, &mut self.handle.fs.state(), self.handle.inode);

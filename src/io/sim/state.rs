@@ -18,7 +18,7 @@ const FILE_BYTES_MAX: u64 = 1 << 31;
 /// A file's identity, whatever its name.
 pub(super) type Inode = u64;
 
-/// Which file each path names. No file has two names.
+/// Which file each path names.
 pub(super) type Names = BTreeMap<PathBuf, Inode>;
 
 /// A change to a file's bytes. Offsets and lengths are checked before one is made.
@@ -81,7 +81,7 @@ fn position(offset: u64) -> io::Result<usize> {
     offset.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
-/// A change to the names: a creation has no `from`, a removal no `to`, a rename both.
+/// A change to the names: a creation and a link have no `from`, a removal no `to`, a rename both.
 #[derive(Clone, Debug)]
 pub(super) struct NameChange {
     pub(super) from: Option<PathBuf>,
@@ -238,14 +238,20 @@ impl State {
     }
 
     pub(super) fn create(&mut self, path: &Path) -> io::Result<Inode> {
+        let inode = self.next_stamp();
+        self.link(path, inode)?;
+        self.contents.insert(inode, Content::default());
+        Ok(inode)
+    }
+
+    /// Gives a file a name that is free.
+    pub(super) fn link(&mut self, path: &Path, inode: Inode) -> io::Result<()> {
         if self.is_dir(path) || self.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         self.check_name(path)?;
-        let inode = self.next_stamp();
-        self.contents.insert(inode, Content::default());
         self.change_name(NameChange { from: None, to: Some(path.to_path_buf()), inode });
-        Ok(inode)
+        Ok(())
     }
 
     /// Makes a directory and those above it, durable at once with what is pending beside them.

@@ -78,6 +78,27 @@ fn files_behave_like_files() {
     assert_eq!(kind(fs.remove(Path::new("a/b/f"))), ErrorKind::NotFound);
 }
 
+/// POSIX: to move one name of a file over another does nothing, and both stay.
+#[test]
+fn names_of_one_file_are_counted_and_not_merged() {
+    let (fs, file) = with_file(b"abc");
+    assert_eq!(file.names().unwrap(), 1);
+    fs.hard_link(Path::new("d/f"), Path::new("d/g")).unwrap();
+    fs.rename(Path::new("d/f"), Path::new("d/g")).unwrap();
+    assert_eq!((fs.files("d"), fs.used()), (vec!["f".into(), "g".into()], 3));
+    assert_eq!(file.names().unwrap(), 2);
+    file.sync_data().unwrap();
+    assert_eq!(fs.crash(CrashMode::PowerLoseAll, 0).files("d"), ["f"]);
+    fs.remove(Path::new("d/f")).unwrap_err();
+    let (fs, file) = with_file(b"abc");
+    fs.remove(Path::new("d/f")).unwrap();
+    assert_eq!(file.names().unwrap(), 0);
+    fs.set_fault(Some(FaultPlan::new(OpKind::Link).on("new")));
+    fs.write_file("d/h", b"");
+    assert_eq!(kind(fs.hard_link(Path::new("d/h"), Path::new("d/new"))), ErrorKind::Other);
+    assert_eq!(fs.files("d"), ["h"]);
+}
+
 #[test]
 fn synced_bytes_without_a_synced_name_are_lost() {
     let fs = SimFs::new();
