@@ -71,8 +71,9 @@ pub enum OnOverload {
     /// all go on, and they wait outside of every lock. `stalls` and `paced` of
     /// [`Stats`](crate::Stats) count them.
     Pace {
-        /// How long one write may wait before it fails with
-        /// [`Error::Overloaded`](crate::Error::Overloaded).
+        /// How long one write may wait, for whatever and in all, before it fails with
+        /// [`Error::Overloaded`](crate::Error::Overloaded) or
+        /// [`Error::KeyHeld`](crate::Error::KeyHeld).
         stall_max: Duration,
     },
     /// It is never delayed. Where memory is used up it fails with

@@ -23,7 +23,8 @@ impl Engine {
     pub(crate) fn prepare_private(&self, write: &mut Write<'_>) -> Result<Private> {
         let core = &self.core;
         let ops = write.count as usize;
-        let mut reserved = self.reserve(SortedBuilder::cost(write.body_len, ops) as u64)?;
+        let bytes = SortedBuilder::cost(write.body_len, ops) as u64;
+        let mut reserved = self.reserve(bytes, &mut write.stalled)?;
         let _directory = self.pin_directory().ok_or(Error::Closed)?;
         let log = SpareLog::create_empty(core.log_slots())?;
         // The memtable keeps the encoded bytes. Not before they are booked.

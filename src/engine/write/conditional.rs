@@ -20,6 +20,7 @@
 
 use crate::engine::write::entry::{Condition, Refused, Write, check_sizes};
 use crate::engine::write::hold::HoldGuard;
+use crate::engine::write::patience::Stalled;
 use crate::engine::write::put::Committed;
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;
@@ -54,6 +55,8 @@ impl Engine {
         let id = keyspace.id;
         let mut attempt = Attempt { engine: self, id, key, tries: 0, hold: None };
         let mut seen = self.get_seen(keyspace, key)?;
+        // One call's, however often it decides.
+        let mut stalled = Stalled::default();
         loop {
             let (value, answer) = match decide(seen.value.clone()) {
                 // The read was one step of the commit order already.
@@ -71,13 +74,15 @@ impl Engine {
             let decided = std::mem::take(&mut seen.value);
             let mut write = Write::encode_one(id, key, value)?;
             write.condition = attempt.condition(seen.since);
+            write.stalled = std::mem::take(&mut stalled);
             let again = |write: &mut Write<'_>| {
-                attempt.refused()?;
+                attempt.refused(&mut write.stalled)?;
                 seen = self.get_seen(keyspace, key)?;
                 write.condition = attempt.condition(seen.since);
                 Ok(seen.value == decided)
             };
             let written = self.write_if(&mut write, durability, again);
+            stalled = std::mem::take(&mut write.stalled);
             write.leave();
             if let Some(sequence) = written? {
                 return Ok((answer, sequence));
@@ -119,7 +124,7 @@ impl Engine {
                         return Ok(None);
                     }
                 }
-                Err(refused) => self.make_way(refused)?,
+                Err(refused) => self.make_way(refused, write)?,
             }
         }
     }
@@ -136,11 +141,11 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Counts a refusal. After `TRIES_MAX` the key is held.
-    fn refused(&mut self) -> Result<()> {
+    fn refused(&mut self, stalled: &mut Stalled) -> Result<()> {
         self.engine.refuse_early()?;
         self.tries += 1;
         if self.tries >= TRIES_MAX && self.hold.is_none() {
-            self.hold = self.engine.hold_key(self.id, self.key)?;
+            self.hold = self.engine.hold_key(self.id, self.key, stalled)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::engine::Core;
+use crate::engine::write::patience::Stalled;
 use crate::engine::write::private::Private;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, ops};
@@ -26,6 +27,8 @@ pub(crate) struct Write<'a> {
     /// A complete memtable and log of its own, for what is too big to share one. Boxed, so that
     /// other writes are small to move.
     pub(crate) private: Option<Box<Private>>,
+    /// What its call has waited so far.
+    pub(crate) stalled: Stalled,
 }
 
 /// Where the operations of a write are, as the log has them.
@@ -97,6 +100,7 @@ impl<'a> Write<'a> {
             kind,
             condition: Condition::None,
             private: None,
+            stalled: Stalled::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl<'a> Write<'a> {
             kind: RecordKind::Data,
             condition: Condition::None,
             private: None,
+            stalled: Stalled::default(),
         }
     }
 

@@ -1,14 +1,12 @@
 //! How a writer holds a key, and how others wait meanwhile: steps 1 and 4 of `holds`.
 
-use std::time::Instant;
-
 use crate::engine::Engine;
 use crate::engine::threads::own::Caller;
 use crate::engine::write::entry::HoldId;
 use crate::engine::write::holds::Held;
+use crate::engine::write::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
 use crate::ids::KeyspaceId;
-use crate::options::OnOverload;
 
 /// A hold, which ends with this.
 pub(crate) struct HoldGuard<'a> {
@@ -29,6 +27,7 @@ impl Engine {
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
+        stalled: &mut Stalled,
     ) -> Result<Option<HoldGuard<'_>>> {
         let caller = Caller::this();
         let hold = || match self.commit.with(|env, _| env.holds.hold(keyspace, key, caller)) {
@@ -36,30 +35,32 @@ impl Engine {
             Held::ByThisThread => Some(None),
             Held::BySomebody => None,
         };
-        self.wait_for_hold(|| Ok(hold()))
+        self.wait_for_hold(stalled, || Ok(hold()))
     }
 
     /// Tries until `attempt` has an answer, each time that a hold has ended.
     pub(crate) fn wait_for_hold<T>(
         &self,
+        stalled: &mut Stalled,
+        attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let stall_max = self.core.stall_max().unwrap_or_default();
+        stalled.wait(stall_max, |patience| self.try_until_free(patience, attempt))
+    }
+
+    fn try_until_free<T>(
+        &self,
+        patience: Patience,
         mut attempt: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let start = Instant::now();
         loop {
             let seen = self.core.gate.generation();
             self.refuse_early()?;
             if let Some(answer) = attempt()? {
                 return Ok(answer);
             }
-            let waited = start.elapsed();
-            let left = match self.core.options.on_overload {
-                OnOverload::Pace { stall_max } if !self.core.is_own_thread() => {
-                    stall_max.checked_sub(waited)
-                }
-                _ => None,
-            };
-            let Some(left) = left.filter(|left| !left.is_zero()) else {
-                return Err(Error::KeyHeld { waited });
+            let Some(left) = patience.left() else {
+                return Err(Error::KeyHeld { waited: patience.waited() });
             };
             self.core.gate.wait_timeout(seen, left);
         }

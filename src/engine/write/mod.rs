@@ -7,6 +7,7 @@ pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod id_set;
 pub(crate) mod overload;
+pub(crate) mod patience;
 pub(crate) mod private;
 pub(crate) mod put;
 pub(crate) mod section;

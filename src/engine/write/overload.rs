@@ -11,37 +11,20 @@
 //! booked by then leaves it that share. So batches larger than that go one at a time, and one that
 //! finds no room has a flush begin, whatever is left.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::stalls::StallCause;
+use crate::engine::write::entry::Write;
+use crate::engine::write::patience::{Patience, Stalled};
 use crate::engine::write::private::Reservation;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
-use crate::options::OnOverload;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// How long who waits for other batches, or for room on the disk, sleeps at a time.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// How long one write may still wait.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    start: Instant,
-    limit: Duration,
-}
-
-impl Patience {
-    fn waited(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// What is left, if anything.
-    fn left(&self) -> Option<Duration> {
-        self.limit.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
-    }
-}
 
 impl Engine {
     /// Fails a write that is bound to fail before it costs anything.
@@ -56,46 +39,43 @@ impl Engine {
         self.core.stopped().map_or(Ok(()), Err)
     }
 
-    /// Overload: lets a write of `bytes` pass while there is memory, at two loads; delays it while
-    /// there is little; and while there is none, lets it wait or fails it, as the option says.
-    pub(crate) fn wait_for_memory(
-        &self,
-        bytes: usize,
-        only_deletes: impl FnOnce() -> bool,
-    ) -> Result<()> {
+    /// Overload: lets a write pass while there is memory, at two loads; delays it while there is
+    /// little; and while there is none, lets it wait or fails it, as the option says.
+    pub(crate) fn wait_for_memory(&self, write: &mut Write<'_>) -> Result<()> {
         self.refuse_early()?;
         if !self.core.is_pressed() {
             return Ok(());
         }
-        self.wait_under_pressure(bytes as u64, only_deletes)
+        self.wait_under_pressure(write)
     }
 
     #[cold]
-    fn wait_under_pressure(&self, bytes: u64, only_deletes: impl FnOnce() -> bool) -> Result<()> {
+    fn wait_under_pressure(&self, write: &mut Write<'_>) -> Result<()> {
         let core = &self.core;
-        let deletes = core.is_room_short() && only_deletes();
+        let deletes = core.is_room_short() && write.only_deletes();
         if core.is_room_short() && core.passes_with_little_room(deletes) {
             return Ok(());
         }
         core.ask_for_memory();
-        let stall_max = match core.options.on_overload {
-            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
-            _ => {
-                return if core.over_budget() {
-                    Err(core.overloaded(Duration::ZERO))
-                } else {
-                    Ok(())
-                };
-            }
+        let Some(stall_max) = core.stall_max() else {
+            return match core.over_budget() {
+                true => Err(core.overloaded(Duration::ZERO)),
+                false => Ok(()),
+            };
         };
-        let patience = Patience { start: Instant::now(), limit: stall_max };
+        let bytes = crate::memtable::cost(write.body_len, write.count as usize) as u64;
+        write.stalled.wait(stall_max, |patience| self.wait_paced(bytes, deletes, patience))
+    }
+
+    /// Waits for the turn of a write of `bytes`, and then for room if there is none.
+    fn wait_paced(&self, bytes: u64, deletes: bool, patience: Patience) -> Result<()> {
+        let core = &self.core;
         let left = core.memory_left();
         let now_ns = core.pace.now_ns();
         if left > 0
             && let Some(turn_ns) = core.pace.take_turn(bytes, left, core.gate.used(), now_ns)
         {
-            let turn = Duration::from_nanos(turn_ns - now_ns).min(stall_max);
-            let patience = Patience { limit: turn, ..patience };
+            let patience = patience.at_most(Duration::from_nanos(turn_ns - now_ns));
             core.counters.stalls.book(StallCause::Pace, || self.wait_for_turn(patience))?;
         }
         if core.over_budget() {
@@ -147,18 +127,15 @@ impl Engine {
     /// Books the memory of a big batch before it is taken, until its memtable is sealed. It finds
     /// room while what is booked leaves it its share: what it takes, and half of the budget at
     /// most. So there is one at a time of those that are larger than that.
-    pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation> {
+    pub(crate) fn reserve(&self, bytes: u64, stalled: &mut Stalled) -> Result<Reservation> {
         let core = &self.core;
         if let Some(reserved) = core.try_reserve(bytes) {
             return Ok(reserved);
         }
         core.ask_for_batch();
-        let limit = match core.options.on_overload {
-            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
-            _ => return Err(core.overloaded(Duration::ZERO)),
-        };
-        let patience = Patience { start: Instant::now(), limit };
-        core.counters.stalls.book(StallCause::Memory, || self.wait_to_reserve(bytes, patience))
+        let stall_max = core.stall_max().ok_or_else(|| core.overloaded(Duration::ZERO))?;
+        let wait = |patience| self.wait_to_reserve(bytes, patience);
+        core.counters.stalls.book(StallCause::Memory, || stalled.wait(stall_max, wait))
     }
 
     fn wait_to_reserve(&self, bytes: u64, patience: Patience) -> Result<Reservation> {
@@ -184,17 +161,14 @@ impl Engine {
 
     /// [`Self::wait_for_log`] for a write, which goes into the books. On a full disk again for as
     /// long as something is under way that may give room back.
-    pub(crate) fn stall_for_log(&self) -> Result<()> {
-        self.core.counters.stalls.book(StallCause::Log, || self.wait_for_log_and_room())
+    pub(crate) fn stall_for_log(&self, stalled: &mut Stalled) -> Result<()> {
+        let stall_max = self.core.stall_max().unwrap_or_default();
+        let wait = |patience| self.wait_for_log_and_room(patience);
+        self.core.counters.stalls.book(StallCause::Log, || stalled.wait(stall_max, wait))
     }
 
-    fn wait_for_log_and_room(&self) -> Result<()> {
+    fn wait_for_log_and_room(&self, patience: Patience) -> Result<()> {
         let core = &self.core;
-        let limit = match core.options.on_overload {
-            OnOverload::Pace { stall_max } if !core.is_own_thread() => stall_max,
-            _ => Duration::ZERO,
-        };
-        let patience = Patience { start: Instant::now(), limit };
         loop {
             let seen = core.gate.generation();
             match self.wait_for_log() {

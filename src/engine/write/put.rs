@@ -71,8 +71,7 @@ impl Engine {
 
     /// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
     pub(crate) fn admit(&self, write: &mut Write<'_>) -> Result<()> {
-        let cost = crate::memtable::cost(write.body_len, write.count as usize);
-        self.wait_for_memory(cost, || write.only_deletes())?;
+        self.wait_for_memory(write)?;
         if write.body_len > self.core.memtable_bytes() / 4 {
             write.private = Some(Box::new(self.prepare_private(write)?));
         }
@@ -84,7 +83,7 @@ impl Engine {
         loop {
             match self.try_commit(write) {
                 Ok(committed) => return Ok(committed),
-                Err(refused) => self.make_way(refused)?,
+                Err(refused) => self.make_way(refused, write)?,
             }
         }
     }
@@ -139,17 +138,22 @@ impl Engine {
 
     #[cold]
     fn commit_when_free(&self, write: &mut Write<'_>) -> Result<Committed, Refused> {
-        self.wait_for_hold(|| match self.commit.commit(write, u64::from(write.count)) {
-            Err(Refused::Held) => Ok(None),
-            tried => Ok(Some(tried)),
-        })?
+        let mut stalled = std::mem::take(&mut write.stalled);
+        let tried = self.wait_for_hold(&mut stalled, || {
+            match self.commit.commit(write, u64::from(write.count)) {
+                Err(Refused::Held) => Ok(None),
+                tried => Ok(Some(tried)),
+            }
+        });
+        write.stalled = stalled;
+        tried?
     }
 
     /// Does what a refused write has to wait for before it is tried again.
     #[cold]
-    pub(crate) fn make_way(&self, refused: Refused) -> Result<()> {
+    pub(crate) fn make_way(&self, refused: Refused, write: &mut Write<'_>) -> Result<()> {
         match refused {
-            Refused::NeedsLog => self.stall_for_log(),
+            Refused::NeedsLog => self.stall_for_log(&mut write.stalled),
             Refused::Failed(error) => Err(error),
             // There is nothing to wait for.
             Refused::Changed | Refused::Held => Ok(()),
@@ -163,7 +167,7 @@ impl Engine {
             match self.try_commit(&mut write) {
                 Ok(committed) => return Ok(committed),
                 Err(Refused::NeedsLog) => self.core.make_log_here()?,
-                Err(refused) => self.make_way(refused)?,
+                Err(refused) => self.make_way(refused, &mut write)?,
             }
         }
     }

@@ -95,7 +95,7 @@ impl Engine {
                 OnOverload::Pace { .. } if !self.passes_full_disk(write)? => return Ok(None),
                 OnOverload::Pace { .. } => {}
                 // It never waits, and fails where there is nothing left.
-                OnOverload::Error => self.wait_for_memory(0, || write.only_deletes())?,
+                OnOverload::Error => self.wait_for_memory(write)?,
             }
         }
         match self.commit.commit(write, u64::from(write.count)) {

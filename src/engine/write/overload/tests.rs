@@ -1,12 +1,13 @@
 //! Waits at the gate, step by step; `tests/never_wait/overload.rs` has writers and flushes.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 use crate::engine::threads::background::Threads;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
-use crate::options::{Durability, Options};
+use crate::options::{Durability, OnOverload, Options};
 use crate::sync::Arc;
 
 const BUDGET: usize = 32 << 10;
@@ -24,10 +25,6 @@ fn open() -> (Arc<Engine>, Threads) {
     Engine::open(Arc::new(SimFs::new()), PathBuf::from("data"), options, None).unwrap()
 }
 
-fn patience(limit: Duration) -> Patience {
-    Patience { start: Instant::now(), limit }
-}
-
 /// What a wait for its turn, and one for room, end with if memory is `used` and then `change`
 /// happens.
 #[track_caller]
@@ -38,17 +35,18 @@ fn check(change: fn(&Engine), want: fn(&Result<()>) -> bool) {
         core.gate.add(used as u64);
         // A debt, to see that it is forgiven when there is memory again, and only then.
         core.pace.take_turn(BUDGET as u64, 1, used as u64, 1);
-        let patience = patience(LIMIT);
+        let start = Instant::now();
         let result = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| match used > BUDGET {
+            let wait = |patience| match used > BUDGET {
                 true => engine.wait_for_room(patience, false),
                 false => engine.wait_for_turn(patience),
-            });
+            };
+            let waiting = scope.spawn(move || Stalled::default().wait(LIMIT, wait));
             change(&engine);
             waiting.join().unwrap()
         });
         assert!(want(&result), "{used}: {result:?}");
-        assert!(patience.left().is_some(), "{used}: nothing ended the wait");
+        assert!(start.elapsed() < LIMIT, "{used}: nothing ended the wait");
         core.gate.sub(core.gate.used());
         let _ = engine.close();
         threads.join();
@@ -81,8 +79,11 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     let (engine, threads) = open();
     engine.core.gate.add(BUDGET as u64 + 1);
     let short = Duration::from_millis(1);
-    assert!(engine.wait_for_turn(patience(short)).is_ok());
-    let error = engine.wait_for_room(patience(short), false).unwrap_err();
+    let turn = |limit| Stalled::default().wait(limit, |patience| engine.wait_for_turn(patience));
+    let room =
+        |limit| Stalled::default().wait(limit, |patience| engine.wait_for_room(patience, false));
+    assert!(turn(short).is_ok());
+    let error = room(short).unwrap_err();
     assert!(
         matches!(error, Error::Overloaded { waited, cause: None } if waited.as_millis() >= 1),
         "{error:?}"
@@ -90,9 +91,7 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     // A full disk is the better answer, and comes at once.
     let full = Error::io("write", &engine.core.dir, std::io::ErrorKind::StorageFull.into());
     engine.core.note::<()>(crate::engine::Upkeep::Flush, &Err(full));
-    for error in
-        [engine.wait_for_room(patience(LIMIT), false), Err(engine.core.overloaded(Duration::ZERO))]
-    {
+    for error in [room(LIMIT), Err(engine.core.overloaded(Duration::ZERO))] {
         assert!(matches!(error, Err(Error::StorageFull { .. })), "{error:?}");
     }
     engine.core.gate.sub(BUDGET as u64 + 1);
@@ -145,7 +144,7 @@ fn a_big_batch_finds_room_before_it_is_built() {
     quarters.pop();
     assert!(core.try_reserve(budget / 2).is_none() && core.try_reserve(10 * budget).is_none());
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| engine.reserve(10 * budget));
+        let waiting = scope.spawn(|| engine.reserve(10 * budget, &mut Stalled::default()));
         quarters.pop();
         let reserved = waiting.join().unwrap().unwrap();
         assert_eq!(core.gate.used(), 10 * budget + budget / 2);
