@@ -50,9 +50,9 @@ use crate::value::Value;
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 #[must_use = "an iterator does nothing until it is advanced"]
-pub struct Range(State);
+pub struct Range(RangeState);
 
-enum State {
+enum RangeState {
     // Boxed: the two cursors with their buffers are large, and an iterator is moved around.
     Live(Box<EngineIter>),
     /// The error, until it was told, and for who seeks after that.
@@ -65,8 +65,8 @@ enum State {
 impl Range {
     pub(crate) fn new(opened: Result<EngineIter>) -> Self {
         Self(match opened {
-            Ok(iter) => State::Live(Box::new(iter)),
-            Err(error) => State::Failed { error, told: false },
+            Ok(iter) => RangeState::Live(Box::new(iter)),
+            Err(error) => RangeState::Failed { error, told: false },
         })
     }
 
@@ -92,8 +92,8 @@ impl Range {
     /// ```
     pub fn seek(&mut self, key: impl AsRef<[u8]>) {
         match &mut self.0 {
-            State::Live(iter) => iter.seek(key.as_ref()),
-            State::Failed { told, .. } => *told = false,
+            RangeState::Live(iter) => iter.seek(key.as_ref()),
+            RangeState::Failed { told, .. } => *told = false,
         }
     }
 
@@ -111,8 +111,8 @@ impl Range {
     /// ```
     pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
         match &mut self.0 {
-            State::Live(iter) => iter.seek_back(key.as_ref()),
-            State::Failed { told, .. } => *told = false,
+            RangeState::Live(iter) => iter.seek_back(key.as_ref()),
+            RangeState::Failed { told, .. } => *told = false,
         }
     }
 
@@ -138,7 +138,7 @@ impl Range {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn skip_damaged(mut self) -> Self {
-        if let State::Live(iter) = &mut self.0 {
+        if let RangeState::Live(iter) = &mut self.0 {
             iter.skip_damaged();
         }
         self
@@ -156,8 +156,8 @@ impl Range {
     #[must_use]
     pub fn skipped(&self) -> Vec<Skipped> {
         match &self.0 {
-            State::Live(iter) => iter.skipped(),
-            State::Failed { .. } => Vec::new(),
+            RangeState::Live(iter) => iter.skipped(),
+            RangeState::Failed { .. } => Vec::new(),
         }
     }
 
@@ -237,8 +237,8 @@ impl Range {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
-            State::Live(iter) => iter.next_front(key, value),
-            State::Failed { error, told } => tell_once(error, told),
+            RangeState::Live(iter) => iter.next_front(key, value),
+            RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
 
@@ -248,8 +248,8 @@ impl Range {
         value: impl Fn(&LayersCursor) -> V,
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
-            State::Live(iter) => iter.next_back(key, value),
-            State::Failed { error, told } => tell_once(error, told),
+            RangeState::Live(iter) => iter.next_back(key, value),
+            RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
 }

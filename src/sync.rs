@@ -69,7 +69,7 @@ const POISONED: &str = "a thread panicked while it held this lock, so its data c
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T> {
     guard: std::sync::MutexGuard<'a, T>,
-    held: Held,
+    held: LockCount,
 }
 
 #[cfg(not(all(test, loom)))]
@@ -98,10 +98,10 @@ thread_local! {
 /// Counts a lock for as long as it is held; of no size where nothing is counted.
 #[cfg(not(all(test, loom)))]
 #[derive(Debug)]
-pub(crate) struct Held;
+pub(crate) struct LockCount;
 
 #[cfg(not(all(test, loom)))]
-impl Held {
+impl LockCount {
     #[inline]
     fn begin() -> Self {
         #[cfg(debug_assertions)]
@@ -111,7 +111,7 @@ impl Held {
 }
 
 #[cfg(all(debug_assertions, not(all(test, loom))))]
-impl Drop for Held {
+impl Drop for LockCount {
     fn drop(&mut self) {
         let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(1)));
     }
@@ -129,7 +129,7 @@ pub(crate) fn locks_held() -> usize {
 #[cfg(not(all(test, loom)))]
 #[inline]
 fn counted<T>(guard: std::sync::MutexGuard<'_, T>) -> MutexGuard<'_, T> {
-    MutexGuard { guard, held: Held::begin() }
+    MutexGuard { guard, held: LockCount::begin() }
 }
 
 /// In a model nothing is counted.

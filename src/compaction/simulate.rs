@@ -116,14 +116,14 @@ impl Size {
     }
 }
 
-struct Run {
+struct SimulatedRun {
     id: RunId,
     size: Size,
     /// Its keys begin at this share of all, because a job has merged what came before.
     from: f64,
 }
 
-struct Job {
+struct SimulatedJob {
     newer: RunId,
     older: RunId,
     /// Where the newer's keys began.
@@ -144,8 +144,8 @@ struct Simulation {
     /// Keys that there are, in all; without end while the data grows.
     keys: f64,
     /// Newest first.
-    runs: Vec<Run>,
-    jobs: Vec<Job>,
+    runs: Vec<SimulatedRun>,
+    jobs: Vec<SimulatedJob>,
     runs_made: u64,
     steps: u64,
     flushed: f64,
@@ -199,7 +199,7 @@ fn simulate(setup: &Setup) -> Report {
 
 impl Simulation {
     fn add_run(&mut self, size: Size) {
-        self.runs.insert(0, Run { id: RunId(self.runs_made), size, from: 0.0 });
+        self.runs.insert(0, SimulatedRun { id: RunId(self.runs_made), size, from: 0.0 });
         self.runs_made += 1;
     }
 
@@ -231,7 +231,7 @@ impl Simulation {
     fn compact(&mut self, from: f64, to: f64) {
         let mut now = from;
         loop {
-            let busy = |jobs: &[Job], thread| {
+            let busy = |jobs: &[SimulatedJob], thread| {
                 jobs.iter().any(|job| job.step.is_some_and(|step| step.0 == thread))
             };
             for thread in 0..self.setup.threads {
@@ -277,7 +277,7 @@ impl Simulation {
     }
 
     fn run_sizes(&self) -> Vec<RunSize> {
-        let size = |run: &Run| RunSize {
+        let size = |run: &SimulatedRun| RunSize {
             id: run.id,
             bytes: run.size.bytes() as u64,
             tombstones: run.size.tombstones as u64,
@@ -287,7 +287,7 @@ impl Simulation {
     }
 
     fn job_states(&self) -> Vec<JobState> {
-        let state = |job: &Job| JobState {
+        let state = |job: &SimulatedJob| JobState {
             newer: job.newer,
             older: job.older,
             remaining_bytes: (job.inputs[0].plus(job.inputs[1]).bytes() * (1.0 - job.done)) as u64,
@@ -304,7 +304,9 @@ impl Simulation {
     fn start(&mut self, newer: RunId, older: RunId) -> usize {
         let at = self.position(newer);
         assert_eq!(self.runs[at + 1].id, older, "picked a pair that is not adjacent");
-        let taken = |job: &Job| [job.newer, job.older].iter().any(|id| [newer, older].contains(id));
+        let taken = |job: &SimulatedJob| {
+            [job.newer, job.older].iter().any(|id| [newer, older].contains(id))
+        };
         assert!(!self.jobs.iter().any(taken), "picked a run that is in a job");
         let from = self.runs[at].from;
         let x = self.runs[at].size;
@@ -317,7 +319,16 @@ impl Simulation {
             output.tombstones = 0.0;
         }
         let rest = y.scaled(1.0 - beside);
-        self.jobs.push(Job { newer, older, from, inputs, rest, output, done: 0.0, step: None });
+        self.jobs.push(SimulatedJob {
+            newer,
+            older,
+            from,
+            inputs,
+            rest,
+            output,
+            done: 0.0,
+            step: None,
+        });
         self.jobs_max = self.jobs_max.max(self.jobs.len());
         self.jobs.len() - 1
     }

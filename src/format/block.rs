@@ -27,7 +27,7 @@
 //! footer.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum_seeded;
 use super::lz4;
 use crate::ids::Uuid;
@@ -102,7 +102,7 @@ pub(crate) struct Frame {
 ///
 /// If the payload is longer than [`BLOCK_PAYLOAD_BYTES_MAX`], or of another length than the frame
 /// can have: writers check what they are given.
-pub(crate) fn seal_block(block: &mut [u8], frame: Frame, segment: Uuid, offset: u64) {
+pub(crate) fn finish_block(block: &mut [u8], frame: Frame, segment: Uuid, offset: u64) {
     let (header, payload) = block.split_at_mut(BLOCK_HEADER_BYTES);
     assert!(payload.len() <= BLOCK_PAYLOAD_BYTES_MAX as usize);
     let stored = payload.len() as u32;
@@ -124,7 +124,7 @@ pub(crate) fn open_header(
     segment: Uuid,
     offset: u64,
 ) -> Result<(u8, BlockHandle), Malformed> {
-    let mut fields = Reader::new(header, WHAT);
+    let mut fields = Decoder::new(header, WHAT);
     let head = fields.array::<4>()?;
     let stored = fields.u32()?;
     let _raw = fields.u32()?;
@@ -170,11 +170,11 @@ pub(crate) fn open_block(
     segment: Uuid,
     offset: u64,
 ) -> Result<Payload<'_>, Malformed> {
-    let mut reader = Reader::new(block, WHAT);
-    let header = reader.array::<BLOCK_HEADER_BYTES>()?;
-    let payload = reader.take(reader.remaining())?;
+    let mut decoder = Decoder::new(block, WHAT);
+    let header = decoder.array::<BLOCK_HEADER_BYTES>()?;
+    let payload = decoder.take(decoder.remaining())?;
     let place = place(segment, offset);
-    let mut fields = Reader::new(&header, WHAT);
+    let mut fields = Decoder::new(&header, WHAT);
     let head = fields.array::<4>()?;
     let stored = fields.u32()?;
     let raw = fields.u32()?;

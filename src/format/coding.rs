@@ -79,13 +79,13 @@ pub(crate) fn copy_part(out: &mut [u8], at: usize, bytes: &[u8], from: usize, to
 
 /// Reads integers and byte strings off the front of a slice; every shortage is a [`Malformed`].
 #[derive(Clone, Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct Decoder<'a> {
     bytes: &'a [u8],
     at: usize,
     what: &'static str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Decoder<'a> {
     /// Reads `bytes`, naming the structure `what` in errors.
     pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
         Self { bytes, at: 0, what }
@@ -223,11 +223,11 @@ mod tests {
         let mut bytes = Vec::new();
         put_varint(&mut bytes, value);
         assert_eq!(bytes, want);
-        let mut reader = Reader::new(&bytes, "varint");
-        assert_eq!(reader.varint(), Ok(value));
-        assert!(reader.finish().is_ok());
+        let mut decoder = Decoder::new(&bytes, "varint");
+        assert_eq!(decoder.varint(), Ok(value));
+        assert!(decoder.finish().is_ok());
         for len in 0..bytes.len() {
-            assert!(Reader::new(&bytes[..len], "varint").varint().is_err());
+            assert!(Decoder::new(&bytes[..len], "varint").varint().is_err());
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
             &[0xff; 11],
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
         ] {
-            assert!(Reader::new(bytes, "varint").varint().is_err(), "{bytes:?}");
+            assert!(Decoder::new(bytes, "varint").varint().is_err(), "{bytes:?}");
         }
     }
 
@@ -257,6 +257,6 @@ mod tests {
         let mut bytes = Vec::new();
         put_varint(&mut bytes, u64::MAX);
         bytes.extend_from_slice(b"abc");
-        assert!(Reader::new(&bytes, "bytes").bytes().is_err());
+        assert!(Decoder::new(&bytes, "bytes").bytes().is_err());
     }
 }

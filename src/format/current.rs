@@ -17,7 +17,7 @@
 //! Every version keeps this length and the checksum's place; features belong to the manifest.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum;
 use crate::ids::{FileNumber, Uuid};
 
@@ -56,21 +56,21 @@ impl Current {
             let got = bytes.len().to_string();
             return Err(Malformed::new(0, WHAT, expected, got));
         }
-        let mut reader = Reader::new(bytes, WHAT);
-        let magic = reader.array::<8>()?;
+        let mut decoder = Decoder::new(bytes, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let got = format!("{:?}", magic.escape_ascii().to_string());
             return Err(Malformed::new(0, WHAT, "the magic bytes ALLUVCUR", got));
         }
-        let sum = Reader::new(&bytes[CHECKSUM_AT..], WHAT).u64()?;
+        let sum = Decoder::new(&bytes[CHECKSUM_AT..], WHAT).u64()?;
         let want = checksum(&bytes[..CHECKSUM_AT]);
         if sum != want {
             let expected = format!("checksum {want:016x}");
             let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
         }
-        let version = reader.u32()?;
-        let zero = reader.u32()?;
+        let version = decoder.u32()?;
+        let zero = decoder.u32()?;
         if version != VERSION {
             let expected = format!("version {VERSION}");
             let got = version.to_string();
@@ -79,7 +79,7 @@ impl Current {
         if zero != 0 {
             return Err(Malformed::new(12, WHAT, "zeros", format!("{zero:#x}")));
         }
-        Ok(Self { uuid: Uuid(reader.array()?), manifest: FileNumber(reader.u64()?) })
+        Ok(Self { uuid: Uuid(decoder.array()?), manifest: FileNumber(decoder.u64()?) })
     }
 }
 

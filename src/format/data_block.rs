@@ -32,7 +32,7 @@ mod walk;
 use std::ops::Range;
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::key::{KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Backing;
@@ -82,12 +82,12 @@ impl Block {
         let start = part.start;
         let payload = bytes.get(part).unwrap_or_default();
         let payload_bytes = payload.len();
-        let mut reader = Reader::new(payload, WHAT);
-        let keyspace = KeyspaceId(reader.u32()?);
-        let count = reader.u32()? as usize;
-        let prefix_bytes = usize::from(reader.u16()?);
-        let [key_width, value_width, sequence_width, zeros @ ..] = reader.array::<6>()?;
-        let base = reader.u64()?;
+        let mut decoder = Decoder::new(payload, WHAT);
+        let keyspace = KeyspaceId(decoder.u32()?);
+        let count = decoder.u32()? as usize;
+        let prefix_bytes = usize::from(decoder.u16()?);
+        let [key_width, value_width, sequence_width, zeros @ ..] = decoder.array::<6>()?;
+        let base = decoder.u64()?;
         if count == 0 || zeros != [0; 3] {
             let got = format!("{count} entries, {zeros:?}");
             return Err(Malformed::new(4, WHAT, "at least one entry, and zeros", got));
@@ -101,9 +101,9 @@ impl Block {
         }
         // Each array is within the payload before its length is used, so nothing here overflows.
         let mut area = |len: usize, width: u8| {
-            let at = start + reader.at();
+            let at = start + decoder.at();
             let bytes = len as u64 * u64::from(width);
-            reader.take(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            decoder.take(usize::try_from(bytes).unwrap_or(usize::MAX))?;
             Ok(at)
         };
         let prefix_at = area(prefix_bytes, 1)?;
@@ -111,7 +111,7 @@ impl Block {
         let value_ends_at = area(count, value_width)?;
         let sequences_at = area(count, sequence_width)?;
         let kinds_at = area(count, 1)?;
-        let keys_at = start + reader.at();
+        let keys_at = start + decoder.at();
         let mut block = Self {
             bytes,
             keyspace,

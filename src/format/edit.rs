@@ -41,7 +41,7 @@
 //! | 8 | set options | keyspace id varint · options, as in a keyspace |
 
 use super::Malformed;
-use super::coding::{Reader, put_bytes, put_varint};
+use super::coding::{Decoder, put_bytes, put_varint};
 use super::hash::checksum;
 pub(crate) use super::meta::{BoundKey, KeyspaceMeta, RunMeta, SegmentMeta, SegmentRefMeta};
 use super::meta::{decode_options, encode_options};
@@ -96,26 +96,26 @@ impl ManifestHeader {
 
     /// Reads a header off the front of `bytes`. A sound header of a newer format is told as newer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let header = Reader::new(bytes, HEADER).array::<MANIFEST_HEADER_BYTES>()?;
-        let mut reader = Reader::new(&header, HEADER);
-        let magic = reader.array::<8>()?;
+        let header = Decoder::new(bytes, HEADER).array::<MANIFEST_HEADER_BYTES>()?;
+        let mut decoder = Decoder::new(&header, HEADER);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let got = format!("{:?}", magic.escape_ascii().to_string());
             return Err(Malformed::new(0, HEADER, "the magic bytes ALLUVMAN", got));
         }
-        let sum = Reader::new(&header[CHECKSUM_AT..], HEADER).u64()?;
+        let sum = Decoder::new(&header[CHECKSUM_AT..], HEADER).u64()?;
         let want = checksum(&header[..CHECKSUM_AT]);
         if sum != want {
             let expected = format!("checksum {want:016x}");
             let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, HEADER, expected, got));
         }
-        let version = reader.u32()?;
-        let hash_id = reader.u8()?;
-        let zero = reader.array::<3>()?;
-        let _compatible = reader.u64()?;
-        let read_only = reader.u64()?;
-        let incompatible = reader.u64()?;
+        let version = decoder.u32()?;
+        let hash_id = decoder.u8()?;
+        let zero = decoder.array::<3>()?;
+        let _compatible = decoder.u64()?;
+        let read_only = decoder.u64()?;
+        let incompatible = decoder.u64()?;
         let unknown = incompatible & !FEATURE_WAL_NAMES;
         if version != VERSION || hash_id != HASH_ID || unknown != 0 {
             let expected =
@@ -127,9 +127,9 @@ impl ManifestHeader {
             return Err(Malformed::new(13, HEADER, "zeros", "other bytes"));
         }
         Ok(Self {
-            uuid: Uuid(reader.array()?),
-            number: FileNumber(reader.u64()?),
-            salt: reader.u64()?,
+            uuid: Uuid(decoder.array()?),
+            number: FileNumber(decoder.u64()?),
+            salt: decoder.u64()?,
             read_only_compatible: read_only != 0,
         })
     }
@@ -191,13 +191,13 @@ impl Edit {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, EDIT);
-        let time_ms = reader.varint()?;
+        let mut decoder = Decoder::new(bytes, EDIT);
+        let time_ms = decoder.varint()?;
         let mut changes = Vec::new();
-        while reader.remaining() > 0 {
-            let tag = reader.u8()?;
-            let payload = reader.bytes()?;
-            let start = (reader.at() - payload.len()) as u64;
+        while decoder.remaining() > 0 {
+            let tag = decoder.u8()?;
+            let payload = decoder.bytes()?;
+            let start = (decoder.at() - payload.len()) as u64;
             let change = Change::decode(tag, payload);
             changes.push(change.map_err(|error| Malformed { at: start + error.at, ..error })?);
         }
@@ -251,49 +251,49 @@ impl Change {
     }
 
     fn decode(tag: u8, payload: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(payload, EDIT);
+        let mut decoder = Decoder::new(payload, EDIT);
         let change = match tag {
-            1 => Self::AddKeyspace(KeyspaceMeta::decode(&mut reader)?),
+            1 => Self::AddKeyspace(KeyspaceMeta::decode(&mut decoder)?),
             2 => Self::DropKeyspace {
-                id: KeyspaceId(reader.varint_u32()?),
-                at: Sequence(reader.varint()?),
+                id: KeyspaceId(decoder.varint_u32()?),
+                at: Sequence(decoder.varint()?),
             },
-            3 => Self::ForgetKeyspace { id: KeyspaceId(reader.varint_u32()?) },
-            4 => Self::AddRun(RunMeta::decode(&mut reader)?),
-            5 => decode_replace(&mut reader)?,
+            3 => Self::ForgetKeyspace { id: KeyspaceId(decoder.varint_u32()?) },
+            4 => Self::AddRun(RunMeta::decode(&mut decoder)?),
+            5 => decode_replace(&mut decoder)?,
             6 => Self::LogFloor {
-                number: LogNumber(reader.varint()?),
-                exists: decode_bool(&mut reader)?,
+                number: LogNumber(decoder.varint()?),
+                exists: decode_bool(&mut decoder)?,
             },
-            7 => Self::SequenceCeiling(Sequence(reader.varint()?)),
+            7 => Self::SequenceCeiling(Sequence(decoder.varint()?)),
             8 => Self::SetOptions {
-                id: KeyspaceId(reader.varint_u32()?),
-                options: decode_options(&mut reader)?,
+                id: KeyspaceId(decoder.varint_u32()?),
+                options: decode_options(&mut decoder)?,
             },
-            _ => return Err(reader.malformed("a change from 1 to 8", tag.to_string()).newer()),
+            _ => return Err(decoder.malformed("a change from 1 to 8", tag.to_string()).newer()),
         };
-        reader.finish()?;
+        decoder.finish()?;
         Ok(change)
     }
 }
 
-fn decode_replace(reader: &mut Reader<'_>) -> Result<Change, Malformed> {
+fn decode_replace(decoder: &mut Decoder<'_>) -> Result<Change, Malformed> {
     // Both lists grow as their elements are found, so that a wrong count costs no memory.
     let mut remove = Vec::new();
     let mut add = Vec::new();
-    for _ in 0..reader.varint()? {
-        remove.push(RunId(reader.varint()?));
+    for _ in 0..decoder.varint()? {
+        remove.push(RunId(decoder.varint()?));
     }
-    for _ in 0..reader.varint()? {
-        add.push(RunMeta::decode(reader)?);
+    for _ in 0..decoder.varint()? {
+        add.push(RunMeta::decode(decoder)?);
     }
     Ok(Change::ReplaceRuns { remove, add })
 }
 
 /// Reads a byte that is 0 or 1.
-pub(crate) fn decode_bool(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
-    let at = reader.clone();
-    match reader.u8()? {
+pub(crate) fn decode_bool(decoder: &mut Decoder<'_>) -> Result<bool, Malformed> {
+    let at = decoder.clone();
+    match decoder.u8()? {
         0 => Ok(false),
         1 => Ok(true),
         other => Err(at.malformed("0 or 1", other.to_string())),

@@ -25,7 +25,7 @@
 //! With 10 bits a key and 6 probes about 1 in 100 absent keys passes.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Probes per lookup: the best number for about 10 bits a key.
@@ -118,8 +118,8 @@ impl Filter {
 
     /// Reads the stored form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, "filter");
-        let head = reader.array::<4>()?;
+        let mut decoder = Decoder::new(bytes, "filter");
+        let head = decoder.array::<4>()?;
         if head[0] != 1 || head[1] != 1 {
             let got = format!("filter {}, hash {}", head[0], head[1]);
             return Err(Malformed::new(0, "filter", "filter 1, hash 1", got).newer());
@@ -127,7 +127,7 @@ impl Filter {
         if !(1..=16).contains(&head[2]) || head[3] != 0 {
             return Err(Malformed::new(2, "filter", "1 to 16 probes", format!("{:?}", &head[2..])));
         }
-        let lines = reader.u32()?;
+        let lines = decoder.u32()?;
         let want = HEADER_BYTES as u64 + u64::from(lines) * 64;
         if lines == 0 || bytes.len() as u64 != want {
             let got = format!("{} bytes for {lines} lines", bytes.len());
@@ -135,9 +135,9 @@ impl Filter {
         }
         let mut words = Vec::with_capacity(lines as usize * LINE_WORDS);
         for _ in 0..lines as usize * LINE_WORDS {
-            words.push(AtomicU64::new(reader.u64()?));
+            words.push(AtomicU64::new(decoder.u64()?));
         }
-        reader.finish()?;
+        decoder.finish()?;
         Ok(Self { words: words.into(), lines, probes: head[2] })
     }
 }

@@ -24,7 +24,7 @@
 
 use super::Malformed;
 use super::block::{BlockHandle, BlockType};
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum;
 use super::segment_header::SEGMENT_VERSION;
 use crate::ids::Uuid;
@@ -88,39 +88,39 @@ impl Footer {
 
     /// Reads a footer. Its handles are not checked against the file yet.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
-        let whole = reader.array::<FOOTER_BYTES>()?;
-        reader.finish()?;
-        let mut reader = Reader::new(&whole, WHAT);
-        let magic = reader.array::<8>()?;
+        let mut decoder = Decoder::new(bytes, WHAT);
+        let whole = decoder.array::<FOOTER_BYTES>()?;
+        decoder.finish()?;
+        let mut decoder = Decoder::new(&whole, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let want = MAGIC.escape_ascii();
             let got = magic.escape_ascii();
             return Err(Malformed::new(0, WHAT, want.to_string(), got.to_string()));
         }
         let want = checksum(&whole[..CHECKSUM_AT]);
-        let got = Reader::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
+        let got = Decoder::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
         if want != got {
             let want = format!("checksum {want:016x}");
             let got = format!("{got:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, want, got));
         }
-        let version = reader.u32()?;
-        let hash = reader.u8()?;
-        let zeros = reader.array::<3>()?;
-        let _compatible = reader.u64()?;
-        let read_only_compatible = reader.u64()?;
-        let incompatible = reader.u64()?;
+        let version = decoder.u32()?;
+        let hash = decoder.u8()?;
+        let zeros = decoder.array::<3>()?;
+        let _compatible = decoder.u64()?;
+        let read_only_compatible = decoder.u64()?;
+        let incompatible = decoder.u64()?;
         let unknown = incompatible & !FEATURE_LZ4_BLOCKS;
         if version != SEGMENT_VERSION || hash != HASH_ID || unknown != 0 {
             let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, features within 0x1");
             let got = format!("version {version}, hash {hash}, features {incompatible:#x}");
             return Err(Malformed::new(8, WHAT, want, got).newer());
         }
-        let segment = Uuid(reader.array()?);
-        let file_bytes = reader.u64()?;
-        let [filter, index, properties] = decode_handles(&mut reader)?;
-        let rest = reader.take(CHECKSUM_AT - reader.at())?;
+        let segment = Uuid(decoder.array()?);
+        let file_bytes = decoder.u64()?;
+        let [filter, index, properties] = decode_handles(&mut decoder)?;
+        let rest = decoder.take(CHECKSUM_AT - decoder.at())?;
         if zeros != [0; 3] || rest.iter().any(|&byte| byte != 0) {
             return Err(Malformed::new(13, WHAT, "zeros at 13..16 and 200..248", "other bytes"));
         }
@@ -142,13 +142,13 @@ impl Footer {
 }
 
 /// The handles of filter, index and properties.
-fn decode_handles(reader: &mut Reader<'_>) -> Result<[Option<BlockHandle>; 3], Malformed> {
-    let types = reader.array::<HANDLES_MAX>()?;
+fn decode_handles(decoder: &mut Decoder<'_>) -> Result<[Option<BlockHandle>; 3], Malformed> {
+    let types = decoder.array::<HANDLES_MAX>()?;
     let mut handles = [None; 3];
     for kind in types {
-        let at = reader.at();
-        let offset = reader.u64()?;
-        let len = reader.u64()?;
+        let at = decoder.at();
+        let offset = decoder.u64()?;
+        let len = decoder.u64()?;
         let slot = match BlockType::from_byte(kind) {
             Some(BlockType::Filter) => 0,
             Some(BlockType::Index) => 1,
@@ -191,7 +191,7 @@ mod tests {
         properties: BlockHandle { offset: 1156, len: 70 },
     };
 
-    fn resealed(at: usize, byte: u8) -> Result<Footer, Malformed> {
+    fn rechecked(at: usize, byte: u8) -> Result<Footer, Malformed> {
         let mut bytes = FOOTER.encode();
         bytes[at] = byte;
         let sum = checksum(&bytes[..CHECKSUM_AT]);
@@ -242,20 +242,20 @@ mod tests {
 
     #[test]
     fn features_say_who_may_read() {
-        assert_eq!(resealed(16, 1), Ok(FOOTER));
-        assert_eq!(resealed(24, 1).unwrap().read_only_compatible, 1);
+        assert_eq!(rechecked(16, 1), Ok(FOOTER));
+        assert_eq!(rechecked(24, 1).unwrap().read_only_compatible, 1);
         for at in [8, 12, 32] {
-            assert!(resealed(at, 2).unwrap_err().newer, "byte {at}");
+            assert!(rechecked(at, 2).unwrap_err().newer, "byte {at}");
         }
-        assert!(resealed(67, 5).unwrap_err().newer, "range tombstones must not be overlooked");
-        assert_eq!(resealed(67, 200), Ok(FOOTER));
+        assert!(rechecked(67, 5).unwrap_err().newer, "range tombstones must not be overlooked");
+        assert_eq!(rechecked(67, 200), Ok(FOOTER));
     }
 
     #[test]
     fn sound_bytes_without_sense_are_malformed() {
         for (at, byte) in [(13, 1), (64, 3), (65, 2), (66, 0), (67, 1), (130, 1), (220, 1), (84, 1)]
         {
-            assert!(!resealed(at, byte).unwrap_err().newer, "byte {at}");
+            assert!(!rechecked(at, byte).unwrap_err().newer, "byte {at}");
         }
     }
 }

@@ -19,7 +19,7 @@
 
 use super::Malformed;
 use super::block::BlockHandle;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::key::{KEY_BYTES_MAX, prefix_word};
 use crate::ids::KeyspaceId;
 
@@ -136,21 +136,21 @@ pub(crate) struct Index {
 impl Index {
     /// Reads an index whose blocks must lie between two offsets of the file.
     pub(crate) fn decode(bytes: &[u8], from: u64, to: u64) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
-        let count = reader.u32()?;
-        let zeros = reader.u32()?;
+        let mut decoder = Decoder::new(bytes, WHAT);
+        let count = decoder.u32()?;
+        let zeros = decoder.u32()?;
         // Bounds every allocation below by the length of the input.
-        let fits = u64::from(count) * ENTRY_BYTES <= reader.remaining() as u64;
+        let fits = u64::from(count) * ENTRY_BYTES <= decoder.remaining() as u64;
         if count == 0 || zeros != 0 || !fits {
             let got = format!("{count}, {zeros}, {} bytes", bytes.len());
             return Err(Malformed::new(0, WHAT, "a count of blocks, zero, and their entries", got));
         }
         let count = count as usize;
-        let offsets = read_array(&mut reader, count, Reader::u64)?;
-        let lens = read_array(&mut reader, count, Reader::u32)?;
-        let keyspaces = read_array(&mut reader, count, |r| Ok(KeyspaceId(r.u32()?)))?;
-        let separator_ends = read_array(&mut reader, count, Reader::u32)?;
-        let separators = reader.take(reader.remaining())?.into();
+        let offsets = read_array(&mut decoder, count, Decoder::u64)?;
+        let lens = read_array(&mut decoder, count, Decoder::u32)?;
+        let keyspaces = read_array(&mut decoder, count, |r| Ok(KeyspaceId(r.u32()?)))?;
+        let separator_ends = read_array(&mut decoder, count, Decoder::u32)?;
+        let separators = decoder.take(decoder.remaining())?.into();
         let words = Box::default();
         let mut index =
             Self { words, skip: 0, offsets, lens, keyspaces, separator_ends, separators };
@@ -292,14 +292,14 @@ impl Index {
 }
 
 fn read_array<'a, T>(
-    reader: &mut Reader<'a>,
+    decoder: &mut Decoder<'a>,
     count: usize,
-    read: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
+    read: impl Fn(&mut Decoder<'a>) -> Result<T, Malformed>,
 ) -> Result<Box<[T]>, Malformed> {
     // `count` entries are known to be within the input.
     let mut array = Vec::with_capacity(count);
     for _ in 0..count {
-        array.push(read(reader)?);
+        array.push(read(decoder)?);
     }
     Ok(array.into())
 }

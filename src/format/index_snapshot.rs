@@ -34,7 +34,7 @@
 //! The checksum of everything says whether the file is whole; that of an entry, where it is not.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::{checksum, checksum_seeded};
 use crate::ids::{FileNumber, Uuid};
 
@@ -72,22 +72,22 @@ impl IndexSnapshotHeader {
 
     /// Reads the header, before anything is allocated for the rest.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let whole = Reader::new(bytes, WHAT).array::<INDEX_SNAPSHOT_HEADER_BYTES>()?;
-        let mut reader = Reader::new(&whole, WHAT);
-        let magic = reader.array::<8>()?;
+        let whole = Decoder::new(bytes, WHAT).array::<INDEX_SNAPSHOT_HEADER_BYTES>()?;
+        let mut decoder = Decoder::new(&whole, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let want = MAGIC.escape_ascii();
             let got = magic.escape_ascii();
             return Err(Malformed::new(0, WHAT, want.to_string(), got.to_string()));
         }
         let want = checksum(&whole[..CHECKSUM_AT]);
-        let got = Reader::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
+        let got = Decoder::new(&whole[CHECKSUM_AT..], WHAT).u64()?;
         check_sum(CHECKSUM_AT, want, got)?;
-        let version = reader.u32()?;
-        let zeros = reader.u32()?;
-        let database = Uuid(reader.array()?);
-        let _compatible = reader.u64()?;
-        let incompatible = reader.u64()?;
+        let version = decoder.u32()?;
+        let zeros = decoder.u32()?;
+        let database = Uuid(decoder.array()?);
+        let _compatible = decoder.u64()?;
+        let incompatible = decoder.u64()?;
         if version != VERSION || incompatible != 0 {
             let want = format!("version {VERSION}, no such features");
             let got = format!("version {version}, features {incompatible:#x}");
@@ -96,9 +96,9 @@ impl IndexSnapshotHeader {
         if zeros != 0 {
             return Err(Malformed::new(12, WHAT, "zeros", format!("{zeros:#x}")));
         }
-        let entries = reader.u64()?;
-        let file_bytes = reader.u64()?;
-        let sum = reader.u64()?;
+        let entries = decoder.u64()?;
+        let file_bytes = decoder.u64()?;
+        let sum = decoder.u64()?;
         Ok(Self { database, entries, file_bytes, sum })
     }
 }
@@ -169,38 +169,41 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Uuid, Vec<IndexEntry<'_>>), Malfor
         let got = bytes.len().to_string();
         return Err(Malformed::new(56, WHAT, want, got));
     }
-    let mut reader = Reader::new(bytes, WHAT);
-    reader.take(INDEX_SNAPSHOT_HEADER_BYTES)?;
+    let mut decoder = Decoder::new(bytes, WHAT);
+    decoder.take(INDEX_SNAPSHOT_HEADER_BYTES)?;
     let mut entries: Vec<IndexEntry<'_>> = Vec::new();
     for _ in 0..header.entries {
-        let at = reader.at();
-        let entry = decode_entry(&mut reader, bytes)?;
+        let at = decoder.at();
+        let entry = decode_entry(&mut decoder, bytes)?;
         if entries.last().is_some_and(|last| last.number >= entry.number) {
             let got = entry.number.0.to_string();
             return Err(Malformed::new(at, WHAT, "ascending segment numbers", got));
         }
         entries.push(entry);
     }
-    reader.finish()?;
+    decoder.finish()?;
     check_sum(64, checksum(&bytes[INDEX_SNAPSHOT_HEADER_BYTES..]), header.sum)?;
     Ok((header.database, entries))
 }
 
-fn decode_entry<'a>(reader: &mut Reader<'a>, bytes: &'a [u8]) -> Result<IndexEntry<'a>, Malformed> {
-    let at = reader.at();
-    let number = FileNumber(reader.u64()?);
-    let uuid = Uuid(reader.array()?);
-    let file_bytes = reader.u64()?;
+fn decode_entry<'a>(
+    decoder: &mut Decoder<'a>,
+    bytes: &'a [u8],
+) -> Result<IndexEntry<'a>, Malformed> {
+    let at = decoder.at();
+    let number = FileNumber(decoder.u64()?);
+    let uuid = Uuid(decoder.array()?);
+    let file_bytes = decoder.u64()?;
     let mut lens = [0; 3];
     for len in &mut lens {
         // A length beyond memory is beyond the end of the file too.
-        *len = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+        *len = usize::try_from(decoder.u64()?).unwrap_or(usize::MAX);
     }
-    let got = reader.u64()?;
-    let body_at = reader.at();
+    let got = decoder.u64()?;
+    let body_at = decoder.at();
     debug_assert_eq!(body_at - at, ENTRY_HEAD_BYTES);
-    let parts = [reader.take(lens[0])?, reader.take(lens[1])?, reader.take(lens[2])?];
-    let want = checksum_seeded(&bytes[body_at..reader.at()], checksum(&bytes[at..body_at - 8]));
+    let parts = [decoder.take(lens[0])?, decoder.take(lens[1])?, decoder.take(lens[2])?];
+    let want = checksum_seeded(&bytes[body_at..decoder.at()], checksum(&bytes[at..body_at - 8]));
     check_sum(body_at - 8, want, got)?;
     let [index, filter, properties] = parts;
     let filter = Some(filter).filter(|filter| !filter.is_empty());
@@ -242,7 +245,7 @@ mod tests {
     }
 
     /// Makes the checksums that cover a changed header agree again.
-    fn reseal(bytes: &mut [u8]) {
+    fn recheck(bytes: &mut [u8]) {
         let sum = checksum(&bytes[INDEX_SNAPSHOT_HEADER_BYTES..]);
         bytes[64..72].copy_from_slice(&sum.to_le_bytes());
         let sum = checksum(&bytes[..CHECKSUM_AT]);
@@ -295,7 +298,7 @@ mod tests {
         for (at, newer) in [(8, Some(true)), (12, Some(false)), (32, None), (40, Some(true))] {
             let mut bytes = sample();
             bytes[at] += 1;
-            reseal(&mut bytes);
+            recheck(&mut bytes);
             assert_eq!(decode(&bytes).err().map(|error| error.newer), newer, "byte {at}");
         }
     }
@@ -308,12 +311,12 @@ mod tests {
         for at in [32, 40, 48] {
             let mut bytes = sample();
             bytes[80 + at..80 + at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
-            reseal(&mut bytes);
+            recheck(&mut bytes);
             assert!(decode(&bytes).is_err());
         }
         let mut bytes = sample();
         bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
-        reseal(&mut bytes);
+        recheck(&mut bytes);
         assert!(decode(&bytes).is_err());
     }
 }

@@ -26,7 +26,7 @@
 //! the uuid. A file that was prepared and not used yet has number 0, which is below every floor.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum;
 use crate::ids::{LogNumber, LogPosition, Uuid};
 
@@ -97,38 +97,38 @@ impl LogHeader {
 
     /// Reads a header off the front of `bytes`. A sound header of a newer format is told as newer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
-        let header = reader.array::<LOG_HEADER_BYTES>()?;
-        let mut reader = Reader::new(&header, WHAT);
-        let magic = reader.array::<8>()?;
+        let mut decoder = Decoder::new(bytes, WHAT);
+        let header = decoder.array::<LOG_HEADER_BYTES>()?;
+        let mut decoder = Decoder::new(&header, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != LOG_MAGIC {
             let got = format!("{:?}", magic.escape_ascii().to_string());
             return Err(Malformed::new(0, WHAT, "the magic bytes ALLUVLOG", got));
         }
-        let sum = Reader::new(&header[CHECKSUM_AT..], WHAT).u64()?;
+        let sum = Decoder::new(&header[CHECKSUM_AT..], WHAT).u64()?;
         let want = checksum(&header[..CHECKSUM_AT]);
         if sum != want {
             let expected = format!("checksum {want:016x}");
             let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
         }
-        let version = reader.u32()?;
-        let features = reader.u32()?;
+        let version = decoder.u32()?;
+        let features = decoder.u32()?;
         if version != VERSION || features != 0 {
             let expected = format!("version {VERSION} without incompatible features");
             let got = format!("version {version}, features {features:#x}");
             return Err(Malformed::new(8, WHAT, expected, got).newer());
         }
         let decoded = Self {
-            uuid: Uuid(reader.array()?),
-            number: LogNumber(reader.u64()?),
-            previous: LogNumber(reader.u64()?),
-            previous_end: reader.u64()?,
-            base: LogPosition(reader.u64()?),
-            synced: LogPosition(reader.u64()?),
-            salt: reader.u64()?,
+            uuid: Uuid(decoder.array()?),
+            number: LogNumber(decoder.u64()?),
+            previous: LogNumber(decoder.u64()?),
+            previous_end: decoder.u64()?,
+            base: LogPosition(decoder.u64()?),
+            synced: LogPosition(decoder.u64()?),
+            salt: decoder.u64()?,
         };
-        let hash_id = reader.u8()?;
+        let hash_id = decoder.u8()?;
         if hash_id != HASH_ID {
             return Err(Malformed::new(80, WHAT, "hash 1", hash_id.to_string()).newer());
         }
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    fn resealed(mut bytes: [u8; LOG_HEADER_BYTES]) -> [u8; LOG_HEADER_BYTES] {
+    fn rechecked(mut bytes: [u8; LOG_HEADER_BYTES]) -> [u8; LOG_HEADER_BYTES] {
         let sum = checksum(&bytes[..CHECKSUM_AT]);
         bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -195,12 +195,12 @@ mod tests {
         for at in [8, 12, 80] {
             let mut bytes = sample().encode();
             bytes[at] += 1;
-            assert!(LogHeader::decode(&resealed(bytes)).unwrap_err().newer, "byte {at}");
+            assert!(LogHeader::decode(&rechecked(bytes)).unwrap_err().newer, "byte {at}");
         }
         for at in 81..CHECKSUM_AT {
             let mut bytes = sample().encode();
             bytes[at] = 1;
-            assert!(LogHeader::decode(&resealed(bytes)).is_err(), "byte {at}");
+            assert!(LogHeader::decode(&rechecked(bytes)).is_err(), "byte {at}");
         }
     }
 }

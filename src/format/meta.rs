@@ -27,7 +27,7 @@
 //! was read without it would be written back without it.
 
 use super::Malformed;
-use super::coding::{Reader, put_bytes, put_varint};
+use super::coding::{Decoder, put_bytes, put_varint};
 use super::key::KEY_BYTES_MAX;
 use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence, Uuid};
 use crate::options::{Compression, KeyspaceOptions};
@@ -91,9 +91,9 @@ pub(crate) struct KeyspaceMeta {
 }
 
 /// Reads a byte of flags, of which `known` are understood.
-fn flags(reader: &mut Reader<'_>, known: u8) -> Result<u8, Malformed> {
-    let at = reader.clone();
-    let flags = reader.u8()?;
+fn flags(decoder: &mut Decoder<'_>, known: u8) -> Result<u8, Malformed> {
+    let at = decoder.clone();
+    let flags = decoder.u8()?;
     if flags & !known != 0 {
         return Err(at
             .malformed(format!("flags within {known:#04x}"), format!("{flags:#04x}"))
@@ -108,10 +108,10 @@ impl BoundKey {
         put_bytes(out, &self.key);
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let keyspace = KeyspaceId(reader.varint_u32()?);
-        let at = reader.clone();
-        let key = reader.bytes()?;
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let keyspace = KeyspaceId(decoder.varint_u32()?);
+        let at = decoder.clone();
+        let key = decoder.bytes()?;
         if key.len() > KEY_BYTES_MAX + 1 {
             let expected = format!("a bound of at most {} bytes", KEY_BYTES_MAX + 1);
             return Err(at.malformed(expected, key.len().to_string()));
@@ -133,17 +133,17 @@ impl SegmentMeta {
         put_varint(out, self.created_ms);
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(Self {
-            number: FileNumber(reader.varint()?),
-            uuid: Uuid(reader.array()?),
-            bytes: reader.varint()?,
-            entries: reader.varint()?,
-            first: BoundKey::decode(reader)?,
-            last: BoundKey::decode(reader)?,
-            smallest: Sequence(reader.varint()?),
-            largest: Sequence(reader.varint()?),
-            created_ms: reader.varint()?,
+            number: FileNumber(decoder.varint()?),
+            uuid: Uuid(decoder.array()?),
+            bytes: decoder.varint()?,
+            entries: decoder.varint()?,
+            first: BoundKey::decode(decoder)?,
+            last: BoundKey::decode(decoder)?,
+            smallest: Sequence(decoder.varint()?),
+            largest: Sequence(decoder.varint()?),
+            created_ms: decoder.varint()?,
         })
     }
 }
@@ -157,10 +157,10 @@ impl SegmentRefMeta {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let flags = flags(reader, 0b11)?;
-        let segment = SegmentMeta::decode(reader)?;
-        let mut bound = |there: bool| there.then(|| BoundKey::decode(reader)).transpose();
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let flags = flags(decoder, 0b11)?;
+        let segment = SegmentMeta::decode(decoder)?;
+        let mut bound = |there: bool| there.then(|| BoundKey::decode(decoder)).transpose();
         Ok(Self { segment, from: bound(flags & 1 != 0)?, to: bound(flags & 2 != 0)? })
     }
 }
@@ -176,14 +176,14 @@ impl RunMeta {
         self.segments.iter().for_each(|segment| segment.encode(out));
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let id = RunId(reader.varint()?);
-        let there = flags(reader, 1)? != 0;
-        let sequence_override = there.then(|| reader.varint()).transpose()?.map(Sequence);
+    pub(crate) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let id = RunId(decoder.varint()?);
+        let there = flags(decoder, 1)? != 0;
+        let sequence_override = there.then(|| decoder.varint()).transpose()?.map(Sequence);
         // Grows as references are found, so that a wrong count costs no memory.
         let mut segments = Vec::new();
-        for _ in 0..reader.varint()? {
-            segments.push(SegmentRefMeta::decode(reader)?);
+        for _ in 0..decoder.varint()? {
+            segments.push(SegmentRefMeta::decode(decoder)?);
         }
         Ok(Self { id, segments, sequence_override })
     }
@@ -201,16 +201,16 @@ impl KeyspaceMeta {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let id = KeyspaceId(reader.varint_u32()?);
-        let at = reader.clone();
-        let name = std::str::from_utf8(reader.bytes()?)
+    pub(crate) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let id = KeyspaceId(decoder.varint_u32()?);
+        let at = decoder.clone();
+        let name = std::str::from_utf8(decoder.bytes()?)
             .map_err(|error| at.malformed("a name in UTF-8", error.to_string()))?
             .to_owned();
-        let options = decode_options(reader)?;
-        let created_at = Sequence(reader.varint()?);
-        let dropped = flags(reader, 1)? != 0;
-        let dropped_at = dropped.then(|| reader.varint()).transpose()?.map(Sequence);
+        let options = decode_options(decoder)?;
+        let created_at = Sequence(decoder.varint()?);
+        let dropped = flags(decoder, 1)? != 0;
+        let dropped_at = dropped.then(|| decoder.varint()).transpose()?.map(Sequence);
         Ok(Self { id, name, options, created_at, dropped_at })
     }
 }
@@ -230,9 +230,9 @@ pub(super) fn encode_options(options: &KeyspaceOptions, out: &mut Vec<u8>) {
     put_bytes(out, &bytes);
 }
 
-pub(super) fn decode_options(reader: &mut Reader<'_>) -> Result<KeyspaceOptions, Malformed> {
-    let at = reader.clone();
-    let mut options = Reader::new(reader.bytes()?, "keyspace options");
+pub(super) fn decode_options(decoder: &mut Decoder<'_>) -> Result<KeyspaceOptions, Malformed> {
+    let at = decoder.clone();
+    let mut options = Decoder::new(decoder.bytes()?, "keyspace options");
     let filter_bits = options.u8()?;
     let block_bytes = options.varint_u32()?;
     let compression = match options.take(options.remaining())? {

@@ -22,7 +22,7 @@
 //! the last.
 
 use super::Malformed;
-use super::coding::{Reader, put_bytes, put_varint};
+use super::coding::{Decoder, put_bytes, put_varint};
 use super::key::{Entry, KEY_BYTES_MAX, Kind};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 
@@ -148,18 +148,18 @@ impl Properties {
     /// Reads the payload.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut properties = Self::default();
-        let mut reader = Reader::new(bytes, WHAT);
+        let mut decoder = Decoder::new(bytes, WHAT);
         let mut previous = 0;
         let mut known = 0_u32;
-        while reader.remaining() > 0 {
-            let at = reader.at();
-            let tag = reader.varint()?;
+        while decoder.remaining() > 0 {
+            let at = decoder.at();
+            let tag = decoder.varint()?;
             if tag <= previous {
                 return Err(Malformed::new(at, WHAT, "ascending tags", tag.to_string()));
             }
-            let value = reader.bytes()?;
+            let value = decoder.bytes()?;
             properties.decode_field(tag, value).map_err(|error| Malformed {
-                at: (reader.at() - value.len()) as u64 + error.at,
+                at: (decoder.at() - value.len()) as u64 + error.at,
                 ..error
             })?;
             if tag < 32 {
@@ -170,68 +170,68 @@ impl Properties {
         let missing = REQUIRED & !known;
         if missing != 0 {
             let got = format!("none with tag {}", missing.trailing_zeros());
-            return Err(reader.malformed("every field that is always there", got));
+            return Err(decoder.malformed("every field that is always there", got));
         }
         Ok(properties)
     }
 
     fn decode_field(&mut self, tag: u64, value: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::new(value, WHAT);
+        let mut decoder = Decoder::new(value, WHAT);
         match tag {
             1 => {
-                while reader.remaining() > 0 {
-                    let kind = reader.varint()?;
-                    let count = reader.varint()?;
+                while decoder.remaining() > 0 {
+                    let kind = decoder.varint()?;
+                    let count = decoder.varint()?;
                     match u8::try_from(kind).ok().and_then(Kind::from_byte) {
                         Some(Kind::Value) => self.values = count,
                         Some(Kind::Tombstone) => self.tombstones = count,
                         None => {
-                            return Err(reader.malformed("kind 1 or 2", kind.to_string()).newer());
+                            return Err(decoder.malformed("kind 1 or 2", kind.to_string()).newer());
                         }
                     }
                 }
             }
             2 | 3 => {
-                let keyspace = KeyspaceId(reader.varint_u32()?);
-                let key = checked_key(&reader, reader.clone().take(reader.remaining())?)?;
+                let keyspace = KeyspaceId(decoder.varint_u32()?);
+                let key = checked_key(&decoder, decoder.clone().take(decoder.remaining())?)?;
                 *(if tag == 2 { &mut self.first } else { &mut self.last }) = (keyspace, key);
                 return Ok(());
             }
             4 => {
-                self.smallest = Sequence(reader.varint()?);
-                self.largest = Sequence(reader.varint()?);
+                self.smallest = Sequence(decoder.varint()?);
+                self.largest = Sequence(decoder.varint()?);
             }
-            6 => (self.raw_bytes, self.stored_bytes) = (reader.varint()?, reader.varint()?),
-            7 => self.data_blocks = reader.varint()?,
-            8 => self.created_ms = reader.varint()?,
+            6 => (self.raw_bytes, self.stored_bytes) = (decoder.varint()?, decoder.varint()?),
+            7 => self.data_blocks = decoder.varint()?,
+            8 => self.created_ms = decoder.varint()?,
             9 => {
-                while reader.remaining() > 0 {
-                    let uuid = Uuid(reader.array()?);
-                    let first = bound(&mut reader)?;
-                    let last = bound(&mut reader)?;
+                while decoder.remaining() > 0 {
+                    let uuid = Uuid(decoder.array()?);
+                    let first = bound(&mut decoder)?;
+                    let last = bound(&mut decoder)?;
                     self.inputs.push(Input { uuid, first, last });
                 }
             }
-            10 => self.superseded = Some(reader.varint()?),
+            10 => self.superseded = Some(decoder.varint()?),
             _ => return Ok(()),
         }
-        reader.finish()
+        decoder.finish()
     }
 }
 
 /// One bit per tag that must be there.
 const REQUIRED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8;
 
-fn bound(reader: &mut Reader<'_>) -> Result<OwnedKey, Malformed> {
-    let keyspace = KeyspaceId(reader.varint_u32()?);
-    let key = reader.bytes()?;
-    Ok((keyspace, checked_key(reader, key)?))
+fn bound(decoder: &mut Decoder<'_>) -> Result<OwnedKey, Malformed> {
+    let keyspace = KeyspaceId(decoder.varint_u32()?);
+    let key = decoder.bytes()?;
+    Ok((keyspace, checked_key(decoder, key)?))
 }
 
-fn checked_key(reader: &Reader<'_>, key: &[u8]) -> Result<Vec<u8>, Malformed> {
+fn checked_key(decoder: &Decoder<'_>, key: &[u8]) -> Result<Vec<u8>, Malformed> {
     if key.len() > KEY_BYTES_MAX {
         let want = format!("a key of at most {KEY_BYTES_MAX} bytes");
-        return Err(reader.malformed(want, key.len().to_string()));
+        return Err(decoder.malformed(want, key.len().to_string()));
     }
     Ok(key.to_vec())
 }

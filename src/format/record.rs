@@ -1,7 +1,7 @@
 //! The one framing of records, in logs and in manifests: bytes that prove where they belong.
 //!
-//! No file and no meaning of bodies: writers seal a buffer they own (in the commit section, so
-//! sealing costs two short hashes and no allocation), replay takes records off a file's bytes.
+//! No file and no meaning of bodies: writers finish a buffer they own (in the commit section, so
+//! that costs two short hashes and no allocation), replay takes records off a file's bytes.
 //!
 //! # Bytes of a record
 //!
@@ -105,7 +105,7 @@ pub(crate) fn record_bytes(body_len: usize) -> usize {
 ///
 /// If `record` is not as long as its header says.
 #[inline]
-pub(crate) fn seal_record(
+pub(crate) fn finish_record(
     record: &mut [u8],
     salt: u64,
     offset: u64,
@@ -113,13 +113,13 @@ pub(crate) fn seal_record(
     body_hash: u64,
 ) {
     assert_eq!(record.len(), record_bytes(header.body_len as usize));
-    let bytes = seal_header(salt, offset, header, body_hash);
+    let bytes = record_header(salt, offset, header, body_hash);
     record[..RECORD_HEADER_BYTES].copy_from_slice(&bytes);
 }
 
 /// The header of a record whose body, with this hash, is already in its place.
 #[inline]
-pub(crate) fn seal_header(
+pub(crate) fn record_header(
     salt: u64,
     offset: u64,
     header: &RecordHeader,
@@ -165,7 +165,7 @@ pub(crate) fn parse_header(bytes: &[u8; RECORD_HEADER_BYTES]) -> Option<RecordHe
     Some(RecordHeader { body_len, first, synced, count: u32_at(bytes, 32), kind })
 }
 
-/// Whether `body` is the body that the record at `offset` was sealed with. The header has passed
+/// Whether `body` is the body that the record at `offset` was finished with. The header has passed
 /// [`decode_header`], and `body` is as long as it says.
 pub(crate) fn verify_body(
     header_bytes: &[u8; RECORD_HEADER_BYTES],
@@ -245,7 +245,7 @@ mod tests {
     fn file(offset: usize, body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; offset + record_bytes(body.len())];
         bytes[offset + RECORD_HEADER_BYTES..][..body.len()].copy_from_slice(body);
-        seal_record(&mut bytes[offset..], SALT, offset as u64, &header(body), checksum(body));
+        finish_record(&mut bytes[offset..], SALT, offset as u64, &header(body), checksum(body));
         bytes
     }
 
@@ -309,10 +309,10 @@ mod tests {
             let mut bytes = file(0, b"body");
             bytes[36] = kind;
             let bytes = *bytes.first_chunk::<RECORD_HEADER_BYTES>().unwrap();
-            let mut sealed = bytes;
+            let mut changed = bytes;
             let check = check(&bytes, place(SALT, 0));
-            sealed[8..12].copy_from_slice(&check.to_le_bytes());
-            assert_eq!(decode_header(&sealed, SALT, 0), None, "kind {kind}");
+            changed[8..12].copy_from_slice(&check.to_le_bytes());
+            assert_eq!(decode_header(&changed, SALT, 0), None, "kind {kind}");
         }
     }
 }

@@ -16,7 +16,7 @@
 //! told from a damaged one.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum;
 use crate::ids::Uuid;
 
@@ -62,11 +62,11 @@ impl SegmentHeader {
 
     /// Reads a header; a sound one of another version is newer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
-        let whole = reader.array::<SEGMENT_HEADER_BYTES>()?;
-        reader.finish()?;
-        let mut reader = Reader::new(&whole, WHAT);
-        let magic = reader.array::<8>()?;
+        let mut decoder = Decoder::new(bytes, WHAT);
+        let whole = decoder.array::<SEGMENT_HEADER_BYTES>()?;
+        decoder.finish()?;
+        let mut decoder = Decoder::new(&whole, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let want = MAGIC.escape_ascii();
             let got = magic.escape_ascii();
@@ -79,14 +79,14 @@ impl SegmentHeader {
             let got = format!("{got:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, want, got));
         }
-        let version = reader.u32()?;
+        let version = decoder.u32()?;
         if version != SEGMENT_VERSION {
             let want = format!("version {SEGMENT_VERSION}");
             return Err(Malformed::new(8, WHAT, want, version.to_string()).newer());
         }
-        let zeros = reader.u32()?;
-        let header = Self { database: Uuid(reader.array()?), segment: Uuid(reader.array()?) };
-        if u64::from(zeros) | reader.u64()? != 0 {
+        let zeros = decoder.u32()?;
+        let header = Self { database: Uuid(decoder.array()?), segment: Uuid(decoder.array()?) };
+        if u64::from(zeros) | decoder.u64()? != 0 {
             return Err(Malformed::new(12, WHAT, "zeros at 12..16 and 48..56", "other bytes"));
         }
         Ok(header)
@@ -129,15 +129,15 @@ mod tests {
 
     #[test]
     fn a_sound_header_of_another_version_is_newer_and_its_zeros_are_checked() {
-        let sealed = |at: usize, byte: u8| {
+        let finished = |at: usize, byte: u8| {
             let mut bytes = HEADER.encode();
             bytes[at] = byte;
             let sum = checksum(&bytes[..CHECKSUM_AT]);
             bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
             SegmentHeader::decode(&bytes).unwrap_err()
         };
-        assert!(sealed(8, 2).newer);
-        assert!(!sealed(13, 2).newer);
-        assert!(!sealed(50, 2).newer);
+        assert!(finished(8, 2).newer);
+        assert!(!finished(13, 2).newer);
+        assert!(!finished(50, 2).newer);
     }
 }

@@ -26,7 +26,7 @@
 //! written is not synced: it says what happened, and nothing follows from its absence.
 
 use super::Malformed;
-use super::coding::Reader;
+use super::coding::Decoder;
 use super::hash::checksum;
 use crate::ids::{FileNumber, LogNumber, LogPosition, Uuid};
 
@@ -93,31 +93,31 @@ impl WitnessSlot {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let slot = Reader::new(bytes, WHAT).array::<WITNESS_SLOT_BYTES>()?;
-        let mut reader = Reader::new(&slot, WHAT);
-        let magic = reader.array::<8>()?;
+        let slot = Decoder::new(bytes, WHAT).array::<WITNESS_SLOT_BYTES>()?;
+        let mut decoder = Decoder::new(&slot, WHAT);
+        let magic = decoder.array::<8>()?;
         if magic != MAGIC {
             let got = format!("{:?}", magic.escape_ascii().to_string());
             return Err(Malformed::new(0, WHAT, "the magic bytes ALLUVWIT", got));
         }
-        let sum = Reader::new(&slot[CHECKSUM_AT..], WHAT).u64()?;
+        let sum = Decoder::new(&slot[CHECKSUM_AT..], WHAT).u64()?;
         let want = checksum(&slot[..CHECKSUM_AT]);
         if sum != want {
             let expected = format!("checksum {want:016x}");
             let got = format!("{sum:016x}");
             return Err(Malformed::new(CHECKSUM_AT, WHAT, expected, got));
         }
-        let version = reader.u32()?;
-        let kind = reader.u32()?;
+        let version = decoder.u32()?;
+        let kind = decoder.u32()?;
         if version != VERSION || kind > 2 {
             let expected = format!("version {VERSION} of a log or a manifest");
             let got = format!("version {version}, kind {kind}");
             return Err(Malformed::new(8, WHAT, expected, got).newer());
         }
-        let uuid = Uuid(reader.array()?);
-        let turn = reader.u64()?;
-        let number = reader.u64()?;
-        let reach = reader.u64()?;
+        let uuid = Uuid(decoder.array()?);
+        let turn = decoder.u64()?;
+        let number = decoder.u64()?;
+        let reach = decoder.u64()?;
         let claim = match kind {
             0 => Claim::Nothing,
             1 => Claim::Log { log: LogNumber(number), synced: LogPosition(reach) },

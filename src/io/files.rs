@@ -39,7 +39,7 @@ pub(crate) struct Files {
     alive: AtomicUsize,
     /// Files that are pinned: they do not count against the bound.
     pinned: AtomicUsize,
-    open: Mutex<Clock>,
+    open: Mutex<OpenFiles>,
     /// Threads that wait for a descriptor, and what wakes them.
     waiting: AtomicUsize,
     closed: Condvar,
@@ -47,7 +47,7 @@ pub(crate) struct Files {
 
 /// The files that are open, and where the last search for one to close ended.
 #[derive(Debug, Default)]
-struct Clock {
+struct OpenFiles {
     files: Vec<Arc<Cell>>,
     hand: usize,
 }
@@ -55,7 +55,7 @@ struct Clock {
 /// The place of an open file, or of none.
 #[derive(Debug)]
 struct Cell {
-    slot: Slot<Handle>,
+    slot: Slot<OpenFile>,
     /// Used since the hand last passed.
     used: AtomicBool,
     /// Both change under the lock of the list only.
@@ -65,7 +65,7 @@ struct Cell {
 
 /// An open file, counted for as long as it lives.
 #[derive(Debug)]
-struct Handle {
+struct OpenFile {
     file: Arc<dyn FsFile>,
     // Fields are dropped in this order: it is closed when it counts no more.
     _counted: Counted,
@@ -90,13 +90,13 @@ impl Files {
     ///
     /// A forked child has its own: a thread of the parent may have held the locks of the parent's.
     pub(crate) fn of_process() -> &'static Arc<Self> {
-        struct Generation {
+        struct PerProcess {
             process: Process,
             files: Arc<Files>,
-            next: OnceLock<Box<Generation>>,
+            next: OnceLock<Box<PerProcess>>,
         }
-        static FIRST: OnceLock<Generation> = OnceLock::new();
-        let begin = || Generation {
+        static FIRST: OnceLock<PerProcess> = OnceLock::new();
+        let begin = || PerProcess {
             process: Process::this(),
             files: Self::new(limit::files_max()),
             next: OnceLock::new(),
@@ -122,10 +122,10 @@ impl Files {
     }
 
     /// Opens a file that counts against the bound.
-    fn open(self: &Arc<Self>, fs: &dyn Fs, file: &SharedPath) -> io::Result<Handle> {
+    fn open(self: &Arc<Self>, fs: &dyn Fs, file: &SharedPath) -> io::Result<OpenFile> {
         let counted = self.make_room();
         let file = fs.open(&file.path, file.mode)?;
-        Ok(Handle { file, _counted: counted })
+        Ok(OpenFile { file, _counted: counted })
     }
 
     /// Counts one more, and closes others that are beyond the bound.
@@ -203,10 +203,10 @@ impl Files {
     }
 }
 
-impl Clock {
+impl OpenFiles {
     /// Takes the next file that was not used since the hand passed it, and forgets those that are
     /// closed by now. The caller drops it after the lock.
-    fn victim(&mut self) -> Option<Arc<Handle>> {
+    fn victim(&mut self) -> Option<Arc<OpenFile>> {
         // Each is met twice at most: once to take its second chance away.
         let mut left = 2 * self.files.len();
         while left > 0 {
@@ -329,7 +329,7 @@ impl SharedFile {
     }
 
     #[cold]
-    fn open_again(&self) -> io::Result<Arc<Handle>> {
+    fn open_again(&self) -> io::Result<Arc<OpenFile>> {
         let handle = Arc::new(self.files.open(self.fs.as_ref(), &self.name)?);
         // Another thread may have been quicker: then this handle goes with its use.
         self.cell.slot.fill(Arc::clone(&handle));

@@ -13,12 +13,12 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// A file and the path it was opened at, so that errors can name it.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedFile {
-    file: Handle,
+    file: Holding,
     pub(crate) path: Arc<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
-enum Handle {
+enum Holding {
     /// Open for as long as it lives.
     Held(Arc<dyn FsFile>),
     /// Open when it is used.
@@ -43,7 +43,7 @@ impl NamedFile {
     /// Opens a file through `fs`, for as long as the result lives.
     pub(crate) fn open(fs: &dyn Fs, path: PathBuf, mode: OpenMode) -> crate::Result<Self> {
         let file = fs.open(&path, mode).map_err(|error| opening(mode, &path, error))?;
-        let file = Handle::Held(file);
+        let file = Holding::Held(file);
         Ok(Self { file, path: Arc::new(path) })
     }
 
@@ -52,7 +52,7 @@ impl NamedFile {
         let path = Arc::new(path);
         let file = SharedFile::open(Files::of_process(), fs, &path, mode)
             .map_err(|error| opening(mode, &path, error))?;
-        Ok(Self { file: Handle::Shared(Arc::new(file)), path })
+        Ok(Self { file: Holding::Shared(Arc::new(file)), path })
     }
 
     /// Creates a file, which stays open for as long as the pin lives; where it is opened again
@@ -65,20 +65,22 @@ impl NamedFile {
         let path = Arc::new(path);
         let (file, pin) = SharedFile::create(Files::of_process(), fs, &path, again)
             .map_err(|error| opening(OpenMode::CreateNew, &path, error))?;
-        Ok((Self { file: Handle::Shared(file), path }, pin))
+        Ok((Self { file: Holding::Shared(file), path }, pin))
     }
 
     /// Keeps it open for as long as the result lives, if it could be closed.
     pub(crate) fn pin(&self) -> crate::Result<Option<Pin>> {
         match &self.file {
-            Handle::Held(_) => Ok(None),
-            Handle::Shared(file) => file.pin().map(Some).map_err(|error| self.error("open", error)),
+            Holding::Held(_) => Ok(None),
+            Holding::Shared(file) => {
+                file.pin().map(Some).map_err(|error| self.error("open", error))
+            }
         }
     }
 
     /// Closes it until it is used again, if it can be opened again.
     pub(crate) fn close(&self) {
-        if let Handle::Shared(file) = &self.file {
+        if let Holding::Shared(file) = &self.file {
             file.close();
         }
     }
@@ -86,8 +88,8 @@ impl NamedFile {
     #[inline]
     fn with<R>(&self, lend: impl FnOnce(&Arc<dyn FsFile>) -> io::Result<R>) -> io::Result<R> {
         match &self.file {
-            Handle::Held(file) => lend(file),
-            Handle::Shared(file) => file.with(lend),
+            Holding::Held(file) => lend(file),
+            Holding::Shared(file) => file.with(lend),
         }
     }
 
@@ -95,7 +97,7 @@ impl NamedFile {
     /// written before; this one where there is none.
     pub(crate) fn overwriter(&self, len: u64) -> Self {
         match self.with(|file| Ok(file.overwriter(len))) {
-            Ok(Some(file)) => Self { file: Handle::Held(file), path: Arc::clone(&self.path) },
+            Ok(Some(file)) => Self { file: Holding::Held(file), path: Arc::clone(&self.path) },
             _ => self.clone(),
         }
     }

@@ -24,6 +24,7 @@
 //! under a new salt, so it is used again as it is. The next log after `n` is the highest-numbered
 //! one that names `n` as its predecessor; a lower one is the ghost of a rotation that failed.
 
+mod expected;
 mod fill;
 mod parallel;
 mod read;
@@ -32,9 +33,10 @@ mod replay;
 mod tests;
 mod writer;
 
+pub(crate) use expected::Expected;
 pub(crate) use parallel::{Parallel, share_out};
 pub(crate) use read::{Records, ReplayedLog, ReplayedRecord, verify_log};
-pub(crate) use replay::{Expected, Replayed, replay};
+pub(crate) use replay::{Replayed, replay};
 pub(crate) use writer::{LogEnd, LogFile, LogWriter, Slots, SpareLog, write_end_record};
 
 /// Where the second copy of a log's header stands: in another sector of any disk than the first,

@@ -2,7 +2,7 @@
 //! behind that. One log at a time and nothing between logs, so that several may be read at once;
 //! `replay` puts them together. Changes nothing on disk.
 
-use super::replay::Expected;
+use super::expected::Expected;
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
 use crate::error::Result;
 use crate::format::log_header::LogHeader;

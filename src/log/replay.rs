@@ -23,8 +23,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::expected::Expected;
 use super::parallel::{Parallel, share_out};
 use super::read::{Link, ReplayedLog, read_log, read_whole, search};
 use super::{LOG_DATA_START, LOG_SECOND_HEADER};
@@ -34,36 +35,6 @@ use crate::format::names::{FileName, NUMBERS_SEEN_END};
 use crate::ids::{LogNumber, LogPosition, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
 use crate::sync::Arc;
-
-/// What the manifest says about the logs.
-#[derive(Clone, Debug)]
-pub(crate) struct Expected {
-    pub(crate) database: Uuid,
-    /// Logs below are dead.
-    pub(crate) floor: LogNumber,
-    /// Whether the log at the floor must exist.
-    pub(crate) floor_exists: bool,
-    /// No operation has a sequence above.
-    pub(crate) ceiling: Sequence,
-    /// Logs that were known to be there, and up to which position all was durable then.
-    pub(crate) durable: Vec<(LogNumber, LogPosition)>,
-    /// Who says so.
-    pub(crate) witness: PathBuf,
-    /// Whether files are opened for writing too, so that they can be healed and synced later.
-    pub(crate) writable: bool,
-}
-
-impl Expected {
-    /// The logs of the witness that a recovery still needs.
-    fn needed(&self) -> impl Iterator<Item = (LogNumber, LogPosition)> {
-        self.durable.iter().copied().filter(|(log, _)| *log >= self.floor)
-    }
-
-    /// The highest position in them that was durable.
-    fn synced(&self) -> LogPosition {
-        self.needed().map(|(_, synced)| synced).max().unwrap_or_default()
-    }
-}
 
 /// Everything a directory's logs say.
 #[derive(Debug, Default)]

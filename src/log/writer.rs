@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::log_header::{LOG_HEADER_BYTES, LogHeader};
 use crate::format::names::FileName;
 use crate::format::record::{
-    RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_header, seal_record,
+    RECORD_HEADER_BYTES, RecordHeader, RecordKind, finish_record, record_bytes, record_header,
 };
 use crate::ids::{LogNumber, LogPosition, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode, Pin, first_free, sync_dir};
@@ -259,7 +259,7 @@ impl SpareLog {
     ) -> Result<Arc<LogFile>> {
         let header = LogHeader { salt: self.salt, ..place };
         let mut start = header_copies(&header).to_vec();
-        start.extend_from_slice(&seal_header(header.salt, LOG_DATA_START, record, body_hash));
+        start.extend_from_slice(&record_header(header.salt, LOG_DATA_START, record, body_hash));
         self.file.write_all_at(&start, 0)?;
         let end = LOG_DATA_START + record_bytes(record.body_len as usize) as u64;
         let writer = self.into_writer(header);
@@ -331,7 +331,7 @@ impl LogWriter {
         header: &RecordHeader,
         body_hash: u64,
     ) -> Result<LogPosition> {
-        seal_record(record, self.log.header.salt, self.tail, header, body_hash);
+        finish_record(record, self.log.header.salt, self.tail, header, body_hash);
         self.appends.write_all_at(record, self.tail)?;
         self.tail += record.len() as u64;
         Ok(self.position())
@@ -399,7 +399,7 @@ pub(crate) fn write_end_record(
 ) -> Result<()> {
     let kind = RecordKind::End;
     let end_record = RecordHeader { body_len: 0, first: 0, synced: synced.0, count: 0, kind };
-    let record = seal_header(header.salt, end, &end_record, crate::format::hash::checksum(&[]));
+    let record = record_header(header.salt, end, &end_record, crate::format::hash::checksum(&[]));
     file.write_all_at(&record, end)
 }
 

@@ -22,13 +22,11 @@ use std::ops::Bound;
 use std::slice;
 
 use crossbeam_epoch::Guard;
-use crossbeam_skiplist::base::{self, SkipList};
+use crossbeam_skiplist::base::SkipList;
 
 use super::arena::{Arena, ArenaWriter};
-use super::{Index, Memtable};
 use crate::format::key::{Entry, KeyWords, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
-use crate::sync::Arc;
 
 /// How many cache lines of a record are fetched ahead: a key, its head, and 100 bytes of value.
 #[cfg(target_arch = "x86_64")]
@@ -52,7 +50,7 @@ pub(super) const ENTRY_OVERHEAD: usize = NODE_BYTES + HEAD_BYTES;
 /// A key in the list: one version of one user key, ordered by its first words before its memory is
 /// touched.
 #[derive(Clone, Copy)]
-struct Node {
+pub(super) struct Node {
     /// The first eight bytes of the key, big-endian, padded with zeros; then the next eight.
     high: u64,
     low: u64,
@@ -74,7 +72,7 @@ unsafe impl Sync for Node {}
 
 impl Node {
     /// A node for `target`, pointing at its key.
-    fn new(target: Position<'_>) -> Self {
+    pub(super) fn new(target: Position<'_>) -> Self {
         let KeyWords { keyspace, high, low } = KeyWords::new(target.keyspace, target.key);
         Self {
             high,
@@ -85,6 +83,23 @@ impl Node {
             // Stored keys are far shorter, so a range bound beyond 4 GiB compares the same when
             // cut.
             key_len: u32::try_from(target.key.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The start of the key, without a look at its memory.
+    pub(super) fn words(&self) -> KeyWords {
+        KeyWords { keyspace: self.keyspace, high: self.high, low: self.low }
+    }
+
+    /// Has the start of the record brought near, for the next to come to it: in a merge of many
+    /// tables that is some steps later.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..PREFETCH_LINES {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch may be given any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.key.wrapping_add(64 * line).cast()) };
         }
     }
 
@@ -114,7 +129,7 @@ impl Node {
     /// # Safety
     ///
     /// `self` was copied out of a list whose arena outlives `'a`.
-    unsafe fn entry<'a>(&self) -> Entry<'a> {
+    pub(super) unsafe fn entry<'a>(&self) -> Entry<'a> {
         // SAFETY: `Active::insert` stored a key of this length, a head, and a value of the length
         // in the head, one after the other, where the caller promises they still are.
         unsafe {
@@ -156,24 +171,10 @@ impl PartialEq for Node {
     }
 }
 
-type List = SkipList<Node, ()>;
-
-/// Has the start of a record brought near, for whoever comes to it next: in a merge of many tables
-/// that is some steps later.
-#[inline]
-fn prefetch(record: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    for line in 0..PREFETCH_LINES {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch may be given any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(record.wrapping_add(64 * line).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = record;
-}
+pub(super) type List = SkipList<Node, ()>;
 
 /// The guard that every use of a list takes.
-fn guard() -> &'static Guard {
+pub(super) fn guard() -> &'static Guard {
     // SAFETY: lists here are insert-only, so no node is unlinked or freed while the list is
     // borrowed, and no destructor is ever deferred through the guard.
     unsafe { crossbeam_epoch::unprotected() }
@@ -181,7 +182,7 @@ fn guard() -> &'static Guard {
 
 /// The skiplist and the memory its nodes point into.
 pub(super) struct Active {
-    list: List,
+    pub(super) list: List,
     arena: Arena,
 }
 
@@ -232,76 +233,5 @@ impl Active {
         let found = self.list.back(guard())?;
         // SAFETY: as in `lower_bound`.
         Some(unsafe { found.key().entry() })
-    }
-}
-
-/// A cursor on an active memtable. A step forward follows one link; a step back is a search.
-pub(super) struct ActiveCursor {
-    /// A node of the table's list. It stays while the list lives, and `table` keeps the list:
-    /// `'static` stands for that. The entry has no destructor, so the order of the fields does not
-    /// matter.
-    place: Option<base::Entry<'static, 'static, Node, ()>>,
-    table: Arc<Memtable>,
-}
-
-// SAFETY: the entry is a list (Sync), a node (Send and Sync) and the unprotected guard, which
-// belongs to no thread; only the guard's type keeps it from being Send.
-unsafe impl Send for ActiveCursor {}
-// SAFETY: as above; through a shared reference the cursor only reads the node's key.
-unsafe impl Sync for ActiveCursor {}
-
-impl ActiveCursor {
-    /// A cursor on `table`, which must be an active one, at no entry.
-    pub(super) fn new(table: Arc<Memtable>) -> Self {
-        Self { place: None, table }
-    }
-
-    fn list(&self) -> &'static List {
-        let Index::Active(active) = &self.table.index else {
-            unreachable!("Memtable::cursor makes this cursor for active tables only");
-        };
-        // SAFETY: the list sits in the allocation of `self.table`, which neither moves nor goes
-        // while this cursor lives, and the result leaves `self` only inside `place`.
-        unsafe { &*std::ptr::from_ref(&active.list) }
-    }
-
-    pub(super) fn table(&self) -> &Arc<Memtable> {
-        &self.table
-    }
-
-    /// To no entry.
-    pub(super) fn leave(&mut self) {
-        self.place = None;
-    }
-
-    pub(super) fn seek(&mut self, target: Position<'_>) {
-        self.place = self.list().lower_bound(Bound::Included(&Node::new(target)), guard());
-    }
-
-    pub(super) fn seek_before(&mut self, target: Position<'_>) {
-        self.place = self.list().upper_bound(Bound::Excluded(&Node::new(target)), guard());
-    }
-
-    pub(super) fn next(&mut self) {
-        self.place = self.place.as_ref().and_then(base::Entry::next);
-        if let Some(place) = &self.place {
-            prefetch(place.key().key);
-        }
-    }
-
-    pub(super) fn prev(&mut self) {
-        self.place = self.place.as_ref().and_then(base::Entry::prev);
-    }
-
-    /// The start of the key here, out of its node.
-    pub(super) fn words(&self) -> Option<KeyWords> {
-        let node = self.place.as_ref()?.key();
-        Some(KeyWords { keyspace: node.keyspace, high: node.high, low: node.low })
-    }
-
-    pub(super) fn entry(&self) -> Option<Entry<'_>> {
-        // SAFETY: the node is in the list of `self.table`, which holds the arena and outlives the
-        // borrow of `self`.
-        self.place.as_ref().map(|place| unsafe { place.key().entry() })
     }
 }

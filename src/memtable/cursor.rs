@@ -1,8 +1,8 @@
 //! A cursor over either kind of memtable. It keeps the table alive.
 
-use super::active::ActiveCursor;
+use super::active_cursor::ActiveCursor;
 use super::sorted::Sorted;
-use super::{Index, Memtable, VALUE_COPY_BYTES_MAX};
+use super::{Memtable, TableIndex, VALUE_COPY_BYTES_MAX};
 use crate::error::Result;
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
@@ -15,9 +15,9 @@ use crate::value::Value;
 ///
 /// On an active table it meets versions inserted after it was made, so whoever reads through it
 /// passes over what is above the read's sequence.
-pub(crate) struct MemtableCursor(Kind);
+pub(crate) struct MemtableCursor(Inner);
 
-enum Kind {
+enum Inner {
     Active(ActiveCursor),
     Sorted(SortedCursor),
 }
@@ -27,8 +27,10 @@ impl MemtableCursor {
     pub(super) fn new(table: &Arc<Memtable>) -> Self {
         let kept = Arc::clone(table);
         Self(match &table.index {
-            Index::Active(_) => Kind::Active(ActiveCursor::new(kept)),
-            Index::Sorted(sorted) => Kind::Sorted(SortedCursor { at: sorted.len(), table: kept }),
+            TableIndex::Active(_) => Inner::Active(ActiveCursor::new(kept)),
+            TableIndex::Sorted(sorted) => {
+                Inner::Sorted(SortedCursor { at: sorted.len(), table: kept })
+            }
         })
     }
 }
@@ -36,18 +38,18 @@ impl MemtableCursor {
 impl Cursor for MemtableCursor {
     fn seek(&mut self, target: Position<'_>) -> Result<()> {
         match &mut self.0 {
-            Kind::Active(cursor) if cursor.table().ends_before(target) => cursor.leave(),
-            Kind::Active(cursor) => cursor.seek(target),
-            Kind::Sorted(cursor) => cursor.at = cursor.sorted().lower_bound(target),
+            Inner::Active(cursor) if cursor.table().ends_before(target) => cursor.leave(),
+            Inner::Active(cursor) => cursor.seek(target),
+            Inner::Sorted(cursor) => cursor.at = cursor.sorted().lower_bound(target),
         }
         Ok(())
     }
 
     fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
         match &mut self.0 {
-            Kind::Active(cursor) if cursor.table().starts_after(target) => cursor.leave(),
-            Kind::Active(cursor) => cursor.seek_before(target),
-            Kind::Sorted(cursor) => {
+            Inner::Active(cursor) if cursor.table().starts_after(target) => cursor.leave(),
+            Inner::Active(cursor) => cursor.seek_before(target),
+            Inner::Sorted(cursor) => {
                 cursor.at = cursor.sorted().lower_bound(target);
                 cursor.step_back();
             }
@@ -58,16 +60,16 @@ impl Cursor for MemtableCursor {
     #[inline]
     fn next(&mut self) -> Result<()> {
         match &mut self.0 {
-            Kind::Active(cursor) => cursor.next(),
-            Kind::Sorted(cursor) => cursor.at = cursor.at.saturating_add(1),
+            Inner::Active(cursor) => cursor.next(),
+            Inner::Sorted(cursor) => cursor.at = cursor.at.saturating_add(1),
         }
         Ok(())
     }
 
     fn prev(&mut self) -> Result<()> {
         match &mut self.0 {
-            Kind::Active(cursor) => cursor.prev(),
-            Kind::Sorted(cursor) => cursor.step_back(),
+            Inner::Active(cursor) => cursor.prev(),
+            Inner::Sorted(cursor) => cursor.step_back(),
         }
         Ok(())
     }
@@ -75,16 +77,16 @@ impl Cursor for MemtableCursor {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         match &self.0 {
-            Kind::Active(cursor) => cursor.entry(),
-            Kind::Sorted(cursor) => cursor.sorted().entry(cursor.at),
+            Inner::Active(cursor) => cursor.entry(),
+            Inner::Sorted(cursor) => cursor.sorted().entry(cursor.at),
         }
     }
 
     #[inline]
     fn words(&self) -> Option<KeyWords> {
         match &self.0 {
-            Kind::Active(cursor) => cursor.words(),
-            Kind::Sorted(cursor) => {
+            Inner::Active(cursor) => cursor.words(),
+            Inner::Sorted(cursor) => {
                 let entry = cursor.sorted().entry(cursor.at)?;
                 Some(KeyWords::new(entry.keyspace, entry.key))
             }
@@ -93,8 +95,8 @@ impl Cursor for MemtableCursor {
 
     fn value(&self) -> Value {
         match &self.0 {
-            Kind::Active(cursor) => cursor.entry().map(|entry| Value::copy(entry.value)),
-            Kind::Sorted(cursor) => cursor.sorted().value(cursor.at, VALUE_COPY_BYTES_MAX),
+            Inner::Active(cursor) => cursor.entry().map(|entry| Value::copy(entry.value)),
+            Inner::Sorted(cursor) => cursor.sorted().value(cursor.at, VALUE_COPY_BYTES_MAX),
         }
         .unwrap_or_else(|| Value::copy(&[]))
     }
@@ -102,8 +104,8 @@ impl Cursor for MemtableCursor {
     #[inline]
     fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
         let table = match &self.0 {
-            Kind::Active(cursor) => cursor.table(),
-            Kind::Sorted(cursor) => &cursor.table,
+            Inner::Active(cursor) => cursor.table(),
+            Inner::Sorted(cursor) => &cursor.table,
         };
         let begins = |span: &KeySpan| span.begins_by_edge(way, edge);
         let found = table.stretches.find(at, begins, |span| {
@@ -124,7 +126,7 @@ struct SortedCursor {
 
 impl SortedCursor {
     fn sorted(&self) -> &Sorted {
-        let Index::Sorted(sorted) = &self.table.index else {
+        let TableIndex::Sorted(sorted) = &self.table.index else {
             unreachable!("MemtableCursor::new makes this cursor for sorted tables only");
         };
         sorted

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Index, Memtable};
+use super::{Memtable, TableIndex};
 use crate::format::key::Position;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::sync::lock;
@@ -34,8 +34,8 @@ impl Memtable {
     pub(crate) fn has_keyspace(&self, keyspace: KeyspaceId) -> bool {
         let target = Position::first(keyspace, &[]);
         let entry = match &self.index {
-            Index::Active(active) => active.lower_bound(target),
-            Index::Sorted(sorted) => sorted.entry(sorted.lower_bound(target)),
+            TableIndex::Active(active) => active.lower_bound(target),
+            TableIndex::Sorted(sorted) => sorted.entry(sorted.lower_bound(target)),
         };
         entry.is_some_and(|entry| entry.keyspace == keyspace)
     }

@@ -11,6 +11,7 @@
 //! found here, filter included.
 
 mod active;
+mod active_cursor;
 mod arena;
 mod cursor;
 mod drops;
@@ -85,14 +86,14 @@ pub(crate) struct Found<'a> {
 pub(crate) struct Memtable {
     // Own synchronisation.
     filter: Filter,
-    index: Index,
+    index: TableIndex,
     log_first: AtomicU64,
     drops: Mutex<BTreeMap<KeyspaceId, Sequence>>,
     /// Where a view that begins with this table has no live key.
     stretches: Stretches<KeySpan>,
     /// The first and the last key, once the table is sealed.
     ends: OnceLock<Option<Ends>>,
-    counters: Counters,
+    counters: TableCounters,
 }
 
 /// The keys that a table begins and ends with.
@@ -101,7 +102,7 @@ struct Ends {
     last: (KeyspaceId, Box<[u8]>),
 }
 
-enum Index {
+enum TableIndex {
     /// Boxed: the list's head is some 600 bytes.
     Active(Box<Active>),
     Sorted(Sorted),
@@ -113,14 +114,14 @@ enum Index {
 /// Aligned to two cache lines, so that these stores do not take from readers the line of what they
 /// look up.
 #[repr(align(128))]
-struct Counters {
+struct TableCounters {
     bytes: AtomicUsize,
     entries: AtomicUsize,
     /// `u64::MAX` while there is none.
     smallest: AtomicU64,
 }
 
-impl Counters {
+impl TableCounters {
     fn new(bytes: usize, entries: usize) -> Self {
         Self {
             bytes: AtomicUsize::new(bytes),
@@ -149,8 +150,8 @@ impl Memtable {
         let arena = ArenaWriter::new(first_bytes, slab_bytes);
         let entries_max = (bytes_max / ENTRY_BYTES_TYPICAL).max(1);
         let filter = Filter::new(entries_max, FILTER_BITS);
-        let index = Index::Active(Box::new(Active::new(arena.arena())));
-        let table = Arc::new(Self::new(filter, index, Counters::new(0, 0)));
+        let index = TableIndex::Active(Box::new(Active::new(arena.arena())));
+        let table = Arc::new(Self::new(filter, index, TableCounters::new(0, 0)));
         (MemtableWriter { table: Arc::clone(&table), arena, bytes_max, entries_max }, table)
     }
 
@@ -159,13 +160,13 @@ impl Memtable {
     /// Building and sorting cost about 0.15 µs an operation; no key and no value is copied.
     pub(crate) fn sorted(builder: SortedBuilder) -> Self {
         let (sorted, filter) = builder.finish(FILTER_BITS);
-        let counters = Counters::new(sorted.bytes() + filter.bytes(), sorted.len());
-        let mut table = Self::new(filter, Index::Sorted(sorted), counters);
+        let counters = TableCounters::new(sorted.bytes() + filter.bytes(), sorted.len());
+        let mut table = Self::new(filter, TableIndex::Sorted(sorted), counters);
         table.count_sequences();
         table
     }
 
-    fn new(filter: Filter, index: Index, counters: Counters) -> Self {
+    fn new(filter: Filter, index: TableIndex, counters: TableCounters) -> Self {
         let drops = Mutex::new(BTreeMap::new());
         let stretches = Stretches::new();
         let ends = OnceLock::new();
@@ -182,7 +183,7 @@ impl Memtable {
     /// without a search. A queue leaves many such tables. Only of use to active tables. Inside the
     /// commit section.
     pub(crate) fn seal(&self) {
-        let Index::Active(active) = &self.index else { return };
+        let TableIndex::Active(active) = &self.index else { return };
         self.ends.get_or_init(|| {
             let key = |entry: Entry<'_>| (entry.keyspace, entry.key.into());
             Some(Ends { first: key(active.first()?), last: key(active.last()?) })
@@ -192,7 +193,7 @@ impl Memtable {
     /// Gives memory that was got ready and not needed back to the system, if it is no longer
     /// written. Background threads only.
     pub(crate) fn give_back_unused(&self) {
-        if let Index::Active(active) = &self.index {
+        if let TableIndex::Active(active) = &self.index {
             active.give_back_unused();
         }
     }
@@ -219,14 +220,14 @@ impl Memtable {
     /// Gives a sorted table whose bodies count from sequence 0 the sequence of its first operation.
     /// Does nothing to an active one.
     pub(crate) fn set_base(&mut self, first: Sequence) {
-        if let Index::Sorted(sorted) = &mut self.index {
+        if let TableIndex::Sorted(sorted) = &mut self.index {
             sorted.set_base(first);
             self.count_sequences();
         }
     }
 
     fn count_sequences(&mut self) {
-        let Index::Sorted(sorted) = &self.index else { return };
+        let TableIndex::Sorted(sorted) = &self.index else { return };
         let smallest = sorted.smallest().map_or(u64::MAX, |smallest| smallest.0);
         self.counters.smallest = AtomicU64::new(smallest);
         self.drops().values().for_each(|&at| self.counters.cover(at));
@@ -283,8 +284,8 @@ impl Memtable {
         }
         let target = Position { keyspace, key, sequence: at };
         let entry = match &self.index {
-            Index::Active(active) => active.lower_bound(target),
-            Index::Sorted(sorted) => sorted.entry(sorted.lower_bound(target)),
+            TableIndex::Active(active) => active.lower_bound(target),
+            TableIndex::Sorted(sorted) => sorted.entry(sorted.lower_bound(target)),
         };
         let Entry { sequence, kind, value, .. } =
             entry.filter(|entry| entry.position().same_key(&target))?;
@@ -299,7 +300,7 @@ impl Memtable {
     /// The value of what [`Self::get`] found for a key, for the user to keep: copied, or shared
     /// where it is long and the table sorted.
     pub(crate) fn keep_value(&self, keyspace: KeyspaceId, key: &[u8], found: &Found<'_>) -> Value {
-        if let Index::Sorted(sorted) = &self.index
+        if let TableIndex::Sorted(sorted) = &self.index
             && found.value.len() > VALUE_COPY_BYTES_MAX
         {
             // A second search, which is nothing beside the copy it saves.
@@ -367,7 +368,7 @@ impl MemtableWriter {
         hash: u64,
     ) {
         let table = &*self.table;
-        let Index::Active(active) = &table.index else {
+        let TableIndex::Active(active) = &table.index else {
             unreachable!("Memtable::active makes writers for active tables only");
         };
         // The filter first, so that a version in the list always passes it.

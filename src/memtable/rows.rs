@@ -18,9 +18,9 @@ use crate::sync::Arc;
 /// One number, so that a sort compares without a branch: a third of the time of a sort that asks
 /// for the keys where words are equal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(pub(super) u128);
+pub(super) struct SortKey(pub(super) u128);
 
-impl Place {
+impl SortKey {
     pub(super) fn new(keyspace: KeyspaceId, word: u64, row: u32) -> Self {
         Self(Self::head_of(keyspace, word) << 32 | u128::from(!row))
     }
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-const _: () = assert!(size_of::<Place>() == 16);
+const _: () = assert!(size_of::<SortKey>() == 16);
 
 /// So many places with one word are sorted by further words, and fewer by their keys.
 const WORDS_FROM: usize = if cfg!(test) { 4 } else { 32 };
@@ -52,7 +52,7 @@ const WORDS_FROM: usize = if cfg!(test) { 4 } else { 32 };
 pub(super) const WORDS_MAX: u32 = 8;
 
 /// Rows in a row, in one chunk and with consecutive sequences: as a rule those of one log.
-pub(super) struct Span {
+pub(super) struct RowSpan {
     /// Its first row.
     pub(super) row: u32,
     /// Index of the chunk.
@@ -66,12 +66,12 @@ pub(super) struct Span {
 pub(super) struct Rows {
     /// Where in its chunk each operation is.
     pub(super) offsets: Vec<u32>,
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Vec<RowSpan>,
     pub(super) chunks: Vec<Arc<Chunk>>,
 }
 
 impl Rows {
-    pub(super) fn span(&self, row: u32) -> &Span {
+    pub(super) fn span(&self, row: u32) -> &RowSpan {
         let behind = self.spans.partition_point(|span| span.row <= row);
         &self.spans[behind - 1]
     }
@@ -88,7 +88,7 @@ impl Rows {
 
     /// The order of two places by what they stand for.
     #[inline]
-    pub(super) fn compare(&self, skip: usize, a: Place, b: Place) -> Ordering {
+    pub(super) fn compare(&self, skip: usize, a: SortKey, b: SortKey) -> Ordering {
         a.head().cmp(&b.head()).then_with(|| {
             let left = self.op(a.row()).key;
             let right = self.op(b.row()).key;
@@ -101,15 +101,15 @@ impl Rows {
     ///
     /// Keys of a few families, as `user:000…` and `order:00…`, agree in the words that they have
     /// their places by. To sort those by comparing keys took ten times as long as all the rest.
-    pub(super) fn sort_behind(&self, places: &mut [Place], skip: usize, words: u32) {
+    pub(super) fn sort_behind(&self, places: &mut [SortKey], skip: usize, words: u32) {
         if places.len() < WORDS_FROM || words == 0 {
             return places.sort_unstable_by(|&a, &b| self.compare(skip, a, b));
         }
-        let next = |&place: &Place| {
+        let next = |&place: &SortKey| {
             let key = self.op(place.row()).key;
             // A key that has ended before is first, the shorter the earlier.
             let len = key.len().min(skip);
-            Place::new(KeyspaceId(len as u32), prefix_word(&key[len..]), place.row())
+            SortKey::new(KeyspaceId(len as u32), prefix_word(&key[len..]), place.row())
         };
         let mut by_next: Vec<_> = places.iter().map(next).collect();
         by_next.sort_unstable();
@@ -119,7 +119,7 @@ impl Rows {
             let part = &mut places[at..at + same.len()];
             at += same.len();
             for (place, next) in part.iter_mut().zip(same) {
-                *place = Place(head | u128::from(!next.row()));
+                *place = SortKey(head | u128::from(!next.row()));
             }
             if same.len() > 1 && same[0].keyspace().0 as usize == skip {
                 self.sort_behind(part, skip + 8, words - 1);

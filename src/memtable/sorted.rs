@@ -6,7 +6,7 @@
 //! 20 bytes for each: what a version is stands in its encoded operation, and is read off that.
 
 use super::Chunk;
-use super::rows::{Place, Rows, Span, WORDS_MAX, compare_from};
+use super::rows::{RowSpan, Rows, SortKey, WORDS_MAX, compare_from};
 use crate::format::Malformed;
 use crate::format::batch::{Op, ops};
 use crate::format::filter::Filter;
@@ -19,7 +19,7 @@ use crate::value::Value;
 /// Versions in internal order, and what they point into.
 pub(super) struct Sorted {
     /// In internal order. Apart from the rows, because a search and a sort move through this only.
-    places: Vec<Place>,
+    places: Vec<SortKey>,
     rows: Rows,
     /// What all keys start with. The words are taken behind it, so that they tell apart keys such
     /// as `user:000…`.
@@ -41,7 +41,7 @@ impl Sorted {
     /// Memory of the index and of everything it points into, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let chunks: usize = self.rows.chunks.iter().map(|chunk| chunk.0.len()).sum();
-        self.places.len() * (size_of::<Place>() + size_of::<u32>()) + chunks
+        self.places.len() * (size_of::<SortKey>() + size_of::<u32>()) + chunks
     }
 
     /// The smallest sequence, if there is a version.
@@ -59,7 +59,7 @@ impl Sorted {
                 place.keyspace() < target.keyspace || place.keyspace() == target.keyspace && below
             });
         };
-        let wanted = Place::head_of(target.keyspace, prefix_word(rest));
+        let wanted = SortKey::head_of(target.keyspace, prefix_word(rest));
         let skip = self.common.len() + 8;
         self.places.partition_point(|place| {
             place
@@ -104,7 +104,7 @@ impl Sorted {
 /// fill and sort one, with all of one before all of the next in commit order.
 pub(crate) struct SortedBuilder {
     /// In commit order until all are there.
-    places: Vec<Place>,
+    places: Vec<SortKey>,
     rows: Rows,
     /// Those of the keys, until their number is known.
     hashes: Vec<u64>,
@@ -119,7 +119,7 @@ pub(crate) struct SortedBuilder {
 impl SortedBuilder {
     /// About what a table of so many encoded bytes and operations takes.
     pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
-        bytes + ops * (size_of::<Place>() + size_of::<u32>() + 2)
+        bytes + ops * (size_of::<SortKey>() + size_of::<u32>() + 2)
     }
 
     /// A builder for about `ops` operations; takes memory for that many.
@@ -193,7 +193,7 @@ impl SortedBuilder {
             self.words_stale = row;
         }
         let word = prefix_word(&op.key[common.len()..]);
-        self.places.push(Place::new(op.keyspace, word, row as u32));
+        self.places.push(SortKey::new(op.keyspace, word, row as u32));
         self.rows.offsets.push(offset);
         self.hashes.push(key_hash(op.keyspace, op.key));
         self.keyspace_max = self.keyspace_max.max(op.keyspace);
@@ -208,7 +208,7 @@ impl SortedBuilder {
             span.chunk == chunk && next == Some(first.0)
         });
         if !goes_on {
-            self.rows.spans.push(Span { row, chunk, sequence: first.0 });
+            self.rows.spans.push(RowSpan { row, chunk, sequence: first.0 });
         }
     }
 
@@ -234,7 +234,7 @@ impl SortedBuilder {
     fn take_words(&mut self, skip: usize, count: usize) {
         for place in &mut self.places[..count] {
             let op = self.rows.op(place.row());
-            *place = Place::new(op.keyspace, prefix_word(&op.key[skip..]), place.row());
+            *place = SortKey::new(op.keyspace, prefix_word(&op.key[skip..]), place.row());
         }
     }
 
@@ -248,18 +248,18 @@ impl SortedBuilder {
         let chunks = self.rows.chunks.len() as u32;
         self.rows.offsets.append(&mut next.rows.offsets);
         self.rows.chunks.append(&mut next.rows.chunks);
-        self.rows.spans.extend(next.rows.spans.iter().map(|span| Span {
+        self.rows.spans.extend(next.rows.spans.iter().map(|span| RowSpan {
             row: span.row + rows,
             chunk: span.chunk + chunks,
             sequence: span.sequence,
         }));
         self.hashes.append(&mut next.hashes);
         // The row is there as its complement.
-        let later = next.places.iter().map(|place| Place(place.0 - u128::from(rows)));
+        let later = next.places.iter().map(|place| SortKey(place.0 - u128::from(rows)));
         let mut later = later.peekable();
         let mut places = Vec::with_capacity(self.places.len() + next.places.len());
         for &place in &self.places {
-            let before = |later: &Place| self.rows.compare(skip + 8, *later, place).is_lt();
+            let before = |later: &SortKey| self.rows.compare(skip + 8, *later, place).is_lt();
             while let Some(later) = later.next_if(before) {
                 places.push(later);
             }

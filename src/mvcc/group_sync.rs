@@ -40,14 +40,14 @@ pub(crate) struct GroupSync<X> {
     synced: AtomicU64,
     /// Whether `state.latched` is set, so that each write can ask without the lock.
     stopped: AtomicBool,
-    state: Mutex<State<X>>,
+    state: Mutex<SyncState<X>>,
     /// Signalled whenever the role is given up or an error is latched.
     changed: Condvar,
 }
 
 /// What the mutex owns.
 #[derive(Debug)]
-struct State<X> {
+struct SyncState<X> {
     role: Role,
     /// The first failure.
     latched: Option<X>,
@@ -68,7 +68,7 @@ impl<X: Clone> GroupSync<X> {
         Self {
             synced: AtomicU64::new(synced.0),
             stopped: AtomicBool::new(false),
-            state: Mutex::new(State { role: Role::Free, latched: None }),
+            state: Mutex::new(SyncState { role: Role::Free, latched: None }),
             changed: Condvar::new(),
         }
     }
@@ -124,10 +124,10 @@ impl<X: Clone> GroupSync<X> {
     /// Steps 4 to 6.
     fn lead<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State<X>>,
+        mut state: MutexGuard<'a, SyncState<X>>,
         target: LogPosition,
         env: &impl SyncEnv<Error = X>,
-    ) -> MutexGuard<'a, State<X>> {
+    ) -> MutexGuard<'a, SyncState<X>> {
         state.role = Role::Taken;
         drop(state);
         let leading = Leading(self);
@@ -145,7 +145,7 @@ impl<X: Clone> GroupSync<X> {
     }
 
     /// Step 5.
-    fn settle(&self, state: &mut State<X>, result: Result<LogPosition, X>) {
+    fn settle(&self, state: &mut SyncState<X>, result: Result<LogPosition, X>) {
         match result {
             // Release; pairs with the Acquire in `synced`. The position may be lower than before,
             // when the environment had nothing to do and says so with an old one.
@@ -156,7 +156,7 @@ impl<X: Clone> GroupSync<X> {
         }
     }
 
-    fn latch_locked(&self, state: &mut State<X>, error: X) {
+    fn latch_locked(&self, state: &mut SyncState<X>, error: X) {
         if state.latched.is_none() {
             state.latched = Some(error);
             // Release; pairs with the Acquire in `latched`.

@@ -18,13 +18,13 @@ use crate::sync::Arc;
 /// No `Weak` of a retired value may exist: it could bring the value back after it was collected.
 #[derive(Debug)]
 pub(crate) struct Retired<T> {
-    values: Vec<Entry<T>>,
+    values: Vec<RetiredValue<T>>,
     /// Where they lie: a value that is here is known at once, however many there are.
     addresses: HashSet<usize>,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct RetiredValue<T> {
     value: Arc<T>,
     since_ms: u64,
 }
@@ -39,14 +39,14 @@ impl<T> Retired<T> {
     /// already: two entries would wait for each other.
     pub(crate) fn push(&mut self, value: Arc<T>, now_ms: u64) {
         if self.addresses.insert(address(&value)) {
-            self.values.push(Entry { value, since_ms: now_ms });
+            self.values.push(RetiredValue { value, since_ms: now_ms });
         }
     }
 
     /// Takes out what nobody else holds and is at least `grace_ms` old, oldest first. A clock that
     /// goes backwards makes values stay longer.
     pub(crate) fn collect(&mut self, now_ms: u64, grace_ms: u64) -> Vec<Arc<T>> {
-        let unreachable = |entry: &mut Entry<T>| {
+        let unreachable = |entry: &mut RetiredValue<T>| {
             Arc::strong_count(&entry.value) == 1
                 && now_ms.saturating_sub(entry.since_ms) >= grace_ms
         };

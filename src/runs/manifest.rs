@@ -43,7 +43,7 @@ use crate::format::edit::{Edit, MANIFEST_HEADER_BYTES, ManifestHeader};
 use crate::format::hash::checksum;
 use crate::format::names::FileName;
 use crate::format::record::{
-    BODY_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes, seal_record,
+    BODY_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind, finish_record, record_bytes,
 };
 use crate::ids::{FileNumber, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode, first_free, sync_dir};
@@ -72,12 +72,12 @@ pub(crate) struct Manifest {
     /// Who is told how far the file is durable.
     witness: Arc<Witness>,
     /// Where to append; nothing while the newest file's state is unknown.
-    tail: Option<Tail>,
+    tail: Option<ManifestTail>,
 }
 
 /// The end of a file that is durable up to there.
 #[derive(Debug)]
-struct Tail {
+struct ManifestTail {
     file: NamedFile,
     salt: u64,
     end: u64,
@@ -85,11 +85,11 @@ struct Tail {
     rotate_at: u64,
 }
 
-impl Tail {
+impl ManifestTail {
     /// Writes a record at the end and makes it durable. After an error the file is not to be
     /// appended to again.
     fn append(&mut self, kind: RecordKind, edits: u64, body: &[u8]) -> Result<()> {
-        let record = seal(body, self.salt, self.end, (kind, edits, self.end))?;
+        let record = record_of(body, self.salt, self.end, (kind, edits, self.end))?;
         self.file.write_all_at(&record, self.end)?;
         self.file.sync_data()?;
         self.end += record.len() as u64;
@@ -168,7 +168,7 @@ impl Manifest {
         Ok(())
     }
 
-    fn start_next(&mut self) -> Result<Tail> {
+    fn start_next(&mut self) -> Result<ManifestTail> {
         let next = FileNumber(self.number.0.saturating_add(1));
         let (number, tail) = start_file(self.fs.as_ref(), &self.dir, next, &self.state)?;
         self.number = number;
@@ -184,7 +184,7 @@ fn start_file(
     dir: &Path,
     number: FileNumber,
     state: &ManifestState,
-) -> Result<(FileNumber, Tail)> {
+) -> Result<(FileNumber, ManifestTail)> {
     let older = manifests(&list(fs, dir)?);
     let above = older.iter().max().map_or(0, |newest| newest.0 + 1);
     let next = AtomicU64::new(number.0.max(above));
@@ -231,19 +231,19 @@ fn write_first(
     file: NamedFile,
     number: FileNumber,
     state: &ManifestState,
-) -> Result<Tail> {
+) -> Result<ManifestTail> {
     let salt = random_salt(&file.path)?;
     let uuid = state.uuid;
     let header = ManifestHeader { uuid, number, salt, read_only_compatible: false };
     let at = MANIFEST_HEADER_BYTES as u64;
     let snapshot = (RecordKind::Snapshot, state.edits, 0);
-    let record = seal(&state.to_snapshot(), salt, at, snapshot)?;
+    let record = record_of(&state.to_snapshot(), salt, at, snapshot)?;
     let bytes = [&header.encode()[..], &record].concat();
     file.write_all_at(&bytes, 0)?;
     file.sync_data()?;
     sync_dir(fs, dir)?;
     let rotate_at = ROTATE_BYTES + 2 * record.len() as u64;
-    Ok(Tail { file, salt, end: bytes.len() as u64, rotate_at })
+    Ok(ManifestTail { file, salt, end: bytes.len() as u64, rotate_at })
 }
 
 /// Writes and syncs the next `CURRENT` under its temporary name.
@@ -264,8 +264,8 @@ fn write_current(
     file.sync_data()
 }
 
-/// A sealed record of one body: kind, edit number, and offset known synced.
-fn seal(body: &[u8], salt: u64, at: u64, header: (RecordKind, u64, u64)) -> Result<Vec<u8>> {
+/// A record of one body: kind, edit number, and offset known synced.
+fn record_of(body: &[u8], salt: u64, at: u64, header: (RecordKind, u64, u64)) -> Result<Vec<u8>> {
     const { assert!(MANIFEST_BYTES_MAX <= BODY_BYTES_MAX as u64) };
     if at + record_bytes(body.len()) as u64 > MANIFEST_BYTES_MAX {
         let what =
@@ -276,7 +276,7 @@ fn seal(body: &[u8], salt: u64, at: u64, header: (RecordKind, u64, u64)) -> Resu
     let mut record = vec![0; record_bytes(body.len())];
     record[RECORD_HEADER_BYTES..][..body.len()].copy_from_slice(body);
     let header = RecordHeader { body_len: body.len() as u32, first, synced, count: 1, kind };
-    seal_record(&mut record, salt, at, &header, checksum(body));
+    finish_record(&mut record, salt, at, &header, checksum(body));
     Ok(record)
 }
 

@@ -21,14 +21,10 @@
 //! | varint | number of runs |
 //! | … | runs, newest first, as in [`crate::format::meta`] |
 
-mod undo;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::undo::Replaced;
-pub(crate) use self::undo::Undo;
 use crate::format::Malformed;
-use crate::format::coding::{Reader, put_varint};
+use crate::format::coding::{Decoder, put_varint};
 use crate::format::edit::{
     BoundKey, Change, Edit, KeyspaceMeta, RunMeta, SegmentMeta, SegmentRefMeta, decode_bool,
 };
@@ -63,6 +59,46 @@ pub(crate) struct ManifestState {
     pub(crate) sequence_ceiling: Sequence,
     /// How many edits led here: the number of the last one.
     pub(crate) edits: u64,
+}
+
+/// What an edit has replaced, for [`ManifestState::undo`]: an edit that is refused, or that cannot
+/// be written, costs what it changes, and not a copy of all that the manifest says.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    next_keyspace: KeyspaceId,
+    next_run: RunId,
+    log_floor: (LogNumber, bool),
+    sequence_ceiling: Sequence,
+    edits: u64,
+    /// In the order in which it was replaced.
+    replaced: Vec<Replaced>,
+}
+
+#[derive(Debug)]
+enum Replaced {
+    /// What was known of a keyspace.
+    Keyspace(KeyspaceId, Option<KeyspaceMeta>),
+    /// `added` runs from `at` on are where these were.
+    Runs { at: usize, added: usize, removed: Vec<RunMeta> },
+}
+
+impl Undo {
+    /// Nothing is changed yet.
+    fn begin(state: &ManifestState) -> Self {
+        Self {
+            next_keyspace: state.next_keyspace,
+            next_run: state.next_run,
+            log_floor: (state.log_floor, state.log_floor_exists),
+            sequence_ceiling: state.sequence_ceiling,
+            edits: state.edits,
+            replaced: Vec::new(),
+        }
+    }
+
+    /// Notes a keyspace that is about to be changed.
+    fn note_keyspace(&mut self, state: &ManifestState, id: KeyspaceId) {
+        self.replaced.push(Replaced::Keyspace(id, state.keyspaces.get(&id).cloned()));
+    }
 }
 
 fn refused(expected: impl Into<String>, got: impl Into<String>) -> Malformed {
@@ -121,6 +157,35 @@ impl ManifestState {
         let replaced: Vec<_> = replaced.collect();
         let runs = self.runs.iter().filter(move |run| replaced.contains(&&run.id));
         runs.flat_map(|run| run.segments.iter().map(|reference| reference.segment.number))
+    }
+
+    /// Takes back the edit that was applied last.
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        for replaced in undo.replaced.into_iter().rev() {
+            match replaced {
+                Replaced::Keyspace(id, before) => self.put_back(id, before),
+                Replaced::Runs { at, added, removed } => {
+                    self.runs.splice(at..at + added, removed);
+                }
+            }
+        }
+        self.next_keyspace = undo.next_keyspace;
+        self.next_run = undo.next_run;
+        (self.log_floor, self.log_floor_exists) = undo.log_floor;
+        self.sequence_ceiling = undo.sequence_ceiling;
+        self.edits = undo.edits;
+    }
+
+    fn put_back(&mut self, id: KeyspaceId, before: Option<KeyspaceMeta>) {
+        let lives = |meta: &&KeyspaceMeta| meta.dropped_at.is_none();
+        if let Some(now) = self.keyspaces.remove(&id).as_ref().filter(lives) {
+            self.names.remove(&now.name);
+        }
+        let Some(before) = before else { return };
+        if lives(&&before) {
+            self.names.insert(before.name.clone(), id);
+        }
+        self.keyspaces.insert(id, before);
     }
 
     /// Makes an edit's changes, at the cost of these, and returns what takes them back. A refusal
@@ -290,18 +355,18 @@ impl ManifestState {
 
     /// Reads a snapshot's body and checks that edits could have led there.
     pub(crate) fn from_snapshot(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, SNAPSHOT);
-        let mut state = Self::new(Uuid(reader.array()?));
+        let mut decoder = Decoder::new(bytes, SNAPSHOT);
+        let mut state = Self::new(Uuid(decoder.array()?));
         state.keyspaces.clear();
         state.names.clear();
-        state.edits = reader.varint()?;
-        state.next_keyspace = KeyspaceId(reader.varint_u32()?);
-        state.next_run = RunId(reader.varint()?);
-        state.log_floor = LogNumber(reader.varint()?);
-        state.log_floor_exists = decode_bool(&mut reader)?;
-        state.sequence_ceiling = Sequence(reader.varint()?);
-        for _ in 0..reader.varint()? {
-            let keyspace = KeyspaceMeta::decode(&mut reader)?;
+        state.edits = decoder.varint()?;
+        state.next_keyspace = KeyspaceId(decoder.varint_u32()?);
+        state.next_run = RunId(decoder.varint()?);
+        state.log_floor = LogNumber(decoder.varint()?);
+        state.log_floor_exists = decode_bool(&mut decoder)?;
+        state.sequence_ceiling = Sequence(decoder.varint()?);
+        for _ in 0..decoder.varint()? {
+            let keyspace = KeyspaceMeta::decode(&mut decoder)?;
             state.check_listed_keyspace(&keyspace)?;
             if keyspace.dropped_at.is_none() {
                 state.names.insert(keyspace.name.clone(), keyspace.id);
@@ -311,14 +376,14 @@ impl ManifestState {
         let default = state.keyspaces.contains_key(&KEYSPACE_DEFAULT);
         require(default, "the keyspace default", || "none".to_owned())?;
         let mut ids = BTreeSet::new();
-        for _ in 0..reader.varint()? {
-            let run = RunMeta::decode(&mut reader)?;
+        for _ in 0..decoder.varint()? {
+            let run = RunMeta::decode(&mut decoder)?;
             let known = run.id < state.next_run && ids.insert(run.id);
             require(known, "a run id of its own", || format!("{:?}", run.id))?;
             check_run(&run)?;
             state.runs.push(run);
         }
-        reader.finish()?;
+        decoder.finish()?;
         state.check_shared(&state.segments().map(|segment| segment.number).collect())?;
         Ok(state)
     }

@@ -23,13 +23,13 @@ pub(crate) struct BlockCache {
     /// Bytes of all living blocks that were read through the cache, in a slot or only held by a
     /// reader.
     used: AtomicUsize,
-    counters: Box<[Counters]>,
+    counters: Box<[CacheCounters]>,
 }
 
 /// On a cache line of its own, and one ahead for the prefetcher: readers count without sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Counters {
+struct CacheCounters {
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -50,7 +50,7 @@ pub(crate) struct CacheStats {
 impl BlockCache {
     /// A cache of at most `capacity` bytes (and an eighth more for a moment).
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        let counters = (0..COUNTER_SHARDS).map(|_| Counters::default()).collect();
+        let counters = (0..COUNTER_SHARDS).map(|_| CacheCounters::default()).collect();
         Arc::new(Self { capacity, used: AtomicUsize::new(0), counters })
     }
 
@@ -78,7 +78,7 @@ impl BlockCache {
 
     /// The figures of this moment.
     pub(crate) fn stats(&self) -> CacheStats {
-        let sum = |count: fn(&Counters) -> &AtomicU64| {
+        let sum = |count: fn(&CacheCounters) -> &AtomicU64| {
             self.counters.iter().map(|counters| count(counters).load(Ordering::Relaxed)).sum()
         };
         CacheStats {

@@ -17,7 +17,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct SegmentCursor {
     segment: Arc<Segment>,
-    place: Option<Place>,
+    place: Option<BlockPlace>,
     /// The key of the entry here: the block's prefix, then the entry's suffix.
     key: Vec<u8>,
     /// Where blocks that cannot be read are noted; without it they are errors.
@@ -28,7 +28,7 @@ pub(crate) struct SegmentCursor {
 enum Located {
     /// In this block, before this entry. That is the block's length if the position lies between
     /// this block and the next, or after all.
-    In(Place),
+    In(BlockPlace),
     /// In a block that is passed over.
     Skipped(usize),
     /// Behind all blocks.
@@ -37,7 +37,7 @@ enum Located {
 
 /// `entry` is less than the block's length whenever a call has returned.
 #[derive(Debug)]
-struct Place {
+struct BlockPlace {
     block: Arc<CachedBlock>,
     block_number: usize,
     entry: usize,
@@ -76,7 +76,7 @@ impl SegmentCursor {
                 && block.keyspace() == target.keyspace
                 && block.has_key(entry - 1, target.key);
             if !goes_on {
-                return Ok(Located::In(Place { block, block_number: number, entry }));
+                return Ok(Located::In(BlockPlace { block, block_number: number, entry }));
             }
             number += 1;
         }
@@ -84,10 +84,10 @@ impl SegmentCursor {
     }
 
     /// Stands at an entry, or nowhere.
-    fn stand(&mut self, place: Option<Place>) {
+    fn stand(&mut self, place: Option<BlockPlace>) {
         self.place = place;
         self.key.clear();
-        if let Some(Place { block, entry, .. }) = &self.place {
+        if let Some(BlockPlace { block, entry, .. }) = &self.place {
             self.key.extend_from_slice(block.prefix());
             self.key.extend_from_slice(block.key_suffix(*entry));
         }
@@ -95,7 +95,7 @@ impl SegmentCursor {
 
     /// Moves to another entry of the same block.
     fn step_to(&mut self, to: usize) {
-        if let Some(Place { block, entry, .. }) = &mut self.place {
+        if let Some(BlockPlace { block, entry, .. }) = &mut self.place {
             *entry = to;
             self.key.truncate(block.prefix().len());
             self.key.extend_from_slice(block.key_suffix(to));
@@ -104,10 +104,10 @@ impl SegmentCursor {
 
     /// The first entry of the first block from `number` on that can be read, or `None` after the
     /// last block.
-    fn first_of(&self, number: usize) -> Result<Option<Place>> {
+    fn first_of(&self, number: usize) -> Result<Option<BlockPlace>> {
         for block_number in number..self.segment.index().len() {
             if let Some(block) = self.block(block_number)? {
-                return Ok(Some(Place { block, block_number, entry: 0 }));
+                return Ok(Some(BlockPlace { block, block_number, entry: 0 }));
             }
         }
         Ok(None)
@@ -115,18 +115,18 @@ impl SegmentCursor {
 
     /// The last entry of the last block before `number` that can be read, or `None` before the
     /// first block.
-    fn last_before(&self, number: usize) -> Result<Option<Place>> {
+    fn last_before(&self, number: usize) -> Result<Option<BlockPlace>> {
         for block_number in (0..number).rev() {
             if let Some(block) = self.block(block_number)? {
                 let entry = block.len() - 1;
-                return Ok(Some(Place { block, block_number, entry }));
+                return Ok(Some(BlockPlace { block, block_number, entry }));
             }
         }
         Ok(None)
     }
 
     /// Stands where `place` says; after an error, nowhere.
-    fn stand_or_fail(&mut self, place: Result<Option<Place>>) -> Result<()> {
+    fn stand_or_fail(&mut self, place: Result<Option<BlockPlace>>) -> Result<()> {
         match place {
             Ok(place) => self.stand(place),
             Err(error) => {
@@ -153,8 +153,10 @@ impl Cursor for SegmentCursor {
 
     fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
         let place = self.locate(target).and_then(|located| match located {
-            Located::In(Place { block_number, entry: 0, .. }) => self.last_before(block_number),
-            Located::In(place) => Ok(Some(Place { entry: place.entry - 1, ..place })),
+            Located::In(BlockPlace { block_number, entry: 0, .. }) => {
+                self.last_before(block_number)
+            }
+            Located::In(place) => Ok(Some(BlockPlace { entry: place.entry - 1, ..place })),
             Located::Skipped(number) => self.last_before(number),
             Located::End => self.last_before(self.segment.index().len()),
         });
@@ -162,7 +164,7 @@ impl Cursor for SegmentCursor {
     }
 
     fn next(&mut self) -> Result<()> {
-        let Some(Place { block, block_number, entry }) = &self.place else { return Ok(()) };
+        let Some(BlockPlace { block, block_number, entry }) = &self.place else { return Ok(()) };
         if entry + 1 < block.len() {
             self.step_to(entry + 1);
             return Ok(());
@@ -172,7 +174,7 @@ impl Cursor for SegmentCursor {
     }
 
     fn prev(&mut self) -> Result<()> {
-        let Some(Place { block_number, entry, .. }) = &self.place else { return Ok(()) };
+        let Some(BlockPlace { block_number, entry, .. }) = &self.place else { return Ok(()) };
         if *entry > 0 {
             self.step_to(entry - 1);
             return Ok(());
@@ -182,7 +184,7 @@ impl Cursor for SegmentCursor {
     }
 
     fn entry(&self) -> Option<Entry<'_>> {
-        let Place { block, entry, .. } = self.place.as_ref()?;
+        let BlockPlace { block, entry, .. } = self.place.as_ref()?;
         Some(Entry {
             keyspace: block.keyspace(),
             key: &self.key,
@@ -194,7 +196,7 @@ impl Cursor for SegmentCursor {
 
     fn value(&self) -> Value {
         match &self.place {
-            Some(Place { block, entry, .. }) => block.value_to_keep(*entry),
+            Some(BlockPlace { block, entry, .. }) => block.value_to_keep(*entry),
             None => Value::copy(&[]),
         }
     }

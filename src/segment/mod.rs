@@ -33,7 +33,7 @@ pub(crate) use clock::ClockHand;
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use file::SegmentFile;
 pub(crate) use parts::Expect;
-pub(crate) use reader::{Hit, Segment};
+pub(crate) use reader::{Segment, SegmentHit};
 pub(crate) use skips::Skips;
 pub(crate) use source::SegmentSource;
 pub(crate) use tables::Tables;

@@ -27,7 +27,7 @@ use crate::value::Value;
 
 /// A version of a key that a segment holds, borrowed for one call.
 #[derive(Debug)]
-pub(crate) struct Hit<'a> {
+pub(crate) struct SegmentHit<'a> {
     pub(crate) kind: Kind,
     pub(crate) sequence: Sequence,
     /// Empty for a tombstone.
@@ -36,7 +36,7 @@ pub(crate) struct Hit<'a> {
     entry: usize,
 }
 
-impl Hit<'_> {
+impl SegmentHit<'_> {
     /// The value for the user to keep: copied if small, else shared with the block.
     pub(crate) fn to_value(&self) -> Value {
         self.block.value_to_keep(self.entry)
@@ -192,7 +192,7 @@ impl Segment {
         keyspace: KeyspaceId,
         key: &[u8],
         at: Sequence,
-        read: impl FnOnce(&Hit<'_>) -> R,
+        read: impl FnOnce(&SegmentHit<'_>) -> R,
     ) -> Result<Option<R>> {
         let mut read = Some(read);
         let index = &self.tables.index;
@@ -220,7 +220,7 @@ impl Segment {
         keyspace: KeyspaceId,
         key: &[u8],
         at: Sequence,
-        read: impl FnOnce(&Hit<'_>) -> R,
+        read: impl FnOnce(&SegmentHit<'_>) -> R,
     ) -> Option<Option<R>> {
         let mut read = Some(read);
         let index = &self.tables.index;
@@ -330,7 +330,7 @@ fn rescue(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result<Tables> 
 }
 
 enum Lookup<'a> {
-    At(Hit<'a>),
+    At(SegmentHit<'a>),
     Absent,
     /// All versions here are too new; older ones may be in the next block.
     MayGoOn,
@@ -353,5 +353,5 @@ fn look_up<'a>(
     let kind = block.kind(entry);
     let sequence = block.sequence(entry);
     let value = block.value(entry);
-    Lookup::At(Hit { kind, sequence, value, block, entry })
+    Lookup::At(SegmentHit { kind, sequence, value, block, entry })
 }

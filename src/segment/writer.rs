@@ -9,7 +9,7 @@ use std::path::Path;
 use super::segment_path;
 use crate::error::{Error, Result};
 use crate::format::block::{
-    BLOCK_HEADER_BYTES, BLOCK_PAYLOAD_BYTES_MAX, BlockHandle, BlockType, Frame, seal_block,
+    BLOCK_HEADER_BYTES, BLOCK_PAYLOAD_BYTES_MAX, BlockHandle, BlockType, Frame, finish_block,
 };
 use crate::format::data_block::BlockBuilder;
 use crate::format::filter::Filter;
@@ -205,7 +205,7 @@ impl SegmentWriter {
         self.block.count(&mut self.properties);
         let at = self.begin_block();
         self.block.finish(&mut self.buffer);
-        let handle = self.seal(at, BlockType::Data)?;
+        let handle = self.finish_block(at, BlockType::Data)?;
         self.properties.stored_bytes += u64::from(handle.len);
         self.properties.data_blocks += 1;
         let next = next.map(|next| (next.keyspace, next.key));
@@ -257,10 +257,10 @@ impl SegmentWriter {
         let filter = if self.hashes.is_empty() { None } else { Some(self.put_filter()?) };
         let at = self.begin_block();
         self.index.encode(&mut self.buffer);
-        let index = self.seal(at, BlockType::Index)?;
+        let index = self.finish_block(at, BlockType::Index)?;
         let at = self.begin_block();
         self.properties.encode(&mut self.buffer);
-        let properties = self.seal(at, BlockType::Properties)?;
+        let properties = self.finish_block(at, BlockType::Properties)?;
         let bytes = self.offset + (self.buffer.len() + FOOTER_BYTES) as u64;
         let footer = Footer {
             read_only_compatible: 0,
@@ -297,7 +297,7 @@ impl SegmentWriter {
         self.hashes.iter().for_each(|&hash| filter.insert(hash));
         let at = self.begin_block();
         filter.encode(&mut self.buffer);
-        self.seal(at, BlockType::Filter)
+        self.finish_block(at, BlockType::Filter)
     }
 
     /// Leaves the gap of a block header at the end of the buffer, and returns where.
@@ -307,8 +307,8 @@ impl SegmentWriter {
         at
     }
 
-    /// Seals the block that began at `at` of the buffer and runs to its end.
-    fn seal(&mut self, at: usize, kind: BlockType) -> Result<BlockHandle> {
+    /// Finishes the block that began at `at` of the buffer and runs to its end.
+    fn finish_block(&mut self, at: usize, kind: BlockType) -> Result<BlockHandle> {
         let offset = self.offset + at as u64;
         let len = u32::try_from(self.buffer.len() - at)
             .ok()
@@ -318,7 +318,7 @@ impl SegmentWriter {
         let codec = if kind == BlockType::Data { self.compress(at) } else { Codec::None };
         let len = (self.buffer.len() - at) as u32;
         let frame = Frame { kind, codec, raw_bytes };
-        seal_block(&mut self.buffer[at..], frame, self.uuid, offset);
+        finish_block(&mut self.buffer[at..], frame, self.uuid, offset);
         Ok(BlockHandle { offset, len })
     }
 

@@ -10,16 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::Source;
 
 /// Files in circles, for now. The list only ever gets shorter: no file may be added.
-const KNOTTED: &[&str] = &[
-    "src/io/disk.rs",
-    "src/io/disk/rooted.rs",
-    "src/log/read.rs",
-    "src/log/replay.rs",
-    "src/memtable/active.rs",
-    "src/memtable/mod.rs",
-    "src/runs/state.rs",
-    "src/runs/state/undo.rs",
-];
+const KNOTTED: &[&str] = &["src/io/disk.rs", "src/io/disk/rooted.rs"];
 
 /// What is wrong with the imports: circles of files that are not listed, and files listed that are
 /// in none.

@@ -11,6 +11,7 @@ mod floors;
 mod habits;
 mod imports;
 mod invariants;
+mod names;
 mod public;
 mod rules;
 mod source;
@@ -82,6 +83,12 @@ fn every_rule_rejects_its_bad_snippets_and_passes_its_good_ones() {
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let broken = imports::check(&sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    let broken = names::check(&sources());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

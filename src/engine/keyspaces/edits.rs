@@ -35,7 +35,7 @@ type Create<'a> = (&'a [String], Option<KeyspaceOptions>);
 
 /// What an edit makes of the names that are asked for.
 #[derive(Default)]
-struct Plan {
+struct EditPlan {
     made: Vec<KeyspaceMeta>,
     set: Vec<(Arc<KeyspaceState>, KeyspaceOptions)>,
 }
@@ -115,7 +115,7 @@ impl Engine {
             gone.iter().map(|(&id, &at)| Change::DropKeyspace { id, at }).collect();
         let free = places.iter().filter(|(id, place)| gone.contains_key(id) && place.is_nowhere());
         changes.extend(free.map(|&(id, _)| Change::ForgetKeyspace { id }));
-        let Plan { made, set } = self.plan(creates, state.next_keyspace);
+        let EditPlan { made, set } = self.plan(creates, state.next_keyspace);
         changes.extend(made.iter().cloned().map(Change::AddKeyspace));
         changes.extend(set.iter().map(|&(ref state, options)| {
             let id = state.id;
@@ -143,8 +143,8 @@ impl Engine {
 
     /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of
     /// several requests for one name the last one's options count.
-    fn plan(&self, creates: &[Create<'_>], mut next: KeyspaceId) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(&self, creates: &[Create<'_>], mut next: KeyspaceId) -> EditPlan {
+        let mut plan = EditPlan::default();
         let mut places = HashMap::new();
         let created_at = self.visible();
         let names = creates

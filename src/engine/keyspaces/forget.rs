@@ -13,13 +13,13 @@ use crate::ids::{KeyspaceId, Sequence};
 
 /// Where versions of a dropped keyspace may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Whereabouts {
     /// In no memtable once everything up to here is flushed; 0 if it is in none now.
     pub(crate) until: Sequence,
     pub(crate) on_disk: bool,
 }
 
-impl Place {
+impl Whereabouts {
     pub(crate) fn is_nowhere(self) -> bool {
         self.until == Sequence(0) && !self.on_disk
     }
@@ -37,9 +37,9 @@ impl View {
 
 impl Core {
     /// Where a keyspace is whose drop is visible.
-    pub(crate) fn place_of_dropped(&self, id: KeyspaceId) -> Place {
+    pub(crate) fn place_of_dropped(&self, id: KeyspaceId) -> Whereabouts {
         let view = self.view.load_full();
-        Place { until: view.in_memory_until(id), on_disk: view.segments.may_hold(id) }
+        Whereabouts { until: view.in_memory_until(id), on_disk: view.segments.may_hold(id) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::merge::jobs::State;
+use crate::engine::merge::jobs::MergeState;
 use crate::error::Error;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
@@ -12,7 +12,7 @@ use crate::sync::{Condvar, Mutex, lock, lock_anyway, wait_timeout};
 /// Jobs, requests, and what they wait for.
 #[derive(Debug)]
 pub(crate) struct MergeBook {
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Mutex<MergeState>,
     /// Signalled when there may be work, or when a wait is to end.
     pub(crate) changed: Condvar,
     pub(crate) paused: AtomicBool,
@@ -25,7 +25,7 @@ pub(crate) struct MergeBook {
 impl MergeBook {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State::new(Instant::now())),
+            state: Mutex::new(MergeState::new(Instant::now())),
             changed: Condvar::new(),
             paused: AtomicBool::new(false),
             debt_bytes: AtomicU64::new(0),

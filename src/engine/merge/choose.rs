@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Job, State, size};
+use crate::engine::merge::jobs::{Job, MergeState, size};
 use crate::engine::merge::pair::Step;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
@@ -29,7 +29,7 @@ impl Engine {
     /// The job to take a step of, `now`. Ends the request of which nothing is left to do.
     pub(crate) fn choose(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         (idle, now): (bool, Instant),
         horizon: &Horizon,
@@ -37,7 +37,7 @@ impl Engine {
         let background = self.core.options.compaction_threads > 0;
         // In turns: neither a request nor what goes on beside it is to wait for the other's end.
         let request_first = !background || state.steps.is_multiple_of(2);
-        let requested = |state: &mut State| self.choose_requested(state, set, horizon);
+        let requested = |state: &mut MergeState| self.choose_requested(state, set, horizon);
         let first = if request_first { requested(state) } else { None };
         if first.is_some() {
             return first;
@@ -63,7 +63,7 @@ impl Engine {
     /// has come.
     pub(crate) fn choose_unasked(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         idle: bool,
         now: Instant,
@@ -77,7 +77,7 @@ impl Engine {
     /// As [`Self::choose`], for the request at hand.
     fn choose_requested(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         horizon: &Horizon,
     ) -> Option<usize> {
@@ -118,7 +118,7 @@ impl Engine {
     /// For everything in `runs`: down to one run, without what nobody needs.
     fn choose_all(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         runs: &[Arc<Run>],
         horizon: &Horizon,
@@ -142,7 +142,7 @@ impl Engine {
     /// begin with those of the book.
     fn pick(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         runs: &[Arc<Run>],
         jobs: &[JobState],
         idle: bool,
@@ -176,7 +176,7 @@ impl Engine {
     /// For a range: down through `runs`, newest first.
     fn choose_in(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         runs: &[Arc<Run>],
         (from, to): (&BoundKey, Option<&BoundKey>),
@@ -223,7 +223,7 @@ impl Engine {
     /// request, and once for as long as the horizon stays where it is.
     fn wasteful_run(
         &self,
-        state: &mut State,
+        state: &mut MergeState,
         set: &SegmentSet,
         runs: &[Arc<Run>],
         horizon: &Horizon,

@@ -6,7 +6,7 @@
 
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Extent, State};
+use crate::engine::merge::jobs::{Extent, MergeState};
 use crate::engine::merge::pair::Step;
 use crate::runs::raw_bytes;
 use crate::runs::{Run, SegmentSet};
@@ -17,7 +17,7 @@ impl Engine {
     /// about in this extent.
     pub(crate) fn bytes_left(
         &self,
-        state: &State,
+        state: &MergeState,
         set: &SegmentSet,
         runs: &[Arc<Run>],
         extent: &Extent,

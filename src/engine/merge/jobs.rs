@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the compactor threads share.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct MergeState {
     pub(crate) jobs: Vec<Job>,
     pub(crate) failures: Failures,
     pub(crate) request: Option<Request>,
@@ -136,7 +136,7 @@ impl RequestProgress {
     }
 }
 
-impl State {
+impl MergeState {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             jobs: Vec::new(),

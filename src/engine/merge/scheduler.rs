@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use crate::engine::Engine;
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Extent, Request, RequestProgress, State};
+use crate::engine::merge::jobs::{Extent, MergeState, Request, RequestProgress};
 use crate::engine::merge::pair::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::event::event;
@@ -75,7 +75,7 @@ pub(crate) fn run_compactor(engine: &Engine) {
 }
 
 impl Engine {
-    fn next(&self, state: &mut State, horizon: &Horizon) -> Next {
+    fn next(&self, state: &mut MergeState, horizon: &Horizon) -> Next {
         let core = &self.core;
         if core.closed.load(Ordering::Acquire) {
             state.end_all(&Error::Closed);
@@ -103,7 +103,7 @@ impl Engine {
         core.merges_are_chosen();
         let Some(at) = chosen else {
             if core.options.compaction_threads > 0 {
-                let State { jobs, failures, .. } = state;
+                let MergeState { jobs, failures, .. } = state;
                 let begun: Vec<_> = jobs.iter().map(|job| &job.step).collect();
                 failures.forget_unwanted(&begun, now);
             }
@@ -121,7 +121,7 @@ impl Engine {
 
     /// Whether nothing has been committed for a while: for longer the more there is, because
     /// merging all of it down costs in proportion, and the next pause may come as soon.
-    fn is_idle(&self, state: &mut State, set: &SegmentSet, now: Instant) -> bool {
+    fn is_idle(&self, state: &mut MergeState, set: &SegmentSet, now: Instant) -> bool {
         let visible = self.visible();
         if state.idle.0 != visible {
             state.idle = (visible, now);
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     /// As [`Self::conclude`], for a step that did not fail.
-    fn advance(&self, state: &mut State, at: usize, progress: Progress) {
+    fn advance(&self, state: &mut MergeState, at: usize, progress: Progress) {
         let merges = &self.core.counters.merges;
         let over = match progress {
             Progress::At(frontier) => {

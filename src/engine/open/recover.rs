@@ -62,7 +62,7 @@ pub(crate) fn recover(
     for mut log in std::mem::take(&mut replayed.logs) {
         let position = log.header.base.plus(log.end);
         end = LogEnd { number: log.header.number, end: log.end, position };
-        sources.push(Source {
+        sources.push(LogSource {
             file: log.file.clone(),
             number: log.header.number,
             chunk: Arc::new(Chunk(std::mem::take(&mut log.bytes))),
@@ -78,7 +78,7 @@ pub(crate) fn recover(
 }
 
 /// A log's bytes and what is known of the records in them.
-struct Source {
+struct LogSource {
     file: NamedFile,
     number: LogNumber,
     chunk: Arc<Chunk>,
@@ -90,7 +90,7 @@ struct Source {
 
 /// The memtable of all `logs`.
 fn table_of(
-    logs: &[Source],
+    logs: &[LogSource],
     next_keyspace: KeyspaceId,
     parallel: Parallel<'_>,
 ) -> Result<Memtable> {
@@ -115,7 +115,7 @@ fn table_of(
 }
 
 /// The same logs in two parts, as equal in bytes as they come.
-fn halves(logs: &[Source], bytes: u64) -> [&[Source]; 2] {
+fn halves(logs: &[LogSource], bytes: u64) -> [&[LogSource]; 2] {
     let mut before = 0;
     let first = logs.iter().take_while(|log| {
         let middle = before + log.end / 2;
@@ -132,12 +132,12 @@ fn halves(logs: &[Source], bytes: u64) -> [&[Source]; 2] {
 ///
 /// The first record whose operations are malformed, in a keyspace that the manifest does not know,
 /// or not as many as its header counts: with more, they would use sequences of the next one.
-fn part_of(logs: &[Source], next_keyspace: KeyspaceId) -> Result<Part> {
+fn part_of(logs: &[LogSource], next_keyspace: KeyspaceId) -> Result<Part> {
     let ops = logs.iter().map(|log| {
         usize::try_from(log.count).unwrap_or(usize::MAX).min(log.chunk.0.len() / OP_BYTES_MIN)
     });
     let (mut builder, mut drops) = (SortedBuilder::new(ops.sum()), Vec::new());
-    for Source { file, chunk, end, .. } in logs {
+    for LogSource { file, chunk, end, .. } in logs {
         for record in Records::new(&chunk.0, *end) {
             let ReplayedRecord { start, len, first, count, kind } = record;
             if kind == RecordKind::Control {
@@ -189,12 +189,12 @@ mod tests {
     use crate::iter::testing::Random;
     use crate::options::{Durability, Options};
 
-    fn source(number: u64, end: u64) -> Source {
+    fn source(number: u64, end: u64) -> LogSource {
         let fs = SimFs::new();
         let path = PathBuf::from("f");
         let file = NamedFile::open(&fs, path, crate::io::OpenMode::CreateNew).unwrap();
         let chunk = Arc::new(Chunk(Vec::new()));
-        Source { file, number: LogNumber(number), chunk, end, count: 0 }
+        LogSource { file, number: LogNumber(number), chunk, end, count: 0 }
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl ReadAt {
 /// Where a version was found.
 enum Hit<'a> {
     Memory { table: &'a Memtable, found: memtable::Found<'a> },
-    Disk(&'a segment::Hit<'a>),
+    Disk(&'a segment::SegmentHit<'a>),
 }
 
 impl Hit<'_> {
@@ -178,7 +178,8 @@ impl Engine {
             if !part.segment.may_contain(hash) {
                 continue;
             }
-            let keep = |hit: &segment::Hit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
+            let keep =
+                |hit: &segment::SegmentHit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
             match part.segment.try_get_with(keyspace, key, at, keep) {
                 None => return Ok(TryGet::WouldBlock),
                 Some(None) => {}

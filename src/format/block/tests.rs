@@ -4,19 +4,19 @@ use super::*;
 
 const SEGMENT: Uuid = Uuid([7; 16]);
 
-fn sealed(payload: &[u8]) -> Vec<u8> {
-    sealed_as(BlockType::Filter, Codec::None, payload, payload.len())
+fn finished(payload: &[u8]) -> Vec<u8> {
+    finished_as(BlockType::Filter, Codec::None, payload, payload.len())
 }
 
-fn sealed_as(kind: BlockType, codec: Codec, payload: &[u8], raw_bytes: usize) -> Vec<u8> {
+fn finished_as(kind: BlockType, codec: Codec, payload: &[u8], raw_bytes: usize) -> Vec<u8> {
     let mut block = vec![0; BLOCK_HEADER_BYTES];
     block.extend_from_slice(payload);
-    seal_block(&mut block, Frame { kind, codec, raw_bytes: raw_bytes as u32 }, SEGMENT, 4096);
+    finish_block(&mut block, Frame { kind, codec, raw_bytes: raw_bytes as u32 }, SEGMENT, 4096);
     block
 }
 
 /// A block after a change, with checks that hold again.
-fn resealed(block: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+fn rechecked(block: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut block = block.to_vec();
     change(&mut block);
     let place = place(SEGMENT, 4096);
@@ -33,7 +33,7 @@ const RAW: &[u8; 40] = b"abcdeabcdeabcdeabcdeabcdeabcdeabcdevwxyz";
 const LZ4: &[u8; 15] = b"\x5fabcde\x05\0\x0b\x50vwxyz";
 
 fn compressed() -> Vec<u8> {
-    sealed_as(BlockType::Data, Codec::Lz4, LZ4, RAW.len())
+    finished_as(BlockType::Data, Codec::Lz4, LZ4, RAW.len())
 }
 
 fn unpacked(block: &[u8]) -> Result<Vec<u8>, Malformed> {
@@ -43,7 +43,7 @@ fn unpacked(block: &[u8]) -> Result<Vec<u8>, Malformed> {
 
 #[test]
 fn golden_bytes() {
-    let block = sealed(b"payload");
+    let block = finished(b"payload");
     assert_eq!(&block[..12], &[2, 0, 0, 0, 7, 0, 0, 0, 7, 0, 0, 0]);
     assert_eq!(u32::from_le_bytes(block[12..16].try_into().unwrap()), 0xe4c1_27a2);
     assert_eq!(u64::from_le_bytes(block[16..24].try_into().unwrap()), 0xe168_2159_0485_5390);
@@ -74,7 +74,7 @@ fn a_damaged_compressed_block_is_malformed_or_at_least_harmless() {
             let mut damaged = block.clone();
             flip(&mut damaged);
             assert!(!unpacked(&damaged).unwrap_err().newer, "byte {at}, bit {bit}");
-            match unpacked(&resealed(&block, flip)) {
+            match unpacked(&rechecked(&block, flip)) {
                 // Stored bytes that say something else: as long as the header says, and the
                 // data block inside is checked next.
                 Ok(raw) => {
@@ -91,8 +91,8 @@ fn a_damaged_compressed_block_is_malformed_or_at_least_harmless() {
 #[test]
 fn raw_lengths_that_cannot_be_are_malformed() {
     let check = |stored: usize, raw: u32, want: bool| {
-        let block = sealed_as(BlockType::Data, Codec::Lz4, &vec![0; stored], 2 * stored);
-        let block = resealed(&block, |block| block[8..12].copy_from_slice(&raw.to_le_bytes()));
+        let block = finished_as(BlockType::Data, Codec::Lz4, &vec![0; stored], 2 * stored);
+        let block = rechecked(&block, |block| block[8..12].copy_from_slice(&raw.to_le_bytes()));
         let opened = open_block(&block, BlockType::Data, SEGMENT, 4096);
         assert_eq!(opened.is_ok(), want, "{stored} of {raw}");
         assert!(opened.is_ok() || !opened.unwrap_err().newer);
@@ -109,13 +109,13 @@ fn raw_lengths_that_cannot_be_are_malformed() {
     check(300_000, 64 << 20, true);
     check(300_000, (64 << 20) + 1, false);
     // Without compression both are the same.
-    let block = resealed(&sealed(b"payload"), |block| block[8] = 8);
+    let block = rechecked(&finished(b"payload"), |block| block[8] = 8);
     assert!(open_block(&block, BlockType::Filter, SEGMENT, 4096).is_err());
 }
 
 #[test]
 fn damage_and_displacement_are_malformed() {
-    let block = sealed(b"payload");
+    let block = finished(b"payload");
     for len in 0..block.len() {
         assert!(open_block(&block[..len], BlockType::Filter, SEGMENT, 4096).is_err());
     }
@@ -132,7 +132,7 @@ fn damage_and_displacement_are_malformed() {
 
 #[test]
 fn a_header_alone_tells_type_and_place_and_no_flipped_byte_passes() {
-    let block = sealed(b"payload");
+    let block = finished(b"payload");
     let header: [u8; BLOCK_HEADER_BYTES] = block[..BLOCK_HEADER_BYTES].try_into().unwrap();
     let handle = BlockHandle { offset: 4096, len: block.len() as u32 };
     assert_eq!(open_header(&header, SEGMENT, 4096), Ok((BlockType::Filter as u8, handle)));
@@ -147,11 +147,11 @@ fn a_header_alone_tells_type_and_place_and_no_flipped_byte_passes() {
 #[test]
 fn reserved_types_and_compressions_are_newer() {
     for (at, byte) in [(0, 5), (0, 8), (1, 1), (1, 2)] {
-        let block = resealed(&sealed(b"payload"), |block| block[at] = byte);
+        let block = rechecked(&finished(b"payload"), |block| block[at] = byte);
         assert!(open_block(&block, BlockType::Filter, SEGMENT, 4096).unwrap_err().newer);
     }
     for (at, byte) in [(1, 2), (0, 2)] {
-        let block = resealed(&compressed(), |block| block[at] = byte);
+        let block = rechecked(&compressed(), |block| block[at] = byte);
         assert!(unpacked(&block).unwrap_err().newer, "only data is compressed, in LZ4");
     }
 }

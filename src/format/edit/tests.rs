@@ -148,7 +148,7 @@ const HEADER_SAMPLE: ManifestHeader = ManifestHeader {
 };
 const GOLDEN_SUM: u64 = 0x3875_0718_63be_5b8f;
 
-fn resealed(mut bytes: [u8; MANIFEST_HEADER_BYTES]) -> [u8; MANIFEST_HEADER_BYTES] {
+fn rechecked(mut bytes: [u8; MANIFEST_HEADER_BYTES]) -> [u8; MANIFEST_HEADER_BYTES] {
     let sum = checksum(&bytes[..CHECKSUM_AT]);
     bytes[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
     bytes
@@ -185,7 +185,7 @@ fn unknown_features_refuse_what_they_must() {
     let with = |at: usize, byte: u8| {
         let mut bytes = HEADER_SAMPLE.encode();
         bytes[at] = byte;
-        ManifestHeader::decode(&resealed(bytes))
+        ManifestHeader::decode(&rechecked(bytes))
     };
     assert_eq!(with(16, 1), Ok(HEADER_SAMPLE));
     // As the first version wrote it: log files are `*.log`.

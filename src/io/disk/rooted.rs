@@ -22,7 +22,7 @@ pub(super) struct RootedFs {
 }
 
 /// What a path means.
-enum Place<'a> {
+enum Meaning<'a> {
     /// The directory.
     Root,
     /// A file in it.
@@ -37,13 +37,13 @@ impl RootedFs {
         Ok(Self { dir, named: path.to_path_buf(), full })
     }
 
-    fn place<'a>(&self, path: &'a Path) -> Place<'a> {
+    fn place<'a>(&self, path: &'a Path) -> Meaning<'a> {
         let roots = [self.full.as_deref(), Some(&self.named)];
         let inside = roots.into_iter().flatten().find_map(|root| path.strip_prefix(root).ok());
         match inside {
-            Some(name) if name == Path::new("") => Place::Root,
-            Some(name) if name.components().count() == 1 => Place::Inside(name),
-            _ => Place::Elsewhere,
+            Some(name) if name == Path::new("") => Meaning::Root,
+            Some(name) if name.components().count() == 1 => Meaning::Inside(name),
+            _ => Meaning::Elsewhere,
         }
     }
 
@@ -59,35 +59,35 @@ impl RootedFs {
 impl Fs for RootedFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         match self.place(path) {
-            Place::Inside(name) => DiskFile::open_at(self.dir.as_fd(), name, mode),
+            Meaning::Inside(name) => DiskFile::open_at(self.dir.as_fd(), name, mode),
             _ => DiskFs.open(path, mode),
         }
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         match self.place(path) {
-            Place::Root => Ok(()),
+            Meaning::Root => Ok(()),
             _ => DiskFs.create_dir_all(path),
         }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         match self.place(dir) {
-            Place::Root => at::list(self.dir.as_fd()),
+            Meaning::Root => at::list(self.dir.as_fd()),
             _ => DiskFs.list(dir),
         }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match (self.place(from), self.place(to)) {
-            (Place::Inside(from), Place::Inside(to)) => at::rename(self.dir.as_fd(), from, to),
+            (Meaning::Inside(from), Meaning::Inside(to)) => at::rename(self.dir.as_fd(), from, to),
             _ => DiskFs.rename(from, to),
         }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         match self.place(path) {
-            Place::Inside(name) => at::remove(self.dir.as_fd(), name),
+            Meaning::Inside(name) => at::remove(self.dir.as_fd(), name),
             _ => DiskFs.remove(path),
         }
     }
@@ -100,23 +100,23 @@ impl Fs for RootedFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match self.place(dir) {
-            Place::Root => self.dir.sync_all(),
+            Meaning::Root => self.dir.sync_all(),
             _ => DiskFs.sync_dir(dir),
         }
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
         match self.place(dir) {
-            Place::Root => Ok(at::free_bytes(&rustix::fs::fstatvfs(&self.dir)?)),
+            Meaning::Root => Ok(at::free_bytes(&rustix::fs::fstatvfs(&self.dir)?)),
             _ => DiskFs.free_bytes(dir),
         }
     }
 
     fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
         let name = match self.place(path) {
-            Place::Root => Name::Itself(Arc::clone(&self.dir)),
-            Place::Inside(name) => Name::In(Arc::clone(&self.dir), name.to_path_buf()),
-            Place::Elsewhere => return DiskFs.lock(path, shared, create),
+            Meaning::Root => Name::Itself(Arc::clone(&self.dir)),
+            Meaning::Inside(name) => Name::In(Arc::clone(&self.dir), name.to_path_buf()),
+            Meaning::Elsewhere => return DiskFs.lock(path, shared, create),
         };
         Ok(Box::new(DiskLock::take(name, self.full.clone(), shared, create)?))
     }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::fault::Gate;
-use super::state::{Change, Content, Inode, NameChange, Names, Pending, State};
+use super::fault::FaultGate;
+use super::state::{Content, FsChange, Inode, NameChange, Names, Pending, State};
 
 /// What a disk writes in one step; a pending write may survive in any selection of these.
 const SECTOR_BYTES: usize = 512;
@@ -84,7 +84,7 @@ pub(super) fn after_crash(state: &State, mode: CrashMode, seed: u64) -> State {
     image.dirs.clone_from(&state.dirs);
     image.stamp = state.stamp;
     image.capacity = state.capacity;
-    image.gate = Gate::default();
+    image.gate = FaultGate::default();
     image.gate.set_trace(state.gate.trace().is_some());
     image.collect();
     image
@@ -150,7 +150,7 @@ fn after_power_loss(state: &State, mode: CrashMode, random: &mut Random) -> Stat
 /// A pending change of either kind.
 enum Any<'a> {
     Name(&'a NameChange),
-    File(Inode, &'a Change),
+    File(Inode, &'a FsChange),
 }
 
 /// The pending changes of all files and directories, oldest first, the interrupted write last.
@@ -188,13 +188,13 @@ impl Survivor {
         }
     }
 
-    fn keep_in_file(&mut self, inode: Inode, change: &Change) {
+    fn keep_in_file(&mut self, inode: Inode, change: &FsChange) {
         change.apply(self.files.get_mut(&inode).expect("a pending change keeps its file"));
     }
 
     /// A write survives in part, any other change not at all.
     fn keep_torn(&mut self, change: &Any<'_>, random: &mut Random) {
-        if let Any::File(inode, change @ Change::Write { .. }) = change {
+        if let Any::File(inode, change @ FsChange::Write { .. }) = change {
             self.keep_in_file(*inode, &torn(change, random));
         }
     }
@@ -207,7 +207,7 @@ impl Survivor {
         contents: &BTreeMap<Inode, Content>,
         fill: impl FnOnce(&mut [u8]),
     ) {
-        if let Any::File(inode, Change::Write { offset, data }) = change {
+        if let Any::File(inode, FsChange::Write { offset, data }) = change {
             let durable = contents.get(inode).map_or(&[][..], |content| &content.durable);
             let durable = durable.get(*offset..).unwrap_or_default();
             let mut filled = data.clone();
@@ -217,7 +217,7 @@ impl Survivor {
                     *byte = *written;
                 }
             }
-            self.keep_in_file(*inode, &Change::Write { offset: *offset, data: filled });
+            self.keep_in_file(*inode, &FsChange::Write { offset: *offset, data: filled });
         } else {
             self.keep(change);
         }
@@ -233,20 +233,20 @@ impl Survivor {
                     self.paths_lost.extend(name.paths().cloned());
                 }
             }
-            Any::File(inode, Change::Write { offset, data }) => {
+            Any::File(inode, FsChange::Write { offset, data }) => {
                 let mut start = *offset;
                 let mut rest = data.as_slice();
                 while !rest.is_empty() {
                     let in_sector = (SECTOR_BYTES - start % SECTOR_BYTES).min(rest.len());
                     let (sector, after) = rest.split_at(in_sector);
                     if self.toss(random) {
-                        let change = Change::Write { offset: start, data: sector.to_vec() };
+                        let change = FsChange::Write { offset: start, data: sector.to_vec() };
                         self.keep_in_file(*inode, &change);
                     }
                     (start, rest) = (start + in_sector, after);
                 }
             }
-            Any::File(_, Change::SetLen(_)) => {
+            Any::File(_, FsChange::SetLen(_)) => {
                 if self.toss(random) {
                     self.keep(change);
                 }
@@ -260,9 +260,9 @@ impl Survivor {
 }
 
 /// The change, up to a random byte if it is a write.
-fn torn(change: &Change, random: &mut Random) -> Change {
+fn torn(change: &FsChange, random: &mut Random) -> FsChange {
     let mut change = change.clone();
-    if let Change::Write { data, .. } = &mut change {
+    if let FsChange::Write { data, .. } = &mut change {
         data.truncate(random.below(data.len() + 1));
     }
     change

@@ -277,7 +277,7 @@ impl From<Refusal> for io::Error {
 
 /// Counters, crash point, plan and trace of one file system.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct FaultGate {
     mutating_count: u64,
     reading_count: u64,
     crash_at: Option<u64>,
@@ -289,7 +289,7 @@ pub(super) struct Gate {
     trace: Option<VecDeque<String>>,
 }
 
-impl Gate {
+impl FaultGate {
     /// Lets an operation pass or refuses it. A rename and a link pass the second path as `target`.
     pub(super) fn begin(
         &mut self,

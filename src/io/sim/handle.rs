@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::fault::{OpKind, Refusal};
-use super::state::{Change, Content, Inode, Pending, State};
+use super::state::{Content, FsChange, Inode, Pending, State};
 use super::{FsFile, FsLock, SimFs};
 use crate::sync::Arc;
 
@@ -122,16 +122,16 @@ impl FsFile for SimFile {
         let inode = self.handle.inode;
         match begun {
             Ok(()) => {
-                state.change(inode, Change::write(offset, buf)?)?;
+                state.change(inode, FsChange::write(offset, buf)?)?;
                 Ok(buf.len())
             }
             Err(refusal) => {
                 if refusal.interrupted {
-                    let change = Change::write(offset, buf)?;
+                    let change = FsChange::write(offset, buf)?;
                     let stamp = state.next_stamp();
                     state.interrupted = Some((inode, Pending { stamp, change }));
                 } else if refusal.torn {
-                    state.change(inode, Change::write(offset, &buf[..buf.len() / 2])?)?;
+                    state.change(inode, FsChange::write(offset, &buf[..buf.len() / 2])?)?;
                 }
                 Err(refusal.error)
             }
@@ -151,7 +151,7 @@ impl FsFile for SimFile {
         self.check_writable()?;
         let mut state = self.handle.fs.state();
         self.begin(&mut state, OpKind::SetLen, format_args!(" {len}"))?;
-        state.change(self.handle.inode, Change::set_len(len)?)
+        state.change(self.handle.inode, FsChange::set_len(len)?)
     }
 
     fn len(&self) -> io::Result<u64> {

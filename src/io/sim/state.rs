@@ -10,7 +10,7 @@ use std::io;
 use std::mem;
 use std::path::{Component, Path, PathBuf};
 
-use super::fault::Gate;
+use super::fault::FaultGate;
 
 /// The largest file held, so that a wild offset is an error and not an allocation.
 const FILE_BYTES_MAX: u64 = 1 << 31;
@@ -23,12 +23,12 @@ pub(super) type Names = BTreeMap<PathBuf, Inode>;
 
 /// A change to a file's bytes. Offsets and lengths are checked before one is made.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum FsChange {
     Write { offset: usize, data: Vec<u8> },
     SetLen(usize),
 }
 
-impl Change {
+impl FsChange {
     /// A write, if it ends within the largest file held.
     pub(super) fn write(offset: u64, data: &[u8]) -> io::Result<Self> {
         let end = offset.checked_add(data.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
@@ -122,7 +122,7 @@ pub(super) struct Content {
     pub(super) visible: Vec<u8>,
     /// What the next sync makes durable. After a failed sync that lost its writes, `durable` plus
     /// this is less than `visible`.
-    pub(super) pending: Vec<Pending<Change>>,
+    pub(super) pending: Vec<Pending<FsChange>>,
     /// Open handles, held locks included: they keep a file without a name.
     pub(super) handles: usize,
     pub(super) locked: bool,
@@ -144,7 +144,7 @@ impl Content {
     /// Makes no more durable than it must: not even the rest of the same write. Changes of the
     /// length take along what was written before them.
     pub(super) fn sync_below(&mut self, len: usize) {
-        let is_length = |pending: &Pending<Change>| matches!(pending.change, Change::SetLen(_));
+        let is_length = |pending: &Pending<FsChange>| matches!(pending.change, FsChange::SetLen(_));
         let whole = self.pending.iter().rposition(is_length).map_or(0, |last| last + 1);
         for (index, Pending { stamp, change }) in
             mem::take(&mut self.pending).into_iter().enumerate()
@@ -158,7 +158,7 @@ impl Content {
 
     /// The page cache's answer to a failed sync: pages count as clean. Lengths are not in pages.
     pub(super) fn lose_pending_writes(&mut self) {
-        self.pending.retain(|pending| matches!(pending.change, Change::SetLen(_)));
+        self.pending.retain(|pending| matches!(pending.change, FsChange::SetLen(_)));
     }
 
     /// Flips bits of one byte wherever it is stored. Returns whether the file has that byte.
@@ -169,7 +169,7 @@ impl Content {
             *byte ^= mask;
         }
         for pending in &mut self.pending {
-            if let Change::Write { offset: start, data } = &mut pending.change
+            if let FsChange::Write { offset: start, data } = &mut pending.change
                 && let Some(index) = offset.checked_sub(*start)
                 && let Some(byte) = data.get_mut(index)
             {
@@ -183,7 +183,7 @@ impl Content {
 /// Everything one simulated file system is.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) gate: Gate,
+    pub(super) gate: FaultGate,
     /// Directories are durable from the start; those without a parent always exist.
     pub(super) dirs: BTreeSet<PathBuf>,
     pub(super) names: Names,
@@ -194,7 +194,7 @@ pub(super) struct State {
     pub(super) stamp: u64,
     pub(super) capacity: Option<u64>,
     /// The write that the crash interrupted. No read sees it; a crash may leave parts of it.
-    pub(super) interrupted: Option<(Inode, Pending<Change>)>,
+    pub(super) interrupted: Option<(Inode, Pending<FsChange>)>,
 }
 
 impl State {
@@ -274,7 +274,7 @@ impl State {
     }
 
     /// Changes a file's bytes. Nothing happens if that would exceed the capacity.
-    pub(super) fn change(&mut self, inode: Inode, change: Change) -> io::Result<()> {
+    pub(super) fn change(&mut self, inode: Inode, change: FsChange) -> io::Result<()> {
         let len = self.content(inode).visible.len();
         let grown = change.len_after(len).saturating_sub(len) as u64;
         if let Some(capacity) = self.capacity

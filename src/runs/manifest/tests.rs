@@ -354,7 +354,7 @@ fn a_mark_of_something_else_is_corruption() {
     let header = ManifestHeader::decode(&bytes).unwrap();
     let at = stages[5].edit_end;
     let check = |kind, edits, body: &[u8]| {
-        let record = seal(body, header.salt, at as u64, (kind, edits, at as u64)).unwrap();
+        let record = record_of(body, header.salt, at as u64, (kind, edits, at as u64)).unwrap();
         fixture.put(MANIFEST, &[&bytes[..at], &record].concat());
         fixture.is_corrupt()
     };

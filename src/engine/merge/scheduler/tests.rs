@@ -67,7 +67,7 @@ fn begin(engine: &Engine, newer: RunId, older: RunId) -> u64 {
 }
 
 /// Lets a thread be at a step of a job.
-fn take_up(state: &mut State, at: usize) -> u64 {
+fn take_up(state: &mut MergeState, at: usize) -> u64 {
     state.jobs[at].running = true;
     state.jobs[at].id
 }
@@ -194,7 +194,7 @@ fn a_request_fails_by_its_own_steps_only() {
     engine.conclude(job, Err(full(&engine)));
     assert!(answer.is_empty(), "{:?}", answer.recv());
     let job = begin(&engine, c, d);
-    let asked = |state: &mut State| {
+    let asked = |state: &mut MergeState| {
         let asked = state.asked();
         state
             .jobs
