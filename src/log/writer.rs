@@ -353,8 +353,8 @@ impl LogWriter {
             last[..rest.len()].copy_from_slice(rest);
             self.appends.write_all_at(&last, start + whole.len() as u64)?;
         }
-        let sealed = seal_header(self.log.header.salt, self.tail, header, body_hash);
-        self.appends.write_all_at(&sealed, self.tail)?;
+        let head = record_header(self.log.header.salt, self.tail, header, body_hash);
+        self.appends.write_all_at(&head, self.tail)?;
         self.tail += record_bytes(body.len()) as u64;
         Ok(self.position())
     }
