@@ -50,8 +50,8 @@ impl RootedFs {
     /// What a system call takes for a path: the directory, and the name in it.
     fn name<'a>(&'a self, path: &'a Path) -> (BorrowedFd<'a>, &'a Path) {
         match self.place(path) {
-            Place::Inside(name) => (self.dir.as_fd(), name),
-            Place::Root | Place::Elsewhere => (at::CWD, path),
+            Meaning::Inside(name) => (self.dir.as_fd(), name),
+            Meaning::Root | Meaning::Elsewhere => (at::CWD, path),
         }
     }
 }
