@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::io::{DiskFs, Fs, SimFs, TemporaryDir};
-use crate::options::{OnOverload, Options};
+use crate::options::{OnOverload, Options, addressable};
 use crate::sync::Arc;
 
 /// Sets options and opens a database. From [`Db::builder`](crate::Db::builder).
@@ -62,7 +62,8 @@ impl Builder {
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn memtable_bytes(mut self, bytes: usize) -> Self {
+    pub fn memtable_bytes(mut self, bytes: u64) -> Self {
+        let bytes = addressable(bytes);
         self.options.memtable_bytes = bytes;
         // The larger bounds follow, so that setting one option alone is enough.
         self.options.flush_bytes = self.options.flush_bytes.max(bytes);
@@ -79,7 +80,8 @@ impl Builder {
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn flush_bytes(mut self, bytes: usize) -> Self {
+    pub fn flush_bytes(mut self, bytes: u64) -> Self {
+        let bytes = addressable(bytes);
         self.options.flush_bytes = bytes;
         self.options.memory_bytes = self.options.memory_bytes.max(bytes.saturating_mul(2));
         self
@@ -93,7 +95,8 @@ impl Builder {
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        let bytes = addressable(bytes);
         self.options.memory_bytes = bytes;
         self
     }
@@ -106,7 +109,8 @@ impl Builder {
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        let bytes = addressable(bytes);
         self.options.cache_bytes = bytes;
         self
     }
@@ -213,7 +217,8 @@ impl Builder {
     /// db.put("k", "v")?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```
-    pub fn segment_bytes(mut self, bytes: usize) -> Self {
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        let bytes = addressable(bytes);
         self.options.segment_bytes = bytes;
         self
     }
@@ -415,7 +420,7 @@ mod tests {
     #[test]
     fn absurd_sizes_are_refused() {
         let builder = || Builder::new(Path::new("x"));
-        for builder in [builder().memtable_bytes(usize::MAX), builder().flush_bytes(usize::MAX)] {
+        for builder in [builder().memtable_bytes(u64::MAX), builder().flush_bytes(u64::MAX)] {
             let refused = builder.open().map(drop);
             assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
         }

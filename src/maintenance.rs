@@ -12,6 +12,7 @@ use crate::engine::report::segments::{RunInfo, SegmentInfo};
 use crate::engine::report::stats::{Health, Stats};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
+use crate::options::addressable;
 
 impl Db {
     /// Every run of this moment, newest first: how large it is, what of it merges have trimmed, and
@@ -179,8 +180,8 @@ impl Db {
     /// which changes nothing; [`Error::ReadOnly`];
     /// [`Error::Closed`];
     /// [`Error::WriterStopped`].
-    pub fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {
-        self.engine().set_memtable_bytes(bytes)
+    pub fn set_memtable_bytes(&self, bytes: u64) -> Result<()> {
+        self.engine().set_memtable_bytes(addressable(bytes))
     }
 }
 

@@ -302,6 +302,11 @@ const MEMTABLE_BYTES_MAX: usize = 1 << 30;
 const FLUSH_BYTES_MAX: usize = bytes_max(1 << 34);
 const MEMORY_BYTES_MAX: usize = bytes_max(1 << 40);
 
+/// A size that a caller has given. One beyond what the machine can address counts as the largest.
+pub(crate) fn addressable(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 const fn bytes_max(bytes: u64) -> usize {
     let addressable = usize::MAX / 4;
     if bytes < addressable as u64 { bytes as usize } else { addressable }

@@ -64,7 +64,7 @@ fn a_loaded_snapshot_answers_as_the_index_before() {
     let want = contents(&db);
     let segments = db.segments();
     let report = db.load_index_snapshot(FILE).unwrap();
-    assert_eq!((report.segments, report.missing, report.ignored), (segments.len(), 0, 0));
+    assert_eq!((report.segments, report.missing, report.ignored), (segments.len() as u64, 0, 0));
     assert_eq!(report.blocks, segments.iter().map(|info| info.blocks).sum::<u64>());
     assert_eq!(db.segments(), segments);
     assert_eq!(contents(&db), want);
@@ -112,7 +112,7 @@ fn an_open_with_a_snapshot_reads_no_table_of_a_segment_it_names() {
 #[test]
 fn entries_of_gone_segments_are_ignored_and_missing_ones_read_from_the_segment() {
     let (fs, db) = sample();
-    let named = db.segments().len();
+    let named = db.segments().len() as u64;
     fill(&db, 7);
     let doomed = db.keyspace("doomed").unwrap();
     doomed.put("k", "v").unwrap();
@@ -120,7 +120,7 @@ fn entries_of_gone_segments_are_ignored_and_missing_ones_read_from_the_segment()
     let want = contents(&db);
     let all = db.segments().len();
     let report = db.load_index_snapshot(FILE).unwrap();
-    assert_eq!((report.segments, report.missing, report.ignored), (named, all - named, 0));
+    assert_eq!((report.segments, report.missing, report.ignored), (named, all as u64 - named, 0));
     assert_eq!(contents(&db), want);
     db.close().unwrap();
     drop((db, doomed));
@@ -139,7 +139,7 @@ fn entries_of_gone_segments_are_ignored_and_missing_ones_read_from_the_segment()
     db.drop_keyspace("doomed").unwrap();
     // Removal is the flush thread's, in the order of its jobs.
     db.flush().unwrap();
-    let left = db.segments().len();
+    let left = db.segments().len() as u64;
     let report = db.load_index_snapshot(FILE).unwrap();
     assert!(report.ignored > 0);
     assert_eq!((report.segments, report.missing), (left, 0));

@@ -109,7 +109,7 @@ fn a_rebuilt_index_answers_as_the_one_before() {
     let hits = db.stats().cache_hits;
     let report = db.rebuild_index().unwrap();
     assert_eq!((db.segments(), fs.op_count()), (before.clone(), ops), "nothing on disk changes");
-    assert_eq!(report.segments, before.len());
+    assert_eq!(report.segments, before.len() as u64);
     assert_eq!(report.blocks, before.iter().map(|info| info.blocks).sum::<u64>());
     assert_eq!(report.entries, before.iter().map(|info| info.entries).sum::<u64>());
     assert_eq!(report.keys, 400 + 200 + 134 + 100);
@@ -134,9 +134,9 @@ fn damaged_tables_are_derived_at_open_and_reported() {
         drop(db);
         for read_only in [true, false] {
             let db = builder(&fs).read_only(read_only).open().unwrap();
-            assert_eq!(db.stats().indexes_rebuilt, before.len());
+            assert_eq!(db.stats().indexes_rebuilt, before.len() as u64);
             let health = db.health();
-            assert!(!health.is_healthy() && health.indexes_rebuilt == before.len());
+            assert!(!health.is_healthy() && health.indexes_rebuilt == before.len() as u64);
             assert!(health.to_string().contains("nothing is lost"), "{health}");
             assert_eq!(db.segments(), before);
             check_all(&db, &want);
@@ -216,7 +216,7 @@ fn a_sound_database_verifies_with_what_it_holds() {
     assert!(report.is_sound() && report.errors.is_empty(), "{report}");
     assert!(report.to_string().contains("nothing is damaged"), "{report}");
     let segments = db.segments();
-    assert_eq!((report.segments, report.keys), (segments.len(), 400 + 200 + 134 + 100));
+    assert_eq!((report.segments, report.keys), (segments.len() as u64, 400 + 200 + 134 + 100));
     assert_eq!(report.blocks, segments.iter().map(|info| info.blocks).sum::<u64>());
     assert_eq!(report.entries, segments.iter().map(|info| info.entries).sum::<u64>());
     assert_eq!(report.bytes, segments.iter().map(|info| info.bytes).sum::<u64>());
@@ -319,7 +319,7 @@ fn damage_in_logs_and_their_witness_is_reported() {
 }
 
 /// How many memtables are sealed by the same writes, after `prepare`.
-fn sealed_by_writes(prepare: impl Fn(&Db)) -> usize {
+fn sealed_by_writes(prepare: impl Fn(&Db)) -> u64 {
     let fs = SimFs::new();
     let db = builder(&fs).memtable_bytes(16 << 10).flush_bytes(8 << 20).open().unwrap();
     db.put("first", "makes the log").unwrap();
@@ -352,7 +352,7 @@ fn another_memtable_size_counts_from_the_next_rotation_on() {
 fn a_memtable_size_out_of_bounds_is_refused_with_the_bounds() {
     let fs = SimFs::new();
     let db = builder(&fs).flush_bytes(128 << 10).memory_bytes(1 << 20).open().unwrap();
-    for bytes in [0, 4095, (128 << 10) + 1, usize::MAX] {
+    for bytes in [0, 4095, (128 << 10) + 1, u64::MAX] {
         let error = db.set_memtable_bytes(bytes).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument { .. }));
         let text = error.to_string();

@@ -53,7 +53,7 @@ fn builder(dir: &std::path::Path) -> Builder {
     let builder = Db::builder(dir).memtable_bytes(64 << 10).flush_bytes(1 << 20);
     // However slow the disk is, nothing is refused.
     let patient = OnOverload::Pace { stall_max: Duration::from_secs(600) };
-    builder.memory_bytes(MEMORY_BYTES).cache_bytes(CACHE_BYTES).on_overload(patient)
+    builder.memory_bytes(MEMORY_BYTES as u64).cache_bytes(CACHE_BYTES as u64).on_overload(patient)
 }
 
 /// Runs a load of so many bytes on a database of its own, and returns how much more memory was in
@@ -119,7 +119,7 @@ fn a_batch_is_in_memory_once() {
     const BATCH_BYTES: usize = 8 << 20;
     let mut batch = WriteBatch::new();
     (0..BATCH_BYTES as u64 >> 12).for_each(|n| batch.put(key(n), [7; 4096]));
-    let check = |memtable_bytes: usize, write: &dyn Fn(&Db)| {
+    let check = |memtable_bytes: u64, write: &dyn Fn(&Db)| {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::builder(dir.path()).memtable_bytes(memtable_bytes).open().unwrap();
         let before = LIVE.load(Ordering::Relaxed);

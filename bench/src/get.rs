@@ -13,8 +13,8 @@ use crate::workload::{TempDir, Workload};
 const GETS: u64 = 500_000;
 
 /// A block cache that holds everything, and one that holds next to nothing, in bytes.
-const CACHE_LARGE: usize = 8 << 30;
-const CACHE_SMALL: usize = 8 << 20;
+const CACHE_LARGE: u64 = 8 << 30;
+const CACHE_SMALL: u64 = 8 << 20;
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);

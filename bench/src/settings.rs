@@ -20,7 +20,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct MergeSettings {
     pub(crate) part: String,
-    pub(crate) flush_kib: usize,
+    pub(crate) flush_kib: u64,
     pub(crate) data: u64,
     pub(crate) passes: u64,
     pub(crate) bandwidth: u64,
@@ -83,7 +83,7 @@ impl Settings {
                 "seed" => settings.seed = number()?,
                 "dir" => settings.dir = PathBuf::from(value),
                 "part" => settings.merge.part = value.to_owned(),
-                "flush_kib" => settings.merge.flush_kib = usize::try_from(number()?)?.max(64),
+                "flush_kib" => settings.merge.flush_kib = number()?.max(64),
                 "data" => settings.merge.data = number()?.max(1),
                 "passes" => settings.merge.passes = number()?.max(1),
                 "bandwidth" => settings.merge.bandwidth = number()?.max(2),

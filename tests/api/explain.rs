@@ -23,7 +23,7 @@ fn every_layer_says_what_it_has_and_the_first_that_has_it_answers() {
     let reads = sim.read_count();
     let explained = keyspace.explain("a1").unwrap();
     assert!(sim.read_count() > reads, "nothing was cached");
-    let tombstones: Vec<Vec<Option<usize>>> = (explained.layers.iter())
+    let tombstones: Vec<Vec<Option<u64>>> = (explained.layers.iter())
         .map(|layer| layer.versions.iter().map(|version| version.value_bytes).collect())
         .collect();
     assert_eq!(tombstones, [vec![Some(6), Some(3)], vec![None], vec![Some(5)]]);

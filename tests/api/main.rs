@@ -33,7 +33,7 @@ fn tiny() -> (Db, SimFs) {
     open(4 << 10)
 }
 
-fn open(memtable_bytes: usize) -> (Db, SimFs) {
+fn open(memtable_bytes: u64) -> (Db, SimFs) {
     let sim = SimFs::new();
     let fs: Arc<dyn Fs> = Arc::new(sim.clone());
     let builder =

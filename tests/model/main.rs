@@ -88,7 +88,7 @@ impl World {
         let memtable_bytes = *random.pick(&[4 << 10, 8 << 10, 16 << 10]);
         let mut builder = Db::builder(&self.path)
             .memtable_bytes(memtable_bytes)
-            .flush_bytes(memtable_bytes * (1 + random.below(4)))
+            .flush_bytes(memtable_bytes * (1 + random.below(4) as u64))
             .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
             .segment_bytes(*random.pick(&[4 << 10, 8 << 10, 64 << 10]))
             .compaction_threads(random.below(4))
@@ -328,7 +328,7 @@ impl World {
         let explained = explained.unwrap();
         let table = &self.tables[&name];
         let got = explained.found.as_ref().and_then(|found| found.version.value_bytes);
-        assert_eq!(got, table.get(&key).map(Vec::len), "{explained}");
+        assert_eq!(got, table.get(&key).map(|value| value.len() as u64), "{explained}");
         let inside = within(table, &bounds);
         let least: usize = inside.iter().map(|(key, value)| key.len() + value.len()).sum();
         let size = size.unwrap() as usize;

@@ -98,7 +98,7 @@ fn dead_logs_are_used_again_before_files_are_made() {
     let seen = Arc::clone(&most);
     let made = AtomicUsize::new(0);
     fs.before(OpKind::Create, ".wal", move || {
-        let beside = disk.count(".wal").saturating_sub(writer.stats().logs);
+        let beside = disk.count(".wal").saturating_sub(writer.stats().logs as usize);
         seen.fetch_max(beside, Ordering::Relaxed);
         if made.fetch_add(1, Ordering::Relaxed) < FILES_MAX {
             fill_log(&writer);
@@ -109,7 +109,7 @@ fn dead_logs_are_used_again_before_files_are_made() {
     settle(&db);
     let beside = most.load(Ordering::Relaxed);
     assert!(beside <= BESIDE_MAX, "{beside} files beside those in use");
-    let left = fs.count(".wal") - db.stats().logs;
+    let left = fs.count(".wal") - db.stats().logs as usize;
     assert!(left <= 6 + 16, "{left} files are prepared");
 }
 
@@ -120,7 +120,7 @@ fn dead_logs_are_used_again_before_files_are_made() {
 #[test]
 fn files_are_bounded_on_a_disk_that_removes_nothing() {
     let fs = GatedFs::default();
-    let batch = 3_000;
+    let batch = 3_000_u64;
     let flush = 16 << 10;
     let memory = 256 << 10;
     let options = builder(&fs).flush_bytes(flush).memory_bytes(memory);
@@ -128,7 +128,8 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
     db.put("takes a log", "v").unwrap();
     // Big batches bring files of their own, of which none is used again.
     let fill = || {
-        let refused = (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; batch]).err());
+        let refused =
+            (0..10_000).find_map(|i| db.put(format!("{i}"), vec![b'v'; batch as usize]).err());
         assert!(matches!(refused, Some(Error::Overloaded { .. })), "{refused:?}");
     };
     let flushing = fs.hold(OpKind::Create, ".seg");
@@ -142,7 +143,7 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
     // prepared of 8 KiB, those that wait, and one that is being made.
     let in_memory = memory / batch;
     let prepared = 6 + flush / (8 << 10);
-    let files = fs.count(".wal");
+    let files = fs.count(".wal") as u64;
     let most = in_memory + 2 + prepared + 32 + 1;
     assert!(files <= most, "{files} files, {most} at most");
     held.release();

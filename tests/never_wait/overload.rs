@@ -9,7 +9,7 @@ use alluvium::{Db, Error, OnOverload, StallCause};
 use crate::gates::GatedFs;
 use crate::{builder, settle};
 
-const MEMORY_BYTES: usize = 64 << 10;
+const MEMORY_BYTES: u64 = 64 << 10;
 
 fn pace(stall_ms: u64) -> OnOverload {
     OnOverload::Pace { stall_max: std::time::Duration::from_millis(stall_ms) }
@@ -41,16 +41,16 @@ fn memory_is_bounded_and_a_write_past_it_fails_when_its_time_is_up() {
         // A refused write leaves nothing, and reads go on.
         assert_eq!(db.get(format!("{count:06}")).unwrap(), None::<alluvium::Value>);
         assert_eq!(db.get("before").unwrap().unwrap(), "v");
-        assert_eq!(db.range("0".."1").count(), count);
+        assert_eq!(db.range("0".."1").count() as u64, count);
         let stats = db.stats();
         assert!(stats.stalls > 0 && stats.stalled_us > 0, "{stats}");
         assert_eq!((stats.refused_overloaded, stats.stall_last), (1, Some(StallCause::Memory)));
-        let bound = (MEMORY_BYTES + (16 << 10)) as u64;
+        let bound = MEMORY_BYTES + (16 << 10);
         assert!(stats.memtable_bytes <= bound, "{} bytes", stats.memtable_bytes);
         held.release();
         db.flush().unwrap();
         db.put("after", "v").unwrap();
-        assert_eq!(db.range("0".."1").count(), count);
+        assert_eq!(db.range("0".."1").count() as u64, count);
         assert!(db.health().is_healthy());
         db.close().unwrap();
     }
@@ -92,7 +92,7 @@ fn writers_are_delayed_before_they_have_to_wait_and_not_while_there_is_memory() 
     let held = fs.hold(OpKind::Sync, ".seg");
     // Up to half of the budget.
     for i in 0.. {
-        if db.stats().memtable_bytes > MEMORY_BYTES as u64 / 2 {
+        if db.stats().memtable_bytes > MEMORY_BYTES / 2 {
             break;
         }
         db.put(format!("{i:06}"), [b'v'; 200]).unwrap();
@@ -143,7 +143,7 @@ fn who_wants_an_error_gets_it_at_once() {
         }
         let stats = db.stats();
         assert_eq!((waits(&db), stats.refused_overloaded), ((0, 0, 0, 0), 101), "{stats}");
-        assert!(stats.memtable_bytes > MEMORY_BYTES as u64 * 9 / 10, "refused early: {stats}");
+        assert!(stats.memtable_bytes > MEMORY_BYTES * 9 / 10, "refused early: {stats}");
         assert_eq!(db.get("k").unwrap(), None::<alluvium::Value>);
         held.release();
         db.flush().unwrap();

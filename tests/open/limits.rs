@@ -146,19 +146,19 @@ fn a_keyspace_of_another_database_is_no_use() {
 fn options_that_cannot_work_are_refused_with_their_bounds() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("db");
-    let check = |set: fn(Builder, usize) -> Builder, name: &str, value: usize| {
+    let check = |set: fn(Builder, u64) -> Builder, name: &str, value: u64| {
         let words = [name, "must be between", "bytes, and is", &value.to_string()];
         invalid(set(Db::builder(&path), value).open(), &words);
         assert!(!path.exists(), "nothing was made");
     };
-    for value in [0, (4 << 10) - 1, (1 << 30) + 1, usize::MAX] {
+    for value in [0, (4 << 10) - 1, (1 << 30) + 1, u64::MAX] {
         check(Builder::memtable_bytes, "memtable_bytes", value);
         check(Builder::segment_bytes, "segment_bytes", value);
     }
-    for value in [0, (4 << 20) - 1, (1 << 34) + 1, usize::MAX] {
+    for value in [0, (4 << 20) - 1, (1 << 34) + 1, u64::MAX] {
         check(Builder::flush_bytes, "flush_bytes", value);
     }
-    for value in [0, (8 << 20) - 1, (64 << 20) - 1, (1 << 40) + 1, usize::MAX] {
+    for value in [0, (8 << 20) - 1, (64 << 20) - 1, (1 << 40) + 1, u64::MAX] {
         check(Builder::memory_bytes, "memory_bytes", value);
     }
 }

@@ -167,7 +167,7 @@ fn segments_that_a_cut_manifest_does_not_name_are_kept() {
         assert!(segments(&fs) >= before, "cut to {len}");
         let health = db.health();
         let orphans = |fs: &SimFs| {
-            fs.files(crate::DIR).into_iter().filter(|name| name.ends_with(".orphan")).count()
+            fs.files(crate::DIR).into_iter().filter(|name| name.ends_with(".orphan")).count() as u64
         };
         assert_eq!(orphans(&fs), health.orphans_kept);
         assert_eq!(health.is_healthy(), health.orphans_kept == 0);

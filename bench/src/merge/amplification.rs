@@ -296,7 +296,7 @@ impl<'a> Load<'a> {
 
     fn sample(&mut self) -> Outcome {
         let stats = self.db.stats();
-        self.samples.runs.add(stats.runs as u64);
+        self.samples.runs.add(stats.runs);
         self.samples.files.add(stats.segment_bytes);
         // Reading the directory takes longer.
         if self.written % self.flush_entries < self.slice_entries() {

@@ -24,7 +24,7 @@ const PAUSED: Duration = Duration::from_secs(2);
 /// A writer that is behind its rate by more than this has been kept from writing.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
-const CACHES: [(&str, usize); 2] = [("hot", 8 << 30), ("cold", 8 << 20)];
+const CACHES: [(&str, u64); 2] = [("hot", 8 << 30), ("cold", 8 << 20)];
 
 /// What one round gave.
 #[derive(Default)]

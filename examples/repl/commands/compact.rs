@@ -56,8 +56,8 @@ pub(super) fn run(
     let text = format!(
         "read {} in {elapsed:.3} s; now {}, {}, {}",
         bytes(read),
-        counted(stats.runs as u64, "run"),
-        counted(stats.segments as u64, "segment"),
+        counted(stats.runs, "run"),
+        counted(stats.segments, "segment"),
         bytes(stats.segment_bytes)
     );
     out.say(&text, || {

@@ -129,7 +129,7 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
     let runs = infos.last().map_or(0, |info| info.age + 1);
     let total = format!(
         "{}, newest first; {}, {}, {}",
-        counted(runs as u64, "run"),
+        counted(runs, "run"),
         counted(files.len() as u64, "segment"),
         bytes(files.values().map(|info| info.bytes).sum()),
         counted(files.values().map(|info| info.entries).sum(), "version")
@@ -139,7 +139,7 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
 }
 
 pub(super) fn set_threshold(shell: &Shell, size: u64, out: &mut Output<'_>) -> Result<(), Failure> {
-    shell.db.set_memtable_bytes(usize::try_from(size).unwrap_or(usize::MAX))?;
+    shell.db.set_memtable_bytes(size)?;
     let text = format!("memtables of {} from the next one on", bytes(size));
     out.say(&text, || json!({"memtable_bytes": size}))?;
     Ok(())

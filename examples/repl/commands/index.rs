@@ -55,7 +55,7 @@ fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Re
     let how = harmless(how);
     let mut text = format!(
         "{done} the index of {} {how}: {}, {}, {}",
-        counted(segments as u64, "segment"),
+        counted(segments, "segment"),
         counted(blocks, "block"),
         counted(entries, "version"),
         bytes(size)
@@ -63,7 +63,7 @@ fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Re
     if missing > 0 {
         let (are, keep) =
             if missing == 1 { ("is", "keeps its own") } else { ("are", "keep theirs") };
-        let segments = counted(missing as u64, "segment");
+        let segments = counted(missing, "segment");
         text.push_str(&format!("; {segments} {are} not in the file and {keep}"));
     }
     if ignored > 0 {
@@ -71,7 +71,7 @@ fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Re
             1 => ("entry", "has"),
             _ => ("entries", "have"),
         };
-        let ignored = crate::size::grouped(ignored as u64);
+        let ignored = crate::size::grouped(ignored);
         text.push_str(&format!("; {ignored} {entries} of the file {have} no segment any more"));
     }
     out.say(&text, || {

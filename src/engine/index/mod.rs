@@ -37,7 +37,7 @@ use crate::sync::{Arc, lock};
 #[non_exhaustive]
 pub struct IndexReport {
     /// Segments whose index and filter this was about.
-    pub segments: usize,
+    pub segments: u64,
     /// Data blocks in them.
     pub blocks: u64,
     /// Versions in them, tombstones included.
@@ -47,9 +47,9 @@ pub struct IndexReport {
     /// Bytes of their indexes and filters: of the file for a save, of memory otherwise.
     pub bytes: u64,
     /// Of a load: segments that the file has no entry for, whose tables stay as they are.
-    pub missing: usize,
+    pub missing: u64,
     /// Of a load: entries of the file whose segments are gone.
-    pub ignored: usize,
+    pub ignored: u64,
 }
 
 impl IndexReport {

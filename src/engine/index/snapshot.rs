@@ -84,7 +84,7 @@ impl Engine {
             report.add(&loaded);
             fresh.push(Arc::new(loaded));
         }
-        report.ignored = saved.0.len();
+        report.ignored = saved.0.len() as u64;
         self.replace_segments(fresh)?;
         Ok(report)
     }

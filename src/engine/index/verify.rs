@@ -37,7 +37,7 @@ const ERRORS_MAX: usize = 100;
 #[non_exhaustive]
 pub struct VerifyReport {
     /// Segments that were read.
-    pub segments: usize,
+    pub segments: u64,
     /// Data blocks that are sound.
     pub blocks: u64,
     /// Versions in them, tombstones included.
@@ -47,7 +47,7 @@ pub struct VerifyReport {
     /// Bytes of the segment files.
     pub bytes: u64,
     /// Logs that a recovery would need, and that were read.
-    pub logs: usize,
+    pub logs: u64,
     /// Records in them that are sound.
     pub log_records: u64,
     /// How much is damaged, or could not be read: blocks, files, tables.

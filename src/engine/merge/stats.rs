@@ -49,7 +49,7 @@ pub struct MergeStats {
     pub space_amplification: f64,
     /// Memtables and runs that a get of an absent key asks; their filters spare it nearly all of
     /// the reading.
-    pub read_amplification: usize,
+    pub read_amplification: u64,
 }
 
 impl Engine {
@@ -74,7 +74,7 @@ impl Engine {
             debt_bytes: count(&self.core.merges.debt_bytes),
             write_amplification: share(flushed + written, flushed),
             space_amplification: share(on_disk, largest),
-            read_amplification: 1 + view.sealed.len() + set.runs.len(),
+            read_amplification: 1 + (view.sealed.len() + set.runs.len()) as u64,
         }
     }
 }

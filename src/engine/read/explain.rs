@@ -109,7 +109,7 @@ pub enum ExplainSource {
         /// Whether it is no longer written.
         sealed: bool,
         /// Versions of all keys in it.
-        versions: usize,
+        versions: u64,
         /// Its memory.
         bytes: u64,
     },
@@ -121,7 +121,7 @@ pub enum ExplainSource {
         /// The number of the one segment of it that may hold the key.
         segment: Option<u64>,
         /// How many segments it has.
-        segments: usize,
+        segments: u64,
     },
 }
 
@@ -159,7 +159,7 @@ pub enum ExplainFilter {
 #[non_exhaustive]
 pub struct ExplainBlock {
     /// Its place in the segment.
-    pub number: usize,
+    pub number: u64,
     /// Whether it was in memory; otherwise a get reads it from the disk.
     pub cached: bool,
 }
@@ -181,7 +181,7 @@ pub struct ExplainVersion {
     /// When it was written.
     pub sequence: Sequence,
     /// The length of its value; `None` for a tombstone.
-    pub value_bytes: Option<usize>,
+    pub value_bytes: Option<u64>,
 }
 
 impl ExplainLayer {
@@ -240,7 +240,8 @@ fn in_memtable(
     key: &[u8],
     hash: u64,
 ) -> Result<ExplainLayer> {
-    let (versions, bytes) = (table.entries(), table.bytes() as u64);
+    let versions = table.entries() as u64;
+    let bytes = table.bytes() as u64;
     let source = ExplainSource::Memtable { sealed, versions, bytes };
     let mut layer = ExplainLayer::new(source);
     if !table.may_contain(hash) {
@@ -262,7 +263,8 @@ fn in_memtable(
 fn in_run(run: &Run, keyspace: KeyspaceId, key: &[u8], hash: u64) -> Result<ExplainLayer> {
     let part = run.segment_for(keyspace, key);
     let segment = part.map(|part| part.segment.number().0);
-    let source = ExplainSource::Run { id: run.id.0, segment, segments: run.segments.len() };
+    let segments = run.segments.len() as u64;
+    let source = ExplainSource::Run { id: run.id.0, segment, segments };
     let mut layer = ExplainLayer::new(source);
     let Some(part) = part else {
         layer.filter = ExplainFilter::OutOfRange;
@@ -273,7 +275,7 @@ fn in_run(run: &Run, keyspace: KeyspaceId, key: &[u8], hash: u64) -> Result<Expl
         return Ok(layer);
     }
     let probe = part.segment.probe(keyspace, key)?;
-    let block = |(number, cached)| ExplainBlock { number, cached };
+    let block = |(number, cached)| ExplainBlock { number: number as u64, cached };
     layer.blocks = probe.blocks.into_iter().map(block).collect();
     let versions = probe.versions.into_iter();
     layer.versions = versions.map(|(sequence, kind, len)| version(sequence, kind, len)).collect();
@@ -281,7 +283,7 @@ fn in_run(run: &Run, keyspace: KeyspaceId, key: &[u8], hash: u64) -> Result<Expl
 }
 
 fn version(sequence: Sequence, kind: Kind, len: usize) -> ExplainVersion {
-    ExplainVersion { sequence, value_bytes: (kind == Kind::Value).then_some(len) }
+    ExplainVersion { sequence, value_bytes: (kind == Kind::Value).then_some(len as u64) }
 }
 
 impl ExplainLayer {

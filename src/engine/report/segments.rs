@@ -27,12 +27,12 @@ pub struct RunInfo {
     pub id: u64,
     /// Its place among all, 0 for the newest. For each key, versions in a run of lower age are
     /// newer.
-    pub age: usize,
+    pub age: u64,
     /// Segments in it. One of which a merge has taken the middle out counts as two.
-    pub segments: usize,
+    pub segments: u64,
     /// How many of these a merge under way, or one that was given up, has trimmed: of the file only
     /// a part still belongs to the run.
-    pub trimmed: usize,
+    pub trimmed: u64,
     /// Bytes of data blocks that belong to it.
     pub bytes: u64,
     /// Length of its files, with their filters and indexes and what trims keep out. A file of which
@@ -66,7 +66,7 @@ pub struct SegmentInfo {
     pub run: u64,
     /// Place of that run among all, 0 for the newest. For each key, versions in a run of lower age
     /// are newer.
-    pub age: usize,
+    pub age: u64,
     /// The number in its file's name.
     pub number: u64,
     /// Length of its file in bytes.
@@ -137,7 +137,7 @@ impl Engine {
         let last = part.to.as_ref().unwrap_or(&part.last);
         SegmentInfo {
             run,
-            age,
+            age: age as u64,
             number: segment.number().0,
             bytes: segment.bytes(),
             raw_bytes: properties.raw_bytes,
@@ -174,9 +174,9 @@ fn run_info(run: &Run, age: usize, merging: &[RunId]) -> RunInfo {
     files.dedup();
     RunInfo {
         id: run.id.0,
-        age,
-        segments: parts.len(),
-        trimmed: parts.iter().filter(|part| part.is_trimmed()).count(),
+        age: age as u64,
+        segments: parts.len() as u64,
+        trimmed: parts.iter().filter(|part| part.is_trimmed()).count() as u64,
         bytes: run.bytes(),
         file_bytes: files.iter().map(|(_, bytes)| bytes).sum(),
         entries: count(|part| part.segment.properties().entries()),

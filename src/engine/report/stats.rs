@@ -28,25 +28,25 @@ pub struct Stats {
     /// 2^64.
     pub visible: u64,
     /// Memtables that are sealed and not yet flushed.
-    pub memtables_sealed: usize,
+    pub memtables_sealed: u64,
     /// Bytes in memtables, the active one included.
     pub memtable_bytes: u64,
     /// Bytes in flushed memtables that are still in memory: for a second or so after the flush, and
     /// for as long as an iterator holds them.
     pub memtable_bytes_retired: u64,
     /// Runs on disk; a read looks at the filter of each that may hold its key.
-    pub runs: usize,
+    pub runs: u64,
     /// Segment files.
-    pub segments: usize,
+    pub segments: u64,
     /// Bytes of segment files.
     pub segment_bytes: u64,
     /// Versions in segments, superseded ones and tombstones included.
     pub segment_entries: u64,
     /// Segments whose stored index, filter or properties were found damaged at open, and derived
     /// from their data instead. Nothing is lost; the device deserves a look.
-    pub indexes_rebuilt: usize,
+    pub indexes_rebuilt: u64,
     /// Log files that a recovery would read.
-    pub logs: usize,
+    pub logs: u64,
     /// Bytes appended to the log that are not known to be durable yet.
     pub log_bytes_unsynced: u64,
     /// Syncs of the log, each for everyone who waited.
@@ -67,12 +67,12 @@ pub struct Stats {
     pub cache_misses: u64,
     /// Stretches of deleted keys that scans remember now, in at most 4 MiB. Who scans 32 deleted
     /// keys or more, with no live one between them, remembers them, and later scans jump.
-    pub stretches: usize,
+    pub stretches: u64,
     /// How often scans have jumped over one since open, or ended in it, instead of walking over
     /// what is deleted. Counted when the iterator is dropped.
     pub stretch_jumps: u64,
     /// Live snapshots.
-    pub snapshots: usize,
+    pub snapshots: u64,
     /// Sequence of the oldest live snapshot.
     pub snapshot_oldest: Option<u64>,
     /// How long it has been held, in milliseconds.
@@ -132,11 +132,11 @@ pub struct Health {
     pub background_error: Option<Error>,
     /// Segments whose stored index, filter or properties were found damaged at open, and derived
     /// from their data instead: nothing is lost, and each open reads them whole.
-    pub indexes_rebuilt: usize,
+    pub indexes_rebuilt: u64,
     /// Segments that the manifest does not name, found whole by this open where nothing shows that
     /// the manifest has lost no edit. Each was renamed to `….seg.orphan`, and is not touched again:
     /// look whether data is missing, and remove them if none is.
-    pub orphans_kept: usize,
+    pub orphans_kept: u64,
 }
 
 impl Health {
@@ -176,15 +176,15 @@ impl Engine {
         let (stalls_log, stalled_log_us) = waits.of(StallCause::Log);
         Stats {
             visible,
-            memtables_sealed: view.sealed.len(),
+            memtables_sealed: view.sealed.len() as u64,
             memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
             memtable_bytes_retired: count(&core.counters.retired_bytes),
-            runs: view.segments.runs.len(),
-            segments: files.len(),
+            runs: view.segments.runs.len() as u64,
+            segments: files.len() as u64,
             segment_bytes: files.iter().map(|segment| segment.bytes()).sum(),
             segment_entries: files.iter().map(|file| file.properties().entries()).sum(),
-            indexes_rebuilt: core.indexes_rebuilt(),
-            logs: core.logs.list().len(),
+            indexes_rebuilt: core.indexes_rebuilt() as u64,
+            logs: core.logs.list().len() as u64,
             log_bytes_unsynced: unsynced,
             log_syncs: count(&core.counters.log_syncs),
             log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
@@ -194,9 +194,9 @@ impl Engine {
             cache_bytes: core.cache.used() as u64,
             cache_hits: core.cache.stats().hits,
             cache_misses: core.cache.stats().misses,
-            stretches: view.active.stretches().count(),
+            stretches: view.active.stretches().count() as u64,
             stretch_jumps: count(&core.counters.stretch_jumps),
-            snapshots: core.snapshots.count(),
+            snapshots: core.snapshots.count() as u64,
             snapshot_oldest: oldest.map(|(at, _)| at.0),
             snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
             snapshot_oldest_ops: oldest.map_or(0, |(at, _)| visible.saturating_sub(at.0)),
@@ -224,8 +224,8 @@ impl Engine {
         Health {
             writer_stopped: core.stopped(),
             background_error: core.trouble(),
-            indexes_rebuilt: core.indexes_rebuilt(),
-            orphans_kept: core.counters.orphans_kept.load(Ordering::Relaxed),
+            indexes_rebuilt: core.indexes_rebuilt() as u64,
+            orphans_kept: core.counters.orphans_kept.load(Ordering::Relaxed) as u64,
         }
     }
 }

@@ -85,13 +85,13 @@ fn check_sums(engine: &Engine) {
     for run in &runs {
         let parts: Vec<_> = segments.iter().filter(|info| info.run == run.id).collect();
         let sum = |of: fn(&SegmentInfo) -> u64| parts.iter().map(|part| of(part)).sum::<u64>();
-        assert_eq!((run.segments, run.bytes), (parts.len(), sum(|part| part.used_bytes)));
-        assert_eq!(run.trimmed, parts.iter().filter(|part| part.trimmed).count());
+        assert_eq!((run.segments, run.bytes), (parts.len() as u64, sum(|part| part.used_bytes)));
+        assert_eq!(run.trimmed, parts.iter().filter(|part| part.trimmed).count() as u64);
         assert_eq!(run.file_bytes, sum(|part| part.bytes), "no file has two parts in a run");
         assert!(run.bytes < run.file_bytes && run.entries <= sum(|part| part.entries));
         assert!(parts.iter().all(|part| part.age == run.age && part.used_bytes > 0));
     }
-    assert_eq!(runs.iter().map(|run| run.segments).sum::<usize>(), segments.len());
+    assert_eq!(runs.iter().map(|run| run.segments).sum::<u64>(), segments.len() as u64);
 }
 
 /// I32: wherever a step ends, no user key lies on both sides, though one key fills segments.

@@ -104,7 +104,7 @@ fn a_look_at_one_of_many_emptied_queues_walks_over_nothing() {
             assert_eq!(queues.walked((0..count).rev(), true), 0);
             // From behind, the last of each is met before the stretch.
             assert!(queues.walked(0..count, false) <= count as u64);
-            assert_eq!(queues.engine.stats().stretches, count);
+            assert_eq!(queues.engine.stats().stretches, count as u64);
         };
         queues.remember(40, 0);
         check();
@@ -139,7 +139,7 @@ fn what_is_remembered_has_a_bound_in_bytes() {
     assert!((200..480).contains(&stretches), "{stretches}");
     for forward in [true, false] {
         let walked = queues.walked(0..480, forward);
-        assert!(walked <= 40 * (480 - stretches) as u64 + 480, "{walked}");
+        assert!(walked <= 40 * (480 - stretches) + 480, "{walked}");
     }
     queues.close();
 }
