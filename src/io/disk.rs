@@ -1,10 +1,12 @@
-//! The real disk: the only module that names `std::fs`.
+//! The real disk: nothing outside names `std::fs`.
 //!
-//! `lock` is the advisory lock, `temporary` a directory that goes again. On Unix, `at` has the
-//! system calls that open files and name them, and `rooted` is one directory through a handle.
+//! `file` is an open file, `lock` the advisory lock, `temporary` a directory that goes again. On
+//! Unix, `at` has the system calls that open files and name them, and `rooted` is one directory
+//! through a handle.
 
 #[cfg(unix)]
 mod at;
+mod file;
 mod lock;
 #[cfg(unix)]
 mod rooted;
@@ -12,13 +14,12 @@ mod temporary;
 
 use std::fs::File;
 use std::io;
-#[cfg(unix)]
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::named::syncs_no_names;
 use super::{Fs, FsFile, FsLock, OpenMode, linked};
 use crate::sync::Arc;
+use file::DiskFile;
 use lock::DiskLock;
 
 pub(crate) use temporary::TemporaryDir;
@@ -38,31 +39,6 @@ pub(crate) use temporary::TemporaryDir;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFs;
 
-#[derive(Debug)]
-struct DiskFile {
-    file: Arc<File>,
-    /// Whether the name that it was opened by is a symbolic link.
-    #[cfg(unix)]
-    linked: bool,
-}
-
-impl DiskFile {
-    /// Opens a name in a directory.
-    #[cfg(unix)]
-    fn open_at(dir: BorrowedFd<'_>, name: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
-        let (fd, linked) = at::open(dir, name, mode)?;
-        Ok(Arc::new(Self { file: Arc::new(File::from(fd)), linked }))
-    }
-}
-
-/// A file of which a part can be written as memory.
-#[cfg(target_os = "linux")]
-#[derive(Debug)]
-struct MappedFile {
-    file: DiskFile,
-    mapping: super::mapping::Mapping,
-}
-
 impl Fs for DiskFs {
     #[cfg(unix)]
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
@@ -77,8 +53,7 @@ impl Fs for DiskFs {
             OpenMode::ReadWrite => options.read(true).write(true),
             OpenMode::CreateNew => options.read(true).write(true).create_new(true),
         };
-        let file = Arc::new(options.open(path)?);
-        Ok(Arc::new(DiskFile { file }))
+        Ok(Arc::new(DiskFile::new(options.open(path)?)))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -156,7 +131,7 @@ impl Fs for DiskFs {
 
     #[cfg(unix)]
     fn enter(&self, dir: &Path) -> io::Result<Option<Arc<dyn Fs>>> {
-        Ok(Some(Arc::new(rooted::RootedFs::open(dir)?)))
+        Ok(Some(Arc::new(rooted::RootedFs::open(dir, Arc::new(*self))?)))
     }
 
     #[cfg(unix)]
@@ -187,61 +162,6 @@ impl Fs for DiskFs {
     }
 }
 
-impl FsFile for DiskFile {
-    #[cfg(unix)]
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&*self.file, buf, offset)
-    }
-
-    #[cfg(unix)]
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&*self.file, buf, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match std::os::windows::fs::FileExt::seek_read(&*self.file, buf, offset) {
-            // Reading at or past the end is an error there, and zero bytes in the contract.
-            Err(error) if error.raw_os_error() == Some(38) => Ok(0),
-            result => result,
-        }
-    }
-
-    #[cfg(windows)]
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&*self.file, buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    #[cfg(target_os = "linux")]
-    fn sync_below(&self, len: u64) -> io::Result<()> {
-        super::mapping::sync(&*self.file, len).unwrap_or_else(|| self.sync_data())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    #[cfg(unix)]
-    fn names(&self) -> io::Result<u64> {
-        Ok(at::links(&*self.file)? + u64::from(self.linked))
-    }
-
-    #[cfg(target_os = "linux")]
-    fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
-        let mapping = super::mapping::Mapping::new(&*self.file, len)?;
-        let file = Self { file: Arc::clone(&self.file), linked: self.linked };
-        Some(Arc::new(MappedFile { file, mapping }))
-    }
-}
-
 /// A directory, opened for a sync of its names, where it can be.
 #[cfg(unix)]
 fn open_to_sync(dir: &Path) -> io::Result<Option<File>> {
@@ -257,39 +177,4 @@ fn open_to_sync(dir: &Path) -> io::Result<Option<File>> {
 #[cfg(not(unix))]
 fn open_to_sync(_dir: &Path) -> io::Result<Option<File>> {
     Ok(None)
-}
-
-#[cfg(target_os = "linux")]
-impl FsFile for MappedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-
-    #[inline]
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        if self.mapping.write(buf, offset) {
-            return Ok(buf.len());
-        }
-        self.file.write_at(buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn sync_below(&self, len: u64) -> io::Result<()> {
-        self.mapping.sync(len).unwrap_or_else(|| self.file.sync_below(len))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn names(&self) -> io::Result<u64> {
-        self.file.names()
-    }
 }

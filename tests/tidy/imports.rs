@@ -9,31 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 
-/// Files in circles, for now. The list only ever gets shorter: no file may be added.
-const KNOTTED: &[&str] = &["src/io/disk.rs", "src/io/disk/rooted.rs"];
-
-/// What is wrong with the imports: circles of files that are not listed, and files listed that are
-/// in none.
+/// The circles of files, each with the imports that close it.
 pub(crate) fn check(sources: &[Source]) -> Vec<String> {
-    check_but(sources, KNOTTED)
-}
-
-fn check_but(sources: &[Source], knotted: &[&str]) -> Vec<String> {
     let graph = Graph::new(sources);
-    let circles = circles(&graph.arrows);
-    let in_circle: BTreeSet<&str> = circles.iter().flatten().copied().collect();
     let mut broken = Vec::new();
-    for circle in &circles {
-        if circle.iter().all(|file| knotted.contains(file)) {
-            continue;
-        }
+    for circle in circles(&graph.arrows) {
         broken.push(format!("{} files import each other in a circle:", circle.len()));
-        for (from, to, line) in graph.arrows_between(circle) {
+        for (from, to, line) in graph.arrows_between(&circle) {
             broken.push(format!("    {from}:{line}: imports {to}"));
         }
     }
-    let free = knotted.iter().filter(|file| !in_circle.contains(**file));
-    broken.extend(free.map(|file| format!("{file} is in no circle: take it off KNOTTED")));
     broken
 }
 
@@ -323,7 +308,7 @@ mod tests {
     fn circles_of_files_are_found_whatever_they_are_named_by() {
         #[track_caller]
         fn check(files: &[(&str, &str)], want: bool) {
-            let broken = check_but(&sources(files), &[]);
+            let broken = check(&sources(files));
             assert_eq!(!broken.is_empty(), want, "{files:?}: {broken:?}");
         }
         let b = ("src/a/b.rs", "use crate::a::c::C;\npub struct B;");
@@ -349,13 +334,5 @@ mod tests {
         let parent = ("src/a/mod.rs", "mod b;\npub struct A(b::B);");
         check(&[parent, ("src/a/b.rs", "pub struct B;")], false);
         check(&[parent, ("src/a/b.rs", "use super::A;")], true);
-    }
-
-    #[test]
-    fn files_listed_must_be_in_a_circle() {
-        let knot = [("src/a.rs", "use crate::b::B;"), ("src/b.rs", "use crate::a::A;")];
-        assert!(check_but(&sources(&knot), &["src/a.rs", "src/b.rs"]).is_empty());
-        assert!(!check_but(&sources(&knot), &["src/a.rs"]).is_empty());
-        assert!(!check_but(&sources(&knot[..1]), &["src/a.rs"]).is_empty());
     }
 }

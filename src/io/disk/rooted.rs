@@ -6,19 +6,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::at;
+use super::file::DiskFile;
 use super::lock::{DiskLock, Name};
-use super::{DiskFile, DiskFs, at};
 use crate::io::{Fs, FsFile, FsLock, OpenMode, linked};
 use crate::sync::Arc;
 
 /// A directory that is open. Paths below it, as it was named or in full, mean its files; others
-/// mean what they do for [`DiskFs`].
+/// are for the file system `elsewhere`.
 #[derive(Debug)]
 pub(super) struct RootedFs {
     dir: Arc<File>,
     named: PathBuf,
     /// The same in full, if that could be told.
     full: Option<PathBuf>,
+    elsewhere: Arc<dyn Fs>,
 }
 
 /// What a path means.
@@ -31,10 +33,10 @@ enum Meaning<'a> {
 }
 
 impl RootedFs {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, elsewhere: Arc<dyn Fs>) -> io::Result<Self> {
         let dir = Arc::new(File::from(at::open_dir(path)?));
         let full = std::path::absolute(path).ok();
-        Ok(Self { dir, named: path.to_path_buf(), full })
+        Ok(Self { dir, named: path.to_path_buf(), full, elsewhere })
     }
 
     fn place<'a>(&self, path: &'a Path) -> Meaning<'a> {
@@ -60,35 +62,35 @@ impl Fs for RootedFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         match self.place(path) {
             Meaning::Inside(name) => DiskFile::open_at(self.dir.as_fd(), name, mode),
-            _ => DiskFs.open(path, mode),
+            _ => self.elsewhere.open(path, mode),
         }
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         match self.place(path) {
             Meaning::Root => Ok(()),
-            _ => DiskFs.create_dir_all(path),
+            _ => self.elsewhere.create_dir_all(path),
         }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         match self.place(dir) {
             Meaning::Root => at::list(self.dir.as_fd()),
-            _ => DiskFs.list(dir),
+            _ => self.elsewhere.list(dir),
         }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match (self.place(from), self.place(to)) {
             (Meaning::Inside(from), Meaning::Inside(to)) => at::rename(self.dir.as_fd(), from, to),
-            _ => DiskFs.rename(from, to),
+            _ => self.elsewhere.rename(from, to),
         }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         match self.place(path) {
             Meaning::Inside(name) => at::remove(self.dir.as_fd(), name),
-            _ => DiskFs.remove(path),
+            _ => self.elsewhere.remove(path),
         }
     }
 
@@ -101,14 +103,14 @@ impl Fs for RootedFs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match self.place(dir) {
             Meaning::Root => self.dir.sync_all(),
-            _ => DiskFs.sync_dir(dir),
+            _ => self.elsewhere.sync_dir(dir),
         }
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
         match self.place(dir) {
             Meaning::Root => Ok(at::free_bytes(&rustix::fs::fstatvfs(&self.dir)?)),
-            _ => DiskFs.free_bytes(dir),
+            _ => self.elsewhere.free_bytes(dir),
         }
     }
 
@@ -116,7 +118,7 @@ impl Fs for RootedFs {
         let name = match self.place(path) {
             Meaning::Root => Name::Itself(Arc::clone(&self.dir)),
             Meaning::Inside(name) => Name::In(Arc::clone(&self.dir), name.to_path_buf()),
-            Meaning::Elsewhere => return DiskFs.lock(path, shared, create),
+            Meaning::Elsewhere => return self.elsewhere.lock(path, shared, create),
         };
         Ok(Box::new(DiskLock::take(name, self.full.clone(), shared, create)?))
     }
