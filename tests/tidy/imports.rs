@@ -308,7 +308,7 @@ mod tests {
     fn circles_of_files_are_found_whatever_they_are_named_by() {
         #[track_caller]
         fn check(files: &[(&str, &str)], want: bool) {
-            let broken = check(&sources(files));
+            let broken = super::check(&sources(files));
             assert_eq!(!broken.is_empty(), want, "{files:?}: {broken:?}");
         }
         let b = ("src/a/b.rs", "use crate::a::c::C;\npub struct B;");
