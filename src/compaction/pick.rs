@@ -88,7 +88,7 @@ pub(super) struct Rules {
     /// While the oldest run is due: an upper run takes in its neighbour when all that is newer
     /// comes to this share of it.
     pub(super) gather: f64,
-    /// One step of so many goes to the job with the most work, so that it cannot starve.
+    /// One step of this many goes to the job with the most work, so that it cannot starve.
     pub(super) fair: u64,
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Piece<P> {
     pub(crate) cut: bool,
     /// Bytes of its data blocks.
     pub(crate) bytes: u64,
-    /// So much in it is of no use that it is to be written anew even if nothing overlaps it.
+    /// So much in it is of no use that it is rewritten even if nothing overlaps it.
     pub(crate) rewrite: bool,
     /// What is of different groups is not written into one segment.
     pub(crate) group: usize,
@@ -37,7 +37,7 @@ impl Piece<SegmentRef> {
 pub(crate) struct Joining {
     /// A piece smaller than this joins its neighbour, so that merges leave no dust.
     pub(crate) small_bytes: u64,
-    /// A segment of so many bytes ends where the keyspace does.
+    /// A segment of that many bytes ends where the keyspace does.
     pub(crate) keyspace_cut_bytes: u64,
 }
 
@@ -56,8 +56,8 @@ pub(crate) struct Plan<P> {
 /// Plans the next step over the pieces of both runs, in any order.
 ///
 /// Pieces that overlap are merged. One that stands alone is moved, unless there is reason to write
-/// it anew; a small neighbour joins what is merged beside it, if it would come into one segment
-/// with that. Or each merge would write it anew, and it would be as small again.
+/// it again; a small neighbour joins what is merged beside it, if it would come into one segment
+/// with that. Otherwise each merge would rewrite it, and it would be as small again.
 pub(crate) fn plan<P: Clone>(mut pieces: Vec<Piece<P>>, joining: Joining) -> Plan<P> {
     pieces.sort_by(|a, b| a.first.cmp(&b.first));
     let mut moved = Vec::new();

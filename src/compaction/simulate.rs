@@ -48,7 +48,7 @@ struct Setup {
     /// What can be written while a flush's worth arrives, in flushes, flushing included.
     bandwidth: f64,
     threads: usize,
-    /// Jobs are forgotten, as by a restart, each time after so many flushes.
+    /// Jobs are forgotten, as by a restart, each time after that many flushes.
     restart_every: usize,
     space_amp_target: f64,
     seed: u64,

@@ -164,7 +164,7 @@ impl Survival {
     }
 
     /// Whether each of these is the only value of its key so far, older than every snapshot, and
-    /// nothing was dropped: so it is with most.
+    /// nothing was dropped, as with most.
     fn are_plain(&self, entries: &[Entry<'_>]) -> bool {
         let horizon = self.horizon();
         let plain = |entry: &Entry<'_>| entry.kind == Kind::Value && entry.sequence <= horizon;

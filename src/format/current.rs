@@ -1,7 +1,7 @@
 //! The file `CURRENT`: which manifest counts.
 //!
 //! Written whole under another name and renamed into place, so that there is always one. Read at
-//! open, written by whoever starts a manifest.
+//! open, written when a manifest is begun.
 //!
 //! # Bytes of `CURRENT`
 //!

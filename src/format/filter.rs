@@ -36,8 +36,8 @@ const LINE_WORDS: usize = 8;
 const HEADER_BYTES: usize = 8;
 const MULTIPLIER: u32 = 0x9e37_79b1;
 
-/// A filter's bits. Setting needs one writer; testing may go on meanwhile and sees every bit whose
-/// setting happened before it in the usual sense.
+/// A filter's bits. Setting needs one writer; testing may go on at the same time and sees every bit
+/// whose setting happened before it in the usual sense.
 #[derive(Debug)]
 pub(crate) struct Filter {
     words: Box<[AtomicU64]>,

@@ -30,7 +30,7 @@ const MAGIC: [u8; 8] = *b"ALLUVSEG";
 const CHECKSUM_AT: usize = SEGMENT_HEADER_BYTES - 8;
 const WHAT: &str = "segment header";
 
-/// Who a segment file belongs to, and its own name.
+/// The database that a segment file belongs to, and its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) database: Uuid,

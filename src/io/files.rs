@@ -76,7 +76,7 @@ struct Counted(Arc<Files>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // Relaxed: a count of its own. Who begins to wait at this moment waits for a while only.
+        // Relaxed: a count of its own. A thread that begins to wait now waits for a while only.
         self.0.alive.fetch_sub(1, Ordering::Relaxed);
         if self.0.waiting.load(Ordering::Relaxed) > 0 {
             self.0.closed.notify_one();
@@ -284,7 +284,7 @@ impl SharedFile {
         again: OpenMode,
     ) -> io::Result<(Arc<Self>, Pin)> {
         let file = Arc::new(Self::unlisted(files, fs, path, (OpenMode::CreateNew, again))?);
-        // Before it is listed: whoever looks for a file to close would find it in between, and it
+        // Before it is listed: a search for a file to close would find it in between, and it
         // would be opened again as `again` says, which may be for reading.
         files.pin(&file.cell);
         let pin = Pin(Arc::clone(&file));

@@ -1,10 +1,9 @@
 //! A file's bytes as memory: how small writes to a prepared file come without a system call, and
 //! how a part of a file is synced.
 //!
-//! Made by the log thread, written in the commit section, dropped outside it by whoever lets go of
-//! the file last. What is stored is in the system's page cache at once, as after a write: it
-//! survives the death of the process, and a sync of the file makes it durable. Knows no path and no
-//! format.
+//! Made by the log thread, written in the commit section, dropped outside it with the file. What is
+//! stored is in the system's page cache at once, as after a write: it survives the death of the
+//! process, and a sync of the file makes it durable. Knows no path and no format.
 //!
 //! Touched for writing, a prepared file is dirty as a whole, so a sync of it writes what nobody has
 //! written to yet, and has each page fault again. [`Mapping::sync`] and [`sync`], called by the
@@ -88,7 +87,7 @@ impl Mapping {
             return false;
         };
         for (there, word) in there.iter().zip(words) {
-            // Relaxed: whoever syncs or reads the file learned of the write from its writer.
+            // Relaxed: a thread that syncs or reads the file learned of the write from its writer.
             there.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
         }
         true
@@ -134,7 +133,7 @@ pub(super) fn sync(file: impl AsFd, len: u64) -> Option<io::Result<()>> {
 ///
 /// # Safety
 ///
-/// The range must be mapped, and stay so meanwhile.
+/// The range must be mapped, and stay so during the call.
 unsafe fn sync_range(start: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: the caller's word; a sync changes no byte.
     Ok(retry_on_intr(|| unsafe { msync(start, len, MsyncFlags::SYNC) })?)

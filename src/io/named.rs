@@ -148,8 +148,8 @@ impl NamedFile {
         self.with(|file| file.names()).is_ok_and(|names| names > 1)
     }
 
-    /// Whether the file's name was removed, by whoever. Looked for where the file has none: some
-    /// file systems count no names.
+    /// Whether the file's name was removed, by this process or another. Looked for where the file
+    /// has none: some file systems count no names.
     pub(crate) fn was_removed(&self, fs: &dyn Fs) -> bool {
         let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
         let nameless = self.with(|file| file.names()).is_ok_and(|names| names == 0);
@@ -178,7 +178,7 @@ impl NamedFile {
     }
 }
 
-/// Makes something under the next number that no name has yet, whoever gave it.
+/// Makes something under the next number that no name has yet, of this process or another.
 pub(crate) fn first_free<T>(
     next: &AtomicU64,
     make: impl Fn(u64) -> crate::Result<T>,

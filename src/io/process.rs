@@ -2,7 +2,7 @@
 //!
 //! A child of `fork` has all of the parent's memory and none of its threads. What it would write
 //! goes into files that are the parent's, and a lock that another thread held just then is held for
-//! ever. So whoever opens remembers the process, and each call compares.
+//! ever. So what is opened remembers the process, and each call compares.
 //!
 //! On Linux a page of memory is zero in each child when it starts (`MADV_WIPEONFORK`); a number is
 //! put there by the first who asks, and no child puts one that an ancestor has had before. Where

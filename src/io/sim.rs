@@ -269,7 +269,7 @@ impl SimFs {
 }
 
 impl fmt::Debug for SimFs {
-    /// Says nothing of the state: whoever prints a handle may hold its mutex.
+    /// Says nothing of the state: a thread that prints a handle may hold its mutex.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SimFs")
     }

@@ -29,7 +29,7 @@ use super::stretch::{Edge, Way};
 ///
 /// Sources are given newest first. Should the same position be in two of them, both are yielded,
 /// the newer source's first going forward (its last going backward): they are copies of one
-/// operation, and whoever filters versions drops the second.
+/// operation, and the filter of versions drops the second.
 ///
 /// After an error there is no entry, until the next seek succeeds.
 #[derive(Debug)]

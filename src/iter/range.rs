@@ -1,6 +1,6 @@
 //! [`KeyRange`]: the ranges of keys that a caller may write down, turned into bounds.
 //!
-//! Pure conversions, called once per iterator by whoever opens it; and how an iterator moves its
+//! Pure conversions, called once when an iterator is opened; and how an iterator moves its
 //! bounds.
 
 use std::mem;

@@ -12,7 +12,7 @@ use crate::format::data_block::Unpacked;
 use crate::format::key::Entry;
 
 /// The entries of both sources in order; on equal positions the newer source's first, and then the
-/// older's: they are copies of one operation, and whoever filters versions drops the second.
+/// older's: they are copies of one operation, and the filter of versions drops the second.
 ///
 /// After an error there is no entry any more.
 #[derive(Debug)]

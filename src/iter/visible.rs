@@ -29,7 +29,7 @@ static KEY_LAST: [u8; KEY_BYTES_MAX] = [u8::MAX; KEY_BYTES_MAX];
 /// no cursor ever turns around.
 ///
 /// An error is returned once; from then on both ends are at the end (D12). Seeking either end
-/// begins anew.
+/// begins again.
 #[derive(Debug)]
 pub(crate) struct VisibleIter<C, F> {
     make: F,

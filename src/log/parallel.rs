@@ -4,7 +4,7 @@
 
 use crate::sync::{Mutex, lock};
 
-/// Runs the work that it is given, which concerns so many bytes, on one thread or on several at
+/// Runs the work that it is given, which concerns that many bytes, on one thread or on several at
 /// once, and returns when all have ended.
 pub(crate) type Parallel<'a> = &'a dyn Fn(u64, &(dyn Fn() + Sync));
 

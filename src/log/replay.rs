@@ -185,7 +185,7 @@ fn is_ours(file: &NamedFile, database: Uuid) -> Result<bool> {
     Ok(ours(&bytes) || ours(copy) || blank)
 }
 
-/// Whether a file was prepared to this length for a memtable of so many KiB: a sixteenth more.
+/// Whether a file was prepared to this length for a memtable of that many KiB: a sixteenth more.
 fn is_prepared_length(len: u64) -> bool {
     const FOR_A_KIB: u64 = 1024 + 1024 / 16;
     len.checked_sub(LOG_DATA_START).is_some_and(|len| len > 0 && len.is_multiple_of(FOR_A_KIB))

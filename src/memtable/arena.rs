@@ -20,7 +20,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// pages on most systems.
 const PAGE_BYTES: usize = 4096;
 
-/// A slab of so many bytes is a mapping; smaller ones are the allocator's.
+/// A slab of this many bytes is a mapping; smaller ones are the allocator's.
 const MAPPED_BYTES_MIN: usize = 256 << 10;
 
 /// One allocation or mapping, freed on drop.
@@ -165,7 +165,7 @@ impl ArenaWriter {
         }
     }
 
-    /// The arena, for whoever follows the pointers.
+    /// The arena, for what follows the pointers.
     pub(super) fn arena(&self) -> Arena {
         self.arena.clone()
     }
@@ -283,7 +283,8 @@ mod tests {
             unsafe { writer.free.write_bytes(9, writer.left) };
             arena.give_back_unused();
             let whole = || {
-                // SAFETY: the slab has so many bytes, all of them written; nobody writes meanwhile.
+                // SAFETY: the slab has that many bytes, all of them written, and is not written to
+                // now.
                 unsafe { std::slice::from_raw_parts(stored, SLAB_BYTES) }
             };
             assert!(whole()[len..].iter().all(|&byte| byte == 9), "it is still written");

@@ -13,7 +13,7 @@ use crate::value::Value;
 
 /// A [`Cursor`] on a memtable; it never fails. Made by [`Memtable::cursor`].
 ///
-/// On an active table it meets versions inserted after it was made, so whoever reads through it
+/// On an active table it meets versions inserted after it was made, so what reads through it
 /// passes over what is above the read's sequence.
 pub(crate) struct MemtableCursor(Inner);
 

@@ -49,7 +49,7 @@ const FILTER_BITS: u8 = 10;
 /// smaller entries is sealed when its filter is full.
 const ENTRY_BYTES_TYPICAL: usize = ENTRY_OVERHEAD + 30;
 
-/// About what operations that take so many encoded bytes take in a memtable.
+/// About what operations of that many encoded bytes take in a memtable.
 pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
     ops.saturating_mul(ENTRY_OVERHEAD).saturating_add(bytes)
 }
@@ -108,8 +108,8 @@ enum TableIndex {
     Sorted(Sorted),
 }
 
-/// Written at each insert, read by whoever asks. Relaxed throughout: each is a number by itself,
-/// and whoever needs them exact is ordered after the writer by the commit section.
+/// Written at each insert, read by any thread. Relaxed throughout: each is a number by itself,
+/// and a thread that needs them exact is ordered after the writer by the commit section.
 ///
 /// Aligned to two cache lines, so that these stores do not take from readers the line of what they
 /// look up.
@@ -236,7 +236,7 @@ impl Memtable {
     /// Names the first log that holds operations of this table, once that is taken into use.
     /// Inside the commit section, or before the table is shared.
     pub(crate) fn set_log_first(&self, log: LogNumber) {
-        // Relaxed: read inside the commit section, or by whoever the view was published to.
+        // Relaxed: read inside the commit section, or by a thread that the view was published to.
         self.log_first.store(log.0, Ordering::Relaxed);
     }
 

@@ -45,7 +45,7 @@ impl SortKey {
 
 const _: () = assert!(size_of::<SortKey>() == 16);
 
-/// So many places with one word are sorted by further words, and fewer by their keys.
+/// From this many places with one word on they are sorted by further words, below by their keys.
 const WORDS_FROM: usize = if cfg!(test) { 4 } else { 32 };
 
 /// How many further words are looked at before the keys are.

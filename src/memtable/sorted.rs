@@ -117,7 +117,7 @@ pub(crate) struct SortedBuilder {
 }
 
 impl SortedBuilder {
-    /// About what a table of so many encoded bytes and operations takes.
+    /// About what a table of that many encoded bytes and operations takes.
     pub(crate) fn cost(bytes: usize, ops: usize) -> usize {
         bytes + ops * (size_of::<SortKey>() + size_of::<u32>() + 2)
     }

@@ -575,7 +575,7 @@ fn tables_writers_and_cursors_may_move_between_threads() {
     check_shared::<Memtable>();
 }
 
-/// A cursor keeps the memory it stands on, whoever else lets go.
+/// A cursor keeps the memory it stands on when all others have let go.
 #[test]
 fn a_cursor_keeps_its_table() {
     let model = random_model(&mut Random::new(), 50, 1, b"");

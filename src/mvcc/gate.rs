@@ -39,7 +39,8 @@ impl Gate {
 
     /// Books `bytes` more. Wakes nobody.
     pub(crate) fn add(&self, bytes: u64) {
-        // Relaxed: a count of its own. Who must see it is ordered by the generation's mutex.
+        // Relaxed: a count of its own. Threads that must see it are ordered by the generation's
+        // mutex.
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -53,7 +53,7 @@ struct SyncState<X> {
     latched: Option<X>,
 }
 
-/// Who leads.
+/// Whether a thread leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Free,

@@ -1,4 +1,4 @@
-//! Who may see what, and when: protocols without bytes, paths or clocks.
+//! What readers may see, and when: protocols without bytes, paths or clocks.
 //!
 //! Each file holds one protocol as numbered steps above its type, and takes its surroundings as a
 //! trait or a closure. The loom build compiles this folder with `ids` and `sync` alone, so that the

@@ -1,8 +1,8 @@
 //! Superseded values, kept until nobody else holds them.
 //!
 //! Readers take the published view without telling anyone, and must not be the ones who free it:
-//! freeing a memtable or closing a file takes time. So whoever replaces a value puts the old one
-//! here, and one background thread, which owns the list, drops the last references. The caller
+//! freeing a memtable or closing a file takes time. So a thread that replaces a value puts the old
+//! one here, and one background thread, which owns the list, drops the last references. The caller
 //! brings the time; there is no clock here.
 
 use std::collections::HashSet;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::ids::Sequence;
 use crate::sync::{Mutex, lock};
 
-/// Who reads at which sequence.
+/// The sequences that are read at, and by how many.
 ///
 /// Registering: 1. lock; 2. read `visible`; 3. put it into the map.
 /// Asking: 1. lock; 2. read `visible`; 3. copy the map's keys.
@@ -22,7 +22,7 @@ pub(crate) struct Snapshots {
     live: Mutex<BTreeMap<Sequence, Readers>>,
 }
 
-/// Who reads at one sequence.
+/// The readers at one sequence.
 #[derive(Debug)]
 struct Readers {
     /// Never zero.

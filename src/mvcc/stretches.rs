@@ -14,8 +14,8 @@ use crate::mvcc::retire::Retired;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Published};
 
-/// A stretch that nobody has jumped over for so many rotations, or so many rounds of ageing where
-/// there are more than a chunk, is forgotten, so that writers need not look for it for good.
+/// A stretch that nobody has jumped over for that many rotations, or that many rounds of ageing
+/// where there are more than a chunk, is forgotten, so that writers need not look for it for good.
 const ROTATIONS_MAX: u32 = 16;
 
 /// How many dead keys somebody has to have walked over for each cut of a stretch that nobody has
@@ -32,7 +32,7 @@ const DRAWS: usize = 8;
 /// The most that go for one that comes.
 const GOING_MAX: usize = 8;
 
-/// How many later lists a superseded one outlives, besides whoever still reads it.
+/// How many later lists a superseded one outlives, besides those that readers hold.
 const GRACE_LISTS: u64 = 16;
 
 /// How often a reader that has looked for later writes tries to enter the section.
@@ -104,7 +104,7 @@ pub(crate) trait Span: Clone {
 /// does not drop what a reader sees (I7), so unless the walk met the value, and ended the span
 /// there, it was written into the active memtable behind the walk's back: before the watch, and
 /// step 3 found it; or after, and it spoiled the watch or cut the stretch before `visible` reached
-/// *p*, hence before the reader loaded the list.
+/// *p*, so before the reader loaded the list.
 #[derive(Debug)]
 pub(crate) struct Stretches<S> {
     /// Whether the list may have anything: most have nothing, and are asked at each dead key.
@@ -265,7 +265,7 @@ impl<S: Span> Book<S> {
         }
     }
 
-    /// Begins anew with the next active memtable: something was put between it and the one before.
+    /// Begins again with the next active memtable: something was put between it and the one before.
     pub(crate) fn begin(&mut self, on: &Stretches<S>) {
         self.watch = None;
         self.list = on.list.load_full();
@@ -310,7 +310,7 @@ impl<S: Span> Book<S> {
     /// Takes out stretches of less worth than the one that came, until the list has room. Returns
     /// whether it has.
     ///
-    /// Who comes and is worth no more than those that are drawn does not stay: of more queues than
+    /// A new one that is worth no more than those that are drawn does not stay: of more queues than
     /// there is room for, read in turn, as many as there is room for are remembered.
     fn make_room(&mut self, list: &mut List<S>, came: &Arc<Stretch<S>>, worth: u64) -> bool {
         for _ in 0..GOING_MAX {

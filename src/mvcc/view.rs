@@ -23,7 +23,7 @@ use crate::sync::{Arc, Loaded, Published};
 /// 2. Prefix: a write that this view misses went into a memtable of a later view, so every write
 ///    after it is missed too.
 /// 3. Nothing is gone: a merge drops versions below a `visible` that it read before it published
-///    its segments. Who loads that view reads `visible` later, hence at or above that line.
+///    its segments. A reader that loads that view reads `visible` later, so at or above that.
 ///
 /// The other way round, 3 breaks: a read at an old sequence in a new view misses versions that a
 /// merge has dropped in between.

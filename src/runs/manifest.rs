@@ -69,7 +69,7 @@ pub(crate) struct Manifest {
     state: ManifestState,
     /// The newest file's number.
     number: FileNumber,
-    /// Who is told how far the file is durable.
+    /// Is told how far the file is durable.
     witness: Arc<Witness>,
     /// Where to append; nothing while the newest file's state is unknown.
     tail: Option<ManifestTail>,

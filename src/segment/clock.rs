@@ -1,7 +1,7 @@
 //! The clock hand: which blocks leave the cache when it is over its capacity.
 //!
-//! Called by one background thread. Readers go on meanwhile: a slot is emptied by a swap, and
-//! whoever still reads the block holds it.
+//! Called by one background thread. Readers go on at the same time: a slot is emptied by a swap,
+//! and a reader of the block holds it.
 
 use super::cache::{BlockCache, CachedBlock};
 use super::reader::Segment;

@@ -124,8 +124,8 @@ pub(super) fn read_block(file: &NamedFile, bytes: &mut [u8], offset: u64) -> Res
     })
 }
 
-/// Makes a data block of the bytes that were read at `offset`, header and payload. Whoever reads
-/// data blocks makes them here, so that all of them are checked alike.
+/// Makes a data block of the bytes that were read at `offset`, header and payload. A caller that
+/// reads data blocks makes them here, so that all of them are checked alike.
 pub(super) fn open_data_block(
     file: &NamedFile,
     uuid: Uuid,

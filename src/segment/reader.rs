@@ -134,7 +134,7 @@ impl Segment {
         Ok(Self { tables, file: Arc::new(file) })
     }
 
-    /// Derives its tables from its data blocks anew: a segment over the same file, and how many
+    /// Derives its tables from its data blocks again: a segment over the same file, and how many
     /// user keys it has.
     ///
     /// # Errors

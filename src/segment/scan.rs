@@ -1,7 +1,7 @@
 //! A pass over the data blocks of a segment that uses neither its index nor its other tables:
-//! block headers say where blocks end. Derives all tables anew.
+//! block headers say where blocks end. Derives all tables again.
 //!
-//! Called at open if the stored tables are damaged, and by whoever wants them rebuilt. Every block
+//! Called at open if the stored tables are damaged, and when they are to be rebuilt. Every block
 //! is checked as a read would check it; a damaged one ends the pass with `Corruption`.
 
 use super::parts::{Expect, open_data_block};

@@ -231,8 +231,8 @@ impl SegmentWriter {
         most >= bytes && self.written_bytes() >= bytes
     }
 
-    /// Whether [`Self::written_bytes`] might come to `bytes` with so many more entries, which have
-    /// so many bytes of keys and values.
+    /// Whether [`Self::written_bytes`] might come to `bytes` with that many more entries, which
+    /// have that many bytes of keys and values.
     pub(crate) fn may_come_to(&self, bytes: u64, entries: usize, entry_bytes: u64) -> bool {
         // If each ended a block, with its key in the index too, behind the last key so far.
         let last = self.block.last().map_or(0, |last| last.key.len() as u64);

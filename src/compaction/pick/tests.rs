@@ -6,7 +6,7 @@ use crate::iter::testing::Random;
 const KIB: f64 = 1024.0;
 const POLICY: Policy = Policy { space_amp_target: 1.25, idle: false };
 
-/// A run of so many KiB, of entries of 128 bytes.
+/// A run of that many KiB, of entries of 128 bytes.
 fn run(id: usize, kib: f64, tombstones: u64) -> RunSize {
     let bytes = (kib * KIB) as u64;
     RunSize { id: RunId(id as u64), bytes, tombstones, entries: bytes / 128 }

@@ -13,7 +13,7 @@ fn bound(key: &str) -> BoundKey {
     BoundKey { keyspace, key: key.as_bytes().to_vec() }
 }
 
-/// `a-c` with 100 bytes, `a-c!` to be written anew, `a-c)` cut before c, `.` in front: 1 byte,
+/// `a-c` with 100 bytes, `a-c!` to be rewritten, `a-c)` cut before c, `.` in front: 1 byte,
 /// `:` in front: 5 bytes. What begins with a digit is of another group.
 fn piece(text: &'static str) -> Piece<&'static str> {
     let bytes = match text.as_bytes()[0] {
@@ -54,7 +54,7 @@ fn plans() {
     check(&["a-d", "b-c", "d-e", "f-g"], &[], Some(("a", Some("f"))));
     check(&["a-d)", "b-c", "d-e", "f-g"], &[], Some(("a", Some("d"))));
     check(&["a-b", "c-e", "d-f", "g-h", "h-i"], &["a-b"], Some(("c", Some("g"))));
-    // Written anew though alone.
+    // Rewritten though alone.
     check(&["a-b!", "c-d"], &[], Some(("a", Some("c"))));
     check(&["a-b", "c-d!", "e-f"], &["a-b"], Some(("c", Some("e"))));
     // Small ones: alone among large ones they move, beside small or merged ones they join.
@@ -66,7 +66,7 @@ fn plans() {
     check(&[".a-b!", ".c-d", "g-h", "h-i"], &[], Some(("a", None)));
 }
 
-/// Symptom: small segments of two keyspaces were written anew by each merge that met them.
+/// Symptom: small segments of two keyspaces were rewritten by each merge that met them.
 /// Mechanism: they were joined, and the writer cut them apart again, since the options differ,
 /// or the segment was large enough to end with its keyspace. Fix: the plan knows.
 #[test]

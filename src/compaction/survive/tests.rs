@@ -89,7 +89,7 @@ fn a_dropped_keyspace_that_a_snapshot_sees_is_kept_for_it_alone() {
         survival.kept_for_snapshots()
     };
     assert_eq!((kept(&[5, 8], 9, 2), kept(&[6, 8], 9, 2), kept(&[5, 8], 9, 1)), (1, 0, 0));
-    assert_eq!(kept(&[], 5, 2), 0, "readers of now are below the drop");
+    assert_eq!(kept(&[], 5, 2), 0, "new readers are below the drop");
 }
 
 /// The short way gives the verdicts, and counts, that all the rules give.

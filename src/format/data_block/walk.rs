@@ -1,5 +1,5 @@
 //! A walk over a data block from front to back, for a merge: a window of entries is unpacked at a
-//! time, column by column, which costs less than finding each entry anew.
+//! time, column by column, which costs less than finding each entry by itself.
 //!
 //! Knows the layout as the parent does, and nothing of where the block came from. Used by the one
 //! thread that reads the block.

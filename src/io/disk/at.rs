@@ -69,7 +69,7 @@ fn not_plain() -> io::Error {
 }
 
 /// The names in a directory of plain files, and of links that do not lead to anything else: one
-/// that leads nowhere is an error for whoever opens it, and none for others.
+/// that leads nowhere is an error when it is opened, and none before.
 pub(super) fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {

@@ -25,7 +25,7 @@ const TRIES: usize = 100;
 #[derive(Debug)]
 pub(super) struct DiskLock {
     file: File,
-    /// Who holds it. In a forked child it is the parent's.
+    /// The process that holds it. In a forked child it is the parent's.
     process: Process,
     directory: Option<PathBuf>,
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use crate::io::files::Files;
 pub(crate) struct TemporaryDir {
     /// In full, so that it is the same wherever the process goes.
     path: PathBuf,
-    /// Who made it. In a forked child it is the parent's.
+    /// The process that made it. In a forked child it is the parent's.
     process: Process,
     /// Kept open, to tell it from another that has its name.
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn results_keep_the_order_of_the_items_whoever_did_them() {
+fn results_keep_the_order_of_the_items() {
     let check = |parallel: Parallel<'_>| {
         for count in [0, 1, 2, 100] {
             let results = share_out(parallel, 1, (0..count).collect(), |item| item * 2);

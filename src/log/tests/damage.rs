@@ -28,7 +28,7 @@ fn chain(synced: usize) -> Chain {
     chain
 }
 
-/// What must be read: the first so many records, or `Corruption`.
+/// What must be read: how many of the first records, or `Corruption`.
 #[derive(Debug, PartialEq, Eq)]
 enum Want {
     Records(usize),

@@ -20,7 +20,7 @@ fn collected_is_unshared(counts: bool) {
     let mut retired = Retired::new();
     for _ in 0..2 {
         retired.push(update(&published, |value| value + 1).0, 0);
-        // A fault: whatever is old enough is taken, whoever still holds it.
+        // A fault: whatever is old enough is taken, though a reader still holds it.
         let all = |retired: &mut Retired<u32>| retired.values.drain(..).map(|e| e.value).collect();
         let collected: Vec<_> = if counts { retired.collect(0, 0) } else { all(&mut retired) };
         for value in collected {

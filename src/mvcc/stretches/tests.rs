@@ -59,7 +59,7 @@ impl Layer {
         Self { stretches, book }
     }
 
-    /// With room for so many stretches that have nothing of older readers.
+    /// With room for that many stretches that have nothing of older readers.
     fn with_room_for(count: usize) -> Self {
         let mut one = Self::new();
         one.add(Keys(0, 1), 1);
@@ -167,7 +167,7 @@ fn what_older_readers_remembered_stays_apart() {
     layer.check(110, &[Keys(0, 80), Keys(0, 70), Keys(70, 80)]);
 }
 
-/// An old snapshot and readers of now, in turn: neither has to walk again because of the other.
+/// An old snapshot and new readers, in turn: neither has to walk again because of the other.
 #[test]
 fn readers_of_different_ages_do_not_forget_for_each_other() {
     let mut layer = Layer::new();
@@ -266,7 +266,7 @@ fn random_changes_agree_with_a_list_of_keys() {
                 0..=2 => {
                     let length = [4, 20, 20, 20, 300][below(5) as usize];
                     let span = Keys(key, COUNT.min(key + 1 + below(length)));
-                    // Mostly of now, now and then of a while ago.
+                    // Mostly of the newest sequence, sometimes of an older one.
                     let age = if below(4) == 0 { below(400) } else { 0 };
                     let since = Sequence(u64::from(1_000 + step - age));
                     layer.book.add(&layer.stretches, &span, KEYS, since);

@@ -401,7 +401,7 @@ fn a_missing_current_is_corruption_unless_nothing_was_ever_there() {
         if !database {
             assert!(fixture.read().unwrap().is_none());
             let manifest = fixture.create(&empty()).unwrap();
-            fixture.expect(manifest.state(), true, "made anew");
+            fixture.expect(manifest.state(), true, "made again");
             // What is not the database's is not taken for its own.
             let ours =
                 |name: &&String| is_ours(&DiskFs, &fixture.dir.path().join(name), Uuid([3; 16]));

@@ -162,7 +162,7 @@ fn check_facts(segment: &Segment, finished: &FinishedSegment, rows: &[Row]) {
     assert_eq!(properties.superseded, Some(superseded));
     let bytes = |row: &Row| row.key.len() + row.value.as_ref().map_or(0, Vec::len);
     assert_eq!(properties.raw_bytes, rows.iter().map(bytes).sum::<usize>() as u64);
-    // The writer counts by blocks; whoever derives the tables anew, by entries.
+    // The writer counts by blocks; deriving the tables again counts by entries.
     assert_eq!(segment.rebuild(DATABASE).unwrap().0.properties(), properties);
     segment.verify(DATABASE, &mut |error| panic!("{error}"));
     assert_eq!(segment.number(), finished.number);
