@@ -1,48 +1,28 @@
 //! A shell for an Alluvium database: `cargo run --example repl -- --help`.
 //!
-//! | file | gives |
+//! Rooms, from the ground up:
+//!
+//! | room | gives |
 //! |---|---|
-//! | `args`, `opening` | the command line, and which directories become databases |
-//! | `session` | the loop from input to commands, errors |
-//! | `source`, `terminal`, `plain` | where lines come from: a file, or a person with an editor of lines or without |
-//! | `interrupt` | ctrl-C |
-//! | `complete`, `pager` | what a terminal adds: completion and hints, a screenful at a time |
-//! | `spec` | the table of commands: help, usage, what each word stands for |
-//! | `words`, `parse` | one command from what was typed |
+//! | `text` | how any bytes are written as text, words and quotes, numbers |
+//! | `files` | what is read and written: files, pipes, descriptors; ctrl-C |
+//! | `rows` | the formats of `import` and `export` |
+//! | `print` | how answers look: plain, in colours, as JSON; pages; progress |
 //! | `shell` | what is remembered between commands: keyspace, snapshots, batch |
-//! | `commands`, `layers` | what a command does and prints; runs drawn |
-//! | `output` | how answers look: plain, in colours, as JSON |
-//! | `import`, `export` | whole files |
-//! | `input`, `target`, `descriptor` | what is read and written: files, pipes, descriptors |
-//! | `progress` | how far an import or a compaction is |
-//! | `rows` | the formats of these files |
-//! | `escape`, `size` | how any bytes are written as text, and numbers |
+//! | `commands` | the table of commands, and what each does and prints |
+//! | `typed` | one command from what was typed, and its completion |
+//! | `session` | the loop from input to commands: a file, or a person with an editor of lines or without |
+//! | `start` | the command line, and which directories become databases |
 
-mod args;
 mod commands;
-mod complete;
-mod descriptor;
-mod escape;
-mod export;
-mod import;
-mod input;
-mod interrupt;
-mod layers;
-mod opening;
-mod output;
-mod pager;
-mod parse;
-mod plain;
-mod progress;
+mod files;
+mod print;
 mod rows;
 mod session;
 mod shell;
-mod size;
-mod source;
-mod spec;
-mod target;
-mod terminal;
-mod words;
+mod start;
+mod text;
+mod typed;
 
 use std::env;
 use std::ffi::OsString;
@@ -51,15 +31,17 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::{Create, Request, Settings};
-use crate::interrupt::{Interrupt, STATUS};
-use crate::output::{Look, harmless, is_dumb};
-use crate::plain::Plain;
+use crate::files::interrupt::{Interrupt, STATUS};
+use crate::files::target::Patient;
+use crate::files::{descriptor, input, interrupt};
+use crate::print::output::{Look, harmless, is_dumb};
+use crate::session::plain::Plain;
+use crate::session::source::{Lines, Source};
+use crate::session::terminal::{Terminal, history_file};
 use crate::session::{Ended, Mode, Session};
-use crate::shell::Shell;
-use crate::source::{Lines, Source};
-use crate::target::Patient;
-use crate::terminal::{Terminal, history_file};
+use crate::shell::{Create, Shell};
+use crate::start::args::{Request, Settings};
+use crate::start::{args, opening};
 
 fn main() -> ExitCode {
     descriptor::remember();

@@ -18,7 +18,10 @@ const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
 
 /// The only files with unsafe code, and what they need it for.
 const UNSAFE_FILES: &[(&str, &str)] = &[
-    ("examples/repl/descriptor.rs", "copies descriptors that a shell has opened for the program"),
+    (
+        "examples/repl/files/descriptor.rs",
+        "copies descriptors that a shell has opened for the program",
+    ),
     ("src/io/mapping.rs", "maps a file and stores into it"),
     ("src/io/process.rs", "maps a page that a fork empties"),
     ("tests/fork.rs", "forks"),

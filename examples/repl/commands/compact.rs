@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Failure;
-use crate::output::Output;
-use crate::parse::Extent;
-use crate::progress::{Progress, Style, megabytes_rate};
+use crate::print::output::Output;
+use crate::print::progress::{Progress, Style, megabytes_rate};
+use crate::shell::Extent;
+use crate::shell::Failure;
 use crate::shell::Shell;
-use crate::size::{bytes, counted};
+use crate::text::size::{bytes, counted};
 
 /// How long to wait between two looks: from one to the other, so that little takes no longer than
 /// it has to.

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome};
-use crate::escape::{escaped, is_text};
-use crate::input;
-use crate::output::{self, Ink, Output};
+use super::Outcome;
+use crate::files::input;
+use crate::print::output::{self, Ink, Output};
 use crate::rows::{Format, write as write_row};
+use crate::shell::Failure;
 use crate::shell::{Shell, VALUE_BYTES_MAX};
+use crate::text::escape::{escaped, is_text};
 
 /// What a get of a key that is not there says.
 const ABSENT: &str = "(not found)";

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alluvium::{Db, MergeStats};
 use serde_json::{Value, json};
 
-use super::Failure;
-use crate::layers::{draw, layers};
-use crate::output::{self, Ink, Output};
+use super::layers::{draw, layers};
+use crate::print::output::{self, Ink, Output};
+use crate::shell::Failure;
 use crate::shell::Shell;
-use crate::size::{bytes, counted};
+use crate::text::size::{bytes, counted};
 
 pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let stats = shell.db.stats();

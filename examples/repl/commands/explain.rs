@@ -5,8 +5,8 @@ use std::io::Write;
 use alluvium::{ExplainBlock, ExplainFilter, ExplainLayer, ExplainSource, ExplainVersion};
 use serde_json::{Value, json};
 
-use super::Failure;
-use crate::output::{self, Output};
+use crate::print::output::{self, Output};
+use crate::shell::Failure;
 use crate::shell::Shell;
 
 pub(super) fn run(

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::output::{Ink, Output};
-use crate::spec::{SPECS, Spec, TOPICS, Topic, details};
+use crate::commands::spec::{SPECS, Spec, TOPICS, Topic, details};
+use crate::print::output::{Ink, Output};
 
 /// Columns that a group's name takes in the list.
 const GROUP_COLUMNS: usize = 10;

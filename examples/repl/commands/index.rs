@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use alluvium::IndexReport;
 use serde_json::json;
 
-use super::Failure;
 use super::engine::waited;
-use crate::descriptor;
-use crate::output::{Output, harmless};
+use crate::files::descriptor;
+use crate::print::output::{Output, harmless};
+use crate::shell::Failure;
 use crate::shell::Shell;
-use crate::size::{bytes, counted};
+use crate::text::size::{bytes, counted};
 
 pub(super) fn load(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let report = waited(shell, "the rebuilding", |db| db.rebuild_index())??;
@@ -71,7 +71,7 @@ fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Re
             1 => ("entry", "has"),
             _ => ("entries", "have"),
         };
-        let ignored = crate::size::grouped(ignored);
+        let ignored = crate::text::size::grouped(ignored);
         text.push_str(&format!("; {ignored} {entries} of the file {have} no segment any more"));
     }
     out.say(&text, || {

@@ -4,13 +4,14 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::Failure;
-use crate::escape::{escape, escaped};
-use crate::output::{self, Ink, Look, Output};
-use crate::parse::{Extent, ScanRequest, Show};
+use crate::print::output::{self, Ink, Look, Output};
 use crate::rows::{Format, write as write_row};
+use crate::shell::Extent;
+use crate::shell::Failure;
 use crate::shell::Shell;
-use crate::size::{bytes, counted, grouped};
+use crate::text::escape::{escape, escaped};
+use crate::text::size::{bytes, counted, grouped};
+use crate::typed::parse::{ScanRequest, Show};
 
 pub(super) fn scan(
     shell: &Shell,

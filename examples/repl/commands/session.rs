@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
+use alluvium::WriteBatch;
 use serde_json::json;
 
-use super::Failure;
-use crate::args::Create;
-use crate::escape::escaped;
-use crate::output::{Ink, Output};
+use crate::print::output::{Ink, Output};
+use crate::shell::Create;
+use crate::shell::Failure;
 use crate::shell::{DEFAULT, Shell, no_keyspace, no_snapshot};
+use crate::text::escape::escaped;
 
 pub(super) fn keyspaces(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     for name in shell.db.keyspaces() {
@@ -93,7 +94,7 @@ pub(super) fn batch(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         let count = batch.len();
         return Err(format!("there is a batch of {count} already: commit or abort it").into());
     }
-    shell.batch = Some(Vec::new());
+    shell.batch = Some(WriteBatch::new());
     let text = "store and delete are collected until commit or abort";
     out.say(text, || json!({"batch": 0}))?;
     Ok(())

@@ -13,7 +13,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Lines, Row, RowError};
-use crate::escape::escaped;
+use crate::text::escape::escaped;
 
 const EXPECTED: &str = r#"an object {"key": "…", "value": "…"} or an array ["…", "…"]"#;
 

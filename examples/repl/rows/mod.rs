@@ -17,7 +17,7 @@ pub(crate) use decode::{Decoder, Encoding};
 pub(crate) use sniff::{HEAD_BYTES, sniff, sniff_encoding};
 pub(crate) use write::write;
 
-use crate::escape::escaped;
+use crate::text::escape::escaped;
 
 /// Longest line and longest row, in bytes. As long as the longest value that the engine takes, so
 /// that it refuses only what could not be stored, and a file without newlines cannot fill memory.

@@ -10,7 +10,7 @@
 use std::io::BufRead;
 
 use super::{Lines, Row, RowError};
-use crate::escape::unescape;
+use crate::text::escape::unescape;
 
 pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), RowError> {
     let text = lines.text();

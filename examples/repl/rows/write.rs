@@ -9,7 +9,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Format, json};
-use crate::escape::escape;
+use crate::text::escape::escape;
 
 /// Appends the row with its newline to `out`.
 pub(crate) fn write(format: Format, key: &[u8], value: &[u8], out: &mut Vec<u8>) {

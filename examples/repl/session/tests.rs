@@ -1,7 +1,7 @@
 //! Sessions at a terminal and in scripts, without a terminal.
 
 use super::*;
-use crate::pager::{More, Page};
+use crate::print::pager::{More, Page};
 
 /// Lines with a prompt and with pages of 2 lines, as a terminal has them.
 struct Typed<'a>(Lines<&'a [u8]>);

@@ -21,11 +21,11 @@ use rustyline::{
     EventHandler, Helper, KeyCode, Modifiers, RepeatCount,
 };
 
-use crate::complete::{Names, Offer, complete, hint};
-use crate::output::{Ink, Look};
-use crate::pager::{More, Page, question, screen};
+use crate::print::output::{Ink, Look};
+use crate::print::pager::{More, Page, question, screen};
+use crate::session::source::{Got, Source, is_yes};
 use crate::shell::Shell;
-use crate::source::{Got, Source, is_yes};
+use crate::typed::complete::{Names, Offer, complete, hint};
 
 const CONTINUED: &str = "     ...> ";
 const HISTORY_LINES: usize = 10_000;

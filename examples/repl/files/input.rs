@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::descriptor;
-use crate::interrupt::Interrupt;
+use crate::files::descriptor;
+use crate::files::interrupt::Interrupt;
 
 /// An open file.
 pub(crate) struct Input {

@@ -11,8 +11,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::descriptor;
-use crate::interrupt::Interrupt;
+use crate::files::descriptor;
+use crate::files::interrupt::Interrupt;
 
 /// Bytes written to a file at once.
 const WRITE_BYTES: usize = 256 << 10;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `get` | as it is, if it is text; otherwise escaped |
 //! | `scan`, `prefix` | `key<TAB>value`, both escaped, a line for each key |
-//! | all, with `--json` | one JSON object in a line; see [`crate::output`] |
+//! | all, with `--json` | one JSON object in a line; see [`crate::print::output`] |
 //!
 //! Text is UTF-8 without control characters other than newline and tab. What `scan` prints can be
 //! read back with `import --format tsv`. A missing key is an answer, `(not found)`, and no error,
@@ -14,28 +14,18 @@ mod compact;
 mod data;
 mod engine;
 mod explain;
+mod export;
 mod help;
+mod import;
 mod index;
+mod layers;
 mod scan;
 mod session;
+pub(crate) mod spec;
 
-use std::io;
-
-use crate::output::Output;
-use crate::parse::{About, Command};
-use crate::shell::Shell;
-use crate::{export, import};
-
-/// Why a command failed.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// What it prints could not be written.
-    Output(io::Error),
-    /// The user wanted an end; how far it came.
-    Interrupted(String),
-    /// Anything else, as a sentence.
-    Message(String),
-}
+use crate::print::output::Output;
+use crate::shell::{Failure, Shell};
+use crate::typed::parse::{About, Command};
 
 /// What came of a command that did not fail.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,30 +38,6 @@ pub(crate) enum Outcome {
     },
     /// The session is to end.
     Exit,
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-impl From<alluvium::Error> for Failure {
-    fn from(error: alluvium::Error) -> Self {
-        Self::Message(error.to_string())
-    }
-}
-
-impl From<String> for Failure {
-    fn from(message: String) -> Self {
-        Self::Message(message)
-    }
-}
-
-impl From<&str> for Failure {
-    fn from(message: &str) -> Self {
-        Self::Message(message.into())
-    }
 }
 
 /// Runs one command. `source` and `timer` are the session's own.

@@ -6,9 +6,9 @@
 //! | `'…'` | itself, newlines and backslashes included, up to the next `'` |
 //! | `"…"` | itself, newlines included, escapes undone |
 //!
-//! Escapes are those of [`crate::escape`].
+//! Escapes are those of [`crate::text::escape`].
 
-use crate::escape::{escape, unescape, unescape_one};
+use crate::text::escape::{escape, unescape, unescape_one};
 
 /// Why a word cannot be read.
 #[derive(Debug, PartialEq, Eq)]

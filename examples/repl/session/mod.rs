@@ -3,23 +3,26 @@
 //! A script ends at its first error, which names its line; at a terminal an error is printed and
 //! the next command read. A command whose quote is open goes on with the next line.
 
+pub(crate) mod plain;
+pub(crate) mod source;
+pub(crate) mod terminal;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
 
-use crate::args::Create;
-use crate::commands::{self, Failure, Outcome};
-use crate::escape::escaped;
-use crate::input;
-use crate::interrupt::is_interrupt;
-use crate::output::{Ink, Look, Output, harmless};
-use crate::pager::{Paged, is_stop};
-use crate::parse::{Command, parse};
-use crate::shell::Shell;
-use crate::source::{Got, Lines, Source};
-use crate::words::WordError;
+use crate::commands::{self, Outcome};
+use crate::files::input;
+use crate::files::interrupt::is_interrupt;
+use crate::print::output::{Ink, Look, Output, harmless};
+use crate::print::pager::{Paged, is_stop};
+use crate::session::source::{Got, Lines, Source};
+use crate::shell::{Create, Failure, Shell};
+use crate::text::escape::escaped;
+use crate::text::words::WordError;
+use crate::typed::parse::{Command, parse};
 
 /// Files that may source each other, one within the other.
 const DEPTH_MAX: usize = 16;

@@ -3,10 +3,10 @@
 
 use std::io::{self, Read, Write};
 
-use crate::interrupt::is_interrupt;
-use crate::pager::{More, Page, question, screen};
+use crate::files::interrupt::is_interrupt;
+use crate::print::pager::{More, Page, question, screen};
+use crate::session::source::{Got, Lines, Source, is_yes};
 use crate::shell::Shell;
-use crate::source::{Got, Lines, Source, is_yes};
 
 const CONTINUED: &str = "     ...> ";
 

@@ -1,22 +1,23 @@
 //! What the user typed, as a [`Command`]: the grammar of each command. Pure.
 //!
-//! Words and quotes are those of [`crate::words`], the commands those of [`crate::spec`]. A value
-//! that does not begin with a quote is the rest of its line, blanks inside kept and those around it
-//! dropped, escapes undone: `store k it's 1, 2`. Names of commands may be in upper or lower case;
-//! keys are taken as they are. Only a command that has options takes a word that begins with `--`
-//! for one, and a quoted word never is one.
+//! Words and quotes are those of [`crate::text::words`], the commands those of
+//! [`crate::commands::spec`]. A value that does not begin with a quote is the rest of its line,
+//! blanks inside kept and those around it dropped, escapes undone: `store k it's 1, 2`. Names of
+//! commands may be in upper or lower case; keys are taken as they are. Only a command that has
+//! options takes a word that begins with `--` for one, and a quoted word never is one.
 
 mod command;
 
 use std::path::PathBuf;
 
-pub(crate) use command::{About, Command, ExportRequest, Extent, ImportRequest, ScanRequest, Show};
+pub(crate) use command::{About, Command, ExportRequest, ImportRequest, ScanRequest, Show};
 
-use crate::escape::escaped;
+use crate::commands::spec::{Alias, Kind, Spec, Topic, unknown};
 use crate::rows::{Columns, Encoding, Format, KeyColumn};
-use crate::size;
-use crate::spec::{Alias, Kind, Spec, Topic, unknown};
-use crate::words::{Word, WordError, Words};
+use crate::shell::Extent;
+use crate::text::escape::escaped;
+use crate::text::size;
+use crate::text::words::{Word, WordError, Words};
 
 /// Reads one command; `None` if there are only blanks, or a comment.
 pub(crate) fn parse(text: &[u8]) -> Result<Option<Command>, WordError> {

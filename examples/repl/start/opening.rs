@@ -15,9 +15,10 @@ use std::path::Path;
 
 use alluvium::{Builder, Db, Error};
 
-use crate::args::{Create, PATH, Settings};
-use crate::parse::{Command, parse};
-use crate::words::WordError;
+use crate::shell::Create;
+use crate::start::args::{PATH, Settings};
+use crate::text::words::WordError;
+use crate::typed::parse::{Command, parse};
 
 /// What there is where a database is wanted.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,16 +1,19 @@
 //! What a session remembers from one command to the next: the keyspace in use, its snapshots, and
 //! the batch that is being collected.
 
+mod extent;
+mod failure;
+
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use alluvium::{Db, Explain, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
 
-use crate::args::Create;
-use crate::commands::Failure;
-use crate::escape::escaped;
-use crate::interrupt::Interrupt;
-use crate::parse::Extent;
+use crate::files::interrupt::Interrupt;
+use crate::text::escape::escaped;
+use crate::text::near::nearest;
+
+pub(crate) use extent::{Extent, after_prefix};
+pub(crate) use failure::Failure;
 
 /// The keyspace in which every session begins.
 pub(crate) const DEFAULT: &str = "default";
@@ -23,6 +26,15 @@ pub(crate) const VALUE_BYTES_MAX: usize = 1 << 30;
 /// Characters of a keyspace's name in the prompt.
 const PROMPT_NAME_CHARS: usize = 24;
 
+/// What to do where there is no database or no keyspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Create {
+    Never,
+    /// What a person confirms, or a script begins to write to.
+    Asked,
+    Always,
+}
+
 pub(crate) struct Shell {
     pub(crate) db: Db,
     pub(crate) keyspace: Keyspace,
@@ -30,7 +42,7 @@ pub(crate) struct Shell {
     /// Snapshots named by number so far.
     numbered: u64,
     /// The batch between `batch` and its `commit` or `abort`.
-    pub(crate) batch: Option<Vec<Operation>>,
+    pub(crate) batch: Option<WriteBatch>,
     /// Whether `pause_compaction` has been the last word on merging.
     pub(crate) paused: bool,
     pub(crate) interrupt: Interrupt,
@@ -42,14 +54,6 @@ pub(crate) struct Shell {
     pub(crate) create: Create,
     /// Whether something has failed, or was not found, after which a script went on.
     pub(crate) unwell: bool,
-}
-
-/// One operation of a batch. Kept apart from [`WriteBatch`], which a failed commit uses up.
-pub(crate) struct Operation {
-    keyspace: Keyspace,
-    key: Vec<u8>,
-    /// `None` deletes the key.
-    value: Option<Vec<u8>>,
 }
 
 impl Shell {
@@ -119,24 +123,20 @@ impl Shell {
         if value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
             return Err(format!("a value has at most {VALUE_BYTES_MAX} bytes").into());
         }
-        batch.push(Operation { keyspace: self.keyspace.clone(), key, value });
+        match value {
+            Some(value) => batch.put_in(&self.keyspace, key, value),
+            None => batch.delete_in(&self.keyspace, key),
+        }
         Ok(())
     }
 
     /// Writes the batch; its size and the sequence of its last operation.
     pub(crate) fn commit(&mut self) -> Result<(usize, Sequence), Failure> {
-        let operations = self.batch.take().ok_or(NO_BATCH)?;
-        let mut batch = WriteBatch::new();
-        for Operation { keyspace, key, value } in &operations {
-            match value {
-                Some(value) => batch.put_in(keyspace, key, value),
-                None => batch.delete_in(keyspace, key),
-            }
-        }
+        let batch = self.batch.take().ok_or(NO_BATCH)?;
         match self.db.write(&batch) {
-            Ok(sequence) => Ok((operations.len(), sequence)),
+            Ok(sequence) => Ok((batch.len(), sequence)),
             Err(error) => {
-                self.batch = Some(operations);
+                self.batch = Some(batch);
                 Err(format!("{error}; nothing of the batch is stored, and it is kept").into())
             }
         }
@@ -216,31 +216,10 @@ impl Shell {
     }
 }
 
-impl Extent {
-    pub(crate) fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-        // Bounds that are the wrong way round hold nothing, like two that are the same.
-        match self {
-            Self::Prefix(prefix) => {
-                let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
-                (Bound::Included(prefix.clone()), end)
-            }
-            Self::Between { from, to } => {
-                let to = match (from, to) {
-                    (Some(from), Some(to)) => Some(to.max(from).clone()),
-                    (_, to) => to.clone(),
-                };
-                let from = from.clone().map_or(Bound::Unbounded, Bound::Included);
-                (from, to.map_or(Bound::Unbounded, Bound::Excluded))
-            }
-        }
-    }
-}
-
 /// The complaint about a keyspace that is not there.
 pub(crate) fn no_keyspace(shell: &Shell, name: &str) -> String {
-    let distance = |known: &String| crate::spec::distance(name, known);
-    let known = shell.db.keyspaces().into_iter().min_by_key(distance);
-    let near = known.filter(|known| distance(known) <= (name.chars().count() / 3).max(1));
+    let known = shell.db.keyspaces();
+    let near = nearest(name, known.iter().map(String::as_str));
     let near =
         near.map_or(String::new(), |near| format!("did you mean {}? ", escaped(near.as_bytes())));
     let name = escaped(name.as_bytes());
@@ -259,11 +238,3 @@ pub(crate) fn no_snapshot(name: &str) -> Failure {
 }
 
 const NO_BATCH: &str = "there is no batch: batch begins one";
-
-/// The first key behind all that begin with `prefix`, if there is one.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}

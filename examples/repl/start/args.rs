@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::shell::Create;
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -33,15 +35,6 @@ pub(crate) struct Settings {
     pub(crate) create: Create,
     /// Whether a script goes on after an error.
     pub(crate) keep_going: bool,
-}
-
-/// What to do where there is no database or no keyspace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Create {
-    Never,
-    /// What a person confirms, or a script begins to write to.
-    Asked,
-    Always,
 }
 
 impl Default for Settings {

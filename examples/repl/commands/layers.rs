@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use alluvium::SegmentInfo;
 
-use crate::escape::escaped;
-use crate::output::{Ink, Look};
+use crate::print::output::{Ink, Look};
 use crate::shell::DEFAULT;
-use crate::size::{age, bytes, grouped};
+use crate::text::escape::escaped;
+use crate::text::size::{age, bytes, grouped};
 
 /// Characters of the widest bar.
 const CELLS: u64 = 16;

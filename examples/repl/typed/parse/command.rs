@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::commands::spec::{Spec, Topic};
 use crate::rows::{Columns, Encoding, Format};
-use crate::spec::{Spec, Topic};
+use crate::shell::Extent;
 
 /// One command, ready to run.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,13 +53,6 @@ pub(crate) enum Command {
 pub(crate) enum About {
     Command(&'static Spec),
     Topic(&'static Topic),
-}
-
-/// Which keys.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    Between { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
-    Prefix(Vec<u8>),
 }
 
 /// What to print of each key.

@@ -1,9 +1,9 @@
 //! Where commands come from: lines of a file or of a program. A terminal is in
-//! [`crate::terminal`].
+//! [`crate::session::terminal`].
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use crate::pager::{More, Page};
+use crate::print::pager::{More, Page};
 use crate::shell::Shell;
 
 /// What came of asking for a line.

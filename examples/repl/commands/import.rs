@@ -10,19 +10,19 @@ use std::mem;
 use alluvium::{Db, Keyspace, WriteBatch};
 use serde_json::json;
 
-use crate::commands::Failure;
-use crate::descriptor;
-use crate::input::{self, Input};
-use crate::interrupt::{Interrupt, is_interrupt};
-use crate::output::{Look, Output};
-use crate::parse::ImportRequest;
-use crate::progress::{Progress, Style, rate, rows};
+use crate::files::descriptor;
+use crate::files::input::{self, Input};
+use crate::files::interrupt::{Interrupt, is_interrupt};
+use crate::print::output::{Look, Output};
+use crate::print::progress::{Progress, Style, rate, rows};
 use crate::rows::{
     Columns, Decoder, Encoding, Format, HEAD_BYTES, KeyColumn, Row, RowError, Rows, sniff,
     sniff_encoding,
 };
+use crate::shell::Failure;
 use crate::shell::{KEY_BYTES_MAX, Shell};
-use crate::size::{counted, grouped, is_or_are};
+use crate::text::size::{counted, grouped, is_or_are};
+use crate::typed::parse::ImportRequest;
 
 /// A batch is written once it holds this many rows or bytes.
 const BATCH_ROWS: usize = 1_000;
@@ -35,7 +35,7 @@ const READ_BYTES: usize = 256 << 10;
 const BAD_SHOWN: usize = 5;
 
 /// Imports a file and prints what was done.
-pub(crate) fn run(
+pub(super) fn run(
     shell: &Shell,
     request: &ImportRequest,
     out: &mut Output<'_>,

@@ -3,6 +3,8 @@
 
 use alluvium::Keyspace;
 
+use crate::shell::after_prefix;
+
 /// Names offered at once; more would fill the screen and the time.
 const NAMES_MAX: usize = 64;
 
@@ -88,7 +90,7 @@ pub(super) fn narrowed(names: &dyn Sorted, prefix: &[u8]) -> Vec<Name> {
         }
         let branch = &first[..prefix.len() + character(&first[prefix.len()..])];
         let Some(last) = names.last(branch) else { break };
-        let next = after(branch);
+        let next = after_prefix(branch);
         branches.push(match first == last {
             true => Name::Whole(first),
             false => Name::Start(agreed(&first, &last, branch.len())),
@@ -116,14 +118,6 @@ fn agreed(one: &[u8], other: &[u8], least: usize) -> Vec<u8> {
 fn character(text: &[u8]) -> usize {
     let first = text.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
     first.map_or(1, char::len_utf8)
-}
-
-/// The first name behind all that begin with `prefix`, if there is one.
-fn after(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The grammar as tables: what is typed, and the command or the complaint that it gives.
 
 use super::*;
-use crate::spec::SPECS;
+use crate::commands::spec::SPECS;
 
 fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Command {
     Command::Store { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() }
@@ -90,7 +90,7 @@ fn every_byte_can_be_entered_in_every_quote() {
             hexadecimal.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
         }
         let mut escaped = Vec::new();
-        crate::escape::escape(bytes, &mut escaped);
+        crate::text::escape::escape(bytes, &mut escaped);
         for text in [&hexadecimal, &escaped] {
             let doubled = escaped_quotes(text);
             check([b"get \"", &*doubled, b"\""].concat(), get(bytes));

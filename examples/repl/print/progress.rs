@@ -7,8 +7,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::output::{Look, is_dumb};
-use crate::size::{counted, grouped};
+use crate::print::output::{Look, is_dumb};
+use crate::text::size::{counted, grouped};
 
 /// Cells of the bar.
 const CELLS: u64 = 24;
@@ -93,7 +93,7 @@ impl Progress {
 
 /// Columns of the terminal.
 fn columns() -> usize {
-    crate::pager::screen().map_or(80, |page| page.columns)
+    crate::print::pager::screen().map_or(80, |page| page.columns)
 }
 
 impl Drop for Progress {

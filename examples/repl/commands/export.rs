@@ -8,18 +8,19 @@ use std::time::Duration;
 use alluvium::{Range, Skipped};
 use serde_json::{Value, json};
 
-use crate::commands::Failure;
-use crate::descriptor;
-use crate::escape::escaped;
-use crate::interrupt::is_interrupt;
-use crate::output::{self, Output};
-use crate::pager::is_stop;
-use crate::parse::{ExportRequest, Extent};
-use crate::progress::{self, Progress, Style, rate};
+use crate::files::descriptor;
+use crate::files::interrupt::is_interrupt;
+use crate::files::target::Target;
+use crate::print::output::{self, Output};
+use crate::print::pager::is_stop;
+use crate::print::progress::{self, Progress, Style, rate};
 use crate::rows::{Format, ROW_BYTES_MAX, write};
+use crate::shell::Extent;
+use crate::shell::Failure;
 use crate::shell::Shell;
-use crate::size::{counted, grouped};
-use crate::target::Target;
+use crate::text::escape::escaped;
+use crate::text::size::{counted, grouped};
+use crate::typed::parse::ExportRequest;
 
 /// Blocks that were passed over of which each is told; the others are counted.
 const SKIPPED_SHOWN: usize = 100;
@@ -36,7 +37,7 @@ enum Stopped {
 }
 
 /// Exports to a file and says what was done: on standard error if the rows go to standard output.
-pub(crate) fn run(
+pub(super) fn run(
     shell: &Shell,
     request: &ExportRequest,
     out: &mut Output<'_>,
