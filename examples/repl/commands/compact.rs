@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::spec::{Given, Read, done};
 use crate::print::output::Output;
 use crate::print::progress::{Progress, Style, megabytes_rate};
-use crate::shell::Extent;
-use crate::shell::Failure;
-use crate::shell::Shell;
+use crate::shell::{Extent, Failure, Shell};
 use crate::text::size::{bytes, counted};
 
 /// How long to wait between two looks: from one to the other, so that little takes no longer than
 /// it has to.
 const LOOK_MS: std::ops::RangeInclusive<u64> = 1..=64;
 
+pub(super) fn compact(given: &mut Given) -> Read {
+    let from = given.next();
+    let extent = from.map(|from| Extent::Between { from: Some(from), to: given.next() });
+    done(move |shell, out| merge(shell, extent.as_ref(), out))
+}
+
 /// Merges all runs, or what they hold in an extent of the keyspace in use, and waits for it.
-pub(super) fn run(
-    shell: &Shell,
-    extent: Option<&Extent>,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+fn merge(shell: &Shell, extent: Option<&Extent>, out: &mut Output<'_>) -> Result<(), Failure> {
     if shell.paused {
         // It would wait for a command that cannot be typed meanwhile.
         return Err("merging is paused: resume_compaction first".into());
@@ -69,14 +70,16 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Lets merges wait, or go on.
-pub(super) fn pause(shell: &mut Shell, paused: bool, out: &mut Output<'_>) -> Result<(), Failure> {
-    if paused {
-        shell.db.pause_compaction();
-    } else {
-        shell.db.resume_compaction();
-    }
-    shell.paused = paused;
+pub(super) fn pause(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    shell.db.pause_compaction();
+    shell.paused = true;
+    out.ok()?;
+    Ok(())
+}
+
+pub(super) fn resume(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    shell.db.resume_compaction();
+    shell.paused = false;
     out.ok()?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::spec::{Given, Outcome, Read, done, job, path};
 use crate::files::input;
 use crate::print::output::{self, Ink, Output};
 use crate::rows::{Format, write as write_row};
@@ -16,8 +16,43 @@ use crate::text::escape::{escaped, is_text};
 /// What a get of a key that is not there says.
 const ABSENT: &str = "(not found)";
 
-/// `store`, and `delete` if there is no value.
-pub(super) fn write(
+pub(super) fn store(given: &mut Given) -> Read {
+    let file = given.option("--from");
+    let key = given.needed();
+    let Some(file) = file else {
+        let value = given.needed();
+        return done(|shell, out| write(shell, key, Some(value), out));
+    };
+    let file = path(file)?;
+    done(move |shell, out| store_file(shell, key, &file, out))
+}
+
+pub(super) fn delete(given: &mut Given) -> Read {
+    let key = given.needed();
+    done(|shell, out| write(shell, key, None, out))
+}
+
+pub(super) fn get(given: &mut Given) -> Read {
+    let raw = given.flag("--raw");
+    let key = given.needed();
+    let at = given.text("--at")?;
+    job(move |shell, out| print(shell, &key, at.as_deref(), raw, out))
+}
+
+pub(super) fn exists(given: &mut Given) -> Read {
+    let key = given.needed();
+    let at = given.text("--at")?;
+    job(move |shell, out| tell_whether(shell, &key, at.as_deref(), out))
+}
+
+pub(super) fn multi_get(given: &mut Given) -> Read {
+    let at = given.text("--at")?;
+    let keys = given.rest();
+    job(move |shell, out| print_all(shell, &keys, at.as_deref(), out))
+}
+
+/// Sets a key, or deletes it if there is no value.
+fn write(
     shell: &mut Shell,
     key: Vec<u8>,
     value: Option<Vec<u8>>,
@@ -34,8 +69,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// `store --from`: the bytes of a file as they are.
-pub(super) fn store_file(
+/// Stores the bytes of a file as they are.
+fn store_file(
     shell: &mut Shell,
     key: Vec<u8>,
     file: &Path,
@@ -52,7 +87,7 @@ pub(super) fn store_file(
     write(shell, key, Some(value), out)
 }
 
-pub(super) fn get(
+fn print(
     shell: &Shell,
     key: &[u8],
     at: Option<&str>,
@@ -92,7 +127,7 @@ pub(super) fn get(
     Ok(Outcome::Done)
 }
 
-pub(super) fn exists(
+fn tell_whether(
     shell: &Shell,
     key: &[u8],
     at: Option<&str>,
@@ -105,7 +140,7 @@ pub(super) fn exists(
 }
 
 /// Several keys of one moment, a line for each.
-pub(super) fn multi_get(
+fn print_all(
     shell: &Shell,
     keys: &[Vec<u8>],
     at: Option<&str>,

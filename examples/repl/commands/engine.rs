@@ -8,12 +8,13 @@ use alluvium::{Db, MergeStats};
 use serde_json::{Value, json};
 
 use super::layers::{draw, layers};
+use super::spec::{Given, Read, done};
 use crate::print::output::{self, Ink, Output};
-use crate::shell::Failure;
-use crate::shell::Shell;
-use crate::text::size::{bytes, counted};
+use crate::shell::{Failure, Shell};
+use crate::text::escape::escaped;
+use crate::text::size::{self, bytes, counted};
 
-pub(super) fn stats(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn stats(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let stats = shell.db.stats();
     let health = shell.db.health();
     if !out.look.json {
@@ -82,7 +83,12 @@ fn merges_as_json(merges: &MergeStats) -> Value {
     })
 }
 
-pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn segments(given: &mut Given) -> Read {
+    let all = given.flag("--all");
+    done(move |shell, out| print_segments(shell, all, out))
+}
+
+fn print_segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     // The runs first: a run that a merge has ended meanwhile is not in the list behind.
     let runs = shell.db.runs();
     let infos = shell.db.segments();
@@ -138,22 +144,29 @@ pub(super) fn segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result
     Ok(())
 }
 
-pub(super) fn set_threshold(shell: &Shell, size: u64, out: &mut Output<'_>) -> Result<(), Failure> {
-    shell.db.set_memtable_bytes(size)?;
-    let text = format!("memtables of {} from the next one on", bytes(size));
-    out.say(&text, || json!({"memtable_bytes": size}))?;
-    Ok(())
+pub(super) fn set_threshold(given: &mut Given) -> Read {
+    let word = given.needed();
+    let size = size::size(&word).ok_or_else(|| {
+        let got = escaped(&word);
+        format!("{got:?} is no size: write bytes, or a number with KiB, MiB or GiB")
+    })?;
+    done(move |shell, out| {
+        shell.db.set_memtable_bytes(size)?;
+        let text = format!("memtables of {} from the next one on", bytes(size));
+        out.say(&text, || json!({"memtable_bytes": size}))?;
+        Ok(())
+    })
 }
 
 /// Makes all that was stored durable.
-pub(super) fn sync(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn sync(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     waited(shell, "the sync", |db| db.sync())??;
     out.ok()?;
     Ok(())
 }
 
 /// Moves what is in memory into a segment.
-pub(super) fn flush(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn flush(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     waited(shell, "the flush", |db| db.flush())??;
     out.ok()?;
     Ok(())
@@ -171,7 +184,7 @@ pub(super) fn waited<T: Send + 'static>(
 }
 
 /// Damage fails the command, so that a script notices.
-pub(super) fn verify(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn verify(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let report = waited(shell, "what the check still reads", |db| db.verify())??;
     let errors = || report.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     out.say(&report.to_string(), || {

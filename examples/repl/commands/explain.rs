@@ -5,16 +5,17 @@ use std::io::Write;
 use alluvium::{ExplainBlock, ExplainFilter, ExplainLayer, ExplainSource, ExplainVersion};
 use serde_json::{Value, json};
 
+use super::spec::{Given, Read, done};
 use crate::print::output::{self, Output};
-use crate::shell::Failure;
-use crate::shell::Shell;
+use crate::shell::{Failure, Shell};
 
-pub(super) fn run(
-    shell: &Shell,
-    key: &[u8],
-    at: Option<&str>,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+pub(super) fn explain(given: &mut Given) -> Read {
+    let key = given.needed();
+    let at = given.text("--at")?;
+    done(move |shell, out| print(shell, &key, at.as_deref(), out))
+}
+
+fn print(shell: &Shell, key: &[u8], at: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
     let explained = shell.explain(key, at)?;
     if !out.look.json {
         writeln!(out, "{explained}")?;

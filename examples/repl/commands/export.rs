@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alluvium::{Range, Skipped};
 use serde_json::{Value, json};
 
+use super::formats::{format_option, untold};
+use super::spec::{Given, Read, done};
 use crate::files::descriptor;
 use crate::files::interrupt::is_interrupt;
 use crate::files::target::Target;
@@ -15,12 +17,9 @@ use crate::print::output::{self, Output};
 use crate::print::pager::is_stop;
 use crate::print::progress::{self, Progress, Style, rate};
 use crate::rows::{Format, ROW_BYTES_MAX, write};
-use crate::shell::Extent;
-use crate::shell::Failure;
-use crate::shell::Shell;
+use crate::shell::{Extent, Failure, Shell};
 use crate::text::escape::escaped;
 use crate::text::size::{counted, grouped};
-use crate::typed::parse::ExportRequest;
 
 /// Blocks that were passed over of which each is told; the others are counted.
 const SKIPPED_SHOWN: usize = 100;
@@ -36,19 +35,42 @@ enum Stopped {
     Interrupted,
 }
 
+/// What `export` was asked to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExportRequest {
+    /// The file to write.
+    pub(crate) file: PathBuf,
+    /// `None` goes by the extension of the file.
+    pub(crate) format: Option<Format>,
+    /// The snapshot to read at.
+    pub(crate) at: Option<String>,
+    /// Whether to read on over damaged blocks.
+    pub(crate) skip_damaged: bool,
+}
+
+pub(super) fn export(given: &mut Given) -> Read {
+    let request = ExportRequest::read(given)?;
+    done(move |shell, out| run(shell, &request, out))
+}
+
+impl ExportRequest {
+    pub(crate) fn read(given: &mut Given) -> Result<Self, String> {
+        Ok(Self {
+            file: given.file()?,
+            format: format_option(given)?,
+            at: given.text("--at")?,
+            skip_damaged: given.flag("--skip-damaged"),
+        })
+    }
+}
+
 /// Exports to a file and says what was done: on standard error if the rows go to standard output.
-pub(super) fn run(
-    shell: &Shell,
-    request: &ExportRequest,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+fn run(shell: &Shell, request: &ExportRequest, out: &mut Output<'_>) -> Result<(), Failure> {
     let name = request.file.display().to_string();
     let standard = request.file.as_os_str() == "-" || descriptor::named(&request.file) == Some(1);
     let default = standard.then_some(if out.look.json { Format::JsonLines } else { Format::Tsv });
     let format = request.format.or_else(|| Format::of(&request.file)).or(default);
-    let format = format.ok_or_else(|| {
-        format!("cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl")
-    })?;
+    let format = format.ok_or_else(|| untold(&name))?;
     if is_own(&request.file, shell.db.path()) {
         return Err(format!("{name} is in the database's own directory: name another").into());
     }

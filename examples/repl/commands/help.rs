@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::commands::spec::{SPECS, Spec, TOPICS, Topic, details};
+use super::spec::{Given, Read, Spec, Table, done};
+use super::topics::{TOPICS, Topic};
 use crate::print::output::{Ink, Output};
 
 /// Columns that a group's name takes in the list.
@@ -17,18 +18,46 @@ const LINE_COLUMNS: usize = 79;
 const TEXT_COLUMNS: usize = 74;
 
 /// What stands below the list of commands; the whole is to fit a screen of 24 lines.
-const BELOW: &str = r#"
+pub(super) const BELOW: &str = r#"
 A .. stands for options. The value of store is the rest of the line. Quote
 what holds blanks: 'as it is', or "with escapes" (\n \t \xNN \u{N}). Names from
 other programs work, too: put, set, del, rm, ls, quit. # begins a comment.
 "#;
 
+/// What is to be told about.
+enum About {
+    All,
+    Command(&'static Spec),
+    Topic(&'static Topic),
+}
+
+pub(super) fn help(given: &mut Given) -> Read {
+    let commands = given.commands;
+    let about = match given.next() {
+        None => About::All,
+        Some(name) => {
+            let name = name.to_ascii_lowercase();
+            let topic = || Topic::named(&name).map(About::Topic);
+            let command = || commands.meant(&name).map(About::Command);
+            topic().or_else(command).ok_or_else(|| commands.unknown(&name))?
+        }
+    };
+    done(move |_, out| {
+        match about {
+            About::All => all(commands, out)?,
+            About::Command(spec) => one(spec, out)?,
+            About::Topic(page) => topic(page, out)?,
+        }
+        Ok(())
+    })
+}
+
 /// The commands by group, as they are written.
-pub(super) fn all(out: &mut Output<'_>) -> io::Result<()> {
+fn all(commands: Table, out: &mut Output<'_>) -> io::Result<()> {
     if out.look.json {
-        return SPECS.iter().try_for_each(|spec| writeln!(out, "{}", as_json(spec)));
+        return commands.0.iter().try_for_each(|spec| writeln!(out, "{}", as_json(spec)));
     }
-    for group in SPECS.chunk_by(|one, next| one.group == next.group) {
+    for group in commands.0.chunk_by(|one, next| one.group == next.group) {
         let mut column = GROUP_COLUMNS;
         let name = format!("{:GROUP_COLUMNS$}", group[0].group);
         write!(out, "{}", out.look.paint(Ink::Title, &name))?;
@@ -53,7 +82,7 @@ pub(super) fn all(out: &mut Output<'_>) -> io::Result<()> {
 }
 
 /// All about one command.
-pub(super) fn one(spec: &Spec, out: &mut Output<'_>) -> io::Result<()> {
+fn one(spec: &Spec, out: &mut Output<'_>) -> io::Result<()> {
     if out.look.json {
         return writeln!(out, "{}", as_json(spec));
     }
@@ -65,12 +94,12 @@ pub(super) fn one(spec: &Spec, out: &mut Output<'_>) -> io::Result<()> {
     for line in std::iter::once(spec.meaning.into()).chain(wrapped(spec.more)) {
         writeln!(out, "    {line}")?;
     }
-    out.write_all(details(spec.name).as_bytes())?;
+    out.write_all(spec.details.as_bytes())?;
     writeln!(out, "\nexample: {}", out.look.paint(Ink::Key, spec.example))
 }
 
 /// A page about something else.
-pub(super) fn topic(topic: &Topic, out: &mut Output<'_>) -> io::Result<()> {
+fn topic(topic: &Topic, out: &mut Output<'_>) -> io::Result<()> {
     out.say(topic.text.trim(), || json!({"topic": topic.name, "text": topic.text}))
 }
 
@@ -94,36 +123,10 @@ fn as_json(spec: &Spec) -> serde_json::Value {
         "command": spec.name,
         "usage": spec.usage(),
         "meaning": spec.meaning,
-        "more": format!("{}{}", spec.more, details(spec.name)),
+        "more": spec.all_else(),
         "example": spec.example,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn printed(print: impl FnOnce(&mut Output<'_>) -> io::Result<()>) -> String {
-        let mut text = Vec::new();
-        print(&mut Output { to: &mut text, look: Default::default() }).unwrap();
-        String::from_utf8(text).unwrap()
-    }
-
-    #[test]
-    fn help_fits_a_screen() {
-        let list = printed(all);
-        // One line of 24 is the next prompt's.
-        assert!(list.lines().count() < 24, "{list}");
-        let pages = SPECS.iter().map(|spec| printed(|out| one(spec, out)));
-        for page in pages.chain(TOPICS.iter().map(|page| printed(|out| topic(page, out)))) {
-            assert!(page.lines().all(|line| line.chars().count() < 80), "{page}");
-        }
-        assert!(list.lines().all(|line| line.chars().count() < 80), "{list}");
-        for spec in SPECS {
-            assert!(list.contains(&spec.brief()), "{}", spec.name);
-        }
-        for topic in TOPICS {
-            assert!(topic.text.lines().count() < 24 && list.contains(topic.name), "{}", topic.name);
-        }
-    }
-}
+mod tests;

@@ -6,10 +6,13 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::mem;
+use std::path::PathBuf;
 
 use alluvium::{Db, Keyspace, WriteBatch};
 use serde_json::json;
 
+use super::formats::{format_option, one_of, untold};
+use super::spec::{Given, Read, done};
 use crate::files::descriptor;
 use crate::files::input::{self, Input};
 use crate::files::interrupt::{Interrupt, is_interrupt};
@@ -19,10 +22,9 @@ use crate::rows::{
     Columns, Decoder, Encoding, Format, HEAD_BYTES, KeyColumn, Row, RowError, Rows, sniff,
     sniff_encoding,
 };
-use crate::shell::Failure;
-use crate::shell::{KEY_BYTES_MAX, Shell};
-use crate::text::size::{counted, grouped, is_or_are};
-use crate::typed::parse::ImportRequest;
+use crate::shell::{Failure, KEY_BYTES_MAX, Shell};
+use crate::text::escape::escaped;
+use crate::text::size::{self, counted, grouped, is_or_are};
 
 /// A batch is written once it holds this many rows or bytes.
 const BATCH_ROWS: usize = 1_000;
@@ -34,12 +36,69 @@ const READ_BYTES: usize = 256 << 10;
 /// Malformed rows that are shown; the others are counted.
 const BAD_SHOWN: usize = 5;
 
+/// What `import` was asked to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImportRequest {
+    /// The file to read.
+    pub(crate) file: PathBuf,
+    /// `None` goes by the extension of the file.
+    pub(crate) format: Option<Format>,
+    /// `None` takes bytes as they are, unless they look like something else.
+    pub(crate) encoding: Option<Encoding>,
+    pub(crate) columns: Columns,
+    /// Whether malformed rows are left out.
+    pub(crate) skip_bad: bool,
+    /// Whether to print a line for each acknowledged batch.
+    pub(crate) ack: bool,
+    /// Whether to report progress although standard error is no terminal.
+    pub(crate) progress: bool,
+}
+
+pub(super) fn import(given: &mut Given) -> Read {
+    let request = ImportRequest::read(given)?;
+    done(move |shell, out| run(shell, &request, out))
+}
+
+impl ImportRequest {
+    pub(crate) fn read(given: &mut Given) -> Result<Self, String> {
+        let file = given.file()?;
+        let encoding = given.option("--encoding").map(|name| {
+            let known = std::str::from_utf8(&name).ok().and_then(Encoding::named);
+            known.ok_or_else(|| {
+                let got = escaped(&name);
+                format!("--encoding takes {}, not {got}", one_of(Encoding::NAMES))
+            })
+        });
+        let delimiter = given.option("--delimiter").map(|text| match text.as_slice() {
+            b"tab" => Ok(b'\t'),
+            &[one] if !matches!(one, b'"' | b'\r' | b'\n') => Ok(one),
+            _ => Err(format!("--delimiter takes one character or tab, not {}", escaped(&text))),
+        });
+        let key = given.option("--key").map(|column| match size::count(&column) {
+            Some(0) => Err("columns are counted from 1".to_owned()),
+            Some(number) => {
+                Ok(KeyColumn::Number(usize::try_from(number).unwrap_or(usize::MAX) - 1))
+            }
+            None => Ok(KeyColumn::Named(column)),
+        });
+        let encoding = encoding.transpose()?;
+        let delimiter = delimiter.transpose()?;
+        let key = key.transpose()?;
+        let header = given.flag("--header");
+        Ok(Self {
+            file,
+            format: format_option(given)?,
+            encoding,
+            columns: Columns { header, key, delimiter },
+            skip_bad: given.flag("--skip-bad"),
+            ack: given.flag("--ack"),
+            progress: given.flag("--progress"),
+        })
+    }
+}
+
 /// Imports a file and prints what was done.
-pub(super) fn run(
-    shell: &Shell,
-    request: &ImportRequest,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+fn run(shell: &Shell, request: &ImportRequest, out: &mut Output<'_>) -> Result<(), Failure> {
     if let Some(batch) = &shell.batch {
         let count = batch.len();
         return Err(format!(
@@ -84,11 +143,7 @@ fn format(request: &ImportRequest) -> Result<Format, Failure> {
         (None, format) => format,
     });
     let Some(format) = format else {
-        let name = request.file.display();
-        return Err(format!(
-            "cannot tell the format of {name} by its extension: add --format tsv, csv or jsonl"
-        )
-        .into());
+        return Err(untold(&request.file.display().to_string()).into());
     };
     match format {
         Format::JsonLines if *header => {

@@ -6,18 +6,28 @@ use alluvium::IndexReport;
 use serde_json::json;
 
 use super::engine::waited;
+use super::spec::{Given, Read, done};
 use crate::files::descriptor;
 use crate::print::output::{Output, harmless};
-use crate::shell::Failure;
-use crate::shell::Shell;
-use crate::text::size::{bytes, counted};
+use crate::shell::{Failure, Shell};
+use crate::text::size::{bytes, counted, grouped};
 
-pub(super) fn load(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn load(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     let report = waited(shell, "the rebuilding", |db| db.rebuild_index())??;
     tell("rebuilt", "from their data blocks", &report, out)
 }
 
-pub(super) fn save(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn save(given: &mut Given) -> Read {
+    let file = given.file()?;
+    done(move |shell, out| save_to(shell, &file, out))
+}
+
+pub(super) fn restore(given: &mut Given) -> Read {
+    let file = given.file()?;
+    done(move |shell, out| restore_from(shell, &file, out))
+}
+
+fn save_to(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
     let place = plain(file)?;
     let report = waited(shell, "the saving", move |db| db.save_index_snapshot(place))??;
     tell("saved", &format!("to {}", file.display()), &report, out)
@@ -37,7 +47,7 @@ fn plain(file: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-pub(super) fn restore(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
+fn restore_from(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failure> {
     let place = match std::fs::metadata(file) {
         Ok(data) if !data.is_file() => {
             return Err(format!("{} is no plain file: name another", file.display()).into());
@@ -71,7 +81,7 @@ fn tell(done: &str, how: &str, report: &IndexReport, out: &mut Output<'_>) -> Re
             1 => ("entry", "has"),
             _ => ("entries", "have"),
         };
-        let ignored = crate::text::size::grouped(ignored);
+        let ignored = grouped(ignored);
         text.push_str(&format!("; {ignored} {entries} of the file {have} no segment any more"));
     }
     out.say(&text, || {

@@ -4,20 +4,94 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::spec::{Given, Read, done};
 use crate::print::output::{self, Ink, Look, Output};
 use crate::rows::{Format, write as write_row};
-use crate::shell::Extent;
-use crate::shell::Failure;
-use crate::shell::Shell;
+use crate::shell::{Extent, Failure, Shell};
 use crate::text::escape::{escape, escaped};
-use crate::text::size::{bytes, counted, grouped};
-use crate::typed::parse::{ScanRequest, Show};
+use crate::text::size::{self, bytes, counted, grouped};
 
-pub(super) fn scan(
-    shell: &Shell,
-    request: &ScanRequest,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+/// What to print of each key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Show {
+    #[default]
+    Pairs,
+    Keys,
+    Values,
+}
+
+/// What `scan` or `prefix` was asked to print.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ScanRequest {
+    pub(crate) extent: Extent,
+    pub(crate) show: Show,
+    /// Whether bytes are printed as hexadecimal digits.
+    pub(crate) hex: bool,
+    pub(crate) reverse: bool,
+    /// `None` is all.
+    pub(crate) limit: Option<u64>,
+    /// The snapshot to read at.
+    pub(crate) at: Option<String>,
+}
+
+pub(super) fn scan(given: &mut Given) -> Read {
+    let extent = Extent::Between { from: given.next(), to: given.next() };
+    let request = ScanRequest::read(extent, given)?;
+    done(move |shell, out| print_all(shell, &request, out))
+}
+
+pub(super) fn prefix(given: &mut Given) -> Read {
+    let extent = Extent::Prefix(given.needed());
+    let request = ScanRequest::read(extent, given)?;
+    done(move |shell, out| print_all(shell, &request, out))
+}
+
+pub(super) fn count(given: &mut Given) -> Read {
+    let extent = counted_extent(given)?;
+    let at = given.text("--at")?;
+    done(move |shell, out| print_count(shell, &extent, at.as_deref(), out))
+}
+
+pub(super) fn size(given: &mut Given) -> Read {
+    let extent = counted_extent(given)?;
+    done(move |shell, out| print_size(shell, &extent, out))
+}
+
+impl ScanRequest {
+    pub(crate) fn read(extent: Extent, given: &mut Given) -> Result<Self, String> {
+        let limit = given.option("--limit").map(|count| {
+            size::count(&count)
+                .ok_or_else(|| format!("--limit takes a number, and got {:?}", escaped(&count)))
+        });
+        let show = match (given.flag("--keys"), given.flag("--values")) {
+            (true, true) => return Err("--keys and --values exclude each other".into()),
+            (true, false) => Show::Keys,
+            (false, true) => Show::Values,
+            (false, false) => Show::Pairs,
+        };
+        Ok(Self {
+            extent,
+            show,
+            hex: given.flag("--hex"),
+            reverse: given.flag("--reverse"),
+            limit: limit.transpose()?,
+            at: given.text("--at")?,
+        })
+    }
+}
+
+/// From one key up to another, or all that begin with a prefix.
+pub(crate) fn counted_extent(given: &mut Given) -> Result<Extent, String> {
+    let from = given.next();
+    let to = given.next();
+    match (given.option("--prefix"), from.is_some()) {
+        (Some(prefix), false) => Ok(Extent::Prefix(prefix)),
+        (Some(_), true) => Err("--prefix and FROM exclude each other".into()),
+        (None, _) => Ok(Extent::Between { from, to }),
+    }
+}
+
+fn print_all(shell: &Shell, request: &ScanRequest, out: &mut Output<'_>) -> Result<(), Failure> {
     let range = shell.range(&request.extent, request.at.as_deref())?;
     if request.reverse {
         print(shell, range.rev(), request, out)
@@ -92,7 +166,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-pub(super) fn count(
+fn print_count(
     shell: &Shell,
     extent: &Extent,
     at: Option<&str>,
@@ -110,7 +184,7 @@ pub(super) fn count(
     Ok(())
 }
 
-pub(super) fn size(shell: &Shell, extent: &Extent, out: &mut Output<'_>) -> Result<(), Failure> {
+fn print_size(shell: &Shell, extent: &Extent, out: &mut Output<'_>) -> Result<(), Failure> {
     let size = shell.keyspace.approximate_size(extent.bounds())?;
     let text = match size {
         0..1024 => format!("about {}", counted(size, "byte")),

@@ -5,13 +5,12 @@ use std::io::Write;
 use alluvium::WriteBatch;
 use serde_json::json;
 
+use super::spec::{Given, Outcome, Read, done, job, utf8};
 use crate::print::output::{Ink, Output};
-use crate::shell::Create;
-use crate::shell::Failure;
-use crate::shell::{DEFAULT, Shell, no_keyspace, no_snapshot};
+use crate::shell::{Create, DEFAULT, Failure, Shell, no_keyspace, no_snapshot};
 use crate::text::escape::escaped;
 
-pub(super) fn keyspaces(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn keyspaces(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     for name in shell.db.keyspaces() {
         let used = name == shell.keyspace.name();
         let star = if used { "*" } else { " " };
@@ -21,33 +20,43 @@ pub(super) fn keyspaces(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failu
     Ok(())
 }
 
-pub(super) fn enter(
-    shell: &mut Shell,
-    name: &str,
-    create: bool,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+/// `use`, which makes a keyspace once a person has said yes.
+pub(super) fn enter(given: &mut Given) -> Read {
+    let name = given.name()?;
+    let create = given.flag("--create");
+    job(move |shell, out| {
+        let new = !shell.has_keyspace(&name);
+        match shell.create {
+            Create::Never if new => Err(no_keyspace(shell, &name).into()),
+            Create::Asked if new && !create => {
+                let shown = escaped(name.as_bytes());
+                Ok(Outcome::Confirm {
+                    question: format!("there is no keyspace {shown}: make it?"),
+                    no: no_keyspace(shell, &name).into(),
+                    yes: Box::new(move |shell, out| go(shell, &name, out)),
+                })
+            }
+            _ => go(shell, &name, out),
+        }
+    })
+}
+
+/// Works in a keyspace from now on, which is made if need be.
+fn go(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<Outcome, Failure> {
     let new = !shell.has_keyspace(name);
-    let may = match shell.create {
-        Create::Never => false,
-        Create::Asked => create,
-        Create::Always => true,
-    };
-    if new && !may {
-        return Err(no_keyspace(shell, name).into());
-    }
     shell.keyspace = shell.db.keyspace(name)?;
     let made = if new { ", which is new" } else { "" };
     let text = format!("now in {}{made}", escaped(name.as_bytes()));
     out.say(&text, || json!({"keyspace": name, "new": new}))?;
-    Ok(())
+    Ok(Outcome::Done)
 }
 
-pub(super) fn drop_keyspace(
-    shell: &mut Shell,
-    name: &str,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
+pub(super) fn drop_keyspace(given: &mut Given) -> Read {
+    let name = given.name()?;
+    done(move |shell, out| drop_named(shell, &name, out))
+}
+
+fn drop_named(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
     shell.db.drop_keyspace(name)?;
     let mut text = format!("dropped {}", escaped(name.as_bytes()));
     if shell.keyspace.name() == name {
@@ -59,18 +68,17 @@ pub(super) fn drop_keyspace(
     Ok(())
 }
 
-pub(super) fn snapshot(
-    shell: &mut Shell,
-    name: Option<String>,
-    out: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let (name, sequence) = shell.snapshot(name)?;
-    let text = format!("{} at sequence {sequence}", escaped(name.as_bytes()));
-    out.say(&text, || json!({"snapshot": name, "sequence": sequence}))?;
-    Ok(())
+pub(super) fn snapshot(given: &mut Given) -> Read {
+    let name = given.next().map(utf8).transpose()?;
+    done(|shell, out| {
+        let (name, sequence) = shell.snapshot(name)?;
+        let text = format!("{} at sequence {sequence}", escaped(name.as_bytes()));
+        out.say(&text, || json!({"snapshot": name, "sequence": sequence}))?;
+        Ok(())
+    })
 }
 
-pub(super) fn snapshots(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn snapshots(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
     if shell.snapshots.is_empty() && !out.look.json {
         writeln!(out, "{}", out.look.paint(Ink::Faint, "(none)"))?;
     }
@@ -83,10 +91,13 @@ pub(super) fn snapshots(shell: &Shell, out: &mut Output<'_>) -> Result<(), Failu
     Ok(())
 }
 
-pub(super) fn release(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
-    shell.snapshots.remove(name).ok_or_else(|| no_snapshot(name))?;
-    out.ok()?;
-    Ok(())
+pub(super) fn release(given: &mut Given) -> Read {
+    let name = given.name()?;
+    done(move |shell, out| {
+        shell.snapshots.remove(&name).ok_or_else(|| no_snapshot(&name))?;
+        out.ok()?;
+        Ok(())
+    })
 }
 
 pub(super) fn batch(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {

@@ -1,40 +1,39 @@
-//! The commands: what `help`, messages, completion and hints know about each.
-//!
-//! [`crate::typed::parse`] reads by the table, so that a command takes what its line of help says.
+//! What a command is: the words that it takes, what is told of it, and the function that does it.
+//! The commands themselves stand in [`super::table`].
 
-mod alias;
-mod table;
-mod topics;
+use std::path::PathBuf;
 
-pub(crate) use alias::Alias;
-pub(crate) use table::SPECS;
-pub(crate) use topics::{TOPICS, Topic, details};
-
+use crate::print::output::Output;
+use crate::shell::{Failure, Shell};
 use crate::text::escape::escaped;
 use crate::text::near;
 
-/// What a word stands for, for completion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A command or a topic of `help`.
-    Topic,
-    Encoding,
-    File,
-    Format,
-    Key,
-    Keyspace,
-    Snapshot,
-    /// `on` or `off`.
-    Switch,
-    /// Something new or a number: nothing to offer.
-    Free,
-    /// No word at all: an option that stands alone.
-    Flag,
+/// A command. Parser, help, messages, completion and hints know it from here.
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    /// What people type who know another program.
+    pub(crate) aliases: &'static [&'static str],
+    /// The same, for a command with one of its options.
+    pub(crate) shorthands: &'static [(&'static str, &'static str)],
+    pub(crate) group: &'static str,
+    pub(crate) places: &'static [Place],
+    pub(crate) options: &'static [Dashed],
+    /// What it does, in a line.
+    pub(crate) meaning: &'static str,
+    /// What else there is to know, as a paragraph; may be empty.
+    pub(crate) more: &'static str,
+    /// Lines that stand as they are below that; may be empty.
+    pub(crate) details: &'static str,
+    pub(crate) example: &'static str,
+    pub(crate) makes: Makes,
+    pub(crate) run: Run,
 }
 
 /// A word that a command takes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Place {
+    /// As usage shows it; empty for the words themselves that may stand here.
+    pub(crate) shown: &'static str,
     /// The thing, for "the … is missing".
     pub(crate) what: &'static str,
     pub(crate) kind: Kind,
@@ -43,45 +42,146 @@ pub(crate) struct Place {
     pub(crate) many: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Spec {
+/// A word that begins with `--`: an option.
+#[derive(Clone, Copy)]
+pub(crate) struct Dashed {
     pub(crate) name: &'static str,
-    pub(crate) group: &'static str,
-    /// The words after the name, as usage shows them.
-    pub(crate) arguments: &'static str,
-    /// What it does, in a line.
-    pub(crate) meaning: &'static str,
-    /// What else there is to know, as a paragraph; may be empty.
-    pub(crate) more: &'static str,
-    pub(crate) example: &'static str,
-    pub(crate) places: &'static [Place],
-    pub(crate) options: &'static [(&'static str, Kind)],
+    /// What goes behind it, as usage shows it; `None` if it stands alone.
+    pub(crate) value: Option<(&'static str, Kind)>,
+    /// Whether it stands for the last place, which is then left out.
+    pub(crate) instead: bool,
+}
+
+/// What a word stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A command or a topic of `help`.
+    Topic,
+    File,
+    Key,
+    Keyspace,
+    Snapshot,
+    OneOf(&'static [&'static str]),
+    /// All that is left of the line, unless it begins with a quote.
+    Rest,
+    /// Something new or a number: nothing to offer.
+    Free,
+}
+
+/// Whether a script that begins with a command makes the database that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Makes {
+    Nothing,
+    Database,
+    /// The database, if it has this option.
+    With(&'static str),
+}
+
+/// What a command does.
+pub(crate) enum Run {
+    /// Takes no words.
+    Alone(fn(&mut Shell, &mut Output<'_>) -> Result<(), Failure>),
+    /// Reads what it was given, and gives back what is to be done.
+    Given(fn(&mut Given) -> Read),
+}
+
+/// What was made of the words of a command: what is to be done, or what is wrong with them.
+pub(crate) type Read = Result<Job, String>;
+
+/// A command, ready to run.
+pub(crate) type Job = Box<dyn FnOnce(&mut Shell, &mut Output<'_>) -> Result<Outcome, Failure>>;
+
+/// What came of a command that did not fail. All but the first is the session's to see to.
+pub(crate) enum Outcome {
+    Done,
+    /// A key is not there: what is left to say in a dialogue, and as a complaint.
+    Absent {
+        answer: Option<&'static str>,
+        complaint: Option<String>,
+    },
+    /// It goes on if a person says yes.
+    Confirm {
+        question: String,
+        yes: Job,
+        no: Failure,
+    },
+    /// The commands of this file are to be run.
+    Source(PathBuf),
+    /// The session is to end.
+    Exit,
+}
+
+/// A job with an outcome of its own.
+pub(crate) fn job(
+    run: impl FnOnce(&mut Shell, &mut Output<'_>) -> Result<Outcome, Failure> + 'static,
+) -> Read {
+    Ok(Box::new(run))
+}
+
+/// A job that is done, or fails.
+pub(crate) fn done(
+    run: impl FnOnce(&mut Shell, &mut Output<'_>) -> Result<(), Failure> + 'static,
+) -> Read {
+    job(move |shell, out| run(shell, out).map(|()| Outcome::Done))
+}
+
+impl Place {
+    fn usage(&self) -> String {
+        let shown = shown(self.shown, self.kind);
+        match (self.needed, self.many) {
+            (true, false) => shown,
+            (true, true) => shown + "...",
+            (false, _) => format!("[{shown}]"),
+        }
+    }
+}
+
+impl Dashed {
+    fn usage(&self) -> String {
+        match self.value {
+            None => self.name.into(),
+            Some((text, kind)) => format!("{} {}", self.name, shown(text, kind)),
+        }
+    }
+}
+
+fn shown(text: &str, kind: Kind) -> String {
+    match kind {
+        Kind::OneOf(words) if text.is_empty() => words.join("|"),
+        _ => text.into(),
+    }
 }
 
 impl Spec {
-    /// The command of this name, in lower case.
-    pub(crate) fn named(name: &[u8]) -> Option<&'static Self> {
-        SPECS.iter().find(|spec| spec.name.as_bytes() == name)
-    }
-
-    /// The command of this name, or the one that another program has under it.
-    pub(crate) fn meant(name: &[u8]) -> Option<&'static Self> {
-        Self::named(name).or_else(|| Self::named(Alias::of(name)?.command.as_bytes()))
-    }
-
-    /// The command for a list; two dots stand for its options.
-    pub(crate) fn brief(&self) -> String {
-        if self.options.is_empty() {
-            return self.usage();
+    /// The words behind the name, as usage shows them.
+    pub(crate) fn arguments(&self) -> String {
+        let places: Vec<String> = self.places.iter().map(Place::usage).collect();
+        let mut words = places.clone();
+        for option in self.options {
+            if option.instead {
+                words.push("|".into());
+                words.extend_from_slice(&places[..places.len() - 1]);
+                words.push(option.usage());
+            } else {
+                words.push(format!("[{}]", option.usage()));
+            }
         }
-        let plain = self.arguments.split(" | ").next().unwrap_or_default();
-        let plain = plain.split("[--").next().unwrap_or_default().trim_end();
-        format!("{} {plain}", self.name).trim_end().to_owned() + " .."
+        words.join(" ")
     }
 
     /// The command as it is written.
     pub(crate) fn usage(&self) -> String {
-        format!("{} {}", self.name, self.arguments).trim_end().into()
+        format!("{} {}", self.name, self.arguments()).trim_end().into()
+    }
+
+    /// The command for a list; two dots stand for its options.
+    pub(crate) fn brief(&self) -> String {
+        let mut words = vec![self.name.to_owned()];
+        words.extend(self.places.iter().map(Place::usage));
+        if !self.options.is_empty() {
+            words.push("..".into());
+        }
+        words.join(" ")
     }
 
     /// How to write the command, for a message.
@@ -90,24 +190,152 @@ impl Spec {
         let quotes = if key { ", with quotes around a key that holds blanks" } else { "" };
         format!("write {}{quotes}", self.usage())
     }
-}
 
-/// The complaint about a name that no command has.
-pub(crate) fn unknown(name: &[u8]) -> String {
-    let meant = nearest(name).map_or(String::new(), |meant| format!("did you mean {meant}? "));
-    format!("there is no command {}; {meant}help lists the commands", escaped(name))
-}
-
-/// The command that was most likely meant by `name`.
-fn nearest(name: &[u8]) -> Option<&'static str> {
-    let name = std::str::from_utf8(name).ok()?;
-    if name.len() > 1
-        && let Some(spec) = SPECS.iter().find(|spec| spec.name.starts_with(name))
-    {
-        return Some(spec.name);
+    /// What else there is to know, as one text.
+    pub(crate) fn all_else(&self) -> String {
+        format!("{}{}", self.more, self.details)
     }
-    near::nearest(name, SPECS.iter().map(|spec| spec.name))
+
+    /// The option of this name.
+    pub(crate) fn option(&self, name: &[u8]) -> Option<&'static Dashed> {
+        self.options.iter().find(|option| option.name.as_bytes() == name)
+    }
+
+    /// The option that stands for the last place, if there is one.
+    pub(crate) fn instead(&self) -> Option<&'static Dashed> {
+        self.options.iter().find(|option| option.instead)
+    }
+
+    /// The option that an alias has in it.
+    pub(crate) fn implied_by(&self, alias: &[u8]) -> Option<&'static str> {
+        let mut shorthands = self.shorthands.iter();
+        shorthands.find(|(word, _)| word.as_bytes() == alias).map(|(_, option)| *option)
+    }
+
+    fn is_also(&self, name: &[u8]) -> bool {
+        let shorthands = self.shorthands.iter().map(|(word, _)| word);
+        self.aliases.iter().chain(shorthands).any(|word| word.as_bytes() == name)
+    }
 }
 
-#[cfg(test)]
-mod tests;
+/// All commands.
+#[derive(Clone, Copy)]
+pub(crate) struct Table(pub(crate) &'static [Spec]);
+
+impl Table {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|spec| spec.name)
+    }
+
+    /// The command of this name, in lower case.
+    pub(crate) fn named(self, name: &[u8]) -> Option<&'static Spec> {
+        self.0.iter().find(|spec| spec.name.as_bytes() == name)
+    }
+
+    /// The command of this name, or the one that another program has under it.
+    pub(crate) fn meant(self, name: &[u8]) -> Option<&'static Spec> {
+        self.named(name).or_else(|| self.0.iter().find(|spec| spec.is_also(name)))
+    }
+
+    /// The complaint about a name that no command has.
+    pub(crate) fn unknown(self, name: &[u8]) -> String {
+        let meant = self.nearest(name);
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        format!("there is no command {}; {meant}help lists the commands", escaped(name))
+    }
+
+    /// The command that was most likely meant by `name`. A dangerous one is not to be suggested
+    /// lightly.
+    pub(crate) fn nearest(self, name: &[u8]) -> Option<&'static str> {
+        let name = std::str::from_utf8(name).ok()?;
+        let begun = self.names().find(|known| name.len() > 1 && known.starts_with(name));
+        begun.or_else(|| near::nearest(name, self.names()))
+    }
+}
+
+/// The words and options that a command was given; every needed word is there.
+pub(crate) struct Given {
+    /// All that there are, for `help`.
+    pub(crate) commands: Table,
+    words: std::vec::IntoIter<Vec<u8>>,
+    options: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Given {
+    /// An option that stands alone has an empty value.
+    pub(crate) fn new(
+        commands: Table,
+        words: Vec<Vec<u8>>,
+        options: Vec<(&'static str, Vec<u8>)>,
+    ) -> Self {
+        Self { commands, words: words.into_iter(), options }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn words(&self) -> &[Vec<u8>] {
+        self.words.as_slice()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn options(&self) -> &[(&'static str, Vec<u8>)] {
+        &self.options
+    }
+
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|(given, _)| *given == option)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+        self.words.next()
+    }
+
+    pub(super) fn rest(&mut self) -> Vec<Vec<u8>> {
+        self.words.by_ref().collect()
+    }
+
+    pub(super) fn needed(&mut self) -> Vec<u8> {
+        self.next().expect("words that are needed were found to be there")
+    }
+
+    pub(super) fn name(&mut self) -> Result<String, String> {
+        utf8(self.needed())
+    }
+
+    pub(super) fn file(&mut self) -> Result<PathBuf, String> {
+        path(self.needed())
+    }
+
+    /// The value of an option, empty for one that stands alone.
+    pub(super) fn option(&mut self, name: &str) -> Option<Vec<u8>> {
+        let at = self.options.iter().position(|(given, _)| *given == name)?;
+        Some(self.options.remove(at).1)
+    }
+
+    /// Whether an option that stands alone was given.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        self.option(name).is_some()
+    }
+
+    pub(super) fn text(&mut self, option: &str) -> Result<Option<String>, String> {
+        self.option(option).map(utf8).transpose()
+    }
+}
+
+/// A name, which is text.
+pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes)
+        .map_err(|error| format!("{} is no name: it is not UTF-8", escaped(error.as_bytes())))
+}
+
+#[cfg(unix)]
+pub(super) fn path(bytes: Vec<u8>) -> Result<PathBuf, String> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(not(unix))]
+pub(super) fn path(bytes: Vec<u8>) -> Result<PathBuf, String> {
+    String::from_utf8(bytes)
+        .map(PathBuf::from)
+        .map_err(|error| format!("{} names no file here: not UTF-8", escaped(error.as_bytes())))
+}

@@ -15,6 +15,10 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
+    /// The names that are offered.
+    pub(crate) const NAMES: &[&str] = &["utf-8", "utf-16", "utf-16le", "utf-16be", "latin-1"];
+
+    /// The encoding of that name; other programs' spellings are taken, too.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" => Some(Self::Utf8),

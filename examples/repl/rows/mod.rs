@@ -35,6 +35,9 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    /// The names that are offered.
+    pub(crate) const NAMES: &[&str] = &["tsv", "csv", "jsonl"];
+
     /// The format of that name, which is also the extension of its files.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {

@@ -13,16 +13,15 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::commands::{self, Outcome};
+use crate::commands::spec::{Job, Outcome};
 use crate::files::input;
 use crate::files::interrupt::is_interrupt;
 use crate::print::output::{Ink, Look, Output, harmless};
 use crate::print::pager::{Paged, is_stop};
 use crate::session::source::{Got, Lines, Source};
-use crate::shell::{Create, Failure, Shell};
-use crate::text::escape::escaped;
+use crate::shell::{Failure, Shell};
 use crate::text::words::WordError;
-use crate::typed::parse::{Command, parse};
+use crate::typed::parse::parse;
 
 /// Files that may source each other, one within the other.
 const DEPTH_MAX: usize = 16;
@@ -73,7 +72,7 @@ pub(crate) struct Session<'a> {
 
 /// What the input holds next.
 enum Next {
-    Command(Command),
+    Job(Job),
     Blank,
     Wrong(String),
     Unreadable(io::Error),
@@ -103,7 +102,7 @@ impl Session<'_> {
                     Some(Ended::Failed)
                 }
                 Next::Wrong(message) => self.failed(first, &message)?,
-                Next::Command(command) => self.timed(first, command)?,
+                Next::Job(job) => self.timed(first, job)?,
             };
             if let Some(ended) = ended {
                 self.out.flush()?;
@@ -124,10 +123,10 @@ impl Session<'_> {
     }
 
     /// Runs a command, and tells how long it took if that is wanted.
-    fn timed(&mut self, line: u64, command: Command) -> io::Result<Option<Ended>> {
+    fn timed(&mut self, line: u64, job: Job) -> io::Result<Option<Ended>> {
         let timer = self.shell.timer;
         let started = Instant::now();
-        let ended = self.command(line, command)?;
+        let ended = self.command(line, job)?;
         if timer && self.shell.timer {
             self.out.flush()?;
             let seconds = started.elapsed().as_secs_f64();
@@ -140,19 +139,25 @@ impl Session<'_> {
     }
 
     /// Runs a command; the session may end by it.
-    fn command(&mut self, line: u64, command: Command) -> io::Result<Option<Ended>> {
-        let done = match command {
-            Command::Source { file } => return self.source(line, &file),
-            Command::Timer { on } => {
-                self.shell.timer = on;
-                let mut out = Output { to: self.out, look: self.look };
-                out.ok().map(|()| Outcome::Done).map_err(Failure::from)
-            }
-            command => self.execute(command),
-        };
+    fn command(&mut self, line: u64, job: Job) -> io::Result<Option<Ended>> {
+        let done = self.paged(job);
+        self.settle(line, done)
+    }
+
+    /// Sees to what came of a command.
+    fn settle(&mut self, line: u64, done: Result<Outcome, Failure>) -> io::Result<Option<Ended>> {
         match done {
             Ok(Outcome::Done) => Ok(None),
             Ok(Outcome::Exit) => Ok(Some(Ended::Exit)),
+            Ok(Outcome::Source(file)) => self.source(line, &file),
+            Ok(Outcome::Confirm { question, yes, no }) => {
+                let done = match self.agreed(&question) {
+                    Ok(true) => self.paged(yes),
+                    Ok(false) => Err(no),
+                    Err(error) => Err(error.into()),
+                };
+                self.settle(line, done)
+            }
             Ok(Outcome::Absent { answer, complaint }) => {
                 if self.mode == Mode::Arguments {
                     self.shell.unwell = true;
@@ -219,30 +224,22 @@ impl Session<'_> {
         }
     }
 
-    fn execute(&mut self, command: Command) -> Result<Outcome, Failure> {
+    /// Whether a person is there and says yes.
+    fn agreed(&mut self, question: &str) -> io::Result<bool> {
+        let person = self.mode == Mode::Terminal;
+        Ok(person && self.source.ask(self.out, question)? == Some(true))
+    }
+
+    /// Runs a command, a page at a time where a person reads what it prints.
+    fn paged(&mut self, job: Job) -> Result<Outcome, Failure> {
         let look = self.look;
-        let command = match command {
-            Command::Use { name, create: false } => self.confirmed(name)?,
-            command => command,
-        };
         let Some(page) = self.source.page().filter(|_| !look.json) else {
-            return commands::run(self.shell, command, &mut Output { to: self.out, look });
+            return job(self.shell, &mut Output { to: self.out, look });
         };
         let source = &mut *self.source;
         let mut ask = |out: &mut dyn Write| source.more(out);
         let mut paged = Paged::new(self.out, page, &mut ask);
-        commands::run(self.shell, command, &mut Output { to: &mut paged, look })
-    }
-
-    /// `use`, which makes a keyspace once a person has said yes.
-    fn confirmed(&mut self, name: String) -> io::Result<Command> {
-        let asks = self.mode == Mode::Terminal && self.shell.create == Create::Asked;
-        if !asks || self.shell.has_keyspace(&name) {
-            return Ok(Command::Use { name, create: false });
-        }
-        let question = format!("there is no keyspace {}: make it?", escaped(name.as_bytes()));
-        let create = self.source.ask(self.out, &question)?.unwrap_or(false);
-        Ok(Command::Use { name, create })
+        job(self.shell, &mut Output { to: &mut paged, look })
     }
 
     /// Reads one command, which may take several lines, and counts these in `line`.
@@ -285,7 +282,7 @@ impl Session<'_> {
                 continue;
             }
             let next = match parse(&text) {
-                Ok(Some(command)) => Next::Command(command),
+                Ok(Some(command)) => Next::Job(command.job),
                 Ok(None) => return Ok(Next::Blank),
                 Err(WordError::Wrong(message)) => Next::Wrong(message),
                 Err(WordError::Unfinished { quote }) => {

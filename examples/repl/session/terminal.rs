@@ -254,11 +254,11 @@ impl Candidate for Offer {
 }
 
 /// Shown, and never taken over into the line.
-struct Usage(&'static str);
+struct Usage(String);
 
 impl Hint for Usage {
     fn display(&self) -> &str {
-        self.0
+        &self.0
     }
 
     fn completion(&self) -> Option<&str> {

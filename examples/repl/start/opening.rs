@@ -18,7 +18,7 @@ use alluvium::{Builder, Db, Error};
 use crate::shell::Create;
 use crate::start::args::{PATH, Settings};
 use crate::text::words::WordError;
-use crate::typed::parse::{Command, parse};
+use crate::typed::parse::parse;
 
 /// What there is where a database is wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,28 +97,10 @@ pub(crate) fn begins_by_filling(script: &mut dyn BufRead, read: &mut Vec<u8>) ->
         }
         let mark = if start == 0 && read.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         match parse(&read[start + mark..]) {
-            Ok(Some(command)) => return fills(&command),
+            Ok(Some(command)) => return command.makes,
             Ok(None) => start = read.len(),
             Err(WordError::Unfinished { .. }) => {}
             Err(WordError::Wrong(_)) => return false,
         }
     }
-}
-
-/// Whether a script that begins with this command is one that fills a database.
-fn fills(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Store { .. }
-            | Command::StoreFile { .. }
-            | Command::Delete { .. }
-            | Command::Batch
-            | Command::Import(_)
-            | Command::Use { create: true, .. }
-            | Command::SetThreshold { .. }
-            | Command::PauseCompaction
-            | Command::Source { .. }
-            | Command::Timer { .. }
-            | Command::Help { .. }
-    )
 }

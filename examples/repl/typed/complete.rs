@@ -6,7 +6,9 @@ use std::path::Path;
 use alluvium::{Db, Keyspace};
 
 use super::narrow::{Name, narrowed};
-use crate::commands::spec::{Kind, SPECS, Spec, TOPICS};
+use crate::commands::spec::{Kind, Spec};
+use crate::commands::table::COMMANDS;
+use crate::commands::topics::TOPICS;
 use crate::text::escape::unescape;
 use crate::text::words::{Word, WordError, Words, quote};
 
@@ -35,7 +37,7 @@ pub(crate) fn complete(text: &str, names: &Names) -> (usize, Vec<Offer>) {
         None => commands(&partial.bytes),
         Some((name, given)) => {
             let name = name.bytes.to_ascii_lowercase();
-            Spec::meant(&name).map_or(Vec::new(), |spec| words(spec, given, &partial, names))
+            COMMANDS.meant(&name).map_or(Vec::new(), |spec| words(spec, given, &partial, names))
         }
     };
     let only = found.len() == 1;
@@ -45,10 +47,10 @@ pub(crate) fn complete(text: &str, names: &Names) -> (usize, Vec<Offer>) {
 }
 
 /// How the rest of a command is written, behind its name and a blank.
-pub(crate) fn hint(text: &str) -> Option<&'static str> {
+pub(crate) fn hint(text: &str) -> Option<String> {
     let name = text.strip_suffix(' ')?;
-    let spec = Spec::meant(name.trim_start().to_ascii_lowercase().as_bytes())?;
-    Some(spec.arguments).filter(|arguments| !arguments.is_empty())
+    let spec = COMMANDS.meant(name.trim_start().to_ascii_lowercase().as_bytes())?;
+    Some(spec.arguments()).filter(|arguments| !arguments.is_empty())
 }
 
 /// A word to offer, before it is written down.
@@ -118,25 +120,21 @@ fn split(text: &[u8]) -> Option<(Vec<Word>, usize, Word)> {
 
 /// The words that may follow `given` in a command.
 fn words(spec: &'static Spec, given: &[Word], partial: &Word, names: &Names) -> Vec<Found> {
-    let option = |word: &Word| {
-        let found = spec.options.iter().find(|(name, _)| name.as_bytes() == word.bytes);
-        found.filter(|_| !word.quoted)
-    };
+    let option = |word: &Word| spec.option(&word.bytes).filter(|_| !word.quoted);
     // Words that are neither options nor their values.
     let mut places = 0;
     let mut value = None;
     for word in given {
         match (value.take(), option(word)) {
             (Some(_), _) => {}
-            (None, Some((_, Kind::Flag))) => {}
-            (None, Some((_, kind))) => value = Some(*kind),
+            (None, Some(option)) => value = option.value.map(|(_, kind)| kind),
             (None, None) => places += 1,
         }
     }
     let options = || {
         let unused = |name: &str| !given.iter().any(|word| word.bytes == name.as_bytes());
         let fits = |name: &str| name.as_bytes().starts_with(&partial.bytes) && unused(name);
-        let names = spec.options.iter().map(|(name, _)| *name);
+        let names = spec.options.iter().map(|option| option.name);
         names.filter(|name| fits(name)).map(Found::Plain).collect()
     };
     match (value, spec.places.get(places)) {
@@ -154,10 +152,6 @@ fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Found> {
         names.sort();
         narrowed(&names, partial).into_iter().map(Found::from).collect()
     };
-    let fixed = |words: &'static [&'static str]| {
-        let fitting = words.iter().filter(|word| word.as_bytes().starts_with(partial));
-        fitting.map(|word| Found::Plain(word)).collect()
-    };
     match kind {
         Kind::Topic => {
             let topics = TOPICS.iter().map(|topic| topic.name);
@@ -165,23 +159,27 @@ fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Found> {
             fitting.map(Found::Plain).chain(commands(partial)).collect()
         }
         Kind::File => files(partial),
-        Kind::Format => fixed(&["tsv", "csv", "jsonl"]),
-        Kind::Encoding => fixed(&["utf-8", "utf-16", "utf-16le", "utf-16be", "latin-1"]),
-        Kind::Switch => fixed(&["on", "off"]),
+        Kind::OneOf(words) => {
+            let fitting = words.iter().filter(|word| word.as_bytes().starts_with(partial));
+            fitting.map(|word| Found::Plain(word)).collect()
+        }
         Kind::Keyspace => text(&mut names.db.keyspaces().into_iter()),
         Kind::Snapshot => text(&mut names.snapshots.iter().cloned()),
         Kind::Key => {
             let found = narrowed(&names.keyspace, partial);
             found.into_iter().map(Found::from).collect()
         }
-        Kind::Free | Kind::Flag => Vec::new(),
+        Kind::Rest | Kind::Free => Vec::new(),
     }
 }
 
 fn commands(partial: &[u8]) -> Vec<Found> {
     let partial = partial.to_ascii_lowercase();
-    let names = SPECS.iter().map(|spec| spec.name);
-    names.filter(|name| name.as_bytes().starts_with(&partial)).map(Found::Plain).collect()
+    COMMANDS
+        .names()
+        .filter(|name| name.as_bytes().starts_with(&partial))
+        .map(Found::Plain)
+        .collect()
 }
 
 /// Files and directories; those that begin with a dot only if the dot is there.

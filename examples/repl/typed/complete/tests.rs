@@ -98,9 +98,9 @@ fn files_are_offered_by_their_path() {
 
 #[test]
 fn a_hint_shows_what_comes_next() {
-    assert_eq!(hint("store "), Some("KEY VALUE | KEY --from FILE"));
-    assert_eq!(hint("del "), Some("KEY"));
-    assert_eq!(hint(" GET "), Some("KEY [--raw] [--at SNAPSHOT]"));
+    assert_eq!(hint("store ").as_deref(), Some("KEY VALUE | KEY --from FILE"));
+    assert_eq!(hint("del ").as_deref(), Some("KEY"));
+    assert_eq!(hint(" GET ").as_deref(), Some("KEY [--raw] [--at SNAPSHOT]"));
     for nothing in ["store", "store k ", "stats ", "frob ", ""] {
         assert_eq!(hint(nothing), None, "{nothing}");
     }

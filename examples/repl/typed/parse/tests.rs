@@ -1,34 +1,55 @@
-//! The grammar as tables: what is typed, and the command or the complaint that it gives.
+//! The grammar as tables: what is typed, and the words that a command gets or the complaint.
 
 use super::*;
-use crate::commands::spec::SPECS;
+use crate::commands::export::ExportRequest;
+use crate::commands::import::ImportRequest;
+use crate::commands::scan::{ScanRequest, Show, counted_extent};
+use crate::rows::{Columns, Encoding, Format, KeyColumn};
+use crate::shell::Extent;
 
-fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Command {
-    Command::Store { key: key.as_ref().to_vec(), value: value.as_ref().to_vec() }
+/// A command as it was read: its name, its words and its options, `get [k] --at [s1]`.
+fn written<T: AsRef<[u8]>>(name: &str, words: &[T], options: &[(&str, T)]) -> String {
+    let mut text = name.to_owned();
+    for word in words {
+        text += &format!(" [{}]", word.as_ref().escape_ascii());
+    }
+    for (option, value) in options {
+        text += &format!(" {option}");
+        if !value.as_ref().is_empty() {
+            text += &format!(" [{}]", value.as_ref().escape_ascii());
+        }
+    }
+    text
 }
 
-fn get(key: impl AsRef<[u8]>) -> Command {
-    Command::Get { key: key.as_ref().to_vec(), at: None, raw: false }
+fn get(key: impl AsRef<[u8]>) -> String {
+    written("get", &[key], &[])
 }
 
-fn between(from: Option<&str>, to: Option<&str>) -> Extent {
-    let bytes = |word: &str| word.as_bytes().to_vec();
-    Extent::Between { from: from.map(bytes), to: to.map(bytes) }
-}
-
-/// All of it, forward, as it is now.
-fn scan(extent: Extent) -> ScanRequest {
-    ScanRequest { extent, show: Show::Pairs, hex: false, reverse: false, limit: None, at: None }
+fn store(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> String {
+    written("store", &[key.as_ref(), value.as_ref()], &[])
 }
 
 #[track_caller]
-fn check(text: impl AsRef<[u8]>, want: Command) {
-    assert_eq!(parse(text.as_ref()), Ok(Some(want)), "{}", text.as_ref().escape_ascii());
+fn given_by(text: &str) -> Given {
+    read(text.as_bytes()).unwrap().expect("a command is there").1
+}
+
+#[track_caller]
+fn check(text: impl AsRef<[u8]>, want: impl AsRef<str>) {
+    let text = text.as_ref();
+    let got = match read(text) {
+        Ok(Some((spec, given))) => written(spec.name, given.words(), given.options()),
+        Ok(None) => String::new(),
+        Err(error) => panic!("{} gave {error:?}", text.escape_ascii()),
+    };
+    assert_eq!(got, want.as_ref(), "{}", text.escape_ascii());
+    assert!(parse(text).is_ok(), "{}", text.escape_ascii());
 }
 
 #[track_caller]
 fn wrong(text: impl AsRef<[u8]>, want: &str) {
-    match parse(text.as_ref()) {
+    match parse(text.as_ref()).map(|command| command.is_some()) {
         Err(WordError::Wrong(got)) if got.contains(want) => {}
         got => panic!("{} gave {got:?}", text.as_ref().escape_ascii()),
     }
@@ -76,7 +97,8 @@ fn an_open_quote_waits_for_the_next_line() {
         ("get \"", b'"'),
         ("get 'a' 'b", b'\''),
     ] {
-        assert_eq!(parse(text.as_bytes()), Err(WordError::Unfinished { quote }), "{text:?}");
+        let open = Err(WordError::Unfinished { quote });
+        assert_eq!(parse(text.as_bytes()).map(drop), open, "{text:?}");
     }
     wrong("get \"a\\", "backslash at the end");
 }
@@ -114,22 +136,29 @@ fn escaped_quotes(text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn commands_take_their_words() {
-    assert_eq!(parse(b""), Ok(None));
-    assert_eq!(parse(b" \t\r\n"), Ok(None));
+    for nothing in ["", " \t\r\n", "# store k v", "  # it's", "#", "#\n"] {
+        check(nothing, "");
+    }
+    check("store k # v", store("k", "# v"));
+    check("get '#'", get("#"));
     check("get Key", get("Key"));
-    check("DELETE Key", Command::Delete { key: b"Key".to_vec() });
-    check("scan", Command::Scan(scan(between(None, None))));
-    check("scan a", Command::Scan(scan(between(Some("a"), None))));
-    check("scan '' \"m m\"", Command::Scan(scan(between(Some(""), Some("m m")))));
-    check("prefix 'a b'", Command::Scan(scan(Extent::Prefix(b"a b".into()))));
-    check("flush", Command::Flush);
-    check("stats", Command::Stats);
-    check("help\n", Command::Help { about: None });
-    let scan_spec = || Spec::named(b"scan").map(About::Command);
-    check("help SCAN", Command::Help { about: scan_spec() });
-    check("? ls", Command::Help { about: scan_spec() });
-    check("help Quoting", Command::Help { about: Topic::named(b"quoting").map(About::Topic) });
-    check("eXit\r\n", Command::Exit);
+    check("DELETE Key", "delete [Key]");
+    check("scan", "scan");
+    check("scan a", "scan [a]");
+    check("scan '' \"m m\"", "scan [] [m m]");
+    check("prefix 'a b'", "prefix [a b]");
+    check("flush", "flush");
+    check("LOAD_INDEX", "load_index");
+    check("help\n", "help");
+    check("help SCAN", "help [SCAN]");
+    check("? ls", "help [ls]");
+    check("help Quoting", "help [Quoting]");
+    check("eXit\r\n", "exit");
+    check("timer ON", "timer [ON]");
+    check("set_threshold 4MiB", "set_threshold [4MiB]");
+    check("compact", "compact");
+    check("compact '' \"m m\"", "compact [] [m m]");
+    check("compact pause", "compact [pause]");
     wrong("get", "the key is missing: write get KEY");
     wrong("get a b", "b is one word too many: write get KEY");
     wrong("delete", "the key is missing");
@@ -140,183 +169,143 @@ fn commands_take_their_words() {
     wrong("stroe a b", "no command stroe; did you mean store?");
     wrong("help stroe", "no command stroe; did you mean store?");
     wrong(b"\xff\x1b", r"no command \xff\x1b");
-}
-
-#[test]
-fn import_takes_options_on_both_sides() {
-    let request = |file: &str| ImportRequest { file: file.into(), ..ImportRequest::default() };
-    check("import words.txt", Command::Import(request("words.txt")));
-    check("import 'my words.txt'", Command::Import(request("my words.txt")));
-    check("import '--ack'", Command::Import(request("--ack")));
-    check(
-        "import --ack --format csv data --progress --header",
-        Command::Import(ImportRequest {
-            format: Some(Format::Csv),
-            columns: Columns { header: true, ..Columns::default() },
-            ack: true,
-            progress: true,
-            ..request("data")
-        }),
-    );
-    wrong("import a --format", "--format needs a word behind it");
-    wrong("import a --ack --ack", "--ack is given twice");
-    wrong("import", "the file is missing");
-    wrong("import --ack", "the file is missing");
-    wrong("import a b", "b is one word too many");
-    wrong("import a --fast", "no option --fast");
-    wrong("import a --format xml", "takes tsv, csv or jsonl, and got \"xml\"");
-    wrong("import a --format ''", "takes tsv, csv or jsonl, and got \"\"");
-}
-
-#[test]
-fn options_stand_anywhere_behind_the_name() {
-    let at = |name: &str| Some(String::from(name));
-    check("get --at s1 k", Command::Get { key: b"k".to_vec(), at: at("s1"), raw: false });
-    check("get k --at 's 1'", Command::Get { key: b"k".to_vec(), at: at("s 1"), raw: false });
-    check("get '--at'", get("--at"));
-    check(
-        "scan --limit 3 a --at s --reverse b",
-        Command::Scan(ScanRequest {
-            reverse: true,
-            limit: Some(3),
-            at: at("s"),
-            ..scan(between(Some("a"), Some("b")))
-        }),
-    );
-    // What has no such options takes the word as it is.
-    check("store --at --limit 3", store("--at", "--limit 3"));
-    check("store k --from-x 3", store("k", "--from-x 3"));
-    check("store k '--from' ", store("k", "--from"));
-    check("delete --at", Command::Delete { key: b"--at".to_vec() });
-    wrong("get --limit 3 k", "no option --limit: write get KEY [--raw] [--at SNAPSHOT]");
-    wrong("scan --limit many", "--limit takes a number, and got \"many\"");
-    wrong("scan --limit -1", "--limit takes a number, and got \"-1\"");
-    wrong("scan --limit", "--limit needs a word behind it");
-    wrong("scan --limit 1 --limit 2", "--limit is given twice");
-    wrong(b"get k --at \xff", r"\xff is no name: it is not UTF-8");
-    wrong("prefix", "the prefix is missing: write prefix PREFIX");
-}
-
-#[test]
-fn sessions_take_names() {
-    let export = |file: &str| ExportRequest { file: file.into(), ..ExportRequest::default() };
-    check("use users", Command::Use { name: "users".into(), create: false });
-    check("use --create users", Command::Use { name: "users".into(), create: true });
-    check("drop 'my users'", Command::Drop { name: "my users".into() });
-    check("snapshot", Command::Snapshot { name: None });
-    check("snapshot before", Command::Snapshot { name: Some("before".into()) });
-    check("release s1", Command::Release { name: "s1".into() });
-    check("export a.csv", Command::Export(export("a.csv")));
-    check("export a --format csv --at s1", {
-        let format = Some(Format::Csv);
-        let at = Some("s1".into());
-        Command::Export(ExportRequest { format, at, ..export("a") })
-    });
-    check("export a.csv --skip-damaged", {
-        Command::Export(ExportRequest { skip_damaged: true, ..export("a.csv") })
-    });
-    check("save_index_snapshot 'a b'", Command::SaveIndexSnapshot { file: "a b".into() });
-    check("load_index_snapshot a", Command::LoadIndexSnapshot { file: "a".into() });
-    check("LOAD_INDEX", Command::LoadIndex);
-    check("set_threshold 4MiB", Command::SetThreshold { bytes: 4 << 20 });
-    check("segments --all", Command::Segments { all: true });
-    check("compact", Command::Compact { extent: None });
-    let compact = |from, to| Command::Compact { extent: Some(between(Some(from), to)) };
-    check("compact a", compact("a", None));
-    check("compact '' \"m m\"", compact("", Some("m m")));
-    check("compact pause", compact("pause", None));
-    check("pause_compaction", Command::PauseCompaction);
-    check("RESUME_COMPACTION", Command::ResumeCompaction);
     wrong("compact a b c", "c is one word too many: write compact [FROM] [TO]");
     wrong("pause_compaction now", "now is one word too many: write pause_compaction");
     wrong("set_threshold big", "\"big\" is no size: write bytes, or a number with KiB, MiB or GiB");
     wrong("set_threshold", "the size is missing: write set_threshold SIZE");
     wrong("load_index x", "x is one word too many: write load_index");
+    wrong("commit now", "now is one word too many: write commit");
+    wrong("timer maybe", "write on or off, and not maybe");
+}
+
+#[test]
+fn options_stand_anywhere_behind_the_name() {
+    check("get --at s1 k", "get [k] --at [s1]");
+    check("get k --at 's 1'", "get [k] --at [s 1]");
+    check("get --raw k", "get [k] --raw");
+    check("get '--at'", get("--at"));
+    check("mget a b --at s \"'\"", r"mget [a] [b] [\'] --at [s]");
+    check("scan --limit 3 a --at s --reverse b", "scan [a] [b] --limit [3] --at [s] --reverse");
+    check("import --ack --format csv data", "import [data] --ack --format [csv]");
+    check("import '--ack'", "import [--ack]");
+    // What has no such options takes the word as it is.
+    check("store --at --limit 3", store("--at", "--limit 3"));
+    check("store k --from-x 3", store("k", "--from-x 3"));
+    check("store k '--from' ", store("k", "--from"));
+    check("delete --at", "delete [--at]");
+    for text in ["store k --from a.bin", "store --from a.bin k", "set k --from 'a.bin'"] {
+        check(text, "store [k] --from [a.bin]");
+    }
+    wrong("store k --from", "--from needs a word behind it");
+    wrong("store k --from a b", "a value and --from exclude each other");
+    wrong("store --from a", "the key is missing");
+    wrong("get --limit 3 k", "no option --limit: write get KEY [--raw] [--at SNAPSHOT]");
+    wrong("scan --limit many", "--limit takes a number, and got \"many\"");
+    wrong("scan --limit -1", "--limit takes a number, and got \"-1\"");
+    wrong("scan --limit", "--limit needs a word behind it");
+    wrong("scan --limit 1 --limit 2", "--limit is given twice");
+    wrong("import a --format", "--format needs a word behind it");
+    wrong("import a --ack --ack", "--ack is given twice");
+    wrong("import --ack", "the file is missing");
+    wrong("import a b", "b is one word too many");
+    wrong("import a --fast", "no option --fast");
+    wrong(b"get k --at \xff", r"\xff is no name: it is not UTF-8");
+    wrong("mget", "the key is missing");
+    wrong("prefix", "the prefix is missing: write prefix PREFIX");
     wrong("use", "the keyspace is missing: write use KEYSPACE");
     wrong("release", "the snapshot is missing");
-    wrong("commit now", "now is one word too many: write commit");
 }
 
 #[test]
 fn words_of_other_programs_are_taken() {
     check("put k v w", store("k", "v w"));
     check("SET k 'v'", store("k", "v"));
-    check("del k", Command::Delete { key: b"k".to_vec() });
-    check("rm k", Command::Delete { key: b"k".to_vec() });
-    check("ls a", Command::Scan(scan(between(Some("a"), None))));
-    let keys = ScanRequest { show: Show::Keys, limit: Some(3), ..scan(between(None, None)) };
-    check("keys --limit 3", Command::Scan(keys));
+    check("del k", "delete [k]");
+    check("rm k", "delete [k]");
+    check("ls a", "scan [a]");
+    check("keys --limit 3", "scan --limit [3] --keys");
+    check("values", "scan --values");
     for leave in ["quit", "q", ".exit", r"\q", r"  \q  "] {
-        check(leave, Command::Exit);
+        check(leave, "exit");
     }
-    check("?", Command::Help { about: None });
+    for help in ["?", r"\?", r"\h"] {
+        check(help, "help");
+    }
     wrong("put k", "the value is missing: write store KEY VALUE");
     wrong(r"get \q", r"\q is not an escape");
 }
 
 #[test]
-fn a_comment_is_no_command() {
-    for comment in ["# store k v", "  # it's", "#", "#\n"] {
-        assert_eq!(parse(comment.as_bytes()), Ok(None), "{comment}");
+fn what_a_scan_is_to_print() {
+    #[track_caller]
+    fn check(text: &str, want: ScanRequest) {
+        let extent = Extent::Prefix(b"k".to_vec());
+        assert_eq!(ScanRequest::read(extent, &mut given_by(text)), Ok(want), "{text}");
     }
-    check("store k # v", store("k", "# v"));
-    check("get '#'", get("#"));
-}
-
-#[test]
-fn keys_are_asked_for_in_many_ways() {
-    let key = || b"k".to_vec();
-    check("get --raw k", Command::Get { key: key(), at: None, raw: true });
-    check("exists k", Command::Exists { key: key(), at: None });
-    let keys = ["a", "b", "'"].map(|key| key.as_bytes().to_vec()).to_vec();
-    check("mget a b --at s \"'\"", Command::MultiGet { keys, at: Some("s".into()) });
-    wrong("mget", "the key is missing");
-    for text in ["store k --from a.bin", "store --from a.bin k", "set k --from 'a.bin'"] {
-        check(text, Command::StoreFile { key: key(), file: "a.bin".into() });
-    }
-    wrong("store k --from", "--from needs a word behind it");
-    wrong("store k --from a b", "a value and --from exclude each other");
-    wrong("store --from a", "the key is missing");
-    let hex = ScanRequest { show: Show::Values, hex: true, ..scan(Extent::Prefix(key())) };
-    check("prefix k --hex --values", Command::Scan(hex));
-    wrong("scan --keys --values", "exclude each other");
-    check("count", Command::Count { extent: between(None, None), at: None });
-    check("count a b", Command::Count { extent: between(Some("a"), Some("b")), at: None });
-    check("size --prefix k", Command::Size { extent: Extent::Prefix(key()) });
-    wrong("count a --prefix k", "--prefix and FROM exclude each other");
-    check("source a b".trim_end_matches(" b"), Command::Source { file: "a".into() });
-    check("timer ON", Command::Timer { on: true });
-    wrong("timer maybe", "write on or off, and not maybe");
-}
-
-#[test]
-fn columns_and_encodings_of_an_import() {
-    let import = |columns: Columns| {
-        Command::Import(ImportRequest { file: "a".into(), columns, ..ImportRequest::default() })
+    // All of it, forward, as it is now.
+    let plain = || ScanRequest {
+        extent: Extent::Prefix(b"k".to_vec()),
+        show: Show::Pairs,
+        hex: false,
+        reverse: false,
+        limit: None,
+        at: None,
     };
+    check("prefix k", plain());
+    check("prefix k --hex --values", ScanRequest { show: Show::Values, hex: true, ..plain() });
+    check("keys --limit 3", ScanRequest { show: Show::Keys, limit: Some(3), ..plain() });
+    let at = Some("s 1".to_owned());
+    check("scan --at 's 1' --reverse", ScanRequest { at, reverse: true, ..plain() });
+    wrong("scan --keys --values", "exclude each other");
+    let between = |from: Option<&str>, to: Option<&str>| {
+        let bytes = |word: &str| word.as_bytes().to_vec();
+        Extent::Between { from: from.map(bytes), to: to.map(bytes) }
+    };
+    for (text, want) in [
+        ("count", between(None, None)),
+        ("count a b", between(Some("a"), Some("b"))),
+        ("size --prefix k", Extent::Prefix(b"k".to_vec())),
+    ] {
+        assert_eq!(counted_extent(&mut given_by(text)), Ok(want), "{text}");
+    }
+    wrong("count a --prefix k", "--prefix and FROM exclude each other");
+}
+
+#[test]
+fn what_an_import_and_an_export_are_to_do() {
+    #[track_caller]
+    fn check(text: &str, want: ImportRequest) {
+        assert_eq!(ImportRequest::read(&mut given_by(text)), Ok(want), "{text}");
+    }
+    let plain = || ImportRequest { file: "a".into(), ..ImportRequest::default() };
+    let import = |columns: Columns| ImportRequest { columns, ..plain() };
     let columns = Columns::default;
+    check("import 'a b'", ImportRequest { file: "a b".into(), ..plain() });
     check("import a --key 2", import(Columns { key: Some(KeyColumn::Number(1)), ..columns() }));
     let named = Some(KeyColumn::Named(b"id".to_vec()));
     check("import a --key id", import(Columns { key: named, ..columns() }));
     check("import a --delimiter ';'", import(Columns { delimiter: Some(b';'), ..columns() }));
     check("import a --delimiter tab", import(Columns { delimiter: Some(b'\t'), ..columns() }));
     check("import a --delimiter \\t", import(Columns { delimiter: Some(b'\t'), ..columns() }));
+    check("import a --format csv --ack --progress --header", {
+        let format = Some(Format::Csv);
+        let columns = Columns { header: true, ..columns() };
+        ImportRequest { format, columns, ack: true, progress: true, ..plain() }
+    });
+    check("import a --skip-bad --encoding UTF-16LE", {
+        ImportRequest { encoding: Some(Encoding::Utf16Le), skip_bad: true, ..plain() }
+    });
+    wrong("import", "the file is missing");
+    wrong("import a --format xml", "takes tsv, csv or jsonl, and got \"xml\"");
+    wrong("import a --format ''", "takes tsv, csv or jsonl, and got \"\"");
     wrong("import a --delimiter ab", "takes one character or tab, not ab");
     wrong("import a --delimiter '\"'", "takes one character or tab");
     wrong("import a --key 0", "columns are counted from 1");
     wrong("import a --encoding ebcdic", "or latin-1, not ebcdic");
-    let encoding = Some(Encoding::Utf16Le);
-    let skip_bad = true;
-    check("import a --skip-bad --encoding UTF-16LE", {
-        let request = ImportRequest { file: "a".into(), encoding, skip_bad, ..Default::default() };
-        Command::Import(request)
-    });
-}
-
-#[test]
-fn every_command_reads_its_own_example() {
-    for spec in SPECS {
-        let got = parse(spec.example.as_bytes());
-        assert!(matches!(got, Ok(Some(_))), "{}: {got:?}", spec.example);
-    }
+    let plain = ExportRequest { file: "a".into(), ..ExportRequest::default() };
+    let format = Some(Format::Csv);
+    let at = Some("s1".into());
+    let want = ExportRequest { format, at, skip_damaged: true, ..plain };
+    let text = "export a --format csv --at s1 --skip-damaged";
+    assert_eq!(ExportRequest::read(&mut given_by(text)), Ok(want));
 }

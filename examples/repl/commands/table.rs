@@ -1,24 +1,49 @@
-//! The table of commands.
+//! The table of commands, which help, completion, hints and the parser share: a command is a row
+//! here and its function. `docs/shell.md` lists them, and `tests/tidy` compares the two.
 
-use super::{Kind, Place, Spec};
+#[cfg(test)]
+mod tests;
 
-const fn needed(what: &'static str, kind: Kind) -> Place {
-    Place { what, kind, needed: true, many: false }
+use super::spec::{Dashed, Kind, Makes, Place, Run, Spec, Table};
+use super::topics;
+use super::{compact, control, data, engine, explain, export, help, import, index, scan, session};
+use crate::print::output::Output;
+use crate::rows::{Encoding, Format};
+use crate::shell::{Failure, Shell};
+
+const fn needed(shown: &'static str, what: &'static str, kind: Kind) -> Place {
+    Place { shown, what, kind, needed: true, many: false }
 }
 
-const fn optional(what: &'static str, kind: Kind) -> Place {
-    Place { what, kind, needed: false, many: false }
+const fn optional(shown: &'static str, what: &'static str, kind: Kind) -> Place {
+    Place { needed: false, ..needed(shown, what, kind) }
 }
 
-const KEY: &[Place] = &[needed("key", Kind::Key)];
-const AT: (&str, Kind) = ("--at", Kind::Snapshot);
-const RANGE: &[Place] = &[optional("first key", Kind::Key), optional("end", Kind::Key)];
-const SCAN: &[(&str, Kind)] = &[
-    ("--keys", Kind::Flag),
-    ("--values", Kind::Flag),
-    ("--hex", Kind::Flag),
-    ("--reverse", Kind::Flag),
-    ("--limit", Kind::Free),
+const fn flag(name: &'static str) -> Dashed {
+    Dashed { name, value: None, instead: false }
+}
+
+const fn with(name: &'static str, shown: &'static str, kind: Kind) -> Dashed {
+    Dashed { value: Some((shown, kind)), ..flag(name) }
+}
+
+const KEY: Place = needed("KEY", "key", Kind::Key);
+const VALUE: Place = needed("VALUE", "value", Kind::Rest);
+const PREFIX: Place = needed("PREFIX", "prefix", Kind::Key);
+const KEYSPACE: Place = needed("KEYSPACE", "keyspace", Kind::Keyspace);
+const FILE: Place = needed("FILE", "file", Kind::File);
+const RANGE: &[Place] =
+    &[optional("FROM", "first key", Kind::Key), optional("TO", "end", Kind::Key)];
+
+const AT: Dashed = with("--at", "SNAPSHOT", Kind::Snapshot);
+const BY_PREFIX: Dashed = with("--prefix", "PREFIX", Kind::Key);
+const FORMAT: Dashed = with("--format", "", Kind::OneOf(Format::NAMES));
+const SCAN: &[Dashed] = &[
+    flag("--keys"),
+    flag("--values"),
+    flag("--hex"),
+    flag("--reverse"),
+    with("--limit", "N", Kind::Free),
     AT,
 ];
 
@@ -32,228 +57,266 @@ const MERGING: &str = "merging";
 const INDEX: &str = "index";
 const SHELL: &str = "shell";
 
+/// What a row need not say.
+const PLAIN: Spec = Spec {
+    name: "",
+    aliases: &[],
+    shorthands: &[],
+    group: "",
+    places: &[],
+    options: &[],
+    meaning: "",
+    more: "",
+    details: "",
+    example: "",
+    makes: Makes::Nothing,
+    run: Run::Alone(left_out),
+};
+
+/// The function of a row that names none.
+fn left_out(_: &mut Shell, _: &mut Output<'_>) -> Result<(), Failure> {
+    Err("this command has no function".into())
+}
+
+pub(crate) const COMMANDS: Table = Table(ROWS);
+
 /// Groups stand together, in the order in which `help` shows them.
-pub(crate) const SPECS: &[Spec] = &[
+const ROWS: &[Spec] = &[
     Spec {
         name: "store",
+        aliases: &["put", "set", "insert", "add", "write"],
         group: DATA,
-        arguments: "KEY VALUE | KEY --from FILE",
+        places: &[KEY, VALUE],
+        options: &[Dashed { instead: true, ..with("--from", "FILE", Kind::File) }],
         meaning: "set KEY to VALUE, or to what FILE holds",
         more: "Without quotes, VALUE is the rest of the line, commas and blanks included. With \
                quotes it may go on over several lines, and may be --from itself. FILE is taken \
                byte for byte; - is standard input.",
         example: "store greeting hello, world",
-        places: &[needed("key", Kind::Key), needed("value", Kind::Free)],
-        options: &[("--from", Kind::File)],
+        makes: Makes::Database,
+        run: Run::Given(data::store),
+        ..PLAIN
     },
     Spec {
         name: "get",
+        aliases: &["read"],
         group: DATA,
-        arguments: "KEY [--raw] [--at SNAPSHOT]",
+        places: &[KEY],
+        options: &[flag("--raw"), AT],
         meaning: "print the value of KEY",
         more: "Text is printed as it is, other bytes with escapes. --raw prints the bytes as \
                they are, and no newline behind them. A key that is not there is answered with \
                (not found); with -e that is a complaint, and the exit status is 1.",
         example: "get greeting",
-        places: KEY,
-        options: &[("--raw", Kind::Flag), AT],
+        run: Run::Given(data::get),
+        ..PLAIN
     },
     Spec {
         name: "exists",
         group: DATA,
-        arguments: "KEY [--at SNAPSHOT]",
+        places: &[KEY],
+        options: &[AT],
         meaning: "say yes if KEY is there, or else no",
         more: "With -e, no makes the exit status 1.",
         example: "exists greeting",
-        places: KEY,
-        options: &[AT],
+        run: Run::Given(data::exists),
+        ..PLAIN
     },
     Spec {
         name: "mget",
+        aliases: &["multiget"],
         group: DATA,
-        arguments: "KEY... [--at SNAPSHOT]",
+        places: &[Place { many: true, ..KEY }],
+        options: &[AT],
         meaning: "print several keys with their values, all of one moment",
         more: "A line for each key, in the order asked for, as scan prints it. With -e, a key \
                that is not there makes the exit status 1.",
         example: "mget greeting language",
-        places: &[Place { what: "key", kind: Kind::Key, needed: true, many: true }],
-        options: &[AT],
+        run: Run::Given(data::multi_get),
+        ..PLAIN
     },
     Spec {
         name: "delete",
+        aliases: &["del", "rm", "remove", "unset"],
         group: DATA,
-        arguments: "KEY",
+        places: &[KEY],
         meaning: "remove KEY; one that is not there is fine",
-        more: "",
         example: "delete greeting",
-        places: KEY,
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Given(data::delete),
+        ..PLAIN
     },
     Spec {
         name: "scan",
+        aliases: &["ls", "list", "range"],
+        shorthands: &[("keys", "--keys"), ("values", "--values")],
         group: DATA,
-        arguments: "[FROM] [TO] [--keys] [--values] [--hex] [--reverse] [--limit N] \
-                    [--at SNAPSHOT]",
+        places: RANGE,
+        options: SCAN,
         meaning: "print the keys from FROM up to TO, with their values",
         more: "TO itself is left out. One line for each key, with escapes: import --format tsv \
                reads it back. --keys and --values print only these, --hex prints hexadecimal \
                digits. --reverse begins at the end; --limit stops after N keys.",
         example: "scan a m --reverse --limit 10",
-        places: RANGE,
-        options: SCAN,
+        run: Run::Given(scan::scan),
+        ..PLAIN
     },
     Spec {
         name: "prefix",
         group: DATA,
-        arguments: "PREFIX [--keys] [--values] [--hex] [--reverse] [--limit N] [--at SNAPSHOT]",
-        meaning: "print the keys that begin with PREFIX, as scan does",
-        more: "",
-        example: "prefix user: --limit 10",
-        places: &[needed("prefix", Kind::Key)],
+        places: &[PREFIX],
         options: SCAN,
+        meaning: "print the keys that begin with PREFIX, as scan does",
+        example: "prefix user: --limit 10",
+        run: Run::Given(scan::prefix),
+        ..PLAIN
     },
     Spec {
         name: "count",
+        aliases: &["dbsize"],
         group: DATA,
-        arguments: "[FROM] [TO] [--prefix PREFIX] [--at SNAPSHOT]",
+        places: RANGE,
+        options: &[BY_PREFIX, AT],
         meaning: "count the keys from FROM up to TO",
         more: "Exact, and reads them all; --prefix counts those that begin with PREFIX. The \
                answer is a plain number.",
         example: "count --prefix user:",
-        places: RANGE,
-        options: &[("--prefix", Kind::Key), AT],
+        run: Run::Given(scan::count),
+        ..PLAIN
     },
     Spec {
         name: "size",
         group: DATA,
-        arguments: "[FROM] [TO] [--prefix PREFIX]",
+        places: RANGE,
+        options: &[BY_PREFIX],
         meaning: "estimate how many bytes the keys from FROM up to TO take",
         more: "From the indexes alone, so that it costs nothing: old versions that are not merged \
                away yet count as well.",
         example: "size a m",
-        places: RANGE,
-        options: &[("--prefix", Kind::Key)],
+        run: Run::Given(scan::size),
+        ..PLAIN
     },
     Spec {
         name: "keyspaces",
         group: SPACES,
-        arguments: "",
         meaning: "list the keyspaces; a star marks the one in use",
-        more: "",
         example: "keyspaces",
-        places: &[],
-        options: &[],
+        run: Run::Alone(session::keyspaces),
+        ..PLAIN
     },
     Spec {
         name: "use",
         group: SPACES,
-        arguments: "KEYSPACE [--create]",
+        places: &[KEYSPACE],
+        options: &[flag("--create")],
         meaning: "work on KEYSPACE from now on",
         more: "A session begins with the one named default. --create makes it if there is none; \
                at a terminal a question does.",
         example: "use users --create",
-        places: &[needed("keyspace", Kind::Keyspace)],
-        options: &[("--create", Kind::Flag)],
+        makes: Makes::With("--create"),
+        run: Run::Given(session::enter),
+        ..PLAIN
     },
     Spec {
         name: "drop",
         group: SPACES,
-        arguments: "KEYSPACE",
+        places: &[KEYSPACE],
         meaning: "drop KEYSPACE with everything in it",
         more: "Snapshots taken before still see it. If it was in use, default is used from now \
                on.",
         example: "drop users",
-        places: &[needed("keyspace", Kind::Keyspace)],
-        options: &[],
+        run: Run::Given(session::drop_keyspace),
+        ..PLAIN
     },
     Spec {
         name: "snapshot",
         group: MOMENTS,
-        arguments: "[NAME]",
+        places: &[optional("NAME", "name", Kind::Free)],
         meaning: "keep this moment to read from, as NAME or s1, s2, …",
         more: "get, scan, prefix and export read at it with --at. It holds until release or the \
                end of the session, and across keyspaces.",
         example: "snapshot before",
-        places: &[optional("name", Kind::Free)],
-        options: &[],
+        run: Run::Given(session::snapshot),
+        ..PLAIN
     },
     Spec {
         name: "snapshots",
         group: MOMENTS,
-        arguments: "",
         meaning: "list the snapshots of this session",
-        more: "",
         example: "snapshots",
-        places: &[],
-        options: &[],
+        run: Run::Alone(session::snapshots),
+        ..PLAIN
     },
     Spec {
         name: "release",
         group: MOMENTS,
-        arguments: "SNAPSHOT",
+        places: &[needed("SNAPSHOT", "snapshot", Kind::Snapshot)],
         meaning: "let a snapshot go",
-        more: "",
         example: "release before",
-        places: &[needed("snapshot", Kind::Snapshot)],
-        options: &[],
+        run: Run::Given(session::release),
+        ..PLAIN
     },
     Spec {
         name: "batch",
+        aliases: &["begin"],
         group: BATCHES,
-        arguments: "",
         meaning: "collect what store and delete say, until commit or abort",
         more: "Nothing of it is visible before commit, not to this session either, and then all \
                of it is, across keyspaces.",
         example: "batch",
-        places: &[],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Alone(session::batch),
+        ..PLAIN
     },
     Spec {
         name: "commit",
         group: BATCHES,
-        arguments: "",
         meaning: "write the batch, all or nothing",
         more: "If it fails the batch is kept, for another commit or abort.",
         example: "commit",
-        places: &[],
-        options: &[],
+        run: Run::Alone(session::commit),
+        ..PLAIN
     },
     Spec {
         name: "abort",
+        aliases: &["rollback"],
         group: BATCHES,
-        arguments: "",
         meaning: "forget the batch",
-        more: "",
         example: "abort",
-        places: &[],
-        options: &[],
+        run: Run::Alone(session::abort),
+        ..PLAIN
     },
     Spec {
         name: "import",
+        aliases: &["load"],
         group: FILES,
-        arguments: "FILE [--format tsv|csv|jsonl] [--header] [--key COLUMN] [--delimiter C] \
-                    [--encoding E] [--skip-bad] [--ack] [--progress]",
+        places: &[FILE],
+        options: &[
+            FORMAT,
+            flag("--header"),
+            with("--key", "COLUMN", Kind::Free),
+            with("--delimiter", "C", Kind::Free),
+            with("--encoding", "E", Kind::OneOf(Encoding::NAMES)),
+            flag("--skip-bad"),
+            flag("--ack"),
+            flag("--progress"),
+        ],
         meaning: "store each row of FILE; - is standard input",
         more: "The format goes by the extension: .tsv .txt (key, tab, value; or one key on each \
                line), .csv (key,value) and .jsonl .ndjson ({\"key\": \"k\", \"value\": \"v\"} \
                or [\"k\", \"v\"]; bytes that are not text as {\"base64\": \"/w==\"}).",
+        details: topics::IMPORT,
         example: "import words.txt",
-        places: &[needed("file", Kind::File)],
-        options: &[
-            ("--format", Kind::Format),
-            ("--header", Kind::Flag),
-            ("--key", Kind::Free),
-            ("--delimiter", Kind::Free),
-            ("--encoding", Kind::Encoding),
-            ("--skip-bad", Kind::Flag),
-            ("--ack", Kind::Flag),
-            ("--progress", Kind::Flag),
-        ],
+        makes: Makes::Database,
+        run: Run::Given(import::import),
+        ..PLAIN
     },
     Spec {
         name: "export",
+        aliases: &["dump", "save"],
         group: FILES,
-        arguments: "FILE [--format tsv|csv|jsonl] [--skip-damaged] [--at SNAPSHOT]",
+        places: &[FILE],
+        options: &[FORMAT, flag("--skip-damaged"), AT],
         meaning: "write the keyspace in use to FILE, for import",
         more: "The format goes by the extension as for import. A file of that name is replaced \
                only once the export is complete. FILE may also be a pipe, a device, or - for \
@@ -261,188 +324,189 @@ pub(crate) const SPECS: &[Spec] = &[
                standard error. --skip-damaged reads on over blocks that cannot be read, tells \
                which keys are missing or may be out of date, and fails if there are any.",
         example: "export dump.csv",
-        places: &[needed("file", Kind::File)],
-        options: &[("--format", Kind::Format), ("--skip-damaged", Kind::Flag), AT],
+        run: Run::Given(export::export),
+        ..PLAIN
     },
     Spec {
         name: "source",
+        aliases: &[".read"],
         group: FILES,
-        arguments: "FILE",
+        places: &[FILE],
         meaning: "run the commands in FILE",
         more: "It ends at its first error, unless the shell was started with --keep-going.",
         example: "source setup.txt",
-        places: &[needed("file", Kind::File)],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Given(control::source),
+        ..PLAIN
     },
     Spec {
         name: "sync",
         group: ENGINE,
-        arguments: "",
         meaning: "make everything stored so far survive a power cut",
-        more: "",
         example: "sync",
-        places: &[],
-        options: &[],
+        run: Run::Alone(engine::sync),
+        ..PLAIN
     },
     Spec {
         name: "flush",
         group: ENGINE,
-        arguments: "",
         meaning: "move what is in memory into a segment file",
-        more: "",
         example: "flush",
-        places: &[],
-        options: &[],
+        run: Run::Alone(engine::flush),
+        ..PLAIN
     },
     Spec {
         name: "stats",
+        aliases: &["info"],
         group: ENGINE,
-        arguments: "",
         meaning: "print the state of the engine",
-        more: "",
+        details: topics::STATS,
         example: "stats",
-        places: &[],
-        options: &[],
+        run: Run::Alone(engine::stats),
+        ..PLAIN
     },
     Spec {
         name: "segments",
+        aliases: &["runs"],
         group: ENGINE,
-        arguments: "[--all]",
+        options: &[flag("--all")],
         meaning: "draw the runs on disk as layers, newest first",
         more: "For each run: a bar as wide as it is large, its size, versions, segments, \
                tombstones, age, and first and last key. The light end of a bar is what merges \
                have trimmed off its files, and goes as they do. --all adds a line for each \
                segment.",
         example: "segments",
-        places: &[],
-        options: &[("--all", Kind::Flag)],
+        run: Run::Given(engine::segments),
+        ..PLAIN
     },
     Spec {
         name: "explain",
         group: ENGINE,
-        arguments: "KEY [--at SNAPSHOT]",
+        places: &[KEY],
+        options: &[AT],
         meaning: "tell where a get of KEY looks, and what it meets",
         more: "Memtables and runs, newest first: what each filter says, whether it was right, \
                blocks in memory or on disk, versions and tombstones, and the answer.",
         example: "explain greeting",
-        places: KEY,
-        options: &[AT],
+        run: Run::Given(explain::explain),
+        ..PLAIN
     },
     Spec {
         name: "verify",
+        aliases: &["check"],
         group: ENGINE,
-        arguments: "",
         meaning: "read every block on disk and report all damage",
         more: "Checksums, the order of keys, counts, whether the index finds every key, and the \
                logs. Fails if anything is damaged.",
         example: "verify",
-        places: &[],
-        options: &[],
+        run: Run::Alone(engine::verify),
+        ..PLAIN
     },
     Spec {
         name: "set_threshold",
         group: ENGINE,
-        arguments: "SIZE",
+        places: &[needed("SIZE", "size", Kind::Free)],
         meaning: "set the size at which a memtable is full",
         more: "From the next memtable on, until the database is closed. SIZE is a number of \
                bytes, or one with KiB, MiB or GiB.",
         example: "set_threshold 4MiB",
-        places: &[needed("size", Kind::Free)],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Given(engine::set_threshold),
+        ..PLAIN
     },
     Spec {
         name: "compact",
+        aliases: &["merge", "vacuum"],
         group: MERGING,
-        arguments: "[FROM] [TO]",
+        places: RANGE,
         meaning: "merge all runs into one, or the keys from FROM up to TO",
         more: "Runs are merged by themselves in the background; this does what is left of it, \
                and waits. Old versions go, and deleted keys with them, but what a snapshot of \
                this session sees stays. FROM and TO are keys of the keyspace in use; TO itself \
                is left out.",
         example: "compact user:a user:m",
-        places: RANGE,
-        options: &[],
+        run: Run::Given(compact::compact),
+        ..PLAIN
     },
     Spec {
         name: "pause_compaction",
         group: MERGING,
-        arguments: "",
         meaning: "merge nothing until resume_compaction",
         more: "What a merge is writing it finishes. Runs pile up meanwhile.",
         example: "pause_compaction",
-        places: &[],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Alone(compact::pause),
+        ..PLAIN
     },
     Spec {
         name: "resume_compaction",
         group: MERGING,
-        arguments: "",
         meaning: "let merges go on",
-        more: "",
         example: "resume_compaction",
-        places: &[],
-        options: &[],
+        run: Run::Alone(compact::resume),
+        ..PLAIN
     },
     Spec {
         name: "load_index",
         group: INDEX,
-        arguments: "",
         meaning: "read all segments, and make their index in memory anew",
         more: "Readers and writers go on meanwhile. An open needs it no more: it reads the \
                index that each segment stores.",
         example: "load_index",
-        places: &[],
-        options: &[],
+        run: Run::Alone(index::load),
+        ..PLAIN
     },
     Spec {
         name: "save_index_snapshot",
         group: INDEX,
-        arguments: "FILE",
+        places: &[FILE],
         meaning: "save the index of all segments to FILE",
-        more: "",
         example: "save_index_snapshot warm.index",
-        places: &[needed("file", Kind::File)],
-        options: &[],
+        run: Run::Given(index::save),
+        ..PLAIN
     },
     Spec {
         name: "load_index_snapshot",
         group: INDEX,
-        arguments: "FILE",
+        places: &[FILE],
         meaning: "load the index of all segments from FILE",
         more: "Segments that are not in FILE keep the index that they have. A damaged file, or \
                one of another database, changes nothing.",
         example: "load_index_snapshot warm.index",
-        places: &[needed("file", Kind::File)],
-        options: &[],
+        run: Run::Given(index::restore),
+        ..PLAIN
     },
     Spec {
         name: "help",
+        aliases: &["?", ".help", "h"],
         group: SHELL,
-        arguments: "[COMMAND | TOPIC]",
+        places: &[optional("COMMAND | TOPIC", "command", Kind::Topic)],
         meaning: "list the commands, or tell all about one",
         more: "Topics: quoting, formats, scripts, terminal, json.",
         example: "help scan",
-        places: &[optional("command", Kind::Topic)],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Given(help::help),
+        ..PLAIN
     },
     Spec {
         name: "timer",
+        aliases: &[".timer"],
         group: SHELL,
-        arguments: "on|off",
+        places: &[needed("", "word on or off", Kind::OneOf(control::SWITCH))],
         meaning: "tell after each command how long it took",
         more: "On standard error, so that the answers stay what they are.",
         example: "timer on",
-        places: &[needed("word on or off", Kind::Switch)],
-        options: &[],
+        makes: Makes::Database,
+        run: Run::Given(control::timer),
+        ..PLAIN
     },
     Spec {
         name: "exit",
+        aliases: &["quit", "q", ".exit", ".quit", ":q", "bye"],
         group: SHELL,
-        arguments: "",
         meaning: "leave; so does the end of the input",
-        more: "",
         example: "exit",
-        places: &[],
-        options: &[],
+        run: Run::Given(control::exit),
+        ..PLAIN
     },
 ];

@@ -102,16 +102,8 @@ standard error, {"error":"...","input":"...","line":1}. Numbers have no
 separators.
 "#;
 
-/// What else there is to know about a command, as it is to be printed.
-pub(crate) fn details(command: &str) -> &'static str {
-    match command {
-        "import" => IMPORT,
-        "stats" => STATS,
-        _ => "",
-    }
-}
-
-const IMPORT: &str = r#"
+/// What else there is to know about `import`.
+pub(super) const IMPORT: &str = r#"
     --header         the first row only names the columns
     --key COLUMN     which column is the key: its name in the first row, or its
                      number from 1. The value is the other column, or if there
@@ -129,7 +121,8 @@ const IMPORT: &str = r#"
 Rows before a malformed one are stored, and the message says how many.
 "#;
 
-const STATS: &str = r#"
+/// What each line of `stats` means.
+pub(super) const STATS: &str = r#"
     visible sequence       number of the last operation that readers see
     memtables              data in memory: sealed ones wait to be flushed; the
                            last figure was flushed and is about to be freed
