@@ -1,6 +1,8 @@
 //! A shell for an Alluvium database: `cargo run --example repl -- --help`.
 //!
-//! Rooms, from the ground up:
+//! Rooms, from the ground up. Each imports lower ones only, and no files import each other in a
+//! circle: `tests/tidy/shell.rs` has the floors. A command is a row of `commands/table.rs` and its
+//! function.
 //!
 //! | room | gives |
 //! |---|---|

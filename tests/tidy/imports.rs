@@ -1,25 +1,21 @@
-//! Which file of `src` imports which, and that none does so in a circle: a circle of files can only
-//! be read, tested and changed as one.
+//! Which file imports which, in `src` and in the shell, and that none does so in a circle: a circle
+//! of files can only be read, tested and changed as one.
 //!
-//! Test code is left out, and so is `lib.rs`. `mod x;` is no import. `use super::X` imports the
-//! file of the parent, or the file that the parent has `X` from: names are followed through `use`
-//! to where they are defined. A name that a file only hands on is an import of that file's.
+//! Test code is left out, and so are `lib.rs` and `main.rs`. `mod x;` is no import. `use super::X`
+//! imports the file of the parent, or the file that the parent has `X` from: names are followed
+//! through `use` to where they are defined. A name that a file only hands on is an import of that
+//! file's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 
-/// The circles of files, each with the imports that close it.
+/// The files of a crate's root, which import everything.
+const ROOTS: &[&str] = &["lib.rs", "main.rs"];
+
+/// The circles of files of `src`, each with the imports that close it.
 pub(crate) fn check(sources: &[Source]) -> Vec<String> {
-    let graph = Graph::new(sources);
-    let mut broken = Vec::new();
-    for circle in circles(&graph.arrows) {
-        broken.push(format!("{} files import each other in a circle:", circle.len()));
-        for (from, to, line) in graph.arrows_between(&circle) {
-            broken.push(format!("    {from}:{line}: imports {to}"));
-        }
-    }
-    broken
+    Graph::new(sources, "src/").describe_circles()
 }
 
 /// For each file the files that it imports, with a line that does.
@@ -30,11 +26,13 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    pub(crate) fn new(sources: &[Source]) -> Self {
-        let shipped = |source: &&Source| {
-            source.in_src() && source.path != "src/lib.rs" && source.test.iter().any(|&test| !test)
+    /// Of the crate whose files lie below `base`.
+    pub(crate) fn new(sources: &[Source], base: &str) -> Self {
+        let inside = |source: &&Source| {
+            source.path.strip_prefix(base).is_some_and(|path| !ROOTS.contains(&path))
         };
-        let files: Vec<_> = sources.iter().filter(shipped).map(File::new).collect();
+        let files = sources.iter().filter(inside).map(|source| File::new(source, base));
+        let files: Vec<_> = files.filter(|file| file.test.iter().any(|&test| !test)).collect();
         let tree = Tree(files.iter().map(|file| (file.module.clone(), file)).collect());
         let mut arrows = Arrows::new();
         for file in &files {
@@ -49,6 +47,18 @@ impl Graph {
             }
         }
         Self { arrows }
+    }
+
+    /// The circles of files, each with the imports that close it.
+    pub(crate) fn describe_circles(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for circle in circles(&self.arrows) {
+            lines.push(format!("{} files import each other in a circle:", circle.len()));
+            for (from, to, line) in self.arrows_between(&circle) {
+                lines.push(format!("    {from}:{line}: imports {to}"));
+            }
+        }
+        lines
     }
 
     fn arrows_between<'a>(&'a self, files: &[&str]) -> Vec<(&'a str, &'a str, usize)> {
@@ -101,6 +111,8 @@ struct File<'a> {
     path: &'a str,
     module: Path,
     source: &'a Source,
+    /// For each line, whether it is test code.
+    test: Vec<bool>,
     uses: Vec<Use>,
     /// Where `use` statements stand, which hold no other paths.
     use_ranges: Vec<std::ops::Range<usize>>,
@@ -116,19 +128,25 @@ struct Use {
 }
 
 impl<'a> File<'a> {
-    fn new(source: &'a Source) -> Self {
-        let inside = source.path.trim_start_matches("src/").trim_end_matches(".rs");
+    fn new(source: &'a Source, base: &str) -> Self {
+        let inside = source.path.trim_start_matches(base).trim_end_matches(".rs");
         let mut module: Path = inside.split('/').map(str::to_owned).collect();
         if module.last().is_some_and(|name| name == "mod") {
             module.pop();
         }
-        let mut file =
-            Self { path: &source.path, module, source, uses: Vec::new(), use_ranges: Vec::new() };
+        let mut file = Self {
+            path: &source.path,
+            module,
+            source,
+            test: source.find_test_lines(false),
+            uses: Vec::new(),
+            use_ranges: Vec::new(),
+        };
         for at in source.find_word("use") {
             let length = source.code[at..].iter().take_while(|&&c| c != ';').count();
             file.use_ranges.push(at..at + length);
             let line = source.line_of(at);
-            if source.is_test(line) {
+            if file.is_test(line) {
                 continue;
             }
             let text: String = source.code[at + 3..at + length].iter().collect();
@@ -180,11 +198,15 @@ impl<'a> File<'a> {
                 continue;
             }
             let line = self.source.line_of(begin);
-            if !self.source.is_test(line) {
+            if !self.is_test(line) {
                 found.extend(self.named_path(tree, &path).map(|path| (line, path)));
             }
         }
         found
+    }
+
+    fn is_test(&self, line: usize) -> bool {
+        self.test.get(line - 1).copied().unwrap_or(false)
     }
 
     fn in_use(&self, at: usize) -> bool {

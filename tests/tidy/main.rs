@@ -14,6 +14,7 @@ mod invariants;
 mod names;
 mod public;
 mod rules;
+mod shell;
 mod source;
 
 use std::path::Path;
@@ -96,6 +97,15 @@ fn no_two_types_have_one_name() {
 fn invariants_cited_exist_and_each_one_has_a_test() {
     let design = std::fs::read_to_string(root().join("DESIGN.md")).unwrap_or_default();
     let broken = invariants::check(&design, &sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn rooms_of_the_shell_import_lower_ones_and_its_page_lists_its_commands() {
+    let sources = sources();
+    let page = std::fs::read_to_string(root().join("docs/shell.md")).unwrap_or_default();
+    let mut broken = shell::check_rooms(&sources);
+    broken.extend(shell::check_page(&sources, &page));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

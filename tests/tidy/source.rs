@@ -22,7 +22,7 @@ impl Source {
         let code = blank_comments_and_literals(text);
         let mut source =
             Self { path: path.to_owned(), text: text.to_owned(), code, test: Vec::new() };
-        source.test = source.find_test_lines();
+        source.test = source.find_test_lines(!source.in_src());
         source
     }
 
@@ -231,9 +231,10 @@ impl Source {
         self.code.len()
     }
 
-    fn find_test_lines(&self) -> Vec<bool> {
+    /// For each line, whether it is test code; `all` of a file that is not part of a crate.
+    pub(crate) fn find_test_lines(&self, all: bool) -> Vec<bool> {
         let lines = self.text.lines().count();
-        let mut test = vec![self.is_test_file() || !self.in_src(); lines];
+        let mut test = vec![self.is_test_file() || all; lines];
         for item in self.test_items() {
             for line in item.start..item.end.min(lines + 1) {
                 test[line - 1] = true;

@@ -12,7 +12,7 @@
 
 use std::io::BufRead;
 
-use super::{Lines, ROW_BYTES_MAX, Row, RowError};
+use super::lines::{Lines, ROW_BYTES_MAX, Row, RowError};
 
 pub(super) fn read<R: BufRead>(
     lines: &mut Lines<R>,

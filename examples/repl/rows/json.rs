@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Lines, Row, RowError};
+use super::lines::{Lines, Row, RowError};
 use crate::text::escape::escaped;
 
 const EXPECTED: &str = r#"an object {"key": "…", "value": "…"} or an array ["…", "…"]"#;

@@ -1,6 +1,7 @@
 //! A look at the start of a file, to refuse what would be stored as garbage without a word.
 
-use super::{Columns, Encoding, Format};
+use super::decode::Encoding;
+use super::format::{Columns, Format};
 
 /// How much of the file is looked at.
 pub(crate) const HEAD_BYTES: usize = 4096;

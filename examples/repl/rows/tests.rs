@@ -1,5 +1,7 @@
 //! Each format as a table: the bytes of a file, and the rows and the complaint that they give.
 
+use std::path::Path;
+
 use super::*;
 
 /// The rows of `file`, each as (line, key, value), and the complaint that ended them.

@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use super::{Lines, Row, RowError};
+use super::lines::{Lines, Row, RowError};
 use crate::text::escape::unescape;
 
 pub(super) fn read<R: BufRead>(lines: &Lines<R>, row: &mut Row) -> Result<(), RowError> {

@@ -8,7 +8,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Format, json};
+use super::format::Format;
+use super::json;
 use crate::text::escape::escape;
 
 /// Appends the row with its newline to `out`.
