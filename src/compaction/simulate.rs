@@ -1,5 +1,5 @@
 //! A simulator that knows sizes only, driven by the real [`pick`]: what a policy costs over
-//! thousands of flushes, in seconds. For tests alone; `bench/RESULTS.md` has what was learnt.
+//! thousands of flushes, in seconds. For tests alone; `docs/results.md` has what was learnt.
 //!
 //! Time is counted in flushes: one arrives at each tick, at whatever the compactors are. They share
 //! what the device has left, `bandwidth - 1` flushes a tick; a step takes the time of the bytes

@@ -1,5 +1,5 @@
-//! The documents: not longer than they may be, every link and path in them leads somewhere, and
-//! every number of a decision or an invariant that is cited has its place.
+//! The documents: not longer than they may be, every link and path in them leads somewhere, in the
+//! package too, and every number of a decision or an invariant that is cited has its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,11 +19,15 @@ const ROOTS: &[&str] = &["src/", "tests/", "examples/", "bench/", "docs/"];
 pub(crate) struct Documents {
     pages: BTreeMap<String, String>,
     paths: BTreeSet<String>,
+    /// What the package holds: the patterns of `include` in Cargo.toml.
+    included: Vec<String>,
 }
 
 impl Documents {
     pub(crate) fn read(root: &Path) -> Self {
-        let mut found = Self { pages: BTreeMap::new(), paths: BTreeSet::new() };
+        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let included = included(&manifest);
+        let mut found = Self { pages: BTreeMap::new(), paths: BTreeSet::new(), included };
         found.read_folder(root, "");
         found
     }
@@ -130,6 +134,15 @@ impl Documents {
         rows.filter_map(|row| numbers(row.split('|').next()?, 'I').next()).collect()
     }
 
+    fn is_packaged(&self, path: &str) -> bool {
+        self.included.iter().any(|pattern| match pattern.split_once('*') {
+            Some((begin, end)) => {
+                path.starts_with(begin) && path.ends_with(end) && !path.contains('/')
+            }
+            None => path == pattern || path.starts_with(&format!("{pattern}/")),
+        })
+    }
+
     /// Links to files, `](…)`, from the folder of the page; with the heading that they name.
     fn check_links(&self, page: &str, text: &str) -> Vec<String> {
         let mut broken = Vec::new();
@@ -144,6 +157,9 @@ impl Documents {
                 broken.push(format!("no such file: {link}"));
                 continue;
             };
+            if self.is_packaged(page) && !self.is_packaged(&target) {
+                broken.push(format!("not in the package, as the page is: {link}"));
+            }
             let anchors = self.pages.get(&target).map(|text| anchors(text)).unwrap_or_default();
             if !heading.is_empty() && !anchors.contains(heading) {
                 broken.push(format!("no such heading: {link}"));
@@ -184,6 +200,13 @@ impl Documents {
         };
         is_module(format!("src/{}", parts.join("/")))
     }
+}
+
+/// The patterns of `include`, without the slash that they begin with.
+fn included(manifest: &str) -> Vec<String> {
+    let list = manifest.lines().find_map(|line| line.strip_prefix("include = "));
+    let patterns = list.unwrap_or_default().split('"').skip(1).step_by(2);
+    patterns.map(|pattern| pattern.trim_start_matches('/').to_owned()).collect()
 }
 
 /// The number that a page's name begins with.
@@ -263,7 +286,8 @@ fn tree(more: &[(&str, &str)]) -> Documents {
         fine.iter().chain(more).map(|(path, text)| (path.to_string(), text.to_string())).collect();
     let files = ["src", "src/db.rs", "src/mvcc", "src/mvcc/commit.rs", "src/mvcc/mod.rs"];
     let paths = pages.keys().cloned().chain(files.map(str::to_owned)).collect();
-    Documents { pages, paths }
+    let included = included("include = [\"/src\", \"/docs\", \"/*.md\"]");
+    Documents { pages, paths, included }
 }
 
 #[test]
@@ -289,6 +313,10 @@ fn documents_are_held_to_their_rules() {
     ] {
         assert_eq!(complaints("docs/a.md", wrong).len(), 1, "{wrong}");
     }
+    let mut with_bench = tree(&[("bench/a.md", ""), ("docs/a.md", "[a](../bench/a.md)")]);
+    assert_eq!(with_bench.check(&[]).len(), 1, "a page of the package leads out of it");
+    with_bench.included.clear();
+    assert_eq!(with_bench.check(&[]), Vec::<String>::new(), "the page is in no package");
     assert_eq!(complaints("README.md", &"a\n".repeat(151)).len(), 1);
     assert_eq!(complaints("README.md", &"a ".repeat(1_201)).len(), 1);
     assert_eq!(complaints("docs/decisions/02-b.md", "# D2. B\n").len(), 1, "not in the index");

@@ -202,7 +202,7 @@ fn other_targets() {
     }
 }
 
-/// `bench/RESULTS.md` has these beside the rules that won: none is better in everything.
+/// `docs/results.md` has these beside the rules that won: none is better in everything.
 #[test]
 fn roads_not_taken() {
     header("other rules, flushes +-0.2");
