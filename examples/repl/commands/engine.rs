@@ -138,7 +138,7 @@ fn print_segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), 
         counted(runs, "run"),
         counted(files.len() as u64, "segment"),
         bytes(files.values().map(|info| info.bytes).sum()),
-        counted(files.values().map(|info| info.entries).sum(), "version")
+        counted(files.values().map(|info| info.entries).sum::<u64>(), "version")
     );
     writeln!(out, "{}", out.look.paint(Ink::Faint, &total))?;
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Called as often as there is news; draws at most ten times a second, and lines once a second.
 //! What cannot be written is dropped: progress is no reason for a command to fail.
-//! Our own: `indicatif` draws nothing where there is no terminal, and scripts read the lines.
+//! Our own: `indicatif` hides itself where there is no terminal, and scripts read the lines.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};

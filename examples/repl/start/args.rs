@@ -1,7 +1,7 @@
 //! The command line of the shell.
 //!
-//! Our own: mistakes are answered in the words of the commands, and `clap` or `lexopt` would leave
-//! the table of options, the values and the answers to us.
+//! Our own: mistakes are answered in the words of the commands, which `clap` has its own for.
+//! `lexopt` would save the two arms for `=`; options, values and answers would stay with us.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

@@ -1,13 +1,17 @@
 //! Numbers as people write and read them: counts, sizes in bytes, ages.
 //!
-//! Our own: `bytesize` takes `64k` for 64,000, and writes sizes otherwise. The engine's reports
-//! have their own [`grouped`], which is no part of its API.
+//! Our own: `bytesize` takes `64k` for 64,000, and writes sizes otherwise.
 
 #[cfg(test)]
 mod tests;
 
-/// Units of a size, each 1,024 of the one before.
-const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+/// The engine's own, by its file: its reports and the shell write numbers alike, and in the API
+/// they would be of no use to others.
+#[allow(dead_code, reason = "the shell writes no milliseconds")]
+#[path = "../../../src/engine/report/figures.rs"]
+mod figures;
+
+pub(crate) use figures::{bytes, counted, grouped};
 
 /// A plain decimal number.
 pub(crate) fn count(text: &[u8]) -> Option<u64> {
@@ -37,17 +41,6 @@ pub(crate) fn size(text: &[u8]) -> Option<u64> {
     count(number).filter(|_| digits > 0)?.checked_mul(factor)
 }
 
-/// A size for people: `1.5 MiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
 /// How long ago something was, roughly: `3 min`.
 pub(crate) fn age(milliseconds: u64) -> String {
     let seconds = milliseconds / 1_000;
@@ -59,25 +52,7 @@ pub(crate) fn age(milliseconds: u64) -> String {
     }
 }
 
-/// `1 run`, `1,234 runs`.
-pub(crate) fn counted(count: u64, thing: &str) -> String {
-    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
 /// The verb behind a number of things.
 pub(crate) fn is_or_are(count: u64) -> &'static str {
     if count == 1 { "is" } else { "are" }
-}
-
-/// `1234` as `1,234`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

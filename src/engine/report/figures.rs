@@ -1,4 +1,5 @@
-//! Numbers for people: counts with separators, sizes, times. Pure.
+//! Numbers for people: counts with separators, sizes, times. Pure, and without imports: the shell
+//! has this file as a module of its own (`examples/repl/text/size.rs`).
 
 /// A number of things for people: `1 run`, `1,234 runs`.
 pub(crate) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
