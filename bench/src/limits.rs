@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::Outcome;
 use crate::runner::{self, Rounds, median};
 use crate::settings::Settings;
-use crate::workload::TempDir;
+use crate::workload;
 
 /// Bytes of a record of one put of 24 + 100 bytes: a header of 40, the body, padding.
 pub(crate) const RECORD_BYTES: usize = 40 + crate::sync::BODY_BYTES;
@@ -33,9 +33,9 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
         std::hint::black_box(twox_hash::XxHash3_64::oneshot(std::hint::black_box(&body)));
     });
     memcpy(rounds);
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     for kib in [4, 256] {
-        let file = prepared(&TempDir::new(&settings.dir)?, kib << 10)?;
+        let file = prepared(&workload::temp_dir(&settings.dir)?, kib << 10)?;
         simple(&format!("pwrite of 168 B, file made by {kib} KiB"), 500_000, &|i| {
             file.write_all_at(&[1; RECORD_BYTES], record_at(i)).expect("a write to a healthy disk");
         });
@@ -95,7 +95,7 @@ pub(crate) fn checksum_ns(bytes: usize) -> f64 {
 
 /// An append as the engine makes it, with nothing around it.
 pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let file = prepared(&dir, CHUNK_BYTES)?;
     let round = |_| {
         each(300_000, 1 << 40, |i| {
@@ -108,7 +108,7 @@ pub(crate) fn pwrite_ns(settings: &Settings) -> std::io::Result<f64> {
 /// A file that is written, `chunk` bytes at a time, and synced to its full length, as the engine's
 /// spare logs are. The system keeps what was written at once in one piece of its cache, as far as
 /// it can, and a later write into a large piece may cost more: hence the chunks.
-fn prepared(dir: &TempDir, chunk: usize) -> std::io::Result<File> {
+fn prepared(dir: &tempfile::TempDir, chunk: usize) -> std::io::Result<File> {
     let path = dir.path().join("prepared");
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     let zeros = vec![0; chunk];

@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::limits::RECORD_BYTES;
 use crate::runner::{median, range};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// Bytes of records to recover.
 const LOG_BYTES: u64 = 64 << 20;
@@ -24,7 +24,7 @@ const KEYS: u64 = LOG_BYTES / RECORD_BYTES as u64;
 const READY: &str = "written";
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let left = dir.path().join("left");
     write_and_kill(settings, &left)?;
     let workload = Workload::new(settings.seed);

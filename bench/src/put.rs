@@ -14,7 +14,7 @@ use crate::limits;
 use crate::probe_fs::{Appends, ProbeFs};
 use crate::runner::{self, Round, Rounds, median};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload, bytes_on_disk};
+use crate::workload::{self, Workload, bytes_on_disk};
 
 /// One put in so many is timed by itself: a clock reading takes some 40 ns.
 const TIMED_EVERY: u64 = 16;
@@ -56,7 +56,7 @@ fn one_round(
     n: u64,
     configure: impl FnOnce(Builder) -> Builder,
 ) -> Result<(Round, String), Box<dyn std::error::Error>> {
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let db = configure(Db::builder(dir.path().join("data"))).open()?;
     let threads = settings.threads as u64;
     let round = runner::run(settings.threads, n / threads, TIMED_EVERY, |thread, i| {

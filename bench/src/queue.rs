@@ -9,7 +9,7 @@ use alluvium::{Db, WriteBatch};
 use crate::Outcome;
 use crate::runner::{self, Rounds};
 use crate::settings::Settings;
-use crate::workload::TempDir;
+use crate::workload;
 
 /// Keys between head and tail.
 const LIVE: u64 = 1_000;
@@ -27,7 +27,7 @@ const VALUE: [u8; 100] = [b'v'; 100];
 
 pub(crate) fn run(settings: &Settings) -> Outcome {
     println!("queue: {LIVE} live, 16-byte keys, 100-byte values; a step puts, deletes and scans");
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     println!();
     Rounds::print_heading("one thread");
     let steps = settings.n.min(1_000_000);

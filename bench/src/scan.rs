@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::get::{load, open_in_memory};
 use crate::runner::{self, Rounds};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// Short scans in a round.
 const SEEKS: u64 = 50_000;
@@ -20,7 +20,7 @@ const SCAN_KEYS_MAX: u64 = 2_000_000;
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     println!("scan: 24-byte keys, 100-byte values; seed {}", settings.seed);
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
 
     let db = open_in_memory(&dir.path().join("memtables"))?;
     load(&db, &workload, settings.memory)?;

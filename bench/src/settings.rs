@@ -1,5 +1,6 @@
 //! The arguments: `name=value`, with or without leading dashes.
-//! Parsers of command lines know no such form.
+//!
+//! Our own: without dashes they are free words to `clap` and `lexopt`, to be taken apart as here.
 
 use std::path::PathBuf;
 

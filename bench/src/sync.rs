@@ -5,7 +5,7 @@ use alluvium::{Db, Durability};
 use crate::Outcome;
 use crate::runner::{self, Round, Rounds};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// Bytes of the body of a put of 24 + 100 bytes: kind, keyspace, two lengths, key, value.
 pub(crate) const BODY_BYTES: usize = 128;
@@ -26,7 +26,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     println!("sync: puts of 24 + 100 bytes, Durability::Sync; seed {}", settings.seed);
     Rounds::print_heading("each thread 2,000 puts");
     for threads in [1, 4, 16] {
-        let dir = TempDir::new(&settings.dir)?;
+        let dir = workload::temp_dir(&settings.dir)?;
         let db = Db::open(dir.path().join("data"))?;
         let mut syncs = 0;
         let rounds = Rounds::take(settings.rounds, |round| {
@@ -85,7 +85,7 @@ fn on_used_logs(
     workload: &Workload,
     round: impl FnOnce(&Db) -> Round,
 ) -> Result<Round, Box<dyn std::error::Error>> {
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let db = Db::builder(dir.path().join("data")).compaction_threads(0).open()?;
     for i in 0..LONG_PUTS + LONG_PUTS / 5 {
         db.put(workload.absent_key(i), workload.value_of(i, LONG_BYTES))?;

@@ -2,8 +2,7 @@
 //! be kept to read it back.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 pub(crate) const KEY_BYTES: usize = 24;
 pub(crate) const VALUE_BYTES: usize = 100;
@@ -75,31 +74,10 @@ pub(crate) fn mix(i: u64) -> u64 {
     word ^ word >> 31
 }
 
-/// A directory of its own, removed with everything in it on drop.
-#[derive(Debug)]
-pub(crate) struct TempDir(PathBuf);
-
-impl TempDir {
-    pub(crate) fn new(parent: &Path) -> std::io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("alluvium-bench-{}-{next}", std::process::id()));
-        std::fs::create_dir_all(parent)?;
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("left behind {}: {error}", self.0.display());
-        }
-    }
+/// A directory of its own below `parent`, removed with everything in it on drop.
+pub(crate) fn temp_dir(parent: &Path) -> std::io::Result<tempfile::TempDir> {
+    std::fs::create_dir_all(parent)?;
+    tempfile::Builder::new().prefix("alluvium-bench-").tempdir_in(parent)
 }
 
 /// Bytes that the plain files in `dir` take on disk.

@@ -15,7 +15,7 @@ use super::{COMPACTOR, FLUSHER, engine_threads, plain};
 use crate::Outcome;
 use crate::count_fs::{CountFs, Syncs};
 use crate::settings::{MergeSettings, Settings};
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// The load keeps time with merging at this many points in each flush.
 const SLICES: u64 = 16;
@@ -67,7 +67,7 @@ pub(super) fn run(settings: &Settings) -> Outcome {
 
 /// How many entries a flush of this size takes.
 fn entries_of_a_flush(settings: &Settings, workload: &Workload) -> Result<u64> {
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let fs = CountFs::new(Syncs::LeftOut);
     let db = super::quiet(sized(&dir.path().join("data"), &settings.merge)).fs(fs).open()?;
     let data = plain(&db)?;
@@ -169,7 +169,7 @@ struct Load<'a> {
     data: Keyspace,
     fs: std::sync::Arc<CountFs>,
     path: std::path::PathBuf,
-    _dir: TempDir,
+    _dir: tempfile::TempDir,
     workload: &'a Workload,
     random: bool,
     flush_entries: u64,
@@ -226,7 +226,7 @@ impl<'a> Load<'a> {
         flush_entries: u64,
         random: bool,
     ) -> Result<Self> {
-        let dir = TempDir::new(&settings.dir)?;
+        let dir = workload::temp_dir(&settings.dir)?;
         let path = dir.path().join("data");
         let fs = CountFs::new(Syncs::LeftOut);
         let db = sized(&path, &settings.merge).fs(fs.clone()).sync_every(Duration::ZERO).open()?;

@@ -16,7 +16,7 @@ use crate::Outcome;
 use crate::histogram::Histogram;
 use crate::runner::{Round, Rounds, median};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// How long a round without merges takes.
 const PAUSED: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ struct Seen {
 
 pub(super) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let runs = dir.path().join("runs");
     let keys = make_two_runs(settings, &workload, &runs)?;
     println!();

@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::count_fs::{CountFs, Syncs};
 use crate::runner::{median, range};
 use crate::settings::Settings;
-use crate::workload::{TempDir, Workload};
+use crate::workload::{self, Workload};
 
 /// What one merge took, in seconds.
 struct Times {
@@ -24,7 +24,7 @@ struct Times {
 
 pub(super) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
-    let dir = TempDir::new(&settings.dir)?;
+    let dir = workload::temp_dir(&settings.dir)?;
     let runs = dir.path().join("runs");
     let keys = make_two_runs(settings, &workload, &runs)?;
     let mb = (keys * ENTRY_BYTES) as f64 / 1e6;
