@@ -36,7 +36,7 @@
 
 mod range;
 
-use self::range::Tally;
+use self::range::{Merged, Stop, Tally};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::pair::{Entries, Pair, Progress, Step};
@@ -75,28 +75,17 @@ impl Engine {
         core.settle_manifest()?;
         let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
         let mut outputs = Outputs::new(core, pair.below.is_empty());
-        let written = match &plan.from {
-            None => Ok(Some((None, Tally::default()))),
-            Some(from) => {
-                let to = plan.to.as_ref().or(step.to.as_ref());
-                self.merge_range(&pair, from, to, &horizon, &mut outputs, stop)
-            }
-        };
-        // What is being written may take long to become durable.
-        let ready = match written {
-            Ok(Some(_)) if stop() => Ok(None),
-            Ok(Some((frontier, tally))) => {
-                outputs.finish().map(|written| Some((frontier, tally, written)))
-            }
-            other => other.map(|_| None),
-        };
-        let Ok(Some((frontier, tally, written))) = ready else {
-            outputs.abandon();
-            return ready.map(|_| Progress::Stopped);
+        let to = plan.to.as_ref().or(step.to.as_ref());
+        let written = self.write_step(&pair, plan.from.as_ref(), to, &horizon, &mut outputs, stop);
+        // What has not been handed over.
+        outputs.abandon();
+        let (Merged { stop, tally }, written) = written?;
+        let frontier = match stop {
+            Stop::Told => return Ok(Progress::Stopped),
+            Stop::Before(key) => Some(key),
+            Stop::End => to.cloned(),
         };
         tally.check(&written);
-        // Where nothing was read, everything was moved.
-        let frontier = if plan.from.is_some() { frontier } else { step.to.clone() };
         let moved = plan.moved.len();
         let installed = self.install_step(step, &pair, plan, &written, frontier.as_ref())?;
         if !installed {
@@ -108,6 +97,32 @@ impl Engine {
             Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
             _ => Progress::Done,
         })
+    }
+
+    /// Merges from `from` on, if there is anything to merge, and makes what was written durable.
+    fn write_step(
+        &self,
+        pair: &Pair,
+        from: Option<&BoundKey>,
+        to: Option<&BoundKey>,
+        horizon: &Horizon,
+        outputs: &mut Outputs<'_>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Merged, Vec<FinishedSegment>)> {
+        let mut merged = match from {
+            Some(from) => self.merge_range(pair, from, to, horizon, outputs, stop)?,
+            // Everything is moved.
+            None => Merged { stop: Stop::End, tally: Tally::default() },
+        };
+        // What is being written may take long to become durable.
+        if stop() {
+            merged.stop = Stop::Told;
+        }
+        let written = match merged.stop {
+            Stop::Told => Vec::new(),
+            Stop::Before(_) | Stop::End => outputs.finish()?,
+        };
+        Ok((merged, written))
     }
 
     /// Whether a step would write anything, or only move references, or nothing.

@@ -43,6 +43,24 @@ pub(super) struct Tally {
     pub(super) looked: (u64, u64),
 }
 
+/// How a range was merged.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub(super) stop: Stop,
+    pub(super) tally: Tally,
+}
+
+/// Where the merge of a range stopped, and why.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Before this user key: as much as a step takes was read or written.
+    Before(BoundKey),
+    /// At the end of the range.
+    End,
+    /// Anywhere: it was told to. What it has written is of no use.
+    Told,
+}
+
 /// How far a range is merged.
 struct Work<'a, 'b> {
     survival: Survival,
@@ -54,8 +72,7 @@ struct Work<'a, 'b> {
 }
 
 impl Engine {
-    /// Writes what survives between `from` and `to` into `outputs`, up to one segment. Returns
-    /// where it stopped: at a user key, or `to`; and nothing if it was told to stop.
+    /// Writes what survives between `from` and `to` into `outputs`, up to one segment.
     pub(super) fn merge_range(
         &self,
         pair: &Pair,
@@ -63,8 +80,8 @@ impl Engine {
         to: Option<&BoundKey>,
         horizon: &Horizon,
         outputs: &mut Outputs<'_>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Option<(Option<BoundKey>, Tally)>> {
+        told: &dyn Fn() -> bool,
+    ) -> Result<Merged> {
         let bottom = pair.is_bottom(from, to);
         let ReadPoints { snapshots, visible } = horizon.points.clone();
         let survival = Survival::new(snapshots, visible, bottom, &horizon.dropped);
@@ -72,26 +89,26 @@ impl Engine {
         let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
         let mut entries: Entries = pair.entries(from, to)?;
         let mut memory = Vec::new();
-        let frontier = loop {
+        let stop = loop {
             let Batch { entries: mut batch, taken } = entries.batch(memory);
             if batch.is_empty() {
-                break to.cloned();
+                break Stop::End;
             }
-            if let Some(frontier) = work.take(&mut batch)? {
-                break Some(frontier);
+            if let Some(key) = work.take(&mut batch)? {
+                break Stop::Before(key);
             }
             memory = emptied(batch);
             entries.pass(taken)?;
             if work.tally.is_look_due() {
-                if stop() {
-                    return Ok(None);
+                if told() {
+                    return Ok(Merged { stop: Stop::Told, tally: work.tally });
                 }
-                self.pay_for(&mut work.tally, stop);
+                self.pay_for(&mut work.tally, told);
             }
         };
-        self.pay_for(&mut work.tally, stop);
+        self.pay_for(&mut work.tally, told);
         work.tally.held = work.survival.kept_for_snapshots();
-        Ok(Some((frontier, work.tally)))
+        Ok(Merged { stop, tally: work.tally })
     }
 
     /// Waits as the rate wants it for what was read since the last look.
