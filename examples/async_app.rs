@@ -8,7 +8,7 @@
 //!
 //! `cargo run --example async_app`. It works in a temporary directory, and checks what it says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -18,7 +18,7 @@ use std::thread::{self, Thread};
 
 use alluvium::{Db, Result, TryGet, Value, WriteBatch};
 
-/// The answer of a job, and who waits for it.
+/// The answer of a job, and the task that waits for it.
 type Slot<T> = Arc<Mutex<(Option<T>, Option<Waker>)>>;
 
 /// An answer that a thread of the pool will give.

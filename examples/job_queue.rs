@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example job_queue`. It works in a temporary directory, and checks what it says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::thread;
 
@@ -42,7 +42,7 @@ impl Queue {
             let (key, state) = pair?;
             let Some(task) = state.strip_prefix(b"ready ") else { continue };
             let taken = [b"taken ", task].concat();
-            // The iterator shows the past: only who changes the job as it was seen has it.
+            // The iterator shows the past: the job is taken if it is still as it was seen.
             if self.jobs.compare_and_swap(&key, Some(&state), Some(&taken))?.swapped() {
                 return Ok(Some((key.to_vec(), String::from_utf8_lossy(task).into_owned())));
             }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example quickstart`. It works in a temporary directory, and checks what it says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use alluvium::{Db, Durability, WriteBatch};
 

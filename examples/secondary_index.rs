@@ -4,7 +4,7 @@
 //! `cargo run --example secondary_index`. It works in a temporary directory, and checks what it
 //! says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use alluvium::{Db, Keyspace, Result, WriteBatch};
 
@@ -36,7 +36,7 @@ impl People {
         Ok(())
     }
 
-    /// Who lives in a city, in order of their names.
+    /// The names of those who live in a city, in order.
     fn in_city(&self, city: &str) -> Result<Vec<String>> {
         let prefix = entry(city.as_bytes(), "");
         let mut names = Vec::new();

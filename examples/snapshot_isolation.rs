@@ -4,7 +4,7 @@
 //! `cargo run --example snapshot_isolation`. It works in a temporary directory, and checks what it
 //! says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

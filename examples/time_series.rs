@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example time_series`. It works in a temporary directory, and checks what it says.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use alluvium::{Db, Keyspace, KeyspaceOptions, Result, WriteBatch};
 

@@ -43,8 +43,8 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     }
 }
 
-/// A database of two runs of distinct keys, every other one of each, in key order; returns how many
-/// keys there are in all.
+/// A database of two runs with distinct keys that alternate in key order; returns how many keys
+/// there are in all.
 fn make_two_runs(settings: &Settings, workload: &Workload, path: &Path) -> alluvium::Result<u64> {
     // Few memtables, so that all of a run leaves in one flush.
     let builder = Db::builder(path).memtable_bytes(64 << 20).flush_bytes(1 << 30);
@@ -96,7 +96,7 @@ struct EngineThread {
     cpu_seconds: f64,
 }
 
-/// The threads of this process whose names begin so; none where the system does not tell.
+/// The threads of this process whose names begin with it; none where the system does not tell.
 fn engine_threads(name: &str) -> Vec<EngineThread> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let look = |dir: &Path| {

@@ -1,7 +1,7 @@
 //! `put`: what a buffered put takes in its caller, and where it goes.
 //!
-//! The breakdown runs three kinds of round in turns, so that what else the machine does falls on
-//! all of them alike: as shipped; with the appends timed from inside; with the appends left out.
+//! The breakdown runs three kinds of round in turns, so that other processes slow all alike: as
+//! shipped; with the appends timed from inside; with the appends left out.
 //! Encoding and hashing are timed alone. What remains is the commit section without its append: the
 //! lock, the memtable insert, and what the flush thread takes away from it.
 
@@ -16,7 +16,7 @@ use crate::runner::{self, Round, Rounds, median};
 use crate::settings::Settings;
 use crate::workload::{self, Workload, bytes_on_disk};
 
-/// One put in so many is timed by itself: a clock reading takes some 40 ns.
+/// One put in this many is timed by itself: a clock reading takes some 40 ns.
 const TIMED_EVERY: u64 = 16;
 
 /// Keys in a round of the breakdown: enough for several flushes.
@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
         let (round, facts) = one_round(settings, &workload, n, |builder| builder)?;
         rounds.0.push(round);
         after.push(facts);
-        // In turns, so that what else the machine does falls on both alike.
+        // In turns, so that other processes slow both alike.
         alone.0.push(one_round(settings, &workload, n, |builder| builder.compaction_threads(0))?.0);
     }
     Rounds::print_heading(&format!("threads: {threads}, one put in 16 timed for the percentiles"));

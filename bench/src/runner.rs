@@ -1,4 +1,4 @@
-//! Runs an operation many times on some threads, and tables of what that took.
+//! Runs an operation many times on some threads, and prints tables of what it took.
 
 use std::sync::Barrier;
 use std::time::Instant;
@@ -88,7 +88,7 @@ pub(crate) fn peak_memory() -> Option<u64> {
 
 /// Forgets the peak so far, where the system lets it.
 pub(crate) fn reset_peak() {
-    // Without it the peak is that of the whole process, which is what is said then too.
+    // Without it the peak is that of the process since its start.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 

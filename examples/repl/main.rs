@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         terminal: io::stdout().is_terminal(),
     };
     let typed = settings.scripts.is_empty() && io::stdin().is_terminal();
-    // Without signals an interrupt ends the program, as it ends others.
+    // If no signal can be taken, an interrupt ends the program like any other.
     let interrupt = Interrupt::listen(!typed).unwrap_or_default();
     let mut out: Box<dyn Write> = match Patient::standard(&interrupt) {
         Ok(out) => Box::new(BufWriter::new(out)),
@@ -86,8 +86,8 @@ fn status(done: io::Result<Done>) -> ExitCode {
         Ok(Done::Well) => ExitCode::SUCCESS,
         Ok(Done::Badly) => ExitCode::FAILURE,
         Ok(Done::Interrupted) => ExitCode::from(STATUS),
-        // Whoever read the output has seen enough, as `head` does: no complaint. But commands, or
-        // rows of an import, may be left undone, so it is not success: what SIGPIPE would give.
+        // The reader of the output has seen enough, like `head`: no complaint. But commands, or
+        // rows of an import, may be left undone, so it is no success: the status of SIGPIPE.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
         Err(error) if interrupt::is_interrupt(&error) => ExitCode::from(STATUS),
         Err(error) => {
@@ -232,8 +232,8 @@ fn run(
         complain(look, &format!("the batch of {count} was not committed: nothing of it is stored"));
         well = false;
     }
-    // Also when the output is gone: what was acknowledged is to be flushed all the same. Snapshots
-    // would keep the lock.
+    // Even when the output is gone: what was acknowledged is to be flushed. Snapshots would keep
+    // the lock.
     let db = shell.db.clone();
     drop(shell);
     if let Err(error) = db.close() {

@@ -50,7 +50,7 @@ fn segments_are_drawn_as_layers() {
 }
 
 #[test]
-fn the_index_is_made_anew_saved_and_loaded() {
+fn the_index_is_built_again_saved_and_loaded() {
     let place = Place::new();
     let out = place.e("store a 1\nstore b 2\nflush\nload_index\nget a").ok();
     let answer = out.lines().nth(3).unwrap();
@@ -261,7 +261,7 @@ fn merging_can_be_paused() {
     let script = "pause_compaction\n".to_owned() + &flushes(&["1", "2", "3"]) + "segments";
     let out = place.e(&script).ok();
     assert!(out.contains("\n3 runs, newest first; 3 segments, "), "{out}");
-    // It would wait for a command that cannot be typed meanwhile.
+    // It would wait for a command that cannot be typed while it waits.
     for command in ["compact", "compact a"] {
         let err = place.e(&format!("pause_compaction\n{command}")).failed(1);
         assert!(err.contains("merging is paused: resume_compaction first"), "{err}");

@@ -168,7 +168,7 @@ fn an_export_is_whole_or_not_there() {
     let out = place.e("export all.csv").ok();
     assert!(out.starts_with("exported 1 row, 4 bytes in ") && out.ends_with(" rows/s\n"), "{out}");
     assert_eq!(place.read("all.csv"), b"a,1\n");
-    // The keyspace in use, at a snapshot, in the place of the old file.
+    // The keyspace in use, at a snapshot, instead of the old file.
     let script = "use users\nsnapshot\nstore u 2\nexport all.csv --at s1\nexport u.jsonl";
     place.e(script).ok();
     assert_eq!(place.read("all.csv"), b"u,\"x,\ny\"\n");

@@ -108,7 +108,7 @@ fn bad_rows_are_left_out_counted_and_shown() {
     let json = place.run(&["--json", "-e", "import a.csv --skip-bad"], "").ok();
     let answer: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&answer["skipped"], &answer["bad"][0]["line"]), (&8.into(), &2.into()));
-    // A quote that is never closed has swallowed who knows how many rows.
+    // A quote that is never closed has swallowed an unknown number of rows.
     place.write("open.csv", "a,1\nb,\"2\nc,3\n");
     let err = place.e("import open.csv --skip-bad").failed(1);
     assert!(err.contains("line 2: expected a closing quote"), "{err}");

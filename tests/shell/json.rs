@@ -70,7 +70,7 @@ fn every_answer_is_an_object() {
 
 #[test]
 fn every_table_is_whole_in_json() {
-    // A field that one of the two forgets would be missed by whoever reads only that one.
+    // A field that only one of the two has is missed by readers of the other.
     let place = Place::new();
     let stats = &answers(&place, "stats")[0];
     let debug = format!("{:?}", alluvium::Stats::default());

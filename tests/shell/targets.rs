@@ -79,7 +79,7 @@ fn an_export_goes_through_a_pipe_with_a_name() {
 }
 
 #[test]
-fn whoever_reads_an_export_may_have_enough() {
+fn a_reader_of_an_export_may_have_enough() {
     let (place, _) = filled();
     place.write("big.txt", (0..50_000).map(|n| format!("x{n}\n")).collect::<String>());
     place.e("import big.txt").ok();
@@ -127,7 +127,7 @@ fn an_export_follows_a_link_and_keeps_it() {
     assert_eq!(place.sh("test \"$(stat -c %a d/real.tsv)\" = 600").0, Some(0));
 }
 
-/// Symptom: `save_index_snapshot /dev/stdout >f` put the snapshot in the place of what stood in
+/// Symptom: `save_index_snapshot /dev/stdout >f` wrote the snapshot over what stood in
 /// `f`, and a pipe of that name was replaced by a file. Mechanism: it is written beside and
 /// renamed. Fix: what is no plain file is refused.
 #[test]

@@ -21,7 +21,7 @@ impl Terminal {
         Self::sized(place, args, variables, 80, 24)
     }
 
-    /// The same, of so many columns and rows.
+    /// The same, with that many columns and rows.
     fn sized(
         place: &Place,
         args: &str,

@@ -3,7 +3,7 @@
 //!
 //! These are properties of which pairs are merged when, not of this machine. So the load keeps time
 //! with merging, as in the simulator: for each byte flushed merges may write `bandwidth - 1`, and
-//! whatever they have no use for by then is lost to them. Syncs are left out, because small flushes
+//! what they have no use for by then is lost to them. Syncs are left out, because small flushes
 //! and segments would sync many times as often, for the same bytes, as those of the default sizes.
 
 use std::path::Path;

@@ -21,7 +21,7 @@ use crate::workload::{self, Workload};
 /// How long a round without merges takes.
 const PAUSED: Duration = Duration::from_secs(2);
 
-/// A writer that is behind its rate by more than this has been kept from writing.
+/// A writer that is behind its rate by more than this was held up.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
 const CACHES: [(&str, u64); 2] = [("hot", 8 << 30), ("cold", 8 << 20)];

@@ -10,8 +10,7 @@ use crate::print::progress::{Progress, Style, megabytes_rate};
 use crate::shell::{Extent, Failure, Shell};
 use crate::text::size::{bytes, counted};
 
-/// How long to wait between two looks: from one to the other, so that little takes no longer than
-/// it has to.
+/// How long to wait between two looks, in milliseconds. Short at first: a small merge is soon over.
 const LOOK_MS: std::ops::RangeInclusive<u64> = 1..=64;
 
 pub(super) fn compact(given: &mut Given) -> Read {
@@ -23,7 +22,7 @@ pub(super) fn compact(given: &mut Given) -> Read {
 /// Merges all runs, or what they hold in an extent of the keyspace in use, and waits for it.
 fn merge(shell: &Shell, extent: Option<&Extent>, out: &mut Output<'_>) -> Result<(), Failure> {
     if shell.paused {
-        // It would wait for a command that cannot be typed meanwhile.
+        // It would wait for `resume_compaction`, which cannot be typed while this waits.
         return Err("merging is paused: resume_compaction first".into());
     }
     let compaction = match extent {

@@ -1,4 +1,4 @@
-//! `source`, `timer` and `exit`: what is about the session itself.
+//! `source`, `timer` and `exit`: commands about the session itself.
 
 use super::spec::{Given, Outcome, Read, done, job};
 use crate::text::escape::escaped;

@@ -13,7 +13,7 @@ use crate::shell::Failure;
 use crate::shell::{Shell, VALUE_BYTES_MAX};
 use crate::text::escape::{escaped, is_text};
 
-/// What a get of a key that is not there says.
+/// The answer of `get` for a key that is not there.
 const ABSENT: &str = "(not found)";
 
 pub(super) fn store(given: &mut Given) -> Read {
@@ -111,7 +111,7 @@ fn print(
         return Ok(Outcome::Done);
     }
     match is_text(&value) {
-        // Control characters could make a terminal do anything.
+        // A terminal obeys control characters.
         false if raw && out.look.terminal => {
             return Err(
                 "the value is no text: send it to a file, with -e 'get --raw ...' >FILE".into()

@@ -89,7 +89,7 @@ pub(super) fn segments(given: &mut Given) -> Read {
 }
 
 fn print_segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), Failure> {
-    // The runs first: a run that a merge has ended meanwhile is not in the list behind.
+    // Runs before segments: a run that a merge ends in between has no segment in the second list.
     let runs = shell.db.runs();
     let infos = shell.db.segments();
     let merging: Vec<_> = runs.iter().filter(|run| run.merging).map(|run| run.id).collect();
@@ -130,7 +130,7 @@ fn print_segments(shell: &Shell, all: bool, out: &mut Output<'_>) -> Result<(), 
     for line in draw(&layers(&infos, &merging, all), now_ms, out.look) {
         writeln!(out, "{line}")?;
     }
-    // A file once, however many parts of it there are.
+    // Each file once, however many parts of it there are.
     let files: BTreeMap<_, _> = infos.iter().map(|info| (info.number, info)).collect();
     let runs = infos.last().map_or(0, |info| info.age + 1);
     let total = format!(
@@ -172,7 +172,7 @@ pub(super) fn flush(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// Does what may take long on another thread, so that an interrupt leads back to the prompt.
+/// Does on another thread what may take long, so that an interrupt leads back to the prompt.
 pub(super) fn waited<T: Send + 'static>(
     shell: &Shell,
     what: &str,

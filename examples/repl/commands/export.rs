@@ -21,7 +21,7 @@ use crate::shell::{Extent, Failure, Shell};
 use crate::text::escape::escaped;
 use crate::text::size::{counted, grouped};
 
-/// Blocks that were passed over of which each is told; the others are counted.
+/// How many damaged blocks are listed one by one; the others are counted.
 const SKIPPED_SHOWN: usize = 100;
 
 /// Rows between two looks at the clock.
@@ -88,7 +88,7 @@ fn run(shell: &Shell, request: &ExportRequest, out: &mut Output<'_>) -> Result<(
         bytes: 0,
         suspect: 0,
         skip_damaged: request.skip_damaged,
-        // As many as there are now, or a few more: superseded versions count as well.
+        // Too many, if anything: superseded versions count as well.
         progress: Progress::new(style, shell.keyspace.approximate_len().ok()),
     };
     let mut target =
@@ -109,7 +109,7 @@ fn run(shell: &Shell, request: &ExportRequest, out: &mut Output<'_>) -> Result<(
     drop(export);
     match done {
         Ok(()) => {}
-        // Whoever reads the answers has gone, or has seen enough.
+        // The reader of the answers has gone, or has seen enough.
         Err(Stopped::Write(error)) if standard && !is_interrupt(&error) => return Err(error.into()),
         Err(stopped) => return Err(failed(stopped, target, rows, &name)),
     }
@@ -158,7 +158,7 @@ impl Report {
     }
 }
 
-/// What was passed over, as lines behind the summary.
+/// The lines behind the summary: which blocks were passed over.
 fn told(skipped: &[Skipped], suspect: u64) -> String {
     if skipped.is_empty() {
         return String::new();
@@ -202,8 +202,7 @@ fn failed(stopped: Stopped, target: Target, rows: u64, name: &str) -> Failure {
     }
 }
 
-/// Whether a file is one of the database's own, or would lie among them, whatever links lead to
-/// either.
+/// Whether a file is one of the database's own or would lie among them, links followed.
 fn is_own(file: &Path, directory: &Path) -> bool {
     let Ok(own) = fs::canonicalize(directory) else { return false };
     let lies_there = |file: &Path| {

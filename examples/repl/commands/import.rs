@@ -33,7 +33,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// Malformed rows that are shown; the others are counted.
+/// How many malformed rows are shown; the others are counted.
 const BAD_SHOWN: usize = 5;
 
 /// What `import` was asked to do.
@@ -50,7 +50,7 @@ pub(crate) struct ImportRequest {
     pub(crate) skip_bad: bool,
     /// Whether to print a line for each acknowledged batch.
     pub(crate) ack: bool,
-    /// Whether to report progress although standard error is no terminal.
+    /// Whether to report progress even where standard error is no terminal.
     pub(crate) progress: bool,
 }
 
@@ -162,7 +162,7 @@ fn format(request: &ImportRequest) -> Result<Format, Failure> {
     }
 }
 
-/// A reader of UTF-8 whose beginning is what the format lets expect.
+/// A reader of UTF-8, after a look at its beginning: it must fit the format.
 fn looked_at(
     mut raw: BufReader<Box<dyn io::Read>>,
     format: Format,

@@ -1,4 +1,4 @@
-//! The index of all segments: made anew, saved and loaded.
+//! The index of all segments: built again, saved and loaded.
 
 use std::path::{Path, PathBuf};
 
@@ -33,11 +33,11 @@ fn save_to(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), Failu
     tell("saved", &format!("to {}", file.display()), &report, out)
 }
 
-/// The file, through links. It is written beside and renamed, which would put a file in the place
-/// of a device or a pipe.
+/// The file, links followed. It is written beside and renamed, which would replace a device or a
+/// pipe by a file.
 fn plain(file: &Path) -> Result<PathBuf, Failure> {
     match std::fs::metadata(file) {
-        // The file behind a descriptor would be another one then than that which is open.
+        // The descriptor would still lead to the old file.
         Ok(_) if descriptor::named(file).is_some() => {
             Err(format!("{} is a descriptor: name a file", file.display()).into())
         }
@@ -52,7 +52,7 @@ fn restore_from(shell: &Shell, file: &Path, out: &mut Output<'_>) -> Result<(), 
         Ok(data) if !data.is_file() => {
             return Err(format!("{} is no plain file: name another", file.display()).into());
         }
-        // What is not there is the engine's to say.
+        // If nothing is there, the engine says so.
         _ => file.to_path_buf(),
     };
     let report = waited(shell, "the loading", move |db| db.load_index_snapshot(place))??;

@@ -61,7 +61,7 @@ impl Layer {
 
     /// Takes in the next segment of the same run.
     fn extend(&mut self, next: Self) {
-        // A file once, however many parts of it are here.
+        // Each file once, however many parts of it are here.
         if next.files.iter().any(|number| self.files.insert(*number)) {
             self.bytes += next.bytes;
             self.entries += next.entries;
@@ -135,8 +135,8 @@ fn note(layer: &Layer) -> String {
     }
 }
 
-/// A bar in eighths of a character, with what is not `used` in whole light ones; nothing is too
-/// small to be seen.
+/// A bar in eighths of a character, and behind it, in whole light ones, what is not `used`. The
+/// smallest part takes one eighth.
 fn bar(used: u64, bytes: u64, largest: u64) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = |bytes: u64| {

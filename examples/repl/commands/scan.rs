@@ -1,4 +1,4 @@
-//! `scan` and `prefix`, `count` and `size`: what goes over many keys.
+//! `scan` and `prefix`, `count` and `size`: commands about many keys.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Keyspaces, snapshots and batches: what changes what later commands work on.
+//! Keyspaces, snapshots and batches: commands that change what later ones work on.
 
 use std::io::Write;
 
@@ -41,7 +41,7 @@ pub(super) fn enter(given: &mut Given) -> Read {
     })
 }
 
-/// Works in a keyspace from now on, which is made if need be.
+/// Makes a keyspace the one in use; a missing one is made.
 fn go(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<Outcome, Failure> {
     let new = !shell.has_keyspace(name);
     shell.keyspace = shell.db.keyspace(name)?;

@@ -1,4 +1,4 @@
-//! What a command is: the words that it takes, what is told of it, and the function that does it.
+//! What a command is: its words, its help and its function.
 //! The commands themselves stand in [`super::table`].
 
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use crate::shell::{Failure, Shell};
 use crate::text::escape::escaped;
 use crate::text::near;
 
-/// A command. Parser, help, messages, completion and hints know it from here.
+/// A command, for the parser, help, messages, completion and hints.
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
-    /// What people type who know another program.
+    /// Its names in other programs.
     pub(crate) aliases: &'static [&'static str],
     /// The same, for a command with one of its options.
     pub(crate) shorthands: &'static [(&'static str, &'static str)],
@@ -20,9 +20,9 @@ pub(crate) struct Spec {
     pub(crate) options: &'static [Dashed],
     /// What it does, in a line.
     pub(crate) meaning: &'static str,
-    /// What else there is to know, as a paragraph; may be empty.
+    /// A paragraph below that; may be empty.
     pub(crate) more: &'static str,
-    /// Lines that stand as they are below that; may be empty.
+    /// Lines below that, printed as they are; may be empty.
     pub(crate) details: &'static str,
     pub(crate) example: &'static str,
     pub(crate) makes: Makes,
@@ -32,13 +32,13 @@ pub(crate) struct Spec {
 /// A word that a command takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
-    /// As usage shows it; empty for the words themselves that may stand here.
+    /// As usage shows it; empty if usage shows the words that may stand here.
     pub(crate) shown: &'static str,
     /// The thing, for "the … is missing".
     pub(crate) what: &'static str,
     pub(crate) kind: Kind,
     pub(crate) needed: bool,
-    /// Whether it may come again and again; only the last one may.
+    /// Whether it may be repeated; only the last one may.
     pub(crate) many: bool,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Dashed {
     pub(crate) name: &'static str,
     /// What goes behind it, as usage shows it; `None` if it stands alone.
     pub(crate) value: Option<(&'static str, Kind)>,
-    /// Whether it stands for the last place, which is then left out.
+    /// Whether it replaces the last place.
     pub(crate) instead: bool,
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     Free,
 }
 
-/// Whether a script that begins with a command makes the database that is not there.
+/// Whether a script that begins with a command makes a missing database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Makes {
     Nothing,
@@ -91,15 +91,15 @@ pub(crate) type Read = Result<Job, String>;
 /// A command, ready to run.
 pub(crate) type Job = Box<dyn FnOnce(&mut Shell, &mut Output<'_>) -> Result<Outcome, Failure>>;
 
-/// What came of a command that did not fail. All but the first is the session's to see to.
+/// What came of a command that did not fail. The session sees to all but the first.
 pub(crate) enum Outcome {
     Done,
-    /// A key is not there: what is left to say in a dialogue, and as a complaint.
+    /// A key is not there: what is still to be printed in a dialogue, and as a complaint.
     Absent {
         answer: Option<&'static str>,
         complaint: Option<String>,
     },
-    /// It goes on if a person says yes.
+    /// A person is to be asked first.
     Confirm {
         question: String,
         yes: Job,
@@ -191,7 +191,7 @@ impl Spec {
         format!("write {}{quotes}", self.usage())
     }
 
-    /// What else there is to know, as one text.
+    /// Paragraph and lines, as one text.
     pub(crate) fn all_else(&self) -> String {
         format!("{}{}", self.more, self.details)
     }
@@ -201,7 +201,7 @@ impl Spec {
         self.options.iter().find(|option| option.name.as_bytes() == name)
     }
 
-    /// The option that stands for the last place, if there is one.
+    /// The option that replaces the last place, if there is one.
     pub(crate) fn instead(&self) -> Option<&'static Dashed> {
         self.options.iter().find(|option| option.instead)
     }
@@ -232,7 +232,7 @@ impl Table {
         self.0.iter().find(|spec| spec.name.as_bytes() == name)
     }
 
-    /// The command of this name, or the one that another program has under it.
+    /// The command of this name or alias.
     pub(crate) fn meant(self, name: &[u8]) -> Option<&'static Spec> {
         self.named(name).or_else(|| self.0.iter().find(|spec| spec.is_also(name)))
     }
@@ -255,7 +255,7 @@ impl Table {
 
 /// The words and options that a command was given; every needed word is there.
 pub(crate) struct Given {
-    /// All that there are, for `help`.
+    /// All commands, for `help`.
     pub(crate) commands: Table,
     words: std::vec::IntoIter<Vec<u8>>,
     options: Vec<(&'static str, Vec<u8>)>,

@@ -1,5 +1,5 @@
 //! The table of commands, which help, completion, hints and the parser share: a command is a row
-//! here and its function. `docs/shell.md` lists them, and `tests/tidy` compares the two.
+//! here and a function. `docs/shell.md` lists the commands, and `tests/tidy` compares the two.
 
 #[cfg(test)]
 mod tests;
@@ -57,7 +57,7 @@ const MERGING: &str = "merging";
 const INDEX: &str = "index";
 const SHELL: &str = "shell";
 
-/// What a row need not say.
+/// The fields that a row may leave out.
 const PLAIN: Spec = Spec {
     name: "",
     aliases: &[],

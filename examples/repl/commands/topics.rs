@@ -1,4 +1,4 @@
-//! What `help` tells besides the commands: topics, and details of a few commands.
+//! What `help` tells besides the table: topics, and details of two commands.
 
 /// A page of `help`, at most a screen.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ standard error, {"error":"...","input":"...","line":1}. Numbers have no
 separators.
 "#;
 
-/// What else there is to know about `import`.
+/// The options of `import`.
 pub(super) const IMPORT: &str = r#"
     --header         the first row only names the columns
     --key COLUMN     which column is the key: its name in the first row, or its

@@ -1,8 +1,8 @@
 //! Descriptors that this program was given: standard output, or what a shell has opened for it as
 //! in `3>file`, under the names `-`, `/dev/stdout`, `/dev/fd/3`.
 //!
-//! Written to by a copy of the descriptor and not by its name: a name opens the file anew, at its
-//! start, and each of the two would write over what the other has written.
+//! They are written to by a copy of the descriptor and not by name: a name opens the file a second
+//! time, at its start, and each of the two would overwrite what the other has written.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ const DIRECTORIES: [&str; 2] = ["/proc/self/fd", "/dev/fd"];
 /// Those that were open when the program began.
 static GIVEN: OnceLock<Vec<u32>> = OnceLock::new();
 
-/// Looks which descriptors there are. To be called before anything else is opened.
+/// Notes which descriptors there are. To be called before anything else is opened.
 pub(crate) fn remember() {
     GIVEN.get_or_init(|| {
         let mut given = vec![0, 1, 2];
@@ -61,7 +61,7 @@ pub(crate) fn copy(number: u32) -> io::Result<File> {
     let given = GIVEN.get().is_some_and(|given| given.contains(&number));
     let raw = i32::try_from(number).ok().filter(|_| given);
     let Some(raw) = raw else {
-        // One that the database has opened since is nobody's to write to.
+        // One that was opened later may be the database's.
         return Err(io::Error::other("this program was given no such descriptor"));
     };
     // SAFETY: it was open when the program began, and nothing in the program closes what it has

@@ -77,7 +77,7 @@ impl Read for Patient {
     }
 }
 
-/// Reads all of a file that may have `bytes_max` bytes at most.
+/// Reads a whole file of at most `bytes_max` bytes.
 pub(crate) fn whole(
     path: &Path,
     bytes_max: usize,

@@ -1,7 +1,8 @@
-//! Ctrl-C: what takes long notices it, ends, and says how far it came.
+//! Ctrl-C: a long command notices it, ends, and says how far it came.
 //!
 //! The signal only sets a flag and writes a byte into a pipe, which wakes a read that waits for a
-//! pipe or a terminal. In a script a second one, before the first was noticed, ends the program.
+//! pipe or a terminal. In a script a second one that comes before the first was noticed ends the
+//! program.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use signal_hook::consts::SIGINT;
 /// Exit status of a program that an interrupt has ended, as a shell has it.
 pub(crate) const STATUS: u8 = 130;
 
-/// How long a wait for another thread goes on before it looks whether it is to end.
+/// How often a wait for another thread looks for an interrupt.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Whether the user has asked for an end. Clones share what they know.

@@ -47,7 +47,7 @@ impl Target {
             Ok(data) if data.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
             Ok(data) if !data.is_file() => Ok(Self::direct(special(path, interrupt)?, interrupt)),
             Ok(_) => Self::plain(&fs::canonicalize(path)?),
-            // A link that leads nowhere yet leads there then.
+            // A link that leads nowhere is kept, and leads to the new file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::plain(&followed(path)),
             Err(error) => Err(error),
         }
@@ -60,7 +60,7 @@ impl Target {
 
     fn plain(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        // What is there already is a user's, or that of an export in another process.
+        // A file of that name is a user's, or that of an export in another process.
         for number in 0_u64.. {
             let mut beside = OsString::from(name);
             beside.push(if number == 0 { ".part".into() } else { format!(".part{number}") });

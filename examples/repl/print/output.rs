@@ -60,7 +60,7 @@ impl Output<'_> {
         if self.look.json { writeln!(self.to, "{}", json()) } else { writeln!(self.to, "{text}") }
     }
 
-    /// Says something on standard error, where it is not in the way of the answers.
+    /// Says something on standard error, apart from the answers.
     pub(crate) fn note(&mut self, text: &str, json: impl FnOnce() -> Value) {
         let _ = match self.look.json {
             true => writeln!(io::stderr(), "{}", json()),
@@ -69,7 +69,7 @@ impl Output<'_> {
     }
 }
 
-/// A message without control characters, which a name of a file may hold and a terminal would obey.
+/// A message without control characters: a file's name may hold some, and a terminal obeys them.
 pub(crate) fn harmless(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for character in message.chars() {

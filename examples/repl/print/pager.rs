@@ -1,7 +1,7 @@
 //! Long answers at a terminal, a screenful at a time.
 //!
-//! Stands between a command and the output, so that no command knows of it. A reader who has seen
-//! enough ends the command by an error of its output, which [`is_stop`] knows again.
+//! It stands between a command and the output, so that no command knows of it. A reader who has
+//! seen enough ends the command by an error of its output, which [`is_stop`] recognises.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -73,7 +73,7 @@ pub(crate) struct Paged<'a> {
     /// Full lines of this page, and cells in the line under way.
     lines: usize,
     columns: usize,
-    /// The bytes of a character of which not all have come.
+    /// The first bytes of a character, until the others come.
     partial: Vec<u8>,
     /// Whether a colour is being switched, which takes no room.
     in_escape: bool,
@@ -134,7 +134,7 @@ impl<'a> Paged<'a> {
             _ => {
                 let cells = character.width().unwrap_or(0);
                 self.columns += cells;
-                // What is wider than the room that is left goes to the next line as a whole.
+                // A character that is wider than the rest of the line goes to the next one.
                 if self.columns > self.page.columns {
                     self.columns = cells;
                     return true;

@@ -1,7 +1,8 @@
 //! How far an import or a compaction is, on standard error: a bar at a terminal, lines elsewhere.
 //!
-//! Called as often as there is news; draws at most ten times a second, and lines once a second.
+//! Called as often as there is news; draws a bar ten times a second at most, a line once a second.
 //! What cannot be written is dropped: progress is no reason for a command to fail.
+//!
 //! Our own: `indicatif` hides itself where there is no terminal, and scripts read the lines.
 
 use std::io::{self, IsTerminal, Write};
@@ -34,7 +35,7 @@ impl Style {
 
 pub(crate) struct Progress {
     style: Style,
-    /// How much there is to be done, in bytes or rows, where that is known.
+    /// How much there is to do, in bytes or rows, where that is known.
     total: Option<u64>,
     started: Instant,
     drawn: Instant,

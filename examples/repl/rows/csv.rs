@@ -5,10 +5,11 @@
 //! | `text` | itself, up to the next comma or the end of the line; it holds no quote and no carriage return |
 //! | `"text"` | itself, with commas and newlines as they are and `""` for one quote |
 //!
-//! Another delimiter may stand in the place of the comma. A backslash is an ordinary character
-//! here. Read by our own code and not by the `csv` crate, which takes a quote that is never closed
-//! for a value that reaches to the end of the file: a file cut short would be imported without a
-//! word, and read into memory from that quote on.
+//! The delimiter may be another character than the comma. A backslash is an ordinary character.
+//!
+//! Our own: the `csv` crate takes a quote that is never closed for a value that reaches to the end
+//! of the file. A file cut short would be imported without a word, and read into memory from that
+//! quote on.
 
 use std::io::BufRead;
 

@@ -6,7 +6,7 @@ use super::format::{Columns, Format};
 /// How much of the file is looked at.
 pub(crate) const HEAD_BYTES: usize = 4096;
 
-/// Pairs of bytes from which a pattern of zeros is seen.
+/// With fewer pairs of bytes no pattern of zeros is looked for.
 const PAIRS_MIN: usize = 4;
 
 /// Refuses a file whose first bytes are `head` if it looks like UTF-16 and nobody has said so.

@@ -28,14 +28,14 @@ const DEPTH_MAX: usize = 16;
 
 const INTERRUPTED: &str = "interrupted";
 
-/// Who types.
+/// Where commands come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// A person, who may try again after an error.
     Terminal,
     /// A file or a program.
     Script,
-    /// The text of `-e`: whoever writes one wants to know by the exit status what is not there.
+    /// The text of `-e`: the exit status is to tell that a key is not there.
     Arguments,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Session<'a> {
     pub(crate) name: String,
     pub(crate) source: &'a mut dyn Source,
     pub(crate) look: Look,
-    /// How complaints look, which may go elsewhere.
+    /// How complaints look: standard error may go elsewhere.
     pub(crate) err_look: Look,
     pub(crate) out: &'a mut dyn Write,
     pub(crate) err: &'a mut dyn Write,
@@ -80,7 +80,7 @@ enum Next {
 }
 
 impl Session<'_> {
-    /// Runs every command. An error is one of the output: nobody is left to talk to.
+    /// Runs every command. The error is one of the output, to which nothing more can be said.
     pub(crate) fn run(mut self) -> io::Result<Ended> {
         let mut line = 0;
         loop {
@@ -144,7 +144,7 @@ impl Session<'_> {
         self.settle(line, done)
     }
 
-    /// Sees to what came of a command.
+    /// Sees to the outcome of a command.
     fn settle(&mut self, line: u64, done: Result<Outcome, Failure>) -> io::Result<Option<Ended>> {
         match done {
             Ok(Outcome::Done) => Ok(None),
@@ -183,7 +183,7 @@ impl Session<'_> {
     /// Reports an interrupt, which ends a script.
     fn interrupted(&mut self, line: u64, message: &str) -> io::Result<Option<Ended>> {
         if self.mode != Mode::Terminal {
-            // What cannot be written, because nobody takes it, is given up.
+            // What nobody reads cannot be written, and is given up.
             let _ = self.out.flush();
             self.complain(line, message);
             return Ok(Some(Ended::Interrupted));

@@ -11,7 +11,7 @@ use crate::shell::Shell;
 pub(crate) enum Got {
     /// It was appended, with its newline where it had one.
     Line,
-    /// Whoever types wants to begin the command afresh.
+    /// The person wants to begin the command again.
     Interrupted,
     /// A byte that is no part of a character was typed, and the line is gone.
     Garbled,
@@ -30,7 +30,7 @@ pub(crate) trait Source {
         text: &mut Vec<u8>,
     ) -> io::Result<Got>;
 
-    /// Keeps a whole command for whoever wants to see it again.
+    /// Keeps a whole command, for the history.
     fn remember(&mut self, _command: &[u8]) {}
 
     /// The size of the screen, if answers are to stop at its end and wait for the reader.
@@ -71,8 +71,8 @@ impl<R: Read> Source for Lines<R> {
         out: &mut dyn Write,
         text: &mut Vec<u8>,
     ) -> io::Result<Got> {
-        // Whoever waits for an answer gets it before this waits for the next line; a script that
-        // is already here need not pay a system call for each answer.
+        // An answer is written before this waits for the next line. A script that is already here
+        // need not pay a system call for each answer.
         if !self.0.buffer().contains(&b'\n') {
             out.flush()?;
         }

@@ -32,8 +32,8 @@ const HISTORY_LINES: usize = 10_000;
 
 pub(crate) struct Terminal {
     editor: Editor<Assistant, DefaultHistory>,
-    /// What the one key at the end of a page is for. The same editor reads it, because it keeps
-    /// what was typed ahead.
+    /// The question at the end of a page. The same editor reads the answer, because it keeps what
+    /// was typed ahead.
     question: Arc<Question>,
     history: Option<PathBuf>,
     look: Look,
@@ -60,7 +60,7 @@ impl Terminal {
         editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(any_key)));
         let history = history.filter(|file| file.parent().is_some_and(|dir| private(dir).is_ok()));
         if let Some(file) = &history {
-            // The first session has none.
+            // In the first session there is none.
             let _ = editor.load_history(file);
         }
         Ok(Self { editor, question, history, look, entered: Vec::new(), begun: String::new() })

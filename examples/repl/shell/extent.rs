@@ -10,7 +10,7 @@ pub(crate) enum Extent {
 
 impl Extent {
     pub(crate) fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-        // Bounds that are the wrong way round hold nothing, like two that are the same.
+        // Bounds the wrong way round hold nothing, like two that are the same.
         match self {
             Self::Prefix(prefix) => {
                 let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);

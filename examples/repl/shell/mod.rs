@@ -26,11 +26,11 @@ pub(crate) const VALUE_BYTES_MAX: usize = 1 << 30;
 /// Characters of a keyspace's name in the prompt.
 const PROMPT_NAME_CHARS: usize = 24;
 
-/// What to do where there is no database or no keyspace.
+/// What to do if a database or a keyspace is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Create {
     Never,
-    /// What a person confirms, or a script begins to write to.
+    /// Make it if a person says yes, or if a script begins by writing.
     Asked,
     Always,
 }
@@ -39,20 +39,20 @@ pub(crate) struct Shell {
     pub(crate) db: Db,
     pub(crate) keyspace: Keyspace,
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
-    /// Snapshots named by number so far.
+    /// The last number that was tried for a snapshot without a name.
     numbered: u64,
     /// The batch between `batch` and its `commit` or `abort`.
     pub(crate) batch: Option<WriteBatch>,
-    /// Whether `pause_compaction` has been the last word on merging.
+    /// Whether merging is paused.
     pub(crate) paused: bool,
     pub(crate) interrupt: Interrupt,
     /// Whether commands come from standard input, which has nothing else then.
     pub(crate) scripted: bool,
     /// Whether to tell how long each command took.
     pub(crate) timer: bool,
-    /// What to do where there is no keyspace.
+    /// What to do if a keyspace is not there.
     pub(crate) create: Create,
-    /// Whether something has failed, or was not found, after which a script went on.
+    /// Whether something failed, or was not found, before a script went on.
     pub(crate) unwell: bool,
 }
 

@@ -79,7 +79,7 @@ fn is_missing(path: &Path, error: &Error) -> bool {
 fn look(path: &Path) -> Found {
     let Ok(entries) = fs::read_dir(path) else { return Found::Nothing };
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // What an open that was cut short, or the system itself, leaves in an empty directory.
+    // Left by an open that was cut short, or by the system.
     let counts = |name: &String| !name.starts_with('.') && name != "LOCK" && name != "lost+found";
     let first = names.filter(counts).min();
     first.map_or(Found::Nothing, |name| Found::Others(name.escape_debug().to_string()))

@@ -109,7 +109,7 @@ impl Words<'_> {
                     .into(),
             ));
         }
-        // By length, because `behind` is not known to live as long as the input.
+        // By its length: `behind` need not live as long as the input.
         self.rest = &self.rest[self.rest.len() - behind.len()..];
         Ok(Word { bytes, quoted: true })
     }

@@ -1,4 +1,4 @@
-//! What the tabulator key offers, and what stands faintly behind a command that is being typed.
+//! What the tabulator key offers, and the faint hint behind a command that is being typed.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) struct Names {
 /// A word to offer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// What is taken over into the line.
+    /// What goes into the line.
     pub(crate) text: String,
     /// What is listed.
     pub(crate) shown: String,

@@ -1,11 +1,11 @@
-//! What to offer of names that may be millions: all of a few, or else how far they agree and where
-//! they part, so that none is hidden.
+//! What to offer where there may be millions of names: all if they are few, else how far they agree
+//! and where they part, so that none is hidden.
 
 use alluvium::Keyspace;
 
 use crate::shell::after_prefix;
 
-/// Names offered at once; more would fill the screen and the time.
+/// Names offered at once; more would fill the screen, and take long.
 const NAMES_MAX: usize = 64;
 
 /// Places where names part that are offered at once.

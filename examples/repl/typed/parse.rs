@@ -11,12 +11,13 @@ use crate::commands::table::COMMANDS;
 use crate::text::escape::escaped;
 use crate::text::words::{Word, WordError, Words};
 
-/// What people type although it is no word, because a backslash begins an escape.
+/// Commands that begin with a backslash, as in other programs. They are no words, because a
+/// backslash begins an escape.
 const BACKSLASHED: &[(&str, &str)] = &[(r"\q", "exit"), (r"\?", "help"), (r"\h", "help")];
 
 /// A command, ready to run.
 pub(crate) struct Command {
-    /// Whether a script that begins with it makes the database that is not there.
+    /// Whether a script that begins with it makes a missing database.
     pub(crate) makes: bool,
     pub(crate) job: Job,
 }
@@ -106,7 +107,7 @@ fn next(spec: &Spec, found: usize, words: &mut Words<'_>) -> Result<Option<Word>
         return Ok(words.value()?.map(|bytes| Word { bytes, quoted: true }));
     }
     let word = words.next()?;
-    // Beside a rest of the line a word that is no known option is taken as it is.
+    // In a command that takes the rest of its line, only its own options are options.
     let has_rest = (0..spec.places.len()).any(is_rest);
     Ok(word.map(|word| Word {
         quoted: word.quoted || (has_rest && spec.option(&word.bytes).is_none()),
