@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::io::{DiskFs, Fs, SimFs, TemporaryDir};
+use crate::io::{DiskFs, Fs, MemoryFs, TemporaryDir};
 use crate::options::{OnOverload, Options, addressable};
 use crate::sync::Arc;
 
@@ -278,8 +278,8 @@ impl Builder {
         self
     }
 
-    /// Where the path lies: the file system to use; default [`DiskFs`]. A
-    /// [`SimFs`](crate::io::SimFs) keeps everything in memory and can crash.
+    /// Where the path lies: the file system to use; default [`DiskFs`]. `io::SimFs`, which the
+    /// feature `sim` adds, keeps everything in memory and can crash.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -382,7 +382,7 @@ impl Db {
     ///
     /// [`Error::Io`] if the system refuses to start a thread.
     pub fn in_memory() -> Result<Self> {
-        Self::builder("memory").fs(Arc::new(SimFs::new())).open()
+        Self::builder("memory").fs(Arc::new(MemoryFs::default())).open()
     }
 
     /// A database in a fresh directory below the system's temporary one, for tests that want a real

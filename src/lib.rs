@@ -148,8 +148,9 @@
 //! | [`read_only`](Builder::read_only) | no | |
 //! | [`create`](Builder::create) | yes | |
 //!
-//! Three more say only where things are: the path, [`fs`](Builder::fs) ([`io::SimFs`] for tests of
-//! crashes and failures) and [`index_snapshot`](Builder::index_snapshot), for a warmer open.
+//! Three more say only where things are: the path, [`fs`](Builder::fs) (with the feature
+//! `sim`, `io::SimFs` for tests of crashes and failures) and
+//! [`index_snapshot`](Builder::index_snapshot), for a warmer open.
 //!
 //! # Merging
 //!

@@ -1,8 +1,9 @@
 //! The file system as the engine sees it: a contract small enough to simulate.
 //!
-//! Every byte the engine stores goes through [`Fs`]. Two implementations: [`DiskFs`], the only
-//! place that names `std::fs`, and [`SimFs`], which lives in memory, forgets what was not synced
-//! when it crashes, and fails the operation it is told to. `io` knows no file format.
+//! Every byte the engine stores goes through [`Fs`]. Two implementations are public: [`DiskFs`],
+//! the only place that names `std::fs`, and, with the feature `sim`, `SimFs`, which lives in
+//! memory, forgets what was not synced when it crashes, and fails the operation it is told to. `io`
+//! knows no file format.
 //!
 //! # What the engine assumes of a medium
 //!
@@ -21,9 +22,11 @@ mod guarded;
 mod linked;
 #[cfg(target_os = "linux")]
 mod mapping;
+mod memory;
 mod named;
 mod process;
 mod retried;
+#[cfg(feature = "sim")]
 mod sim;
 
 use std::path::Path;
@@ -35,9 +38,11 @@ pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
 pub use file::FsFile;
 pub(crate) use guarded::GuardedFs;
+pub(crate) use memory::MemoryFs;
 pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
 pub(crate) use process::Process;
 pub(crate) use retried::RetriedFs;
+#[cfg(feature = "sim")]
 pub use sim::{CrashMode, FaultPlan, OpKind, SimFs};
 
 /// How [`Fs::open`] treats the file. A file system that does not know a mode answers `Unsupported`.

@@ -233,11 +233,11 @@ pub(crate) fn drain_both(mut sources: TwoWay<impl Source>) -> Result<Vec<OwnedEn
     }
 }
 
-/// splitmix64.
+/// Random numbers, the same for the same seed.
 #[derive(Debug)]
 pub(crate) struct Random {
     pub(crate) seed: u64,
-    pub(crate) state: u64,
+    rng: fastrand::Rng,
 }
 
 impl Random {
@@ -245,19 +245,24 @@ impl Random {
     pub(crate) fn from_env(seed: u64) -> Self {
         let seed = std::env::var("ALLUVIUM_SEED")
             .map_or(seed, |text| text.parse().expect("ALLUVIUM_SEED is a decimal number"));
-        Self { seed, state: seed }
+        Self::new(seed)
+    }
+
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, rng: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// A series of its own, under the seed that leads to it.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self { seed: self.seed, rng: self.rng.fork() }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.state;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+        self.rng.u64(..)
     }
 
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.rng.usize(..bound)
     }
 }

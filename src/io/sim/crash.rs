@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use fastrand::Rng;
+
 use super::fault::FaultGate;
 use super::state::{Content, FsChange, Inode, NameChange, Names, Pending, State};
 
@@ -76,7 +78,7 @@ impl CrashMode {
 
 /// The medium after the crash: no handles, no locks, no plan, counters at zero.
 pub(super) fn after_crash(state: &State, mode: CrashMode, seed: u64) -> State {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut image = match mode {
         CrashMode::Process => after_process_death(state, &mut random),
         _ => after_power_loss(state, mode, &mut random),
@@ -90,7 +92,7 @@ pub(super) fn after_crash(state: &State, mode: CrashMode, seed: u64) -> State {
     image
 }
 
-fn after_process_death(state: &State, random: &mut Random) -> State {
+fn after_process_death(state: &State, random: &mut Rng) -> State {
     let mut image = State {
         names: state.names.clone(),
         names_durable: state.names_durable.clone(),
@@ -112,15 +114,15 @@ fn after_process_death(state: &State, random: &mut Random) -> State {
     image
 }
 
-fn after_power_loss(state: &State, mode: CrashMode, random: &mut Random) -> State {
+fn after_power_loss(state: &State, mode: CrashMode, random: &mut Rng) -> State {
     let changes = pending_in_order(state);
-    let kept = random.below(changes.len() + 1);
+    let kept = random.usize(..changes.len() + 1);
     let mut survivor = Survivor {
         names: state.names_durable.clone(),
         files: state.contents.iter().map(|(&inode, file)| (inode, file.durable.clone())).collect(),
         paths_lost: BTreeSet::new(),
         // One odds per crash: with fixed ones every crash would lose about the same share.
-        keep_in_256: [16, 128, 224, 252][random.below(4)],
+        keep_in_256: [16, 128, 224, 252][random.usize(..4)],
     };
     for (index, (_, change)) in changes.iter().enumerate() {
         match mode {
@@ -193,7 +195,7 @@ impl Survivor {
     }
 
     /// A write survives in part, any other change not at all.
-    fn keep_torn(&mut self, change: &Any<'_>, random: &mut Random) {
+    fn keep_torn(&mut self, change: &Any<'_>, random: &mut Rng) {
         if let Any::File(inode, change @ FsChange::Write { .. }) = change {
             self.keep_in_file(*inode, &torn(change, random));
         }
@@ -223,7 +225,7 @@ impl Survivor {
         }
     }
 
-    fn keep_some(&mut self, change: &Any<'_>, random: &mut Random) {
+    fn keep_some(&mut self, change: &Any<'_>, random: &mut Rng) {
         match change {
             Any::Name(name) => {
                 let lost_before = name.paths().any(|path| self.paths_lost.contains(path));
@@ -254,45 +256,16 @@ impl Survivor {
         }
     }
 
-    fn toss(&self, random: &mut Random) -> bool {
-        random.below(256) < self.keep_in_256
+    fn toss(&self, random: &mut Rng) -> bool {
+        random.usize(..256) < self.keep_in_256
     }
 }
 
 /// The change, up to a random byte if it is a write.
-fn torn(change: &FsChange, random: &mut Random) -> FsChange {
+fn torn(change: &FsChange, random: &mut Rng) -> FsChange {
     let mut change = change.clone();
     if let FsChange::Write { data, .. } = &mut change {
-        data.truncate(random.below(data.len() + 1));
+        data.truncate(random.usize(..data.len() + 1));
     }
     change
-}
-
-/// splitmix64: small, and every seed is a good one. It is part of the crate, which
-/// takes no dependency for it.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is not zero. The bias is far below what a test could see.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        }
-    }
 }

@@ -393,10 +393,14 @@ fn step(engine: &Engine, look: impl Fn()) -> bool {
 #[test]
 fn progress_is_short_of_its_total_until_all_is_done() {
     let mut random = Random::from_env(0x70726f67);
-    for range in [None, Some((first_bound(), None))] {
+    for (alike, range) in [(true, None), (true, Some((first_bound(), None))), (false, None)] {
         let (engine, threads) = open();
         let runs = 3 + random.below(5);
-        let sizes: Vec<_> = (0..runs).map(|_| 20 + random.below(400)).collect();
+        let about = 150 + random.below(300);
+        let size = |random: &mut Random| {
+            if alike { about + random.below(about / 10) } else { 20 + random.below(400) }
+        };
+        let sizes: Vec<_> = (0..runs).map(|_| size(&mut random)).collect();
         for (run, &size) in sizes.iter().enumerate() {
             for key in 0..size {
                 let key = format!("{key:04}{run}").into_bytes();
@@ -415,11 +419,15 @@ fn progress_is_short_of_its_total_until_all_is_done() {
         let (read, total) = progress.bytes();
         let looks = looks.into_inner();
         let context = format!("{read} of {once}, {looks:?}, {sizes:?}, seed {}", random.seed);
-        assert!(read == total && read > once && looks.len() > 10, "{context}");
+        assert!(read == total && looks.len() > 1, "{context}");
         assert!(looks.iter().all(|(done, total)| done < total), "{context}");
-        // Nothing is left out here, so the first guess is a good one.
-        let (_, first) = looks[0];
-        assert!(first.abs_diff(total) <= total / 5, "{context}");
+        // Of runs of one size hardly anything is moved unread, so the first guess is a good one.
+        // What a longer run has behind the end of the others is moved, and read by the guess alone.
+        if alike {
+            let (_, first) = looks[0];
+            assert!(read > once && looks.len() > 10, "{context}");
+            assert!(first.abs_diff(total) <= total / 5, "{context}");
+        }
         close(&engine, &threads);
     }
 }
