@@ -227,7 +227,7 @@ fn run(
         all(&settings.scripts, &mut |name, source| session(Mode::Arguments, name, source))
     };
     let mut well = !shell.unwell;
-    if let Some(batch) = shell.batch.take().filter(|batch| !batch.is_empty()) {
+    if let Some(batch) = shell.batch.take().filter(|batch| batch.len() > 0) {
         let count = batch.len();
         complain(look, &format!("the batch of {count} was not committed: nothing of it is stored"));
         well = false;

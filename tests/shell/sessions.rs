@@ -193,6 +193,23 @@ fn a_batch_is_seen_when_it_is_committed() {
     assert!(err.contains("a key has at most 65535 bytes, and this 65536"), "{err}");
 }
 
+/// Symptom: of a keyspace that was dropped with a batch open, the commit said "#1". Mechanism: the
+/// batch knows keyspaces by number, and the last handle was gone. Fix: the shell keeps handles.
+#[test]
+fn a_batch_whose_commit_fails_is_kept_and_the_keyspace_is_named() {
+    let place = Place::new();
+    let script = "batch\nuse gone --create\nstore a 1\ndrop gone\ncommit\ncommit\nabort\n";
+    let ran = place.run(&["--keep-going"], script);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.out.ends_with("\nforgot 1\n"), "{}", ran.out);
+    let errors: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(errors.len(), 2, "{}", ran.err);
+    for error in errors {
+        assert!(error.contains("keyspace \"gone\" was dropped"), "{error}");
+        assert!(error.ends_with("; nothing of the batch is stored, and it is kept"), "{error}");
+    }
+}
+
 #[test]
 fn a_batch_left_open_is_reported() {
     let place = Place::new();

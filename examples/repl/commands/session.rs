@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use alluvium::WriteBatch;
 use serde_json::json;
 
 use super::spec::{Given, Outcome, Read, done, job, utf8};
 use crate::print::output::{Ink, Output};
-use crate::shell::{Create, DEFAULT, Failure, Shell, no_keyspace, no_snapshot};
+use crate::shell::{Batch, Create, DEFAULT, Failure, Shell, no_keyspace, no_snapshot};
 use crate::text::escape::escaped;
 
 pub(super) fn keyspaces(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -105,7 +104,7 @@ pub(super) fn batch(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         let count = batch.len();
         return Err(format!("there is a batch of {count} already: commit or abort it").into());
     }
-    shell.batch = Some(WriteBatch::new());
+    shell.batch = Some(Batch::default());
     let text = "store and delete are collected until commit or abort";
     out.say(text, || json!({"batch": 0}))?;
     Ok(())

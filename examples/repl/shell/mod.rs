@@ -42,7 +42,7 @@ pub(crate) struct Shell {
     /// The last number that was tried for a snapshot without a name.
     numbered: u64,
     /// The batch between `batch` and its `commit` or `abort`.
-    pub(crate) batch: Option<WriteBatch>,
+    pub(crate) batch: Option<Batch>,
     /// Whether merging is paused.
     pub(crate) paused: bool,
     pub(crate) interrupt: Interrupt,
@@ -54,6 +54,21 @@ pub(crate) struct Shell {
     pub(crate) create: Create,
     /// Whether something failed, or was not found, before a script went on.
     pub(crate) unwell: bool,
+}
+
+/// Operations, to be written together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    operations: WriteBatch,
+    /// That of each operation. An error names a keyspace that was dropped only while there is a
+    /// handle of it.
+    keyspaces: Vec<Keyspace>,
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.operations.len()
+    }
 }
 
 impl Shell {
@@ -124,16 +139,17 @@ impl Shell {
             return Err(format!("a value has at most {VALUE_BYTES_MAX} bytes").into());
         }
         match value {
-            Some(value) => batch.put_in(&self.keyspace, key, value),
-            None => batch.delete_in(&self.keyspace, key),
+            Some(value) => batch.operations.put_in(&self.keyspace, key, value),
+            None => batch.operations.delete_in(&self.keyspace, key),
         }
+        batch.keyspaces.push(self.keyspace.clone());
         Ok(())
     }
 
     /// Writes the batch; its size and the sequence of its last operation.
     pub(crate) fn commit(&mut self) -> Result<(usize, Sequence), Failure> {
         let batch = self.batch.take().ok_or(NO_BATCH)?;
-        match self.db.write(&batch) {
+        match self.db.write(&batch.operations) {
             Ok(sequence) => Ok((batch.len(), sequence)),
             Err(error) => {
                 self.batch = Some(batch);
