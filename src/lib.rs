@@ -206,9 +206,9 @@
 //!
 //! 1. `src/db.rs`, `src/snapshot.rs`: the promises, call by call.
 //! 2. `src/mvcc/mod.rs`, `src/mvcc/commit.rs`, `src/mvcc/view.rs`: what everything rests on.
-//! 3. `src/engine/write/put.rs`, `src/engine/write/section.rs`: the way of a write.
+//! 3. `src/engine/write/put.rs`, `src/engine/commit/section.rs`: the way of a write.
 //! 4. `src/engine/read/get.rs`: the way of a read.
-//! 5. `src/engine/flush.rs`: from memory to a run on disk.
+//! 5. `src/engine/flush/mod.rs`: from memory to a run on disk.
 //! 6. `src/compaction/pick.rs`, `src/engine/merge/step.rs`: which two runs are merged, and one step
 //!    of it; `src/compaction/survive.rs`: what is left out.
 //! 7. `src/engine/open/mod.rs`, `src/log/replay.rs`: recovery.

@@ -1,14 +1,22 @@
-//! Where the parts meet. At the bottom is what all of it shares, `shared`: one `Core`, the types of
-//! its fields, and the messages between threads. With the commit section (`write::section`) that is
-//! an `Engine` (`whole`). Above are the verbs, a folder each: `open`, `write`, `read`, `merge`,
-//! `keyspaces` (made, dropped, forgotten), `index` (the tables in memory, and what reads all files
-//! back), `report` (what a database says of itself); `flush` with the `outputs` that it shares with
-//! `merge`, `cleanup`, and `directory` (its handle and locks). `threads` is on top: it calls them.
+//! Where the parts meet. A room imports lower floors only (`tests/tidy/floors.rs`):
+//!
+//! | floor | rooms | what |
+//! |---|---|---|
+//! | 7 | `open` | an engine from a directory: recovery, then the threads |
+//! | 6 | `threads` | starts them, ends them; the log thread's turns |
+//! | 5 | `flush`, `index`, `report` | memtables to runs; tables in memory, verify; what it says of itself |
+//! | 4 | `write`, `read`, `merge`, `keyspaces`, `cleanup` | the verbs; what nobody reaches any more |
+//! | 3 | `whole` | an `Engine`: the `Core`, and the commit section |
+//! | 2 | `commit`, `outputs` | what the section owns; segments being written |
+//! | 1 | `shared` | the `Core`, the types of its fields, messages between threads |
+//! | 0 | `agenda`, `directory` | merges wanted, under way and failed; the directory's handle and locks |
 //!
 //! Only `threads::background` starts threads. Locks: the commit section and the manifest, never
 //! both together; under either, or alone, the lists below, for a push or a copy, never across I/O.
 
+pub(crate) mod agenda;
 pub(crate) mod cleanup;
+pub(crate) mod commit;
 pub(crate) mod directory;
 pub(crate) mod flush;
 pub(crate) mod index;
@@ -23,8 +31,9 @@ pub(crate) mod threads;
 pub(crate) mod whole;
 pub(crate) mod write;
 
+pub(crate) use self::agenda::jobs::RequestProgress;
+pub(crate) use self::commit::entry::{Batch, check_sizes};
 pub(crate) use self::directory::DirectoryLock;
-pub(crate) use self::merge::jobs::RequestProgress;
 pub use self::read::get::TryGet;
 pub(crate) use self::read::get::{EngineIter, ReadAt};
 pub(crate) use self::read::layers::LayersCursor;
@@ -33,7 +42,6 @@ pub(crate) use self::shared::keyspaces::KeyspaceState;
 pub(crate) use self::shared::view::View;
 pub(crate) use self::whole::Engine;
 pub(crate) use self::write::conditional::Decision;
-pub(crate) use self::write::entry::{Batch, check_sizes};
 pub use self::write::try_write::TryWrite;
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn a_private_log_keeps_the_directory_locked() {
     let batch = || {
         let mut batch = super::Batch::new();
         batch.put(KEYSPACE_DEFAULT, b"big", &[7; 3000]);
-        super::write::entry::Write::new(batch, RecordKind::Data)
+        super::commit::entry::Write::new(batch, RecordKind::Data)
     };
     let private = engine.prepare_private(&mut batch()).unwrap();
     close(&engine, &threads);
@@ -269,7 +269,7 @@ fn a_record_that_miscounts_its_operations_is_corruption() {
     put(&engine, "a", "1").unwrap();
     let mut batch = super::Batch::new();
     batch.put(KEYSPACE_DEFAULT, b"b", b"2");
-    let mut write = super::write::entry::Write::new(batch, RecordKind::Data);
+    let mut write = super::commit::entry::Write::new(batch, RecordKind::Data);
     write.count = 2;
     engine.commit.commit(&mut write, 2).unwrap();
     let after = fs.crash(CrashMode::Process, 0);

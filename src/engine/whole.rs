@@ -1,10 +1,10 @@
 //! An open database: what all parts share, and the commit section. Each verb is in the file that is
 //! named after it.
 
+use crate::engine::commit::section::WriteEnv;
 use crate::engine::directory::DirectoryLock;
 use crate::engine::shared::core::Core;
 use crate::engine::shared::messages::FlushJob;
-use crate::engine::write::section::WriteEnv;
 use crate::ids::Sequence;
 use crate::io::TemporaryDir;
 use crate::mvcc::commit::Commit;

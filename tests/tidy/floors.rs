@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::imports::Graph;
 use crate::source::Source;
 use crate::{Rule, root};
 
 /// Top-level modules and their floors. A file `src/x.rs` that is not here is on the top floor, the
-/// public face, whose files may know each other; a folder must be here. `lib.rs` is exempt.
+/// public face; a folder must be here. `lib.rs` is exempt.
 const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
     ("event", 0),
@@ -30,6 +31,45 @@ const FLOORS: &[(&str, u8)] = &[
 
 const FLOOR_TOP: u8 = 7;
 
+/// The rooms of `engine`, files and folders. A room imports lower ones only. `mod.rs`, the door,
+/// hands on what others need, and has this table in its head.
+const ENGINE: &[(&str, u8)] = &[
+    ("agenda", 0),
+    ("directory", 0),
+    ("shared", 1),
+    ("commit", 2),
+    ("outputs", 2),
+    ("whole", 3),
+    ("cleanup", 4),
+    ("keyspaces", 4),
+    ("merge", 4),
+    ("read", 4),
+    ("write", 4),
+    ("flush", 5),
+    ("index", 5),
+    ("report", 5),
+    ("threads", 6),
+    ("open", 7),
+];
+
+const ENGINE_DOOR: &str = "src/engine/mod.rs";
+
+/// The files of the public face. One imports lower ones only.
+const FACE: &[(&str, u8)] = &[
+    ("answers", 0),
+    ("compact", 0),
+    ("range", 0),
+    ("shared", 0),
+    ("reader", 1),
+    ("keyspace", 2),
+    ("batch", 3),
+    ("snapshot", 3),
+    ("db", 4),
+    ("builder", 5),
+    ("maintenance", 5),
+    ("unwind", 6),
+];
+
 /// Imports within one floor, each with its reason.
 const WITHIN_FLOOR: &[(&str, &str, &str)] = &[
     ("error", "sync", "errors are cheap to clone, so they hold their cause in an Arc"),
@@ -43,6 +83,74 @@ const IMPORTED_BY: &[(&str, &[&str])] = &[("compaction", &["engine"])];
 
 /// Modules that import nothing but these, floors apart.
 const IMPORTS_ONLY: &[(&str, &[&str])] = &[("mvcc", &["sync", "ids"])];
+
+/// Imports that do not go down inside `engine` and inside the public face, and whether the head of
+/// `engine` says what the table does.
+pub(crate) fn check_rooms(sources: &[Source]) -> Vec<String> {
+    let graph = Graph::new(sources, "src/");
+    let mut broken = imports_between(&graph, ENGINE, engine_room);
+    broken.extend(imports_between(&graph, FACE, face_room));
+    let door = sources.iter().find(|source| source.path == ENGINE_DOOR);
+    if door.is_none_or(|door| rows(&door.text) != sorted(ENGINE)) {
+        broken.push(format!("{ENGINE_DOOR}: its head has another table than ENGINE"));
+    }
+    broken
+}
+
+/// The room of `engine` that a file is in; `None` for the door and outside.
+fn engine_room(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/engine/").filter(|_| path != ENGINE_DOOR)?;
+    let room = inside.split('/').next()?;
+    Some(room.strip_suffix(".rs").unwrap_or(room))
+}
+
+/// The file of the public face that this is.
+fn face_room(path: &str) -> Option<&str> {
+    let in_folder = path.matches('/').count() > 1;
+    module_of(path).filter(|module| !in_folder && floor_of(module) == FLOOR_TOP)
+}
+
+fn imports_between(
+    graph: &Graph,
+    floors: &[(&str, u8)],
+    room_of: fn(&str) -> Option<&str>,
+) -> Vec<String> {
+    let floor_of = |room| floors.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor);
+    let mut broken = Vec::new();
+    for (from, imports) in &graph.arrows {
+        let Some(room) = room_of(from) else { continue };
+        let Some(floor) = floor_of(room) else {
+            broken.push(format!("{from}: {room} has no floor"));
+            continue;
+        };
+        for (to, line) in imports {
+            let Some(other) = room_of(to).filter(|other| *other != room) else { continue };
+            if floor_of(other).is_none_or(|below| below >= floor) {
+                broken.push(format!("{from}:{line}: {room} imports {other}, which lies no lower"));
+            }
+        }
+    }
+    broken
+}
+
+/// The rooms that a table in a file's head has: rows of a floor, and names in backticks.
+fn rows(text: &str) -> Vec<(u8, &str)> {
+    let mut found = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let mut cells = line.split(" | ");
+        let floor = cells.next().and_then(|cell| cell.parse().ok());
+        let (Some(floor), Some(names)) = (floor, cells.next()) else { continue };
+        found.extend(names.split('`').skip(1).step_by(2).map(|name| (floor, name)));
+    }
+    found.sort_unstable();
+    found
+}
+
+fn sorted<'a>(floors: &[(&'a str, u8)]) -> Vec<(u8, &'a str)> {
+    let mut found: Vec<_> = floors.iter().map(|&(name, floor)| (floor, name)).collect();
+    found.sort_unstable();
+    found
+}
 
 pub(crate) const RULES: &[Rule] = &[
     Rule {
@@ -174,4 +282,52 @@ fn super_stays_inside(source: &Source) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_that_do_not_go_down_are_found() {
+        #[track_caller]
+        fn check(files: &[(&str, &str)], want: usize) {
+            let sources: Vec<_> =
+                files.iter().map(|(path, text)| Source::new(path, text)).collect();
+            let broken = check_rooms(&sources);
+            // Without a door there is no table in its head.
+            assert_eq!(broken.len(), want + 1, "{files:?}: {broken:?}");
+        }
+        let put = ("src/engine/write/put.rs", "use crate::engine::shared::core::Core;");
+        let core = ("src/engine/shared/core.rs", "pub struct Core;");
+        check(&[put, core], 0);
+        check(&[("src/engine/write/put.rs", "use crate::engine::write::hold::A;"), core], 0);
+        let up = ("src/engine/shared/core.rs", "use crate::engine::write::put::Put;");
+        check(&[("src/engine/write/put.rs", "pub struct Put;"), up], 1);
+        // By way of the door, and on the same floor.
+        let door = ("src/engine/mod.rs", "pub use self::read::get::Get;");
+        let get = ("src/engine/read/get.rs", "pub struct Get;");
+        check(&[door, get, ("src/engine/write/put.rs", "use crate::engine::Get;")], 1);
+        check(&[door, get, ("src/engine/open/mod.rs", "use crate::engine::Get;")], 0);
+        let tests = "#[cfg(test)]\nmod tests {\n use crate::engine::read::get::Get;\n}";
+        check(&[get, ("src/engine/write/put.rs", &format!("fn f() {{}}\n{tests}"))], 0);
+        check(&[("src/engine/attic/a.rs", "fn f() {}")], 1);
+        check(&[("src/engine/attic.rs", "fn f() {}")], 1);
+        // The public face.
+        let db = ("src/db.rs", "use crate::batch::WriteBatch;\npub struct Db;");
+        let batch = ("src/batch.rs", "pub struct WriteBatch;");
+        check(&[db, batch], 0);
+        check(&[db, ("src/batch.rs", "fn f() -> crate::db::Db {}")], 1);
+        check(&[("src/attic.rs", "fn f() {}"), ("src/error.rs", "fn f() {}")], 1);
+    }
+
+    #[test]
+    fn the_head_of_the_engine_has_the_table() {
+        let head =
+            "//! | floor | rooms |\n//! |---|---|\n//! | 1 | `b`, `c` | what |\n//! | 0 | `a` |";
+        assert_eq!(rows(head), sorted(&[("b", 1), ("a", 0), ("c", 1)]));
+        assert_eq!(rows("//! Words."), []);
+        let door = Source::new(ENGINE_DOOR, head);
+        assert_eq!(check_rooms(&[door]).len(), 1);
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) const OWED: &[(&str, &str, usize)] = &[
     (BINDINGS, "src/engine/", 61),
     (BINDINGS, "tests/tidy/", 1),
     (INLINE_TESTS, "src/engine/threads/turns.rs", 1),
-    (INLINE_TESTS, "src/engine/write/id_set.rs", 1),
+    (INLINE_TESTS, "src/engine/commit/id_set.rs", 1),
     (ORDERING, "src/engine/", 14),
 ];
 

@@ -88,6 +88,12 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
+fn rooms_of_the_engine_and_files_of_the_face_import_lower_ones() {
+    let broken = floors::check_rooms(&sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
 fn no_two_types_have_one_name() {
     let broken = names::check(&sources());
     assert!(broken.is_empty(), "{}", broken.join("\n"));

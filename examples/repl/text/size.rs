@@ -8,7 +8,7 @@ mod tests;
 /// The engine's own, by its file: its reports and the shell write numbers alike, and in the API
 /// they would be of no use to others.
 #[allow(dead_code, reason = "the shell writes no milliseconds")]
-#[path = "../../../src/engine/report/figures.rs"]
+#[path = "../../../src/engine/shared/figures.rs"]
 mod figures;
 
 pub(crate) use figures::{bytes, counted, grouped};

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crossbeam_channel::bounded;
 
-use crate::engine::report::figures::counted;
+use crate::engine::shared::figures::counted;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};

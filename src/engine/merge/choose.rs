@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::engine::Engine;
+use crate::engine::agenda::jobs::{Job, MergeState, size};
+use crate::engine::agenda::pair::Step;
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Job, MergeState, size};
-use crate::engine::merge::pair::Step;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
 use crate::runs::{Run, SegmentSet};

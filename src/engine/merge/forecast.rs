@@ -5,9 +5,9 @@
 //! [`super::scheduler`]; no I/O.
 
 use crate::engine::Engine;
+use crate::engine::agenda::jobs::{Extent, MergeState};
+use crate::engine::agenda::pair::Step;
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Extent, MergeState};
-use crate::engine::merge::pair::Step;
 use crate::runs::raw_bytes;
 use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;

@@ -1,12 +1,8 @@
 //! Merging runs: what is next, one step of it, and what went wrong.
 
-pub(crate) mod book;
 pub(crate) mod choose;
-pub(crate) mod failures;
 pub(crate) mod forecast;
 pub(crate) mod horizon;
-pub(crate) mod jobs;
-pub(crate) mod pair;
 pub(crate) mod scheduler;
 pub(crate) mod stats;
 pub(crate) mod step;

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::engine::Engine;
+use crate::engine::agenda::jobs::{Extent, MergeState, Request, RequestProgress};
+use crate::engine::agenda::pair::{Progress, Step};
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::jobs::{Extent, MergeState, Request, RequestProgress};
-use crate::engine::merge::pair::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::meta::BoundKey;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::Engine;
-use crate::engine::report::figures::{bytes, counted, grouped};
+use crate::engine::shared::figures::{bytes, counted, grouped};
 use crate::runs::each_file;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

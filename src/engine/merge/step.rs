@@ -38,8 +38,8 @@ mod range;
 
 use self::range::{Merged, Stop, Tally};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
+use crate::engine::agenda::pair::{Entries, Pair, Progress, Step};
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::pair::{Entries, Pair, Progress, Step};
 use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use crate::engine::{Core, Engine};
 use crate::error::Result;

@@ -23,9 +23,11 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 
+use crate::engine::agenda::book::MergeBook;
+use crate::engine::commit::section::WriteEnv;
+use crate::engine::commit::tail::Tail;
 use crate::engine::directory::{DirectoryLock, Entered, enter};
 use crate::engine::index::snapshot::SavedTables;
-use crate::engine::merge::book::MergeBook;
 use crate::engine::open::known::Known;
 use crate::engine::open::orphans::remove_orphans;
 use crate::engine::open::recover::{Recovered, recover};
@@ -37,8 +39,6 @@ use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::pace::Pace;
 use crate::engine::shared::room::Space;
 use crate::engine::threads::background::{Threads, two_hands};
-use crate::engine::write::section::WriteEnv;
-use crate::engine::write::tail::Tail;
 use crate::engine::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};

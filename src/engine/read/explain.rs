@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::engine::read::get::ReadAt;
-use crate::engine::report::figures::{bytes, counted};
+use crate::engine::shared::figures::{bytes, counted};
 use crate::engine::{Engine, KeyspaceState, View};
 use crate::error::Result;
 use crate::format::hash::key_hash;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::merge::stats::MergeStats;
-use crate::engine::report::figures::{bytes, counted, grouped, ms};
+use crate::engine::shared::figures::{bytes, counted, grouped, ms};
 use crate::engine::shared::stalls::StallCause;
 use crate::engine::{Core, Engine};
 use crate::error::Error;

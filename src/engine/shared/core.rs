@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crossbeam_channel::Sender;
 
+use crate::engine::agenda::book::MergeBook;
 use crate::engine::directory::{DirectoryLock, lost};
-use crate::engine::merge::book::MergeBook;
 use crate::engine::shared::counters::Counters;
 use crate::engine::shared::keyspaces::Keyspaces;
 use crate::engine::shared::logs::Logs;

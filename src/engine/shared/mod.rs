@@ -4,10 +4,13 @@
 pub(crate) mod clock;
 pub(crate) mod core;
 pub(crate) mod counters;
+pub(crate) mod figures;
 pub(crate) mod keyspaces;
 pub(crate) mod logs;
 pub(crate) mod messages;
+pub(crate) mod own;
 pub(crate) mod pace;
+pub(crate) mod patience;
 pub(crate) mod room;
 pub(crate) mod spares;
 pub(crate) mod stalls;

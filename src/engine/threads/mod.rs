@@ -1,8 +1,5 @@
 //! The threads: what each does, what reaches it and in which order. Only `background` starts one.
 
 pub(crate) mod background;
-pub(crate) mod backoff;
-pub(crate) mod flusher;
 pub(crate) mod log_thread;
-pub(crate) mod own;
 pub(crate) mod turns;

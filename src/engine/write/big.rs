@@ -9,8 +9,8 @@
 //! The headers decide: a body without them belongs to no log.
 
 use crate::engine::Engine;
-use crate::engine::write::entry::Write;
-use crate::engine::write::private::Private;
+use crate::engine::commit::entry::Write;
+use crate::engine::commit::private::Private;
 use crate::error::{Error, Result};
 use crate::format::record::RECORD_HEADER_BYTES;
 use crate::ids::Sequence;

@@ -18,9 +18,9 @@
 //! Both may go on for ever beside a busy load, so after `TRIES_MAX` refusals the key is *held*
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
-use crate::engine::write::entry::{Condition, Refused, Write, check_sizes};
+use crate::engine::commit::entry::{Condition, Refused, Write, check_sizes};
+use crate::engine::shared::patience::Stalled;
 use crate::engine::write::hold::HoldGuard;
-use crate::engine::write::patience::Stalled;
 use crate::engine::write::put::Committed;
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;

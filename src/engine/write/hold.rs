@@ -1,10 +1,10 @@
 //! How a writer holds a key, and how others wait meanwhile: steps 1 and 4 of `holds`.
 
 use crate::engine::Engine;
-use crate::engine::threads::own::Caller;
-use crate::engine::write::entry::HoldId;
-use crate::engine::write::holds::Held;
-use crate::engine::write::patience::{Patience, Stalled};
+use crate::engine::commit::entry::HoldId;
+use crate::engine::commit::holds::Held;
+use crate::engine::shared::own::Caller;
+use crate::engine::shared::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
 use crate::ids::KeyspaceId;
 

@@ -2,17 +2,10 @@
 
 pub(crate) mod big;
 pub(crate) mod conditional;
-pub(crate) mod entry;
 pub(crate) mod hold;
-pub(crate) mod holds;
-pub(crate) mod id_set;
 pub(crate) mod overload;
-pub(crate) mod patience;
-pub(crate) mod private;
 pub(crate) mod put;
-pub(crate) mod section;
 pub(crate) mod space;
 pub(crate) mod spares;
 pub(crate) mod sync;
-pub(crate) mod tail;
 pub(crate) mod try_write;

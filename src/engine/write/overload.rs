@@ -13,11 +13,11 @@
 
 use std::time::Duration;
 
+use crate::engine::commit::entry::Write;
+use crate::engine::commit::private::Reservation;
 use crate::engine::shared::messages::FlushJob;
+use crate::engine::shared::patience::{Patience, Stalled};
 use crate::engine::shared::stalls::StallCause;
-use crate::engine::write::entry::Write;
-use crate::engine::write::patience::{Patience, Stalled};
-use crate::engine::write::private::Reservation;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;

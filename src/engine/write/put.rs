@@ -16,8 +16,8 @@
 //! as a failed sync does.
 
 use crate::engine::Engine;
+use crate::engine::commit::entry::{Batch, Refused, Write};
 use crate::engine::shared::messages::LogJob;
-use crate::engine::write::entry::{Batch, Refused, Write};
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};

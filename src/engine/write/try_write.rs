@@ -4,7 +4,7 @@
 //! is open, or a spare. They share the commit section with other writers, as every write does.
 
 use crate::engine::Engine;
-use crate::engine::write::entry::{Batch, Refused, Write};
+use crate::engine::commit::entry::{Batch, Refused, Write};
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;

@@ -11,8 +11,8 @@
 
 use crate::compaction::survive::{LeftOut, Survival, Verdict};
 use crate::engine::Engine;
+use crate::engine::agenda::pair::{Entries, Pair};
 use crate::engine::merge::horizon::Horizon;
-use crate::engine::merge::pair::{Entries, Pair};
 use crate::engine::outputs::Outputs;
 use crate::error::Result;
 use crate::format::key::Entry;

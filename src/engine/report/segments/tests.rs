@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::engine::merge::pair::{Progress, Step};
+use crate::engine::agenda::pair::{Progress, Step};
 use crate::engine::threads::background::Threads;
 use crate::format::meta::BoundKey;
 use crate::ids::KEYSPACE_DEFAULT;

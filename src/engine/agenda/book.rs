@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::merge::jobs::MergeState;
+use crate::engine::agenda::jobs::MergeState;
 use crate::error::Error;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use crate::engine::Core;
-use crate::engine::write::patience::Stalled;
-use crate::engine::write::private::Private;
+use crate::engine::commit::private::Private;
+use crate::engine::shared::patience::Stalled;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, ops};
 use crate::format::hash::checksum;

@@ -12,8 +12,8 @@
 //! does the memtable, up to the budget. Logs that are shorter than a memtable are rotated without
 //! it (D33).
 
+use crate::engine::commit::entry::{Encoded, Refused};
 use crate::engine::shared::messages::{FlushJob, LogJob};
-use crate::engine::write::entry::{Encoded, Refused};
 use crate::engine::{Core, View};
 use crate::error::Error;
 use crate::format::log_header::LogHeader;

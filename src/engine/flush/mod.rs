@@ -22,13 +22,16 @@
 //! flush is tried again. If the edit itself fails its outcome is unknown, and the outputs go only
 //! after a new manifest file without it counts.
 
+pub(crate) mod backoff;
+pub(crate) mod desk;
+
 use crate::compaction::survive::{Survival, Verdict};
 use crate::engine::cleanup::ManifestGuard;
+use crate::engine::flush::desk::{Desk, PIECE_BYTES, PIECE_ENTRIES};
 use crate::engine::outputs::Outputs;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::view::SEALED_MAX;
-use crate::engine::threads::flusher::{Desk, PIECE_BYTES, PIECE_ENTRIES};
 use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::{Error, Result};
 use crate::event::scope;

@@ -12,9 +12,9 @@
 //! thread is let through, because its own code may write the key: that spoils the hold for one try.
 //! Each write looks whether any key is held, at all times but for the unlucky none.
 
-use crate::engine::threads::own::Caller;
-use crate::engine::write::entry::{Condition, HoldId};
-use crate::engine::write::entry::{Refused, Write};
+use crate::engine::commit::entry::{Condition, HoldId};
+use crate::engine::commit::entry::{Refused, Write};
+use crate::engine::shared::own::Caller;
 use crate::error::Result;
 use crate::format::batch::ops;
 use crate::ids::KeyspaceId;

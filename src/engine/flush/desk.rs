@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::engine::cleanup::Reclaim;
+use crate::engine::flush::backoff::Backoff;
 use crate::engine::shared::messages::FlushJob;
-use crate::engine::threads::backoff::Backoff;
 use crate::engine::{Core, Engine, GRACE_MS};
 use crate::error::{Error, Result};
 use crate::segment::Segment;

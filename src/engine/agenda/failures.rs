@@ -8,12 +8,12 @@
 //!   was read and found sound. By themselves merges leave its runs alone until then.
 //!
 //! A request waits for neither: its own steps say how it ends. Plain data under the lock of
-//! [`super::scheduler`]; no I/O, no thread.
+//! [`super::book`]; no I/O, no thread.
 
 use std::time::{Duration, Instant};
 
 use crate::compaction::pick::JobState;
-use crate::engine::merge::pair::Step;
+use crate::engine::agenda::pair::Step;
 use crate::error::Error;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, RunId};

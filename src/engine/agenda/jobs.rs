@@ -6,15 +6,15 @@
 //! on with what has begun there over their runs. One fails by the error of a step that was taken
 //! for it, and by no other.
 //!
-//! Plain data under the lock of [`super::scheduler`]; no I/O, no thread.
+//! Plain data under the lock of [`super::book`]; no I/O, no thread.
 
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
 use crate::compaction::pick::{JobState, RunSize};
-use crate::engine::merge::failures::Failures;
-use crate::engine::merge::pair::Step;
+use crate::engine::agenda::failures::Failures;
+use crate::engine::agenda::pair::Step;
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;

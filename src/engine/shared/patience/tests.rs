@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::engine::Engine;
-use crate::engine::write::entry::{Refused, Write};
+use crate::engine::commit::entry::{Refused, Write};
 use crate::error::Error;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;

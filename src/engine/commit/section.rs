@@ -3,13 +3,13 @@
 //! Everything here runs inside the section, called by `mvcc::commit`, by one thread at a time. The
 //! log's tail and the active memtable, and their rotation, are `tail`'s.
 
+use crate::engine::commit::entry::{Condition, Refused, Write};
+use crate::engine::commit::holds::Holds;
+use crate::engine::commit::id_set::IdSet;
+use crate::engine::commit::private::Private;
+use crate::engine::commit::tail::Tail;
 use crate::engine::shared::messages::{FlushJob, LogJob};
-use crate::engine::threads::own::Caller;
-use crate::engine::write::entry::{Condition, Refused, Write};
-use crate::engine::write::holds::Holds;
-use crate::engine::write::id_set::IdSet;
-use crate::engine::write::private::Private;
-use crate::engine::write::tail::Tail;
+use crate::engine::shared::own::Caller;
 use crate::engine::{Core, Upkeep};
 use crate::error::Error;
 use crate::format::batch::{Control, ops};
