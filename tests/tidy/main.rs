@@ -16,6 +16,7 @@ mod public;
 mod rules;
 mod shell;
 mod source;
+mod workflow;
 
 use std::path::Path;
 
@@ -112,6 +113,13 @@ fn rooms_of_the_shell_import_lower_ones_and_its_page_lists_its_commands() {
     let page = std::fs::read_to_string(root().join("docs/shell.md")).unwrap_or_default();
     let mut broken = shell::check_rooms(&sources);
     broken.extend(shell::check_page(&sources, &page));
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn each_step_of_the_workflow_is_a_group_of_the_script() {
+    let read = |path| std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    let broken = workflow::check(&read(".ci/run"), &read(".github/workflows/ci.yml"));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
