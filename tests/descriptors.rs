@@ -7,12 +7,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "the child says on its standard output how it went")]
 
+#[allow(dead_code, reason = "it is for files, too")]
+#[path = "../src/io/testing.rs"]
+mod layers;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use alluvium::io::{DiskFs, Fs, FsFile, FsLock, OpenMode};
 use alluvium::{Builder, Db};
+use layers::{FsLayer, Layered};
 
 /// Set for the child: where to write.
 const DIR_VARIABLE: &str = "ALLUVIUM_DESCRIPTORS_DIR";
@@ -150,36 +155,16 @@ fn child_comes_back() {
 #[derive(Debug)]
 struct NoSegments;
 
-impl Fs for NoSegments {
+impl FsLayer for NoSegments {
+    fn inner(&self) -> &dyn Fs {
+        &DiskFs
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn FsFile>> {
         if mode == OpenMode::CreateNew && path.extension().is_some_and(|name| name == "seg") {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         DiskFs.open(path, mode)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        DiskFs.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> std::io::Result<Vec<String>> {
-        DiskFs.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        DiskFs.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> std::io::Result<()> {
-        DiskFs.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
-        DiskFs.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> std::io::Result<Box<dyn FsLock>> {
-        DiskFs.lock(path, shared, create)
     }
 }
 
@@ -187,7 +172,7 @@ impl Fs for NoSegments {
 #[test]
 fn child_writes_many_logs() {
     let Some(dir) = child_dir() else { return };
-    let db = builder(&dir).fs(Arc::new(NoSegments)).open().unwrap();
+    let db = builder(&dir).fs(Arc::new(Layered(NoSegments))).open().unwrap();
     for number in 0..KEYS {
         db.put(key(number), value(number, 3)).unwrap();
         if number % 70 == 0 {

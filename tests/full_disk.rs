@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[allow(dead_code, reason = "it is for files, too")]
+#[path = "../src/io/testing.rs"]
+mod layers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -12,6 +16,7 @@ use std::time::Duration;
 
 use alluvium::io::{CrashMode, FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
 use alluvium::{Builder, Db, Error, OnOverload};
+use layers::{FsLayer, Layered};
 
 const DIR: &str = "data";
 
@@ -212,33 +217,13 @@ fn a_disk_full_of_live_data_takes_deletes() {
 #[derive(Debug)]
 struct Silent(SimFs);
 
-impl Fs for Silent {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
-        self.0.open(path, mode)
+impl FsLayer for Silent {
+    fn inner(&self) -> &dyn Fs {
+        &self.0
     }
 
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        self.0.lock(path, shared, create)
+    fn free_bytes(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
     }
 }
 
@@ -260,7 +245,7 @@ fn until_there_is_room<T>(mut call: impl FnMut() -> alluvium::Result<T>) -> T {
 #[test]
 fn a_flush_gets_room_from_spare_logs() {
     let fs = SimFs::new();
-    let silent = || builder(&fs).fs(Arc::new(Silent(fs.clone())));
+    let silent = || builder(&fs).fs(Arc::new(Layered(Silent(fs.clone()))));
     let db = silent().open().unwrap();
     let mut model = Model::new();
     for number in 0..3_000 {

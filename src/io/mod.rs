@@ -28,6 +28,8 @@ mod process;
 mod retried;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::Path;
 use std::{fmt, io};

@@ -1,5 +1,8 @@
 //! A database on a simulated file system, and everything that was done to it.
 
+#[path = "../../src/io/testing.rs"]
+mod layers;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -13,6 +16,7 @@ use alluvium::{
 
 use crate::Check;
 use crate::oracle::{Demand, Effect, History, Op, State, Step, tag_of, value};
+use layers::{FileLayer, FsLayer, Layered, LayeredFile};
 
 pub const DIR: &str = "data";
 
@@ -48,7 +52,11 @@ struct LyingFs(SimFs, Lie);
 #[derive(Debug)]
 struct LyingFile(Arc<dyn FsFile>, Lie);
 
-impl Fs for LyingFs {
+impl FsLayer for LyingFs {
+    fn inner(&self) -> &dyn Fs {
+        &self.0
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = self.0.open(path, mode)?;
         let lied_about = match self.1 {
@@ -58,37 +66,17 @@ impl Fs for LyingFs {
             Lie::SegmentSync => path.extension().is_some_and(|extension| extension == "seg"),
             Lie::None | Lie::DirSync => false,
         };
-        Ok(if lied_about { Arc::new(LyingFile(file, self.1)) } else { file })
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        Ok(if lied_about { Arc::new(LayeredFile(LyingFile(file, self.1))) } else { file })
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         if self.1 == Lie::DirSync { Ok(()) } else { self.0.sync_dir(dir) }
     }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        self.0.lock(path, shared, create)
-    }
 }
 
-impl FsFile for LyingFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+impl FileLayer for LyingFile {
+    fn inner(&self) -> &dyn FsFile {
+        &*self.0
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
@@ -111,14 +99,6 @@ impl FsFile for LyingFile {
             Lie::LogSyncShort => self.0.sync_below(len.saturating_sub(8)),
             _ => self.sync_data(),
         }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
     }
 }
 
@@ -166,7 +146,7 @@ impl World {
     pub fn try_open(&self) -> Result<Db, Error> {
         let fs: Arc<dyn Fs> = match self.lie {
             Lie::None => Arc::new(self.fs.clone()),
-            lie => Arc::new(LyingFs(self.fs.clone(), lie)),
+            lie => Arc::new(Layered(LyingFs(self.fs.clone(), lie))),
         };
         let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
         // Repeatable to the operation; merges have crash tests of their own.

@@ -1,5 +1,8 @@
 //! What log files an open and a close leave behind, and how they are written.
 
+#[path = "../../src/io/testing.rs"]
+mod layers;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use alluvium::io::{CrashMode, FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, S
 use alluvium::{Builder, Db};
 
 use crate::{DIR, assert_whole, key, path};
+use layers::{FileLayer, FsLayer, Layered, LayeredFile};
 
 /// Bytes of the first log after an open.
 const SHORT_LOG: u64 = 64 << 10;
@@ -118,55 +122,20 @@ struct Asked {
 #[derive(Debug)]
 struct AskedFile(Arc<dyn FsFile>, Arc<AtomicUsize>);
 
-impl Fs for Asked {
+impl FsLayer for Asked {
+    fn inner(&self) -> &dyn Fs {
+        &self.fs
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
-        Ok(Arc::new(AskedFile(self.fs.open(path, mode)?, Arc::clone(&self.asked))))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.fs.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.fs.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.fs.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.fs.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.fs.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        self.fs.lock(path, shared, create)
+        let file = self.fs.open(path, mode)?;
+        Ok(Arc::new(LayeredFile(AskedFile(file, Arc::clone(&self.asked)))))
     }
 }
 
-impl FsFile for AskedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+impl FileLayer for AskedFile {
+    fn inner(&self) -> &dyn FsFile {
+        &*self.0
     }
 
     fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
@@ -182,7 +151,7 @@ fn no_log_is_mapped_where_the_option_says_so() {
         let mut count = 0;
         // New logs, those that are used again, and those of a recovery.
         for _ in 0..3 {
-            let builder = Db::builder(DIR).fs(Arc::new(disk.clone())).log_mapping(mapped);
+            let builder = Db::builder(DIR).fs(Arc::new(Layered(disk.clone()))).log_mapping(mapped);
             let builder = builder.memtable_bytes(8 << 10).flush_bytes(16 << 10);
             let db = builder.compaction_threads(0).open().unwrap();
             assert_whole(&db, count);

@@ -1,5 +1,9 @@
 //! A process that has no descriptor left, at each of the calls that take one.
 
+#[allow(dead_code, reason = "it is for files, too")]
+#[path = "../../src/io/testing.rs"]
+mod layers;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use alluvium::Error;
 use alluvium::io::{DiskFs, Fs, FsFile, FsLock, OpenMode};
 
 use crate::{assert_has, closed, small, write};
+use layers::{FsLayer, Layered};
 
 /// The calls that take a descriptor.
 const CALLS: [&str; 6] = ["open", "create_dir_all", "list", "sync_dir", "enter", "lock"];
@@ -40,7 +45,11 @@ impl Starved {
     }
 }
 
-impl Fs for Starved {
+impl FsLayer for Starved {
+    fn inner(&self) -> &dyn Fs {
+        &*self.fs
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         self.begin("open")?;
         self.fs.open(path, mode)
@@ -56,14 +65,6 @@ impl Fs for Starved {
         self.fs.list(dir)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.fs.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.fs.remove(path)
-    }
-
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.begin("sync_dir")?;
         self.fs.sync_dir(dir)
@@ -71,7 +72,7 @@ impl Fs for Starved {
 
     fn enter(&self, dir: &Path) -> io::Result<Option<Arc<dyn Fs>>> {
         self.begin("enter")?;
-        let inside = |fs| Arc::new(Self { fs, ..self.clone() }) as Arc<dyn Fs>;
+        let inside = |fs| Arc::new(Layered(Self { fs, ..self.clone() })) as Arc<dyn Fs>;
         Ok(self.fs.enter(dir)?.map(inside))
     }
 
@@ -102,7 +103,7 @@ fn a_lack_of_descriptors_that_passes_costs_nothing() {
         let moved = parent.path().join("moved");
         closed(&data, "k", 100);
         let fs = Starved::new(call, 2);
-        let db = small(&data).fs(Arc::new(fs.clone())).open().unwrap();
+        let db = small(&data).fs(Arc::new(Layered(fs.clone()))).open().unwrap();
         // Again while it is open.
         fs.left.store(2, Ordering::Relaxed);
         write(&db, "more", 100);
@@ -135,7 +136,7 @@ fn a_lack_of_descriptors_that_stays_is_told() {
             if read_only && ["create_dir_all", "sync_dir"].contains(&call) {
                 continue;
             }
-            let fs = Arc::new(Starved::new(call, u64::MAX));
+            let fs = Arc::new(Layered(Starved::new(call, u64::MAX)));
             let opened = small(&data).read_only(read_only).fs(fs).open();
             let Err(error) = opened else { panic!("{call}: {opened:?}") };
             assert!(error.is_retryable(), "{call}: {error}");

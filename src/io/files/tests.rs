@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::io::{FsLock, RetriedFs, SimFs};
+use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
+use crate::io::{RetriedFs, SimFs};
 
 const BOUND: usize = 4;
 
@@ -25,29 +26,17 @@ impl Drop for CountedFile {
     }
 }
 
-impl FsFile for CountedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+impl FileLayer for CountedFile {
+    fn inner(&self) -> &dyn FsFile {
+        &*self.0
     }
 }
 
-impl Fs for Counting {
+impl FsLayer for Counting {
+    fn inner(&self) -> &dyn Fs {
+        &self.inner
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         if self.open.load(Ordering::Relaxed) >= self.room.load(Ordering::Relaxed) {
             return Err(io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 }));
@@ -55,37 +44,13 @@ impl Fs for Counting {
         let file = self.inner.open(path, mode)?;
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(open, Ordering::Relaxed);
-        Ok(Arc::new(CountedFile(file, Arc::clone(&self.open))))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        self.inner.lock(path, shared, create)
+        Ok(Arc::new(LayeredFile(CountedFile(file, Arc::clone(&self.open)))))
     }
 }
 
 /// Files that hold their own number, under a bound.
 struct World {
-    fs: Arc<Counting>,
+    fs: Arc<Layered<Counting>>,
     files: Arc<Files>,
     all: Vec<Arc<SharedFile>>,
 }
@@ -96,12 +61,12 @@ impl World {
         let open = Arc::default();
         let most = AtomicUsize::new(0);
         let room = AtomicUsize::new(1000);
-        let fs = Arc::new(Counting { inner, open, most, room });
+        let fs = Arc::new(Layered(Counting { inner, open, most, room }));
         let files = Files::new(BOUND);
         let all = Vec::new();
         let mut world = Self { fs, files, all };
         for number in 0..count {
-            world.fs.inner.write_file(format!("{number}"), &[number]);
+            world.fs.0.inner.write_file(format!("{number}"), &[number]);
             let file = world.open(number, OpenMode::Read).unwrap();
             world.all.push(Arc::new(file));
         }
@@ -130,7 +95,7 @@ impl World {
     }
 
     fn open_now(&self) -> usize {
-        self.fs.open.load(Ordering::Relaxed)
+        self.fs.0.open.load(Ordering::Relaxed)
     }
 }
 
@@ -145,7 +110,7 @@ fn any_number_of_files_is_read_under_the_bound() {
         }
     }
     // An open counts before it closes another.
-    assert!(world.fs.most.load(Ordering::Relaxed) <= BOUND, "{:?}", world.fs.most);
+    assert!(world.fs.0.most.load(Ordering::Relaxed) <= BOUND, "{:?}", world.fs.0.most);
     assert_eq!(world.files.alive.load(Ordering::Relaxed), world.open_now());
 }
 
@@ -166,7 +131,7 @@ fn threads_open_one_file_each_beyond_the_bound() {
             });
         }
     });
-    let most = world.fs.most.load(Ordering::Relaxed);
+    let most = world.fs.0.most.load(Ordering::Relaxed);
     assert!((BOUND..=BOUND + 2 * THREADS).contains(&most), "{most}");
     (0..10).for_each(|number| world.read(number).unwrap());
     assert!(world.open_now() <= BOUND, "{}", world.open_now());
@@ -215,7 +180,7 @@ fn pinned_files_stay_open_and_do_not_count() {
 fn where_the_system_has_none_left_those_not_in_use_are_given_back() {
     let world = World::new(BOUND as u8);
     (0..BOUND).for_each(|number| world.read(number).unwrap());
-    world.fs.room.store(2, Ordering::Relaxed);
+    world.fs.0.room.store(2, Ordering::Relaxed);
     for number in (0..100).map(|number| number % BOUND) {
         world.read(number).unwrap();
         assert!(world.open_now() <= BOUND);
@@ -223,11 +188,11 @@ fn where_the_system_has_none_left_those_not_in_use_are_given_back() {
     // With none at all it fails, and says so.
     world.files.with_room(|| if world.open_now() > 0 { world.read(0) } else { Ok(()) }).unwrap();
     while world.files.close_one() {}
-    world.fs.room.store(0, Ordering::Relaxed);
+    world.fs.0.room.store(0, Ordering::Relaxed);
     let error = world.read(1).unwrap_err();
     assert!(is_too_many_files(&error), "{error}");
     assert_eq!(world.files.alive.load(Ordering::Relaxed), world.open_now());
-    world.fs.room.store(1, Ordering::Relaxed);
+    world.fs.0.room.store(1, Ordering::Relaxed);
     world.read(1).unwrap();
 }
 
@@ -235,7 +200,7 @@ fn where_the_system_has_none_left_those_not_in_use_are_given_back() {
 fn files_that_go_leave_nothing_open_and_are_forgotten() {
     let world = World::new(0);
     for _ in 0..1_000 {
-        world.fs.inner.write_file("1", &[1]);
+        world.fs.0.inner.write_file("1", &[1]);
         drop(world.open(1, OpenMode::Read).unwrap());
         assert_eq!(world.open_now(), 0);
     }
@@ -281,7 +246,7 @@ fn a_file_that_is_created_is_never_closed_before_it_is_written() {
             done.store(written.is_err(), Ordering::Relaxed);
             assert!(written.is_ok(), "file {number}: {written:?}");
             drop(pin);
-            world.fs.inner.remove(&PathBuf::from(format!("new-{number}"))).unwrap();
+            world.fs.0.inner.remove(&PathBuf::from(format!("new-{number}"))).unwrap();
         }
         done.store(true, Ordering::Relaxed);
     });

@@ -8,7 +8,8 @@ use crossbeam_channel::unbounded;
 use super::*;
 use crate::engine::threads::background::Threads;
 use crate::ids::KEYSPACE_DEFAULT;
-use crate::io::{FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
+use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
+use crate::io::{FaultPlan, Fs, FsFile, OpKind, OpenMode, SimFs};
 use crate::options::{Durability, Options};
 
 /// Opens with room for so much that nothing is flushed on its own account.
@@ -139,62 +140,35 @@ struct WatchedFile<W> {
     watch: Arc<W>,
 }
 
-impl<W: Watch> FsFile for WatchedFile<W> {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.file.write_at(buf, offset)
+impl<W: Watch> FileLayer for WatchedFile<W> {
+    fn inner(&self) -> &dyn FsFile {
+        &*self.file
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.watch.meets(OpKind::Sync);
         self.file.sync_data()
     }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
 }
 
-impl<W: Watch> Fs for Watched<W> {
+impl<W: Watch> FsLayer for Watched<W> {
+    fn inner(&self) -> &dyn Fs {
+        &self.inner
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
         let file = self.inner.open(path, mode)?;
         if mode != OpenMode::CreateNew || path.extension().is_none_or(|end| end != "seg") {
             return Ok(file);
         }
         self.watch.meets(OpKind::Create);
-        Ok(Arc::new(WatchedFile { file, watch: Arc::clone(&self.watch) }))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
+        let watch = Arc::clone(&self.watch);
+        Ok(Arc::new(LayeredFile(WatchedFile { file, watch })))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.meets(OpKind::Remove, path);
         self.inner.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, shared: bool, create: bool) -> io::Result<Box<dyn FsLock>> {
-        self.inner.lock(path, shared, create)
     }
 }
 
@@ -232,7 +206,7 @@ fn what_is_short_is_done_amid_a_flush() {
     let (jobs, work) = unbounded();
     let (asked, answered) = Default::default();
     let watch = Arc::new(Asks { jobs, asked, answered });
-    let fs = Watched { inner: SimFs::new(), watch: Arc::clone(&watch) };
+    let fs = Layered(Watched { inner: SimFs::new(), watch: Arc::clone(&watch) });
     let (engine, threads) = open(Arc::new(fs));
     for i in 0..2 * PIECE_ENTRIES {
         put(&engine, &format!("{i}"));
