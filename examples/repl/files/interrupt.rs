@@ -45,6 +45,7 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Not of the kind `Interrupted`, after which readers of the standard library try again.
+#[cfg(unix)]
 fn interrupted() -> io::Error {
     io::Error::other(Interrupted)
 }
