@@ -151,8 +151,8 @@ impl Builder {
     }
 
     /// What a write does while memtables fill faster than the disk takes them; default
-    /// [`OnOverload::Pace`] with ten seconds: it is slowed down, because most programs would rather
-    /// be than handle one more error.
+    /// [`OnOverload::Pace`] with ten seconds: it is slowed down, which suits most programs better
+    /// than one more error to handle.
     ///
     /// ```
     /// use alluvium::OnOverload;
@@ -168,8 +168,9 @@ impl Builder {
     }
 
     /// Number of threads that merge runs; default 1, at most 64; 0 merges nothing but what
-    /// [`Db::compact`](crate::Db::compact) asks for. One keeps up with a flush that never rests on
-    /// most disks; more merge other pairs at the same time, where the disk has bandwidth left.
+    /// [`Db::compact`](crate::Db::compact) asks for. On most disks one keeps up with a flush that
+    /// never rests; more threads merge other pairs at the same time, where the disk has bandwidth
+    /// left.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().compaction_threads(0).open()?;
@@ -228,8 +229,8 @@ impl Builder {
     /// that it names are opened without reading their own, the others as usual.
     ///
     /// The file has to be there and be sound: a damaged one, or one of another database, fails the
-    /// open with the errors of [`Db::load_index_snapshot`](crate::Db::load_index_snapshot), for to
-    /// pass it over would hide that the device or the name is wrong. Open without it then.
+    /// open with the errors of [`Db::load_index_snapshot`](crate::Db::load_index_snapshot), because
+    /// passing it over would hide a failing device or a wrong name. Open without it then.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

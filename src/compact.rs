@@ -52,8 +52,8 @@ impl Compaction {
 
     /// Bytes of keys and values that it has read, and about how many it will have read in the end:
     /// more than it has, until all is done. An entry may be read several times on its way down, or
-    /// never where nothing needs to be written anew, so the second is reckoned anew for each step
-    /// from what is left, and may fall or rise.
+    /// never, where its segment can stay as it is. So the second number is an estimate, made again
+    /// for each step from what is left; it may fall or rise.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -83,10 +83,10 @@ pub enum Error {
         /// The lock file, or the directory.
         path: PathBuf,
     },
-    /// The directory of an open database was removed, or emptied; or it was moved, or another put
-    /// in its place, where the file system knows it by its path alone (an [`Fs`](crate::io::Fs)
-    /// without handles, Windows). Writing has stopped, because nobody would find what is written;
-    /// what was written since may be lost with the directory.
+    /// The directory of an open database was removed or emptied. Where the file system knows it by
+    /// its path alone (an [`Fs`](crate::io::Fs) without handles, Windows), also: it was moved, or
+    /// another was put in its place. Writing has stopped, because what is written would not be
+    /// found; what was written since may be lost with the directory.
     #[non_exhaustive]
     DirectoryLost {
         /// Where it was.

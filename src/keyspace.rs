@@ -100,7 +100,7 @@ impl Keyspace {
     /// db.put("k", [0, 159, 255])?; // any bytes
     /// assert_eq!(db.get("k")?.as_deref(), Some(&[0, 159, 255][..]));
     /// let sequence = db.put("k", "newest")?;
-    /// db.wait_durable(sequence)?; // a sync of the device, shared with whoever waits too
+    /// db.wait_durable(sequence)?; // a sync of the device, shared with all who wait
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -109,7 +109,8 @@ impl Keyspace {
     /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a
     ///   value over 1 GiB;
     /// - [`Error::StorageFull`](crate::Error::StorageFull) while the disk is full, but for what
-    ///   deletions, flushes and merges need to make room: at once if none of these is about to;
+    ///   deletions, flushes and merges need to make room. It fails at once if none of these is
+    ///   about to make any;
     /// - [`Error::Overloaded`](crate::Error::Overloaded) if memory stayed full for too long;
     /// - [`Error::WriterStopped`](crate::Error::WriterStopped) after a failure that leaves the log
     ///   unknown;
@@ -322,10 +323,10 @@ impl Keyspace {
     /// Changes a key from what it has to what `change` makes of that; `None` means no value, before
     /// or after. Returns what it has then, and the sequence of the change.
     ///
-    /// One step of the commit order: nothing comes between, whoever else writes. No lock is held
-    /// while `change` runs; if the key changes meanwhile, `change` runs again with the newer value,
-    /// so it should have no effect of its own. After eight changes, or flushes, that came between,
-    /// the key is held: other writers of it wait until this call is over, as they would for memory
+    /// One step of the commit order: no other write comes between. No lock is held while `change`
+    /// runs; if the key changes meanwhile, `change` runs again with the newer value, so it should
+    /// have no effect of its own. After eight changes, or flushes, that came between, the key is
+    /// held: other writers of it wait until this call is over, as they would for memory
     /// ([`Builder::on_overload`](crate::Builder::on_overload)). `change` may use the database, but
     /// one that writes its own key never ends, and one that waits for another thread which writes
     /// it may have that fail with [`Error::KeyHeld`](crate::Error::KeyHeld).

@@ -1,8 +1,8 @@
 //! Alluvium: an embedded, multi-threaded, ordered key-value engine.
 //!
 //! A log-structured merge tree on a directory. Keys and values are bytes, keys in bytewise order.
-//! Readers find everything through one published, immutable view: no reader and no writer waits
-//! for the threads that move data: from memory to runs on disk, and runs in pairs into fewer.
+//! Readers find everything through one published, immutable view. No reader and no writer waits for
+//! the background threads, which move data from memory into runs on disk, and merge those.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -74,13 +74,14 @@
 //!
 //! So hold snapshots as long as you like, and iterators only while you iterate; to stop for a while
 //! and go on later, keep a snapshot and the last key. [`Stats`] tells how old the oldest snapshot
-//! is, and how much either holds back. `to_vec` a large value that is kept for long.
+//! is, and how much either holds back. Call `to_vec` on a large value that you keep for long.
 //!
 //! # Threads and waiting
 //!
 //! Handles, snapshots and values are cheap to clone and usable from any thread; iterators may move
-//! between threads. No method takes `&mut self` but those of iterators and batches, and none panics
-//! on misuse. [`Db::insert_if_absent`](crate::Keyspace::insert_if_absent),
+//! between threads. Only iterators and batches have methods that take `&mut self`, and no method
+//! panics on misuse. Where a panic of yours was caught, handles may be used on.
+//! [`Db::insert_if_absent`](crate::Keyspace::insert_if_absent),
 //! [`Db::compare_and_swap`](crate::Keyspace::compare_and_swap) and
 //! [`Db::update`](crate::Keyspace::update) are atomic on one key; there are no transactions that
 //! check what they read.
@@ -103,23 +104,23 @@
 //!   [`Db::stats`], [`Db::health`], [`Db::runs`],
 //!   [`Db::approximate_len`](crate::Reader::approximate_len) and
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
-//! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and its kin, and
-//!   drawing from a [`Range`]; else they read the disk;
+//! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
+//!   and drawing from a [`Range`]; else they read the disk;
 //! - not: [`Db::put`](crate::Keyspace::put), [`Db::delete`](crate::Keyspace::delete), [`Db::write`]
 //!   and conditional writes, which wait rarely, but then for as long as [`Builder::on_overload`]
-//!   says; whatever is [`Durability::Sync`], [`Db::sync`] and [`Db::wait_durable`], which wait for
-//!   the device; [`Db::open`], [`Db::close`] and the drop of the last handle, [`Db::flush`],
+//!   says; [`Durability::Sync`] writes, [`Db::sync`] and [`Db::wait_durable`], which wait for the
+//!   device; [`Db::open`], [`Db::close`] and the drop of the last handle, [`Db::flush`],
 //!   [`Db::compact`], [`Db::verify`], [`Db::keyspace`], [`Db::drop_keyspace`] and
 //!   [`Db::len`](crate::Reader::len), which are work for a thread of its own.
 //!
 //! # Directories and processes
 //!
-//! An open database stays in its directory, whatever the current directory is by then, and on
-//! Unix also when it is moved. One that is removed or emptied stops the writer
+//! An open database stays in its directory when the process changes its current directory, and on
+//! Unix also when the directory is moved. A directory that is removed or emptied stops the writer
 //! ([`Error::DirectoryLost`]), at the next sync at the latest. Two locks keep others out, one of
-//! them on the directory itself: removing the file `LOCK` lets nobody in. A process that was
-//! forked off gets [`Error::Forked`] from everything that it has inherited, reads too; dropping
-//! and closing do nothing there. What it opens itself is its own.
+//! them on the directory itself: removing the file `LOCK` lets nobody in. A process that was forked
+//! off gets [`Error::Forked`] from everything that it has inherited, reads too; dropping and
+//! closing do nothing there. What it opens itself is its own.
 //!
 //! # Memory and options
 //!

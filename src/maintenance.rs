@@ -35,8 +35,8 @@ impl Db {
         self.engine().runs()
     }
 
-    /// Every segment of this moment: newest run first, in key order within a run. A file of which
-    /// merges have left several parts comes once for each.
+    /// Every segment of this moment: newest run first, in key order within a run. A file that
+    /// merges have left in several parts comes once for each part.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -52,8 +52,8 @@ impl Db {
         self.engine().segments()
     }
 
-    /// Derives the index and the filter of every segment anew, by reading all data blocks, and puts
-    /// them in the place of those in memory: all of them, or after an error none.
+    /// Derives the index and the filter of every segment again from its data blocks, and replaces
+    /// those in memory: all of them or, after an error, none.
     ///
     /// Reads every segment whole, checksums included, on the calling thread; readers and writers go
     /// on meanwhile, and cached blocks stay. Nothing on disk changes. An open does the same by
@@ -107,9 +107,9 @@ impl Db {
         self.engine().save_index_snapshot(path.as_ref())
     }
 
-    /// Puts the index and the filters that [`Self::save_index_snapshot`] wrote to a file in the
-    /// place of those in memory. Entries of segments that are gone are ignored; segments that the
-    /// file does not name keep what they have read from their own files.
+    /// Replaces the indexes and filters in memory by those that [`Self::save_index_snapshot`] wrote
+    /// to a file. Entries of segments that are gone are ignored; segments that the file does not
+    /// name keep what they have read from their own files.
     ///
     /// # Errors
     ///
@@ -289,7 +289,7 @@ impl Db {
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
     /// let sequence = db.put("k", "v")?;
-    /// // ... and when somebody has to know:
+    /// // ... later, before it is reported:
     /// db.wait_durable(sequence)?;
     /// # Ok::<(), alluvium::Error>(())
     /// ```

@@ -1,4 +1,4 @@
-//! What a user may set, each with its unit, default and reason.
+//! What a user may set. `Builder` has the units, defaults and reasons.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub enum OnOverload {
     /// all go on, and they wait outside of every lock. `stalls` and `paced` of
     /// [`Stats`](crate::Stats) count them.
     Pace {
-        /// How long one write may wait, for whatever and in all, before it fails with
+        /// How long one write may wait, for all reasons together, before it fails with
         /// [`Error::Overloaded`](crate::Error::Overloaded) or
         /// [`Error::KeyHeld`](crate::Error::KeyHeld).
         stall_max: Duration,

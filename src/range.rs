@@ -9,8 +9,8 @@ use crate::iter::Cursor;
 use crate::segment::skips::Skipped;
 use crate::value::Value;
 
-/// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) and
-/// its kin.
+/// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) or
+/// [`Reader::prefix`](crate::Reader::prefix).
 ///
 /// Owned, `Send`, double-ended and fused. Going backward costs about what going forward does,
 /// except in the active memtable, where each step back is a search.
@@ -20,12 +20,13 @@ use crate::value::Value;
 /// It gives an error as its last item, once, from whichever end met it; then both ends are at the
 /// end. So every loop ends, also one that passes over errors; but what passes over them (`count`,
 /// `flatten`, `filter_map(Result::ok)`) takes a failure for the end of the data. Use `?`, `collect`
-/// into a `Result`, and [`Self::len`] to count. [`Self::seek`] and [`Self::seek_back`] begin anew.
+/// into a `Result`, and [`Self::len`] to count. After [`Self::seek`] or [`Self::seek_back`] it goes
+/// on.
 ///
 /// # What it keeps
 ///
 /// From when it is made until it is dropped, also past its end, it owns all that could be read at
-/// that moment, whatever its bounds and whichever snapshot it came from:
+/// that moment, not only what lies within its bounds or is seen by its snapshot:
 ///
 /// - the memtables, in memory, also when they have been flushed since. They no longer count for
 ///   [`memory_bytes`](crate::Builder::memory_bytes) then: each old iterator can keep that much
@@ -34,11 +35,11 @@ use crate::value::Value;
 ///   dropped: up to the size of the database at that moment;
 /// - the lock on the directory, also past a [`close`](crate::Db::close).
 ///
-/// It keeps nothing of what is written later, makes nobody wait, and flushes, merges and logs go on
-/// as without it. [`Stats`](crate::Stats) shows what is held: `memtable_bytes_retired`,
-/// `segment_bytes_held`, `views_held`. It comes free about a second after the drop. To read slowly,
-/// or to stop and go on later, keep a [`Snapshot`](crate::Snapshot) and the last key instead, and
-/// make a range for each stretch.
+/// It keeps nothing that is written later, and holds up no write, flush or merge.
+/// [`Stats`](crate::Stats) shows what is held: `memtable_bytes_retired`, `segment_bytes_held`,
+/// `views_held`. It comes free about a second after the drop. To read slowly, or to stop and go on
+/// later, keep a [`Snapshot`](crate::Snapshot) and the last key instead, and make a range for each
+/// stretch.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -55,7 +56,7 @@ pub struct Range(RangeState);
 enum RangeState {
     // Boxed: the two cursors with their buffers are large, and an iterator is moved around.
     Live(Box<EngineIter>),
-    /// The error, until it was told, and for who seeks after that.
+    /// The error: told once, and once more after each seek.
     Failed {
         error: Error,
         told: bool,

@@ -1,4 +1,4 @@
-//! [`Reader`]: every verb that reads a keyspace, for reads of now and of a snapshot.
+//! [`Reader`]: every verb that reads a keyspace, as it is now or as a snapshot sees it.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ use crate::value::Value;
 /// | [`Snapshot::of`](crate::Snapshot::of) | any | the snapshot's |
 ///
 /// So a function that takes `&Reader` serves them all. Cheap to clone, usable from any thread. A
-/// clone may outlive what it came from. One of now does not keep the database open: after the
-/// close, or the drop of the last handle, its reads fail with [`Error::Closed`]. One of a snapshot
-/// keeps the snapshot.
+/// clone may outlive what it came from. A reader that is not a snapshot's does not keep the
+/// database open: after the close, or the drop of the last handle, its reads fail with
+/// [`Error::Closed`]. A snapshot's reader keeps the snapshot.
 ///
 /// ```
 /// use alluvium::{Db, Reader, Result};

@@ -39,7 +39,7 @@ impl Deref for Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot of now, which derefs to the reader of that keyspace.
+    /// A snapshot of this moment, which derefs to the reader of that keyspace.
     pub(crate) fn new(keyspace: &Keyspace) -> Self {
         let registered = Arc::new(Registered::new(keyspace.engine()));
         let moment = Moment::Snapshot(Arc::clone(&registered));

@@ -144,7 +144,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     counted(mutex.lock().expect(POISONED))
 }
 
-/// Locks also after a panic under the lock, for who only wants to know or to end what is wrong.
+/// Locks even after a panic under the lock, for callers that only report or end what is wrong.
 #[cfg(not(all(test, loom)))]
 pub(crate) fn lock_anyway<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     counted(mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
@@ -206,7 +206,7 @@ impl<T> Published<T> {
     }
 
     /// The current value, protected while the guard lives. Keep guards off structs: they are for
-    /// one call; whoever keeps the value takes [`Self::load_full`].
+    /// one call. To keep the value, take [`Self::load_full`].
     pub(crate) fn load(&self) -> Loaded<T> {
         self.0.load()
     }

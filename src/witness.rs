@@ -1,5 +1,5 @@
 //! The file `WITNESS` of an open database: told by the sync leader how far the log is durable, and
-//! by whoever holds the manifest how far that is.
+//! by the holder of the manifest how far that is.
 //!
 //! A claim is written once what it says is durable (I38), and before anybody is told, with one call
 //! and without a sync: it costs no wait, and is there after the death of the process. Each kind of
@@ -142,7 +142,7 @@ impl Witness {
         let _ = file.write_all_at(&slot.encode(), slot.offset());
     }
 
-    /// Makes what was noted durable. Called by the close; nobody else has a need.
+    /// Makes what was noted durable. For the close alone.
     pub(crate) fn sync(&self) {
         if let Some(file) = &self.file
             && let Err(error) = file.sync_data()
@@ -152,7 +152,7 @@ impl Witness {
     }
 }
 
-/// Makes a witness that says what `claims` do, durable, in the place of the one there.
+/// Replaces the witness by one that says what `claims` do, durably.
 fn create(fs: &dyn Fs, path: &Path, uuid: Uuid, claims: &Claims) -> Result<NamedFile> {
     match fs.remove(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

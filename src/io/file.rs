@@ -136,10 +136,9 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// hard links, or where it was opened by a symbolic link. 1, which is what this returns unless
     /// overridden, if it cannot be told.
     ///
-    /// The engine looks before it takes a file that is there for its own: one that has other names
-    /// is not written to, but for the bytes of a log that were read from it, which stay as they
-    /// are. Of the log that it has open for appending it does not look at other names again: a
-    /// hard link to that, made while the database is open, shares what is written.
+    /// The engine looks at this before it writes to a file that it has found: to one with other
+    /// names it writes nothing new. It does not look again at the log that it appends to: a hard
+    /// link to that, made while the database is open, shares what is written.
     ///
     /// ```
     /// # use std::path::Path;

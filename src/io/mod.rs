@@ -73,8 +73,8 @@ pub enum OpenMode {
 
 /// A directory tree and its files. Every method may be called from any thread.
 ///
-/// Methods that a later version adds have a default. What wraps another file system should pass all
-/// of them on, or it does not have what that one can do.
+/// Methods that a later version adds have a default. A wrapper should pass all methods on, or it
+/// cannot do what the wrapped file system can.
 ///
 /// Errors are the system's; `NotFound` and `AlreadyExists` mean what they say.
 ///
@@ -122,8 +122,8 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// ```
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
-    /// The names of the plain files in a directory, in no order. Also of symbolic links to such, or
-    /// to nothing: who opens one of these is told.
+    /// The names of the plain files in a directory, in no order. Symbolic links to plain files are
+    /// among them, and links to nothing, which fail when they are opened.
     ///
     /// ```
     /// # use std::path::Path;
@@ -174,9 +174,9 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// The bytes under `to` are as durable as those of the file; the name is after a
     /// [`Self::sync_dir`] of its directory. After an error there is no `to`, unless the disk that
     /// failed the call failed the removal, too; a crash in the middle may leave a part of a copy. A
-    /// checkpoint, which a later version may have, will need no more than this: it links segments,
-    /// which nobody writes again, into a directory of its own, writes what grows itself, and what
-    /// says that all of it is there last.
+    /// checkpoint, which a later version may have, will need no more than this: it links the
+    /// segments, which are never written again, into a new directory, copies what still grows, and
+    /// writes last what says that all of it is there.
     ///
     /// ```
     /// # use std::path::Path;
@@ -210,13 +210,13 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// The directory through a handle: a file system on which paths below `dir`, as it is named
-    /// here or in full, mean files of this directory wherever it is moved, and whatever the
-    /// process's current directory is by then. `None`, which is what this returns unless
-    /// overridden, where there is no such way: then paths are used, and a directory that is moved
-    /// away stops the writer of a database in it.
+    /// here or in full, mean files of this directory, also when it is moved or the process changes
+    /// its current directory. `None`, which is what this returns unless overridden, where there is
+    /// no such way: then paths are used, and a directory that is moved away stops the writer of a
+    /// database in it.
     ///
-    /// What wraps another file system and overrides this wraps what that returns, too, or does not
-    /// see the operations any more.
+    /// A wrapper that passes this on has to wrap the result, too, or it does not see the operations
+    /// any more.
     ///
     /// ```
     /// # use std::path::Path;
@@ -304,10 +304,10 @@ fn copy<F: Fs + ?Sized>(fs: &F, from: &Path, to: &Path) -> io::Result<()> {
 /// ```
 pub trait FsLock: Send + Sync + fmt::Debug {
     /// The full path of the directory that is locked, or that the locked file is in. `None`, which
-    /// is what this returns unless overridden, if it is not known. The database names its files by
-    /// this path from then on, to the [`Fs`] that [`Fs::enter`] has given, or to the one that took
-    /// the lock where there is no such: one that keeps its files elsewhere than its paths say must
-    /// not pass on the lock of another as it is.
+    /// is what this returns unless overridden, if it is not known. From then on the database names
+    /// its files by this path, to the [`Fs`] from [`Fs::enter`] or, where there is none, to the one
+    /// that took the lock. So an [`Fs`] that keeps its files elsewhere than its paths say must not
+    /// pass on the lock of another as it is.
     ///
     /// ```
     /// use alluvium::io::{DiskFs, Fs, FsLock};
@@ -321,10 +321,10 @@ pub trait FsLock: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Whether this is a lock on a directory, and one that keeps nobody from locking the files in
-    /// it. A database locks its directory where there is such a lock, and its lock file besides; it
-    /// gives up what says `false`, which is what this returns unless overridden, before it comes to
-    /// the file. So an [`Fs`] may have one lock for everything.
+    /// Whether this is a lock on a directory that leaves the files in it free to be locked. A
+    /// database locks its directory where there is such a lock, and its lock file besides; it gives
+    /// up what says `false`, which is what this returns unless overridden, before it comes to the
+    /// file. So an [`Fs`] may have one lock for everything.
     ///
     /// ```
     /// use alluvium::io::{DiskFs, Fs, FsLock};
