@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use crossbeam_channel::Receiver;
 
+use crate::engine::merge::scheduler::{cancel_compaction, request_compaction};
 use crate::engine::{Engine, RequestProgress};
 use crate::error::{Error, Result};
 use crate::format::key::KEY_BYTES_MAX;
@@ -46,7 +47,7 @@ impl Compaction {
     /// Begins one of the keys of a keyspace in bounds, or of everything.
     pub(crate) fn start(engine: &Arc<Engine>, range: Option<(KeyspaceId, Bounds)>) -> Result<Self> {
         let range = range.map(|(keyspace, bounds)| bounds_in(keyspace, bounds));
-        let (progress, answer) = engine.request_compaction(range)?;
+        let (progress, answer) = request_compaction(engine, range)?;
         Ok(Compaction { engine: Arc::clone(engine), progress, answer: Some(answer) })
     }
 
@@ -90,7 +91,7 @@ impl Compaction {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn cancel(&self) {
-        self.engine.cancel_compaction(&self.progress);
+        cancel_compaction(&self.engine, &self.progress);
     }
 
     /// Waits until it is over.

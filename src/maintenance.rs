@@ -8,6 +8,7 @@ use crate::compact::Compaction;
 use crate::db::Db;
 use crate::engine::index::IndexReport;
 use crate::engine::index::verify::VerifyReport;
+use crate::engine::merge::scheduler::pause_compaction;
 use crate::engine::report::segments::{RunInfo, SegmentInfo};
 use crate::engine::report::stats::{Health, Stats};
 use crate::error::{Error, Result};
@@ -245,7 +246,7 @@ impl Db {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn pause_compaction(&self) {
-        self.engine().pause_compaction(true);
+        pause_compaction(self.engine(), true);
     }
 
     /// Lets merges go on after [`Self::pause_compaction`].
@@ -256,7 +257,7 @@ impl Db {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn resume_compaction(&self) {
-        self.engine().pause_compaction(false);
+        pause_compaction(self.engine(), false);
     }
 
     /// Makes every write acknowledged before the call durable.

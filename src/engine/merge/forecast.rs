@@ -8,51 +8,50 @@ use crate::engine::Engine;
 use crate::engine::agenda::jobs::{Extent, MergeState};
 use crate::engine::agenda::pair::Step;
 use crate::engine::merge::horizon::Horizon;
+use crate::engine::merge::step::would_write;
 use crate::runs::raw_bytes;
 use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
 
-impl Engine {
-    /// Bytes of keys and values that the request at hand has still to read of `runs`, which it is
-    /// about in this extent.
-    pub(crate) fn bytes_left(
-        &self,
-        state: &MergeState,
-        set: &SegmentSet,
-        runs: &[Arc<Run>],
-        extent: &Extent,
-        horizon: &Horizon,
-    ) -> u64 {
-        let mut sizes: Vec<_> = runs.iter().map(|run| (run.id, extent.raw_bytes(run))).collect();
-        // What is above the first run with keys in the extent has no part in it, nor what is below
-        // the last.
-        let empty = sizes.iter().take_while(|(_, bytes)| *bytes == 0).count();
-        sizes.drain(..empty);
-        let last = sizes.iter().rposition(|(_, bytes)| *bytes > 0).map_or(0, |last| last + 1);
-        sizes.truncate(last);
-        let several = runs.len() > 1;
-        let jobs: Vec<_> = state.jobs.iter().filter(|job| state.concerns(job, several)).collect();
-        if jobs.is_empty()
-            && let [(run, bytes)] = sizes[..]
-        {
-            let tried = state.rewritten.iter().any(|(id, _)| *id == run);
-            let step = Step { from: extent.from(), to: extent.to(), ..Step::alone(run) };
-            return if !tried && self.would_write(set, &step, horizon) { bytes } else { 0 };
-        }
-        let mut left = 0;
-        for Step { newer, older, from, to } in jobs.iter().map(|job| &job.step) {
-            let about = set.runs.iter().filter(|run| Some(run.id) == *newer || run.id == *older);
-            let parts = about.flat_map(|run| run.between(from.as_ref(), to.as_ref()));
-            left += parts.map(|part| raw_bytes(&part)).sum::<u64>();
-            let at = |wanted| sizes.iter().position(|&(id, _)| id == wanted);
-            if let (Some(newer), Some(older)) = (newer.and_then(at), at(*older)) {
-                sizes[older].1 += sizes[newer].1;
-                sizes.remove(newer);
-            }
-        }
-        let sizes = sizes.into_iter().map(|(_, bytes)| bytes).collect();
-        left + bytes_of_merging(sizes, extent.is_everything())
+/// Bytes of keys and values that the request at hand has still to read of `runs`, which it is
+/// about in this extent.
+pub(crate) fn bytes_left(
+    engine: &Engine,
+    state: &MergeState,
+    set: &SegmentSet,
+    runs: &[Arc<Run>],
+    extent: &Extent,
+    horizon: &Horizon,
+) -> u64 {
+    let mut sizes: Vec<_> = runs.iter().map(|run| (run.id, extent.raw_bytes(run))).collect();
+    // What is above the first run with keys in the extent has no part in it, nor what is below
+    // the last.
+    let empty = sizes.iter().take_while(|(_, bytes)| *bytes == 0).count();
+    sizes.drain(..empty);
+    let last = sizes.iter().rposition(|(_, bytes)| *bytes > 0).map_or(0, |last| last + 1);
+    sizes.truncate(last);
+    let several = runs.len() > 1;
+    let jobs: Vec<_> = state.jobs.iter().filter(|job| state.concerns(job, several)).collect();
+    if jobs.is_empty()
+        && let [(run, bytes)] = sizes[..]
+    {
+        let tried = state.rewritten.iter().any(|(id, _)| *id == run);
+        let step = Step { from: extent.from(), to: extent.to(), ..Step::alone(run) };
+        return if !tried && would_write(engine, set, &step, horizon) { bytes } else { 0 };
     }
+    let mut left = 0;
+    for Step { newer, older, from, to } in jobs.iter().map(|job| &job.step) {
+        let about = set.runs.iter().filter(|run| Some(run.id) == *newer || run.id == *older);
+        let parts = about.flat_map(|run| run.between(from.as_ref(), to.as_ref()));
+        left += parts.map(|part| raw_bytes(&part)).sum::<u64>();
+        let at = |wanted| sizes.iter().position(|&(id, _)| id == wanted);
+        if let (Some(newer), Some(older)) = (newer.and_then(at), at(*older)) {
+            sizes[older].1 += sizes[newer].1;
+            sizes.remove(newer);
+        }
+    }
+    let sizes = sizes.into_iter().map(|(_, bytes)| bytes).collect();
+    left + bytes_of_merging(sizes, extent.is_everything())
 }
 
 /// What is read until runs of these sizes, newest first, are one: the cheapest pair first, or else

@@ -15,18 +15,16 @@ pub(crate) struct Horizon {
     lowest: Sequence,
 }
 
-impl Engine {
-    /// What readers may see from this moment on.
-    pub(crate) fn horizon(&self) -> Horizon {
-        // First: what is dropped by now is below the `visible` that is read next.
-        let dropped = self.core.keyspaces.droppable();
-        let points = self.core.snapshots.read_points(|| self.visible());
-        let lowest = points.horizon();
-        Horizon { points, dropped, lowest }
-    }
-}
-
 impl Horizon {
+    /// What readers of an engine may see from this moment on.
+    pub(crate) fn read(engine: &Engine) -> Self {
+        // First: what is dropped by now is below the `visible` that is read next.
+        let dropped = engine.core.keyspaces.droppable();
+        let points = engine.core.snapshots.read_points(|| engine.visible());
+        let lowest = points.horizon();
+        Self { points, dropped, lowest }
+    }
+
     /// The lowest sequence that anyone reads at, now or later.
     pub(crate) fn lowest(&self) -> Sequence {
         self.lowest

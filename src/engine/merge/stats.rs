@@ -52,30 +52,28 @@ pub struct MergeStats {
     pub read_amplification: u64,
 }
 
-impl Engine {
-    pub(crate) fn merge_stats(&self) -> MergeStats {
-        let counters = &self.core.counters.merges;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let view = self.core.view.load();
-        let set = &view.segments;
-        let on_disk: u64 = each_file(set).iter().map(|segment| segment.bytes()).sum();
-        let largest = set.runs.iter().map(|run| run.bytes()).max().unwrap_or(0);
-        let flushed = count(&self.core.counters.flush_bytes_out);
-        let written = count(&counters.bytes_out);
-        let share = |of: u64, whole: u64| if whole == 0 { 0.0 } else { of as f64 / whole as f64 };
-        MergeStats {
-            jobs: count(&counters.jobs),
-            steps: count(&counters.steps),
-            bytes_read: count(&counters.bytes_in),
-            bytes_written: written,
-            entries_read: count(&counters.entries_in),
-            entries_written: count(&counters.entries_out),
-            segments_moved: count(&counters.moved),
-            debt_bytes: count(&self.core.merges.debt_bytes),
-            write_amplification: share(flushed + written, flushed),
-            space_amplification: share(on_disk, largest),
-            read_amplification: 1 + (view.sealed.len() + set.runs.len()) as u64,
-        }
+pub(crate) fn merge_stats(engine: &Engine) -> MergeStats {
+    let counters = &engine.core.counters.merges;
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let view = engine.core.view.load();
+    let set = &view.segments;
+    let on_disk: u64 = each_file(set).iter().map(|segment| segment.bytes()).sum();
+    let largest = set.runs.iter().map(|run| run.bytes()).max().unwrap_or(0);
+    let flushed = count(&engine.core.counters.flush_bytes_out);
+    let written = count(&counters.bytes_out);
+    let share = |of: u64, whole: u64| if whole == 0 { 0.0 } else { of as f64 / whole as f64 };
+    MergeStats {
+        jobs: count(&counters.jobs),
+        steps: count(&counters.steps),
+        bytes_read: count(&counters.bytes_in),
+        bytes_written: written,
+        entries_read: count(&counters.entries_in),
+        entries_written: count(&counters.entries_out),
+        segments_moved: count(&counters.moved),
+        debt_bytes: count(&engine.core.merges.debt_bytes),
+        write_amplification: share(flushed + written, flushed),
+        space_amplification: share(on_disk, largest),
+        read_amplification: 1 + (view.sealed.len() + set.runs.len()) as u64,
     }
 }
 

@@ -40,6 +40,8 @@ use self::range::{Merged, Stop, Tally};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::engine::agenda::pair::{Entries, Pair, Progress, Step};
 use crate::engine::merge::horizon::Horizon;
+use crate::engine::merge::step::range::merge_range;
+use crate::engine::merge::warm::warm;
 use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
 use crate::engine::{Core, Engine};
 use crate::error::Result;
@@ -54,126 +56,128 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
 
-impl Engine {
-    /// Carries one step out. After an error nothing has changed; what was written is removed, now
-    /// or when the manifest is known not to name it. Adds what it read to `bytes_read`.
-    pub(crate) fn merge_step(
-        &self,
-        step: &Step,
-        stop: &dyn Fn() -> bool,
-        bytes_read: &AtomicU64,
-    ) -> Result<Progress> {
-        let core = &self.core;
-        let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
-            return Ok(Progress::Gone);
-        };
-        let horizon = self.horizon();
-        let (plan, finished) = pair.plan(core, step, &horizon);
-        if finished {
-            return Ok(Progress::Done);
-        }
-        core.settle_manifest()?;
-        let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
-        let mut outputs = Outputs::new(core, pair.below.is_empty());
-        let to = plan.to.as_ref().or(step.to.as_ref());
-        let written = self.write_step(&pair, plan.from.as_ref(), to, &horizon, &mut outputs, stop);
-        // What has not been handed over.
-        outputs.abandon();
-        let (Merged { stop, tally }, written) = written?;
-        let frontier = match stop {
-            Stop::Told => return Ok(Progress::Stopped),
-            Stop::Before(key) => Some(key),
-            Stop::End => to.cloned(),
-        };
-        tally.check(&written);
-        let moved = plan.moved.len();
-        let installed = self.install_step(step, &pair, plan, &written, frontier.as_ref())?;
-        if !installed {
-            return Ok(Progress::Stale);
-        }
-        count(core, &tally, &written, moved);
-        bytes_read.fetch_add(tally.bytes, Ordering::Relaxed);
-        Ok(match frontier {
-            Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
-            _ => Progress::Done,
-        })
+/// Carries one step out. After an error nothing has changed; what was written is removed, now
+/// or when the manifest is known not to name it. Adds what it read to `bytes_read`.
+pub(crate) fn merge_step(
+    engine: &Engine,
+    step: &Step,
+    stop: &dyn Fn() -> bool,
+    bytes_read: &AtomicU64,
+) -> Result<Progress> {
+    let core = &engine.core;
+    let Some(pair) = Pair::find(&core.view.load_full().segments, step) else {
+        return Ok(Progress::Gone);
+    };
+    let horizon = Horizon::read(engine);
+    let (plan, finished) = pair.plan(core, step, &horizon);
+    if finished {
+        return Ok(Progress::Done);
     }
-
-    /// Merges from `from` on, if there is anything to merge, and makes what was written durable.
-    fn write_step(
-        &self,
-        pair: &Pair,
-        from: Option<&BoundKey>,
-        to: Option<&BoundKey>,
-        horizon: &Horizon,
-        outputs: &mut Outputs<'_>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<(Merged, Vec<FinishedSegment>)> {
-        let mut merged = match from {
-            Some(from) => self.merge_range(pair, from, to, horizon, outputs, stop)?,
-            // Everything is moved.
-            None => Merged { stop: Stop::End, tally: Tally::default() },
-        };
-        // What is being written may take long to become durable.
-        if stop() {
-            merged.stop = Stop::Told;
-        }
-        let written = match merged.stop {
-            Stop::Told => Vec::new(),
-            Stop::Before(_) | Stop::End => outputs.finish()?,
-        };
-        Ok((merged, written))
+    core.settle_manifest()?;
+    let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
+    let mut outputs = Outputs::new(core, pair.below.is_empty());
+    let to = plan.to.as_ref().or(step.to.as_ref());
+    let written = write_step(engine, &pair, plan.from.as_ref(), to, &horizon, &mut outputs, stop);
+    // What has not been handed over.
+    outputs.abandon();
+    let (Merged { stop, tally }, written) = written?;
+    let frontier = match stop {
+        Stop::Told => return Ok(Progress::Stopped),
+        Stop::Before(key) => Some(key),
+        Stop::End => to.cloned(),
+    };
+    tally.check(&written);
+    let moved = plan.moved.len();
+    let installed = install_step(engine, step, &pair, plan, &written, frontier.as_ref())?;
+    if !installed {
+        return Ok(Progress::Stale);
     }
+    count(core, &tally, &written, moved);
+    bytes_read.fetch_add(tally.bytes, Ordering::Relaxed);
+    Ok(match frontier {
+        Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
+        _ => Progress::Done,
+    })
+}
 
-    /// Whether a step would write anything, or only move references, or nothing.
-    pub(crate) fn would_write(&self, set: &SegmentSet, step: &Step, horizon: &Horizon) -> bool {
-        let pair = Pair::find(set, step);
-        pair.is_some_and(|pair| pair.plan(&self.core, step, horizon).0.from.is_some())
+/// Merges from `from` on, if there is anything to merge, and makes what was written durable.
+fn write_step(
+    engine: &Engine,
+    pair: &Pair,
+    from: Option<&BoundKey>,
+    to: Option<&BoundKey>,
+    horizon: &Horizon,
+    outputs: &mut Outputs<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(Merged, Vec<FinishedSegment>)> {
+    let mut merged = match from {
+        Some(from) => merge_range(engine, pair, from, to, horizon, outputs, stop)?,
+        // Everything is moved.
+        None => Merged { stop: Stop::End, tally: Tally::default() },
+    };
+    // What is being written may take long to become durable.
+    if stop() {
+        merged.stop = Stop::Told;
     }
+    let written = match merged.stop {
+        Stop::Told => Vec::new(),
+        Stop::Before(_) | Stop::End => outputs.finish()?,
+    };
+    Ok((merged, written))
+}
 
-    /// Makes a step durable and visible. Returns whether the runs were still those that it read; if
-    /// not, nothing has changed. `frontier` is where the step ended, `None` at the end of the runs.
-    fn install_step(
-        &self,
-        step: &Step,
-        pair: &Pair,
-        plan: Plan<SegmentRef>,
-        written: &[FinishedSegment],
-        frontier: Option<&BoundKey>,
-    ) -> Result<bool> {
-        let core = &self.core;
-        let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
-        let opened = core.open_finished(written).and_then(|opened| {
-            if !written.is_empty() {
-                core.sync_dir()?;
-            }
-            Ok(opened)
-        });
-        let mut fresh = plan.moved;
-        let opened = opened.inspect_err(|_| remove())?;
-        core.warm(pair.runs(), &opened);
-        fresh.extend(opened);
-        let from = step.from.as_ref();
-        let newer =
-            pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
-        let older = pair.older.with_between(from, frontier, fresh);
-        let after = Pair::after(newer, older);
-        let mut manifest = core.manifest();
-        if !pair.is_in(&core.view.load_full().segments) {
-            drop(manifest);
-            remove();
-            return Ok(false);
+/// Whether a step would write anything, or only move references, or nothing.
+pub(crate) fn would_write(
+    engine: &Engine,
+    set: &SegmentSet,
+    step: &Step,
+    horizon: &Horizon,
+) -> bool {
+    let pair = Pair::find(set, step);
+    pair.is_some_and(|pair| pair.plan(&engine.core, step, horizon).0.from.is_some())
+}
+
+/// Makes a step durable and visible. Returns whether the runs were still those that it read; if
+/// not, nothing has changed. `frontier` is where the step ended, `None` at the end of the runs.
+fn install_step(
+    engine: &Engine,
+    step: &Step,
+    pair: &Pair,
+    plan: Plan<SegmentRef>,
+    written: &[FinishedSegment],
+    frontier: Option<&BoundKey>,
+) -> Result<bool> {
+    let core = &engine.core;
+    let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
+    let opened = core.open_finished(written).and_then(|opened| {
+        if !written.is_empty() {
+            core.sync_dir()?;
         }
-        let change = Change::ReplaceRuns {
-            remove: pair.runs().map(|run| run.id).collect(),
-            add: after.iter().map(|run| run.meta()).collect(),
-        };
-        core.append_edit(&mut manifest, vec![change], written)?;
-        core.publish_segments(|set| pair.replaced_in(set, &after));
+        Ok(opened)
+    });
+    let mut fresh = plan.moved;
+    let opened = opened.inspect_err(|_| remove())?;
+    warm(core, pair.runs(), &opened);
+    fresh.extend(opened);
+    let from = step.from.as_ref();
+    let newer = pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
+    let older = pair.older.with_between(from, frontier, fresh);
+    let after = Pair::after(newer, older);
+    let mut manifest = core.manifest();
+    if !pair.is_in(&core.view.load_full().segments) {
         drop(manifest);
-        core.free(pair.freed(&after));
-        Ok(true)
+        remove();
+        return Ok(false);
     }
+    let change = Change::ReplaceRuns {
+        remove: pair.runs().map(|run| run.id).collect(),
+        add: after.iter().map(|run| run.meta()).collect(),
+    };
+    core.append_edit(&mut manifest, vec![change], written)?;
+    core.publish_segments(|set| pair.replaced_in(set, &after));
+    drop(manifest);
+    core.free(pair.freed(&after));
+    Ok(true)
 }
 
 impl Pair {

@@ -8,36 +8,34 @@ use crate::engine::Core;
 use crate::runs::{Run, SegmentRef};
 use crate::sync::Arc;
 
-impl Core {
-    /// Reads those blocks of `fresh` into the cache whose keys are in cached blocks of `replaced`.
-    /// Stops when the cache is full: the blocks that leave with the step still take room in it.
-    pub(crate) fn warm<'a>(
-        &self,
-        replaced: impl Iterator<Item = &'a Arc<Run>>,
-        fresh: &[SegmentRef],
-    ) {
-        let in_use = |run: &&Arc<Run>| run.segments.iter().any(|part| part.segment.is_warm());
-        let replaced: Vec<_> = replaced.filter(in_use).collect();
-        if replaced.is_empty() {
-            return;
-        }
-        for part in fresh {
-            let index = part.segment.index();
-            for i in 0..index.len() {
-                if self.cache.over() {
-                    return;
-                }
-                let (keyspace, key) = (index.keyspace(i), index.separator(i));
-                let hot = |run: &&Arc<Run>| {
-                    run.segment_for(keyspace, key).is_some_and(|part| {
-                        let segment = &part.segment;
-                        segment.is_resident(segment.index().find(keyspace, key))
-                    })
-                };
-                // Whoever needs a block that cannot be read now is told then.
-                if replaced.iter().any(hot) && part.segment.warm_block(i).is_err() {
-                    return;
-                }
+/// Reads those blocks of `fresh` into the cache whose keys are in cached blocks of `replaced`.
+/// Stops when the cache is full: the blocks that leave with the step still take room in it.
+pub(crate) fn warm<'a>(
+    core: &Core,
+    replaced: impl Iterator<Item = &'a Arc<Run>>,
+    fresh: &[SegmentRef],
+) {
+    let in_use = |run: &&Arc<Run>| run.segments.iter().any(|part| part.segment.is_warm());
+    let replaced: Vec<_> = replaced.filter(in_use).collect();
+    if replaced.is_empty() {
+        return;
+    }
+    for part in fresh {
+        let index = part.segment.index();
+        for i in 0..index.len() {
+            if core.cache.over() {
+                return;
+            }
+            let (keyspace, key) = (index.keyspace(i), index.separator(i));
+            let hot = |run: &&Arc<Run>| {
+                run.segment_for(keyspace, key).is_some_and(|part| {
+                    let segment = &part.segment;
+                    segment.is_resident(segment.index().find(keyspace, key))
+                })
+            };
+            // Whoever needs a block that cannot be read now is told then.
+            if replaced.iter().any(hot) && part.segment.warm_block(i).is_err() {
+                return;
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::engine::merge::stats::MergeStats;
+use crate::engine::merge::stats::merge_stats;
 use crate::engine::shared::figures::{bytes, counted, grouped, ms};
 use crate::engine::shared::stalls::StallCause;
 use crate::engine::{Core, Engine};
@@ -190,7 +191,7 @@ impl Engine {
             log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
             flushes: count(&core.counters.flushes),
             flush_bytes: count(&core.counters.flush_bytes_out),
-            merges: self.merge_stats(),
+            merges: merge_stats(self),
             cache_bytes: core.cache.used() as u64,
             cache_hits: core.cache.stats().hits,
             cache_misses: core.cache.stats().misses,

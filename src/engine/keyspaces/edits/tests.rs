@@ -8,6 +8,7 @@ use crossbeam_channel::bounded;
 
 use super::*;
 use crate::engine::cleanup::Reclaim;
+use crate::engine::merge::scheduler::request_compaction;
 use crate::engine::shared::messages::{LogJob, NAMES_PER_EDIT};
 use crate::engine::threads::background::Threads;
 use crate::engine::{Batch, ReadAt};
@@ -278,7 +279,7 @@ fn a_dropped_keyspace_is_forgotten_with_its_last_data() {
             clean_up();
             // A flush has put it into one segment with what came after it.
             if held(&engine) {
-                let (_progress, answer) = engine.request_compaction(None).unwrap();
+                let (_progress, answer) = request_compaction(&engine, None).unwrap();
                 answer.recv().unwrap().unwrap();
                 clean_up();
             }

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use super::*;
 use crate::engine::Upkeep;
 use crate::engine::cleanup::Reclaim;
+use crate::engine::merge::choose::{choose, choose_unasked};
+use crate::engine::merge::scheduler::{
+    cancel_compaction, conclude, pause_compaction, request_compaction,
+};
+use crate::engine::merge::step::{merge_step, would_write};
 use crate::engine::threads::background::Threads;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
 use crate::io::SimFs;
@@ -52,7 +57,7 @@ fn add_run(engine: &Engine, keyspaces: &[KeyspaceId]) {
 }
 
 fn ask(engine: &Engine) -> (Arc<RequestProgress>, Answer) {
-    engine.request_compaction(None).unwrap()
+    request_compaction(engine, None).unwrap()
 }
 
 fn full(engine: &Engine) -> Error {
@@ -86,13 +91,13 @@ fn runs(engine: &Engine) -> Vec<RunId> {
 fn a_request_ends_when_the_writer_is_stopped() {
     let (engine, threads) = open();
     (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
-    engine.pause_compaction(true);
+    pause_compaction(&engine, true);
     let (_progress, answer) = ask(&engine);
     let cause = Error::io("sync", &engine.core.dir, std::io::ErrorKind::Other.into());
     engine.core.group_sync.latch(cause);
-    engine.pause_compaction(false);
+    pause_compaction(&engine, false);
     assert!(matches!(answer.recv().unwrap(), Err(Error::WriterStopped { .. })));
-    assert!(matches!(engine.request_compaction(None), Err(Error::WriterStopped { .. })));
+    assert!(matches!(request_compaction(&engine, None), Err(Error::WriterStopped { .. })));
     close(&engine, &threads);
 }
 
@@ -103,12 +108,12 @@ fn a_request_ends_when_the_writer_is_stopped() {
 fn a_cancelled_request_ends_also_in_a_pause() {
     let (engine, threads) = open();
     (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
-    engine.pause_compaction(true);
+    pause_compaction(&engine, true);
     let (first, first_answer) = ask(&engine);
     let (second, second_answer) = ask(&engine);
-    engine.cancel_compaction(&second);
+    cancel_compaction(&engine, &second);
     second_answer.recv().unwrap().unwrap();
-    engine.cancel_compaction(&first);
+    cancel_compaction(&engine, &first);
     first_answer.recv().unwrap().unwrap();
     assert_eq!(runs(&engine).len(), 2);
     close(&engine, &threads);
@@ -121,12 +126,12 @@ fn a_range_is_compacted_as_it_was_when_asked_for() {
     let (engine, threads) = open();
     (0..3).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
     let oldest = *runs(&engine).last().unwrap();
-    engine.pause_compaction(true);
+    pause_compaction(&engine, true);
     let from = BoundKey { keyspace: KEYSPACE_DEFAULT, key: b"0".to_vec() };
-    let (_progress, answer) = engine.request_compaction(Some((from, None))).unwrap();
+    let (_progress, answer) = request_compaction(&engine, Some((from, None))).unwrap();
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     let newest = runs(&engine)[0];
-    engine.pause_compaction(false);
+    pause_compaction(&engine, false);
     answer.recv().unwrap().unwrap();
     assert_eq!(runs(&engine), [newest, oldest]);
     close(&engine, &threads);
@@ -142,10 +147,10 @@ fn a_request_does_not_wait_for_a_retry() {
         (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
         let [newer, older] = runs(&engine)[..] else { panic!("two runs") };
         let job = begin(&engine, newer, older);
-        engine.conclude(job, Err(full(&engine)));
+        conclude(&engine, job, Err(full(&engine)));
         let never = Instant::now() + Duration::from_secs(3600);
         lock(&engine.core.merges.state).failures.put_off(never);
-        let (_progress, answer) = engine.request_compaction(range).unwrap();
+        let (_progress, answer) = request_compaction(&engine, range).unwrap();
         answer.recv().unwrap().unwrap();
         assert_eq!(runs(&engine).len(), 1);
         assert!(engine.health().is_healthy());
@@ -163,18 +168,18 @@ fn the_success_of_one_job_says_nothing_of_another() {
     let [a, b, c, d, e, f] = runs(&engine)[..] else { panic!("six runs") };
     let failing = begin(&engine, a, b);
     let sound = begin(&engine, c, d);
-    engine.conclude(failing, Err(full(&engine)));
-    engine.conclude(sound, Ok(Progress::At(first_bound())));
+    conclude(&engine, failing, Err(full(&engine)));
+    conclude(&engine, sound, Ok(Progress::At(first_bound())));
     let trouble = || engine.health().background_error;
     assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
     // The newest one shows, and after its end the one before.
     let other = begin(&engine, e, f);
     let cause = Error::io("read", &engine.core.dir, std::io::ErrorKind::Other.into());
-    engine.conclude(other, Err(cause));
+    conclude(&engine, other, Err(cause));
     assert!(matches!(trouble(), Some(Error::Io { .. })), "{:?}", trouble());
-    engine.conclude(other, Ok(Progress::Done));
+    conclude(&engine, other, Ok(Progress::Done));
     assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
-    engine.conclude(failing, Ok(Progress::At(first_bound())));
+    conclude(&engine, failing, Ok(Progress::At(first_bound())));
     assert!(engine.health().is_healthy());
     close(&engine, &threads);
 }
@@ -187,11 +192,11 @@ fn a_request_fails_by_its_own_steps_only() {
     let (engine, threads) = open();
     (0..4).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
     let [a, b, c, d] = runs(&engine)[..] else { panic!("four runs") };
-    engine.pause_compaction(true);
+    pause_compaction(&engine, true);
     let (_progress, answer) = ask(&engine);
     lock(&engine.core.merges.state).take_request();
     let job = begin(&engine, a, b);
-    engine.conclude(job, Err(full(&engine)));
+    conclude(&engine, job, Err(full(&engine)));
     assert!(answer.is_empty(), "{:?}", answer.recv());
     let job = begin(&engine, c, d);
     let asked = |state: &mut MergeState| {
@@ -203,11 +208,11 @@ fn a_request_fails_by_its_own_steps_only() {
             .for_each(|it| it.asked = asked.clone());
     };
     asked(&mut lock(&engine.core.merges.state));
-    engine.conclude(job, Err(full(&engine)));
+    conclude(&engine, job, Err(full(&engine)));
     assert!(matches!(answer.recv().unwrap(), Err(Error::StorageFull { .. })));
     // What fails before the next one begins is tried again for that, and is no failure of its.
     let (_progress, answer) = ask(&engine);
-    engine.pause_compaction(false);
+    pause_compaction(&engine, false);
     answer.recv().unwrap().unwrap();
     assert_eq!((runs(&engine).len(), engine.health().is_healthy()), (1, true));
     close(&engine, &threads);
@@ -222,14 +227,14 @@ fn what_has_failed_waits_by_itself() {
     let view = engine.core.view.load_full();
     let set = &view.segments;
     let failed = begin(&engine, a, b);
-    engine.conclude(failed, Err(full(&engine)));
+    conclude(&engine, failed, Err(full(&engine)));
     let broken = begin(&engine, c, d);
-    engine.conclude(broken, Err(damage(&engine, 3)));
+    conclude(&engine, broken, Err(damage(&engine, 3)));
     let now = Instant::now();
     let mut state = lock(&engine.core.merges.state);
     state.failures.put_off(now + Duration::from_secs(3600));
     let mut chosen = Vec::new();
-    while let Some(at) = engine.choose_unasked(&mut state, set, true, now) {
+    while let Some(at) = choose_unasked(&engine, &mut state, set, true, now) {
         take_up(&mut state, at);
         let Step { newer, older, .. } = state.jobs[at].step.clone();
         chosen.push([newer.unwrap(), older].map(|id| set.runs.iter().position(|run| run.id == id)));
@@ -238,7 +243,7 @@ fn what_has_failed_waits_by_itself() {
     assert_eq!(chosen, [[Some(4), Some(5)]]);
     state.jobs.retain(|job| job.id == failed);
     state.failures.put_off(now);
-    let at = engine.choose_unasked(&mut state, set, true, now).unwrap();
+    let at = choose_unasked(&engine, &mut state, set, true, now).unwrap();
     assert_eq!(state.jobs[at].id, failed);
     drop(state);
     close(&engine, &threads);
@@ -265,7 +270,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
         let at = state.begin(step);
         let job = take_up(&mut state, at);
         drop(state);
-        engine.conclude(job, Err(damage(&engine, 0)));
+        conclude(&engine, job, Err(damage(&engine, 0)));
     };
     let compact = || {
         let (progress, answer) = ask(&engine);
@@ -312,7 +317,7 @@ fn a_keyspace_dropped_from_between_others_is_forgotten() {
     let would_write = || {
         let view = engine.core.view.load_full();
         let step = Step::alone(view.segments.runs[0].id);
-        engine.would_write(&view.segments, &step, &engine.horizon())
+        would_write(&engine, &view.segments, &step, &Horizon::read(&engine))
     };
     assert!(would_write());
     let (_progress, answer) = ask(&engine);
@@ -335,7 +340,7 @@ fn the_trouble_of_a_merge_is_no_writers() {
     (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
     let [newer, older] = runs(&engine)[..] else { panic!("two runs") };
     let job = begin(&engine, newer, older);
-    engine.conclude(job, Err(full(&engine)));
+    conclude(&engine, job, Err(full(&engine)));
     assert!(engine.health().background_error.is_some());
     assert!(engine.core.write_trouble().is_none());
     engine.core.note(Upkeep::Flush, &Err::<(), _>(full(&engine)));
@@ -350,10 +355,10 @@ fn progress_over_compressed_data_ends_at_its_total() {
     let (engine, threads) = open();
     let compact = || {
         add_run(&engine, &[KEYSPACE_DEFAULT]);
-        engine.pause_compaction(true);
+        pause_compaction(&engine, true);
         let (progress, answer) = ask(&engine);
         let (_, total) = progress.bytes();
-        engine.pause_compaction(false);
+        pause_compaction(&engine, false);
         answer.recv().unwrap().unwrap();
         (total, progress.bytes())
     };
@@ -370,20 +375,20 @@ fn progress_over_compressed_data_ends_at_its_total() {
 /// Takes one step for the request at hand, in the place of a compactor thread; `look` comes first.
 /// Whether there was one to take.
 fn step(engine: &Engine, look: impl Fn()) -> bool {
-    let horizon = engine.horizon();
+    let horizon = Horizon::read(engine);
     let view = engine.core.view.load_full();
     let mut state = lock(&engine.core.merges.state);
     state.forget_gone(&view.segments);
     state.take_request();
     let now = Instant::now();
-    let chosen = engine.choose(&mut state, &view.segments, (false, now), &horizon);
+    let chosen = choose(engine, &mut state, &view.segments, (false, now), &horizon);
     let Some(at) = chosen else { return false };
     look();
     let (id, step) = (take_up(&mut state, at), state.jobs[at].step.clone());
     let asked = state.jobs[at].asked.clone().unwrap();
     drop(state);
-    let result = engine.merge_step(&step, &|| false, &asked.bytes_done);
-    engine.conclude(id, result);
+    let result = merge_step(engine, &step, &|| false, &asked.bytes_done);
+    conclude(engine, id, result);
     true
 }
 
@@ -410,8 +415,8 @@ fn progress_is_short_of_its_total_until_all_is_done() {
             }
             engine.flush().unwrap();
         }
-        engine.pause_compaction(true);
-        let (progress, answer) = engine.request_compaction(range.clone()).unwrap();
+        pause_compaction(&engine, true);
+        let (progress, answer) = request_compaction(&engine, range.clone()).unwrap();
         let (_, once) = progress.bytes();
         let looks = std::cell::RefCell::new(Vec::new());
         while step(&engine, || looks.borrow_mut().push(progress.bytes())) {}
@@ -450,7 +455,7 @@ fn a_narrow_range_of_a_clean_run_is_left_as_it_is() {
     let before = (numbers(), parts());
     let bound = |key: &[u8]| BoundKey { keyspace: KEYSPACE_DEFAULT, key: key.to_vec() };
     let range = (bound(b"0010"), Some(bound(b"0011")));
-    let (progress, answer) = engine.request_compaction(Some(range)).unwrap();
+    let (progress, answer) = request_compaction(&engine, Some(range)).unwrap();
     answer.recv().unwrap().unwrap();
     assert_eq!(progress.bytes(), (0, 0));
     assert_eq!((numbers(), parts()), before);

@@ -71,52 +71,50 @@ struct Work<'a, 'b> {
     past: Option<Vec<u8>>,
 }
 
-impl Engine {
-    /// Writes what survives between `from` and `to` into `outputs`, up to one segment.
-    pub(super) fn merge_range(
-        &self,
-        pair: &Pair,
-        from: &BoundKey,
-        to: Option<&BoundKey>,
-        horizon: &Horizon,
-        outputs: &mut Outputs<'_>,
-        told: &dyn Fn() -> bool,
-    ) -> Result<Merged> {
-        let bottom = pair.is_bottom(from, to);
-        let ReadPoints { snapshots, visible } = horizon.points.clone();
-        let survival = Survival::new(snapshots, visible, bottom, &horizon.dropped);
-        let bytes_max = READ_SEGMENTS_MAX * self.core.segment_bytes();
-        let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
-        let mut entries: Entries = pair.entries(from, to)?;
-        let mut memory = Vec::new();
-        let stop = loop {
-            let Batch { entries: mut batch, taken } = entries.batch(memory);
-            if batch.is_empty() {
-                break Stop::End;
+/// Writes what survives between `from` and `to` into `outputs`, up to one segment.
+pub(super) fn merge_range(
+    engine: &Engine,
+    pair: &Pair,
+    from: &BoundKey,
+    to: Option<&BoundKey>,
+    horizon: &Horizon,
+    outputs: &mut Outputs<'_>,
+    told: &dyn Fn() -> bool,
+) -> Result<Merged> {
+    let bottom = pair.is_bottom(from, to);
+    let ReadPoints { snapshots, visible } = horizon.points.clone();
+    let survival = Survival::new(snapshots, visible, bottom, &horizon.dropped);
+    let bytes_max = READ_SEGMENTS_MAX * engine.core.segment_bytes();
+    let mut work = Work { survival, outputs, tally: Tally::default(), bytes_max, past: None };
+    let mut entries: Entries = pair.entries(from, to)?;
+    let mut memory = Vec::new();
+    let stop = loop {
+        let Batch { entries: mut batch, taken } = entries.batch(memory);
+        if batch.is_empty() {
+            break Stop::End;
+        }
+        if let Some(key) = work.take(&mut batch)? {
+            break Stop::Before(key);
+        }
+        memory = emptied(batch);
+        entries.pass(taken)?;
+        if work.tally.is_look_due() {
+            if told() {
+                return Ok(Merged { stop: Stop::Told, tally: work.tally });
             }
-            if let Some(key) = work.take(&mut batch)? {
-                break Stop::Before(key);
-            }
-            memory = emptied(batch);
-            entries.pass(taken)?;
-            if work.tally.is_look_due() {
-                if told() {
-                    return Ok(Merged { stop: Stop::Told, tally: work.tally });
-                }
-                self.pay_for(&mut work.tally, told);
-            }
-        };
-        self.pay_for(&mut work.tally, told);
-        work.tally.held = work.survival.kept_for_snapshots();
-        Ok(Merged { stop, tally: work.tally })
-    }
+            pay_for(engine, &mut work.tally, told);
+        }
+    };
+    pay_for(engine, &mut work.tally, told);
+    work.tally.held = work.survival.kept_for_snapshots();
+    Ok(Merged { stop, tally: work.tally })
+}
 
-    /// Waits as the rate wants it for what was read since the last look.
-    fn pay_for(&self, tally: &mut Tally, stop: &dyn Fn() -> bool) {
-        let rate = self.core.options.merge_bytes_per_second;
-        self.core.merges.pay(tally.bytes - tally.looked.1, rate, stop);
-        tally.looked = (tally.read, tally.bytes);
-    }
+/// Waits as the rate wants it for what was read since the last look.
+fn pay_for(engine: &Engine, tally: &mut Tally, stop: &dyn Fn() -> bool) {
+    let rate = engine.core.options.merge_bytes_per_second;
+    engine.core.merges.pay(tally.bytes - tally.looked.1, rate, stop);
+    tally.looked = (tally.read, tally.bytes);
 }
 
 impl Work<'_, '_> {

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 
 use super::*;
+use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
 use crate::engine::{KeyspaceState, ReadAt};
 use crate::format::edit::RunMeta;
@@ -144,7 +145,7 @@ impl World {
     /// Carries a step of a job out. Whether the job is over.
     fn advance(&mut self, step: &mut Step) -> bool {
         let before = step.from.clone();
-        match self.engine.merge_step(step, &never, &AtomicU64::new(0)).unwrap() {
+        match merge_step(&self.engine, step, &never, &AtomicU64::new(0)).unwrap() {
             Progress::At(frontier) => {
                 assert!(before.is_none_or(|before| before < frontier), "a step gets further");
                 step.from = Some(frontier);
@@ -406,7 +407,7 @@ fn a_stopped_step_leaves_nothing() {
     let set = world.set();
     let step = Step { newer: Some(set.runs[0].id), ..Step::alone(set.runs[1].id) };
     world.fs.set_trace(true);
-    let stopped = world.engine.merge_step(&step, &|| true, &AtomicU64::new(0)).unwrap();
+    let stopped = merge_step(&world.engine, &step, &|| true, &AtomicU64::new(0)).unwrap();
     assert_eq!(stopped, Progress::Stopped);
     assert_eq!(world.fs.files(DIR), before);
     let synced = |line: &String| line.contains("Sync") && line.contains(".seg");
@@ -438,7 +439,7 @@ fn large_entries_and_small_steps_are_looked_at_too() {
         let step = Step { newer: Some(runs[0].id), ..Step::alone(runs[1].id) };
         let looked = AtomicU64::new(0);
         let stop = || looked.fetch_add(1, Ordering::Relaxed) == u64::MAX;
-        let progress = engine.merge_step(&step, &stop, &AtomicU64::new(0)).unwrap();
+        let progress = merge_step(&engine, &step, &stop, &AtomicU64::new(0)).unwrap();
         assert_eq!(progress, Progress::Done);
         let looked = looked.into_inner();
         assert!(looked >= looks, "{looked} looks at values of {value_bytes} bytes");
@@ -482,7 +483,8 @@ fn no_segment_outgrows_its_size_by_more_than_an_entry() {
     }
     let mut step = both_runs(&engine);
     let mut steps = 0;
-    while let Progress::At(frontier) = engine.merge_step(&step, &never, &AtomicU64::new(0)).unwrap()
+    while let Progress::At(frontier) =
+        merge_step(&engine, &step, &never, &AtomicU64::new(0)).unwrap()
     {
         step.from = Some(frontier);
         steps += 1;
@@ -509,7 +511,7 @@ fn a_step_ends_where_enough_is_read_behind_a_snapshot() {
     engine.flush().unwrap();
     let step = both_runs(&engine);
     let bytes = AtomicU64::new(0);
-    let progress = engine.merge_step(&step, &never, &bytes).unwrap();
+    let progress = merge_step(&engine, &step, &never, &bytes).unwrap();
     let bytes = bytes.into_inner() as usize;
     assert!(matches!(progress, Progress::At(_)), "{progress:?} after {bytes} bytes");
     assert!((8 * SEGMENT_BYTES..9 * SEGMENT_BYTES).contains(&bytes), "{bytes}");

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::engine::agenda::pair::{Progress, Step};
+use crate::engine::merge::scheduler::{pause_compaction, request_compaction};
+use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
 use crate::format::meta::BoundKey;
 use crate::ids::KEYSPACE_DEFAULT;
@@ -38,7 +40,7 @@ fn first_step(engine: &Engine) -> Step {
 }
 
 fn advance(engine: &Engine, step: &Step) -> Progress {
-    engine.merge_step(step, &|| false, &Default::default()).unwrap()
+    merge_step(engine, step, &|| false, &Default::default()).unwrap()
 }
 
 /// A run is the sum of what its segments show, and each trim is at the frontier.
@@ -154,7 +156,7 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
     };
     for round in 0..30 {
         // In a pause for a while, so that there is enough to merge.
-        engine.pause_compaction(round < 20);
+        pause_compaction(&engine, round < 20);
         let gone = engine.open_keyspace(&format!("{round}"), None).unwrap();
         for n in 0..100 {
             put(&engine, &mut random, &format!("{:04}", n * 7_919 % 1_000));
@@ -164,7 +166,7 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
         engine.flush().unwrap();
         engine.drop_keyspace(&format!("{round}")).unwrap();
     }
-    let (_, answer) = engine.request_compaction(None).unwrap();
+    let (_, answer) = request_compaction(&engine, None).unwrap();
     while answer.is_empty() {
         look();
     }
