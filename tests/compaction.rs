@@ -159,6 +159,11 @@ fn merges_go_unnoticed_by_everything_else() {
         let write = |group| scope.spawn(move || write_group(db, group));
         let writers: Vec<_> = (0..3).map(write).collect();
         let ended: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        // However slow the compactors are, what reads and disturbs goes on for so long.
+        let deadline = Instant::now() + PATIENCE;
+        while db.stats().merges.jobs <= 10 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         done.store(true, Ordering::SeqCst);
         ended.into_iter().for_each(|ended| ended.unwrap());
     });
