@@ -15,7 +15,8 @@ use crate::format::record::{
 };
 use crate::ids::{LogNumber, LogPosition, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode, Pin, first_free, sync_dir};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::mvcc::seal::{Seal, Sealed};
+use crate::sync::atomic::AtomicU64;
 use crate::sync::{Arc, Mutex, lock};
 
 /// How much of a recovered tail is rewritten at a time.
@@ -37,13 +38,7 @@ pub(crate) struct LogFile {
     appends: Mutex<Option<NamedFile>>,
     /// Keeps the file open until all of the log is durable.
     pin: Mutex<Option<Pin>>,
-    /// Offset at which the log ends; `u64::MAX` while it is written. Set once, by the commit
-    /// section, before the next log is published; Release, pairs with the Acquire in `end`.
-    end: AtomicU64,
-    /// For a recovered log: the offset from which its bytes have to be written again before a
-    /// sync of it means anything. For one whose append failed: its end, so that the header behind
-    /// that is synced. `u64::MAX` if there is no need.
-    rewrite_from: AtomicU64,
+    seal: Seal,
 }
 
 impl LogFile {
@@ -53,14 +48,13 @@ impl LogFile {
         file: NamedFile,
         slot: u64,
         header: LogHeader,
-        rewrite_from: u64,
+        rewrite_from: Option<u64>,
         end: u64,
     ) -> Self {
-        let end = AtomicU64::new(end);
-        let rewrite_from = AtomicU64::new(rewrite_from);
+        let seal = Seal::found(end, rewrite_from);
         let appends = Mutex::new(None);
         let pin = Mutex::new(None);
-        Self { file, slot, header, recovered: true, appends, pin, end, rewrite_from }
+        Self { file, slot, header, recovered: true, appends, pin, seal }
     }
 
     /// Gives up what only appending needs, if no append comes any more. Called by the log thread.
@@ -73,8 +67,7 @@ impl LogFile {
 
     /// The offset at which the log was sealed, if it was.
     pub(crate) fn end(&self) -> Option<u64> {
-        // Acquire; pairs with the Release in `seal`: the writer has given up its handle before.
-        Some(self.end.load(Ordering::Acquire)).filter(|&end| end != u64::MAX)
+        self.seal.end()
     }
 
     /// The position at which the log was sealed, if it was.
@@ -90,8 +83,7 @@ impl LogFile {
     /// Whether it has to be synced whatever was synced of it: recovered bytes are to be written
     /// again, or an append has failed.
     pub(crate) fn needs_sync(&self) -> bool {
-        // Acquire; pairs with the Release in `sync`: if this says no, all was written again.
-        self.rewrite_from.load(Ordering::Acquire) != u64::MAX
+        self.seal.owes()
     }
 
     /// Makes everything appended below `covered` durable, and the whole log if it is sealed.
@@ -100,40 +92,39 @@ impl LogFile {
     ///
     /// Called by the sync leader only, so there is one rewriter.
     pub(crate) fn sync(&self, covered: LogPosition) -> Result<u64> {
-        // Acquire; pairs with the Release in `seal_failed`, which has taken the torn record back.
-        let from = self.rewrite_from.load(Ordering::Acquire);
-        let mut rewritten = 0;
+        let sealed = self.seal.begin_sync();
         let _open = self.file.pin()?;
-        if let (true, Some(end)) = (from != u64::MAX, self.end()) {
-            let mut chunk = vec![0; CHUNK_BYTES];
-            let mut at = from;
-            while at < end {
-                let len = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-                self.file.read_exact_at(&mut chunk[..len], at)?;
-                self.file.write_all_at(&chunk[..len], at)?;
-                at += len as u64;
-            }
-            rewritten = end.saturating_sub(from);
-        }
+        let rewritten = sealed.map_or(Ok(0), |sealed| self.write_again(sealed))?;
         // With what stands behind the end: the header of a record whose append failed, zeroed there
         // (I10), or the end record that an open wrote.
-        let sealed = self.end().map(|end| end + RECORD_HEADER_BYTES as u64);
+        let whole = sealed.map(|sealed| sealed.end + RECORD_HEADER_BYTES as u64);
         let open = || covered.0.saturating_sub(self.header.base.0);
         // Through the appending handle while there is one, which is quicker.
         let appends = lock(&self.appends).clone();
         let file = appends.as_ref().unwrap_or(&self.file);
-        file.sync_below(sealed.unwrap_or_else(open))?;
-        // Not if an append has failed meanwhile, which sets it again. Release; pairs with the
-        // Acquire in `needs_sync`.
-        let max = u64::MAX;
-        let done = Ordering::Release;
-        let other = Ordering::Relaxed;
-        let whole = self.rewrite_from.compare_exchange(from, max, done, other).is_ok();
-        if whole && sealed.is_some() {
+        file.sync_below(whole.unwrap_or_else(open))?;
+        if let Some(sealed) = sealed {
+            self.seal.settle(sealed);
             // Nothing is written to it any more.
             drop(lock(&self.pin).take());
         }
         Ok(rewritten)
+    }
+
+    /// Reads what is owed and writes the same again. Returns how many bytes it was.
+    fn write_again(&self, Sealed { end, owed_from }: Sealed) -> Result<u64> {
+        let mut at = owed_from;
+        if at == end {
+            return Ok(0);
+        }
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while at < end {
+            let len = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            self.file.read_exact_at(&mut chunk[..len], at)?;
+            self.file.write_all_at(&chunk[..len], at)?;
+            at += len as u64;
+        }
+        Ok(end - owed_from)
     }
 }
 
@@ -263,14 +254,11 @@ impl SpareLog {
         self.file.write_all_at(&start, 0)?;
         let end = LOG_DATA_START + record_bytes(record.body_len as usize) as u64;
         let writer = self.into_writer(header);
-        // Release; pairs with the Acquire in `end`: the header and the record are written.
-        writer.log.end.store(end, Ordering::Release);
+        writer.log.seal.close(end);
         Ok(writer.log)
     }
 
     fn into_writer(self, header: LogHeader) -> LogWriter {
-        let end = AtomicU64::new(u64::MAX);
-        let rewrite_from = AtomicU64::new(u64::MAX);
         let log = LogFile {
             file: self.file,
             slot: self.slot,
@@ -278,8 +266,7 @@ impl SpareLog {
             recovered: false,
             appends: Mutex::new(Some(self.appends.clone())),
             pin: Mutex::new(self.pin),
-            end,
-            rewrite_from,
+            seal: Seal::open(),
         };
         let log = Arc::new(log);
         let appends = self.appends;
@@ -361,12 +348,7 @@ impl LogWriter {
 
     /// Ends the log here. The next log's header names the offset.
     pub(crate) fn seal(self) -> LogEnd {
-        // Before the end is known, so that this is not the last handle.
-        drop(self.appends);
-        // Release; pairs with the Acquire in `end`.
-        self.log.end.store(self.tail, Ordering::Release);
-        let position = self.log.header.base.plus(self.tail);
-        LogEnd { number: self.log.header.number, end: self.tail, position }
+        self.close(Seal::close)
     }
 
     /// Ends the log after a failed append: whatever part of the record reached the file must not be
@@ -375,10 +357,16 @@ impl LogWriter {
     pub(crate) fn seal_failed(self) -> LogEnd {
         // Best effort: on a disk that refuses this as well, the next header's word is enough.
         let _ = self.log.file.write_all_at(&[0; RECORD_HEADER_BYTES], self.tail);
-        // All before may be durable already: then nothing else would sync this. Release; pairs with
-        // the Acquire in `sync`: the record is taken back before.
-        self.log.rewrite_from.store(self.tail, Ordering::Release);
-        self.seal()
+        // All before may be durable already: then nothing else would sync this.
+        self.close(Seal::close_owing)
+    }
+
+    fn close(self, close: fn(&Seal, u64)) -> LogEnd {
+        // Before the end is known, so that this is not the last handle.
+        drop(self.appends);
+        close(&self.log.seal, self.tail);
+        let position = self.log.header.base.plus(self.tail);
+        LogEnd { number: self.log.header.number, end: self.tail, position }
     }
 }
 

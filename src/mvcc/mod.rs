@@ -29,6 +29,7 @@
 //! | `group_sync` | one sync of the log serves all who wait for one |
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
+//! | `seal` | a log ends while it is synced, and owes what was taken back |
 //! | `stretches` | scans jump over dead keys that a scan has walked over |
 //!
 //! # Models
@@ -40,6 +41,7 @@ pub(crate) mod commit;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
 pub(crate) mod retire;
+pub(crate) mod seal;
 pub(crate) mod snapshots;
 pub(crate) mod stretches;
 pub(crate) mod view;

@@ -174,7 +174,7 @@ fn damaged(file: &NamedFile, at: usize, what: &'static str, want: String, got: u
 
 fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {
     let known = synced.0.saturating_sub(log.header.base.0);
-    let rewrite_from = if known < log.end { known } else { u64::MAX };
+    let rewrite_from = (known < log.end).then_some(known);
     LogFile::recovered(log.file, log.slot, log.header, rewrite_from, log.end)
 }
 

@@ -142,12 +142,12 @@ fn a_recovered_tail_is_written_again_once_by_its_first_sync() {
         let mut read = chain.read().unwrap();
         assert_eq!(chain.found().len(), 2);
         let log = read.logs.remove(0);
-        let from = if rewrite { chain.synced.0 } else { u64::MAX };
+        let from = rewrite.then_some(chain.synced.0);
         let file = LogFile::recovered(log.file, log.slot, log.header, from, log.end);
         assert_eq!(file.needs_sync(), rewrite);
         let end = file.end_position().unwrap();
         let rewritten = file.sync(end).unwrap();
-        assert_eq!(rewritten, if rewrite { log.end - from } else { 0 });
+        assert_eq!(rewritten, from.map_or(0, |from| log.end - from));
         assert_eq!(file.sync(end).unwrap(), 0);
         assert!(!file.needs_sync() && file.was_recovered());
         chain.fs = chain.fs.crash(CrashMode::PowerLoseAll, 1);
