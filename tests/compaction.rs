@@ -322,7 +322,7 @@ fn a_file_that_another_run_has_a_part_of_is_not_held() {
     assert!(db.stats().segment_bytes > 0);
 }
 
-/// Symptom: small segments of keyspaces with options of their own were written anew by each merge.
+/// Symptom: small segments of keyspaces with options of their own were rewritten by each merge.
 /// Mechanism: the plan joined what the writer had to cut apart again. Fix: the plan knows the
 /// options, and they are moved.
 #[test]

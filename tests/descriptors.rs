@@ -246,7 +246,8 @@ fn child_runs_out() {
 
 /// Symptom: with 64 descriptors a flush failed when all was written and synced, and so did every
 /// other; a close took minutes. Mechanism: each segment had a descriptor for good, the flush opened
-/// what it had just written anew. Fix: a bound on open files, and the writer's handle is read from.
+/// what it had just written again. Fix: a bound on open files, and the writer's handle is read
+/// from.
 #[test]
 fn a_process_that_may_open_64_files_has_hundreds_of_segments_and_logs() {
     let parent = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ fn builder(dir: &std::path::Path) -> Builder {
     builder.memory_bytes(MEMORY_BYTES as u64).cache_bytes(CACHE_BYTES as u64).on_overload(patient)
 }
 
-/// Runs a load of so many bytes on a database of its own, and returns how much more memory was in
+/// Runs a load of that many bytes on a database of its own, and returns how much more memory was in
 /// use at any moment than before.
 fn peak<R>(write: impl Fn(&Db, u64) -> R) -> usize {
     let dir = tempfile::tempdir().unwrap();

@@ -94,7 +94,7 @@ impl Mapping {
     }
 
     /// Syncs the first `len` bytes, and leaves the pages behind them as they are. `None` if there
-    /// are not so many.
+    /// are fewer.
     pub(super) fn sync(&self, len: u64) -> Option<io::Result<()>> {
         let len = usize::try_from(len).ok().filter(|&len| len <= size_of_val(self.words))?;
         // SAFETY: within the mapping, which lives as long as `self`.

@@ -81,7 +81,7 @@ fn loops_after_the_close_and_over_what_was_dropped_end() {
     keyspace.is_empty().unwrap_err();
 }
 
-/// After an error a seek begins anew: behind the damage all keys come, and before it comes the
+/// After an error a seek begins again: behind the damage all keys come, and before it comes the
 /// error again.
 #[test]
 fn a_seek_goes_on_after_an_error() {

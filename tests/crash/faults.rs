@@ -1,7 +1,7 @@
 //! A disk that fails: each call of each kind, once or from then on, with and without losing data.
 //!
 //! Whatever fails, no acknowledged write is lost, neither for readers of the open database nor for
-//! whoever opens it again, and the errors say what they are.
+//! the next open, and the errors say what they are.
 
 use std::io::ErrorKind;
 

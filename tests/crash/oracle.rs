@@ -248,7 +248,7 @@ pub fn value(tag: Tag, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Who wrote a value. Fails if a byte of it is wrong.
+/// The write that a value is of. Fails if a byte of it is wrong.
 pub fn tag_of(bytes: &[u8]) -> Check<Tag> {
     let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let wrong = || format!("a value that nobody wrote: {}", bytes.escape_ascii());

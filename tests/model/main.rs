@@ -54,7 +54,7 @@ struct World {
     /// Handles of dropped keyspaces.
     stale: Vec<Keyspace>,
     last_sequence: Sequence,
-    /// Whether there is an index snapshot, of now or of earlier.
+    /// Whether there is an index snapshot, of this moment or an earlier one.
     index_saved: bool,
 }
 

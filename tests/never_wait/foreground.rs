@@ -71,7 +71,7 @@ fn a_put_makes_one_write() {
 
 /// Symptom: an `update` to a big value did not end while the rest of the load kept flushes going.
 /// Mechanism: a flush that ends between its read and its write refuses it; each try wrote the log
-/// file of the value anew, and that took as long as a flush takes to come. Fix: one file for all
+/// file of the value again, and that took as long as a flush takes to come. Fix: one file for all
 /// tries, so that from the second on nothing but the read lies between.
 #[test]
 fn a_big_value_is_written_once_though_a_flush_refuses_it() {

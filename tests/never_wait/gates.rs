@@ -196,7 +196,7 @@ impl Held {
         self.await_arrivals(1);
     }
 
-    /// Waits until so many operations have come to the gate.
+    /// Waits until that many operations have come to the gate.
     pub(crate) fn await_arrivals(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         let arrived =

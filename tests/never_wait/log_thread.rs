@@ -12,7 +12,7 @@ use alluvium::{Db, Error, OnOverload};
 use crate::gates::GatedFs;
 use crate::{builder, open, settle};
 
-/// After so many files the writer gives up, so that a test that would hang fails.
+/// After this many files the writer gives up, so that a test that would hang fails.
 const FILES_MAX: usize = 500;
 
 /// How many log files there may be beside those in use: the most that are kept prepared, of 8 KiB

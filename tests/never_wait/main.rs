@@ -1,4 +1,4 @@
-//! Who waits for whom: each sentence of the design on never waiting, by counting operations and by
+//! What waits for what: each sentence of the design on never waiting, by counting operations and by
 //! holding them, never by time.
 //!
 //! An operation of the file system is held at a gate by a thread that is meant to wait there, and

@@ -152,7 +152,7 @@ fn who_wants_an_error_gets_it_at_once() {
     }
 }
 
-/// A flush is asked for by whoever is refused, or nobody would ever get any further.
+/// A flush is asked for by the writer that is refused, or no writer would ever get any further.
 #[test]
 fn a_budget_no_larger_than_a_flush_refuses_only_for_a_while() {
     let fs = GatedFs::default();

@@ -44,7 +44,7 @@ fn what_is_durable_is_not_synced_again() {
     db.put_with("k", "v", Durability::Sync).unwrap();
     let (_, done) = fs.done_by(|| db.sync().unwrap());
     assert!(done.is_empty(), "{done:?}");
-    // A sync covers everything appended, whoever did it.
+    // A sync covers everything appended, by whichever thread.
     db.put("k", "w").unwrap();
     let (_, done) = fs.done_by(|| db.put_with("l", "w", Durability::Sync).unwrap());
     assert_eq!(done.iter().filter(|op| op.kind == OpKind::Sync).count(), 1, "{done:?}");

@@ -1,4 +1,4 @@
-//! Who else may open a database, whatever became of its lock file.
+//! Which other process may open a database, whatever became of its lock file.
 
 use std::fs::File;
 use std::os::unix::fs::symlink;

@@ -166,7 +166,7 @@ fn remove_all(dir: &Path) {
     }
 }
 
-/// Asserts that a database opens, is sound, and has so many keys of each prefix and no others.
+/// Asserts that a database opens, is sound, and has that many keys of each prefix and no others.
 #[track_caller]
 fn assert_has(path: &Path, counts: &[(&str, usize)]) {
     let db = small(path).open().unwrap();

@@ -4,7 +4,7 @@
 use crate::Rule;
 use crate::source::Source;
 
-/// A file's tests stand in it while they are at most one line in so many.
+/// A file's tests stand in it while they are at most one line in this many.
 const INLINE_TESTS_SHARE: usize = 3;
 
 /// How far above an ordering its reason may stand, in lines.

@@ -449,7 +449,7 @@ const ROWS: &[Spec] = &[
     Spec {
         name: "load_index",
         group: INDEX,
-        meaning: "read all segments, and make their index in memory anew",
+        meaning: "read all segments, and make their index in memory again",
         more: "Readers and writers go on meanwhile. An open needs it no more: it reads the \
                index that each segment stores.",
         example: "load_index",

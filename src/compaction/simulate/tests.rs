@@ -152,7 +152,7 @@ fn overload() {
 /// What is left of a pair is taken up sensibly, at little more work than there was.
 #[test]
 fn restarts_forget_jobs() {
-    header("overwrite, jobs forgotten each so many flushes");
+    header("overwrite, jobs forgotten each few flushes");
     for (restart_every, write_amp) in [(5, 11.0), (20, 10.0), (100, 9.5)] {
         let setup = Setup { restart_every, ..overwrite(100, 12.0) };
         let report = run(&format!("data 100, each {restart_every}"), &setup);
