@@ -344,7 +344,8 @@ impl Engine {
     pub(crate) fn renew_ceiling(&self) {
         let core = &self.core;
         let next = self.commit.with(|_, next| next);
-        let ceiling = core.ceiling.load(Ordering::Acquire);
+        // Relaxed: this thread alone raises it.
+        let ceiling = core.ceiling.load(Ordering::Relaxed);
         if core.options.read_only
             || ceiling.saturating_sub(next.0) > crate::engine::SEQUENCE_RESERVE / 2
         {
@@ -355,6 +356,8 @@ impl Engine {
         let appended = core.append_change(&mut core.manifest(), vec![change]);
         core.note(Upkeep::Manifest, &appended);
         if appended.is_ok() {
+            // Release; pairs with the Acquire in `section`: what commits up to it does so after its
+            // edit was synced (I16).
             core.ceiling.store(raised.0, Ordering::Release);
         }
     }

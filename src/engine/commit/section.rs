@@ -45,6 +45,8 @@ impl CommitEnv for WriteEnv {
         }
         self.check_dropped(write)?;
         // Here, where no sequence is taken yet: records of one log leave none out.
+        // Acquire; pairs with the Release in `renew_ceiling`: the edit that has reserved what is
+        // taken here was synced before (I16).
         if self.last.plus(u64::from(write.count)).0 > self.core.ceiling.load(Ordering::Acquire) {
             // The manifest could not be written for 2^31 operations; it is tried again meanwhile.
             let error = lock(&self.core.troubles)[Upkeep::Manifest as usize].clone();

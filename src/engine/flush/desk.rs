@@ -177,7 +177,7 @@ impl<'a> Desk<'a> {
             let flushed = engine.relieve(self);
             self.flush_tries.note(flushed.is_ok(), Instant::now());
         }
-        let closed = engine.core.closed.load(Ordering::Acquire);
+        let closed = engine.core.is_closed();
         if self.cleanup && !closed && self.cleanup_tries.may_try(Instant::now()) {
             self.cleanup = false;
             let cleaned = engine.clean_up(&mut self.reclaim);
@@ -196,7 +196,7 @@ impl<'a> Desk<'a> {
         let wanted = self.pressure || core.flush_is_due() || self.flush_tries.has_failed();
         wanted
             && !core.options.read_only
-            && !core.closed.load(Ordering::Acquire)
+            && !core.is_closed()
             && core.stopped().is_none()
             && self.flush_tries.may_try(Instant::now())
     }

@@ -28,7 +28,6 @@ use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// Names that are asked for, and the options that they get.
 type Create<'a> = (&'a [String], Option<KeyspaceOptions>);
@@ -44,7 +43,7 @@ impl Engine {
     /// Carries requests out together. Each has its own answer; they share only what becomes of the
     /// log's sync and of the edit.
     pub(crate) fn carry_out(&self, requests: &[KeyspaceRequest]) -> Vec<Result<()>> {
-        let closed = self.core.closed.load(Ordering::Acquire).then_some(Error::Closed);
+        let closed = self.core.is_closed().then_some(Error::Closed);
         if let Some(refused) = closed.or_else(|| self.core.stopped()) {
             return requests.iter().map(|_| Err(refused.clone())).collect();
         }

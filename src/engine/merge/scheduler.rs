@@ -61,10 +61,8 @@ pub(crate) fn run_compactor(engine: &Engine) {
             }
             Next::Step { job, step, asked } => {
                 drop(state);
-                let stop = || {
-                    core.closed.load(Ordering::Acquire)
-                        || asked.as_ref().is_some_and(|asked| asked.is_cancelled())
-                };
+                let stop =
+                    || core.is_closed() || asked.as_ref().is_some_and(|asked| asked.is_cancelled());
                 let read = AtomicU64::new(0);
                 let result = merge_step(engine, &step, &stop, &read);
                 if let Some(asked) = &asked {
@@ -78,7 +76,7 @@ pub(crate) fn run_compactor(engine: &Engine) {
 
 fn next(engine: &Engine, state: &mut MergeState, horizon: &Horizon) -> Next {
     let core = &engine.core;
-    if core.closed.load(Ordering::Acquire) {
+    if core.is_closed() {
         state.end_all(&Error::Closed);
         return Next::Stop;
     }

@@ -397,6 +397,6 @@ impl Engine {
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         self.core.check_process()?;
-        if self.core.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.core.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 }

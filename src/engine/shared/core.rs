@@ -139,6 +139,21 @@ impl Core {
         })
     }
 
+    /// Says that the close has begun. Whoever waits is to be woken after it.
+    pub(crate) fn begin_close(&self) {
+        // Release; pairs with the Acquire in `is_closed`: who finds the database closed finds all
+        // that its closer had done before. Nobody needs more: a waiter looks under the lock by
+        // which it is woken.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the close has begun.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        // Acquire; pairs with the Release in `begin_close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Records how a piece of background work went, for `health()` and for writers that wait.
     pub(crate) fn note<T>(&self, work: Upkeep, result: &Result<T>) {
         let error = result.as_ref().err();

@@ -25,7 +25,6 @@ use crate::engine::threads::log_thread::run_log;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
 
 /// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
@@ -63,7 +62,7 @@ impl Threads {
             });
         }
         if let Err(error) = started {
-            engine.core.closed.store(true, Ordering::Release);
+            engine.core.begin_close();
             engine.core.merges.wake();
             engine.core.send_log(LogJob::Stop);
             engine.core.send_flush(FlushJob::Stop);
@@ -129,7 +128,7 @@ impl Engine {
 /// Ends writing, flushes what is in memory, and stops the threads.
 fn close(engine: &Engine) -> Result<()> {
     let core = &engine.core;
-    core.closed.store(true, Ordering::Release);
+    core.begin_close();
     core.gate.wake();
     core.merges.wake();
     if !engine.commit.close(|_| ()) {
@@ -155,7 +154,7 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
     };
     let builder = std::thread::Builder::new().name("alluvium-close".to_owned());
     if let Err(error) = builder.spawn(run) {
-        engine.core.closed.store(true, Ordering::Release);
+        engine.core.begin_close();
         engine.core.merges.wake();
         engine.core.send_log(LogJob::Stop);
         end_flush_thread(engine);

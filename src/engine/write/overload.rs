@@ -33,7 +33,7 @@ impl Engine {
         if self.core.options.read_only {
             return Err(Error::ReadOnly { path: self.core.dir.clone() });
         }
-        if self.core.closed.load(Ordering::Acquire) {
+        if self.core.is_closed() {
             return Err(Error::Closed);
         }
         self.core.stopped().map_or(Ok(()), Err)
@@ -236,6 +236,8 @@ impl Core {
 
     /// Takes the question back. On the flush thread, before it looks.
     pub(crate) fn memory_asked_for(&self) {
+        // AcqRel; pairs with the one in `ask_for_memory`, so that the look that follows sees the
+        // bytes of whoever found the flag up.
         self.pace.asked.swap(false, Ordering::AcqRel);
     }
 

@@ -14,6 +14,7 @@ use crate::engine::threads::background::Threads;
 use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};
+use crate::sync::atomic::Ordering;
 
 const DIR: &str = "data";
 
