@@ -56,7 +56,8 @@ fn close(engine: &Engine, threads: &Threads) {
 }
 
 fn put(engine: &Engine, key: &str, value: &str) -> Result<()> {
-    let (key, value) = (key.as_bytes(), value.as_bytes());
+    let key = key.as_bytes();
+    let value = value.as_bytes();
     engine.write_one(KEYSPACE_DEFAULT, key, Some(value), Durability::Buffered).map(drop)
 }
 

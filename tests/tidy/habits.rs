@@ -19,7 +19,7 @@ const ORDERING: &str = "an ordering has its reason beside it, which names it";
 /// Places in old code that break a rule: the rule, the file or folder, how many at most. The
 /// numbers only go down, and an entry that owes nothing any more has to go.
 pub(crate) const OWED: &[(&str, &str, usize)] =
-    &[(BINDINGS, "src/engine/", 61), (BINDINGS, "tests/tidy/", 1)];
+    &[(BINDINGS, "src/engine/", 8), (BINDINGS, "tests/tidy/", 1)];
 
 pub(crate) const RULES: &[Rule] = &[
     Rule {

@@ -278,6 +278,7 @@ pub(crate) fn size(run: &Run) -> RunSize {
     let sum = |count: fn(&Properties) -> u64| {
         run.segments.iter().map(|part| count(part.segment.properties())).sum()
     };
-    let (tombstones, entries) = (sum(|known| known.tombstones), sum(Properties::entries));
+    let tombstones = sum(|known| known.tombstones);
+    let entries = sum(Properties::entries);
     RunSize { id: run.id, bytes: run.bytes(), tombstones, entries }
 }

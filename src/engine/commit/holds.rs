@@ -83,7 +83,8 @@ impl Holds {
             Some(_) => Held::BySomebody,
             None => {
                 self.last += 1;
-                let (id, key) = (HoldId(self.last), key.to_vec());
+                let id = HoldId(self.last);
+                let key = key.to_vec();
                 self.list.push(Hold { id, keyspace, key, caller, spoiled: false });
                 Held::Now(id)
             }

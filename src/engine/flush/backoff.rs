@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn each_failure_in_a_row_doubles_the_wait_up_to_a_bound_and_a_success_ends_it() {
-        let (mut backoff, start) = (Backoff::default(), Instant::now());
+        let mut backoff = Backoff::default();
+        let start = Instant::now();
         assert!(backoff.may_try(start) && !backoff.has_failed());
         let mut waits = Vec::new();
         for _ in 0..40 {

@@ -172,7 +172,8 @@ impl Engine {
         let mut merged = MergeCursor::new(sources);
         merged.seek(crate::format::key::Position::first(Default::default(), &[]))?;
         let mut newest = Sequence(0);
-        let (mut entries, mut bytes) = (0_u64, 0_u64);
+        let mut entries = 0_u64;
+        let mut bytes = 0_u64;
         while let Some(entry) = merged.entry() {
             newest = newest.max(entry.sequence);
             if survival.keep(&entry) == Verdict::Keep {

@@ -138,7 +138,8 @@ impl SavedTables {
         file.read_exact_at(&mut head, 0)?;
         let header = IndexSnapshotHeader::decode(&head).map_err(|error| malformed(error, 0))?;
         if header.database != database {
-            let (path, got) = (path.display(), header.database);
+            let path = path.display();
+            let got = header.database;
             return Err(Error::InvalidArgument {
                 what: format!(
                     "{path} was saved from database {got}, and this is {database}; save an index \

@@ -141,8 +141,10 @@ impl Engine {
         let core = &self.core;
         match Claims::read(core.fs.as_ref(), &core.dir, core.database) {
             Ok(claims) if core.witness.is_kept() && claims.manifest().is_none() => {
-                let (file, expected) = (claims.path().to_path_buf(), "a claim".to_owned());
-                let (what, got) = ("witness", "none".to_owned());
+                let file = claims.path().to_path_buf();
+                let expected = "a claim".to_owned();
+                let what = "witness";
+                let got = "none".to_owned();
                 report.add(Error::Corruption { file, offset: 0, what, expected, got });
             }
             Ok(_) => {}
@@ -174,12 +176,14 @@ impl Engine {
 fn misplaced(set: &SegmentSet, segment: &Segment) -> Option<Error> {
     let parts = set.runs.iter().flat_map(|run| &run.segments);
     let last = &segment.properties().last;
-    let (keyspace, key) = (last.0, &last.1);
+    let keyspace = last.0;
+    let key = &last.1;
     let wrong = parts
         .filter(|part| part.segment.number() == segment.number())
         .find(|part| part.last.keyspace != keyspace || part.last.key != *key)?;
     let show = |key: &[u8]| format!("{} as its last key", key.escape_ascii());
-    let (want, got) = (show(&wrong.last.key), show(key));
+    let want = show(&wrong.last.key);
+    let got = show(key);
     Some(segment.file().corruption("segment", want, got))
 }
 

@@ -82,7 +82,8 @@ fn choose_requested(
     horizon: &Horizon,
 ) -> Option<usize> {
     let request = state.request.as_ref()?;
-    let (newest, extent) = (request.newest, request.extent.clone());
+    let newest = request.newest;
+    let extent = request.extent.clone();
     // What was flushed since the request came is not its business, or it might never end.
     let begin = set.runs.partition_point(|run| run.id > newest);
     let runs = &set.runs[begin..];

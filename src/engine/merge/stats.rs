@@ -80,7 +80,8 @@ pub(crate) fn merge_stats(engine: &Engine) -> MergeStats {
 impl fmt::Display for MergeStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
-        let (read, written) = (bytes(self.bytes_read), bytes(self.bytes_written));
+        let read = bytes(self.bytes_read);
+        let written = bytes(self.bytes_written);
         let steps = counted(self.steps, "step");
         row(
             "merges",

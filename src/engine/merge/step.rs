@@ -183,7 +183,8 @@ fn install_step(
 impl Pair {
     /// What to do from the frontier on, and whether that is nothing.
     fn plan(&self, core: &Core, step: &Step, horizon: &Horizon) -> (Plan<SegmentRef>, bool) {
-        let (from, to) = (step.from.as_ref(), step.to.as_ref());
+        let from = step.from.as_ref();
+        let to = step.to.as_ref();
         let parts = |run: &Arc<Run>| run.between(from, to);
         let newer = self.newer.as_ref().map(parts).unwrap_or_default();
         let mut pieces = newer.to_vec();

@@ -26,7 +26,8 @@ pub(crate) fn warm<'a>(
             if core.cache.over() {
                 return;
             }
-            let (keyspace, key) = (index.keyspace(i), index.separator(i));
+            let keyspace = index.keyspace(i);
+            let key = index.separator(i);
             let hot = |run: &&Arc<Run>| {
                 run.segment_for(keyspace, key).is_some_and(|part| {
                     let segment = &part.segment;

@@ -33,7 +33,8 @@ impl Known {
                 Err(unwritable(info.path))
             }
             Some((state, info)) => {
-                let (manifest, cut_off) = (info.number.0, !info.clean_end);
+                let manifest = info.number.0;
+                let cut_off = !info.clean_end;
                 event!(debug, manifest, cut_off, edits = state.edits, "read the manifest");
                 let claims = Claims::read(fs, dir, state.uuid)?;
                 check_manifest(&claims, &state, &info)?;

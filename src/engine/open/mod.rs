@@ -79,7 +79,8 @@ impl Engine {
         let look = |fs: &dyn Fs| Known::read(fs, &named, &options).map(drop);
         let Entered { fs, dir, lock } = enter(&outside, &named, &options, look)?;
         let known = Known::read(fs.as_ref(), &dir, &options)?;
-        let (evidence, durable) = (known.evidence(), known.manifest_is_durable());
+        let evidence = known.evidence();
+        let durable = known.manifest_is_durable();
         let Known { state, claims, .. } = known;
         let cache = BlockCache::new(options.cache_bytes);
         let mut replayed = replay_logs(&fs, &dir, &state, &claims, !options.read_only)?;

@@ -76,7 +76,8 @@ pub(crate) fn remove_orphans(
 /// Gives a segment a name that nothing of the engine has. If that fails it keeps its own, which is
 /// not given out again while it is there.
 fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
-    let (from, to) = (dir.join(name), dir.join(format!("{name}.orphan")));
+    let from = dir.join(name);
+    let to = dir.join(format!("{name}.orphan"));
     // Not where that could not be told.
     let free = match NamedFile::open(fs, to.clone(), OpenMode::Read) {
         Err(Error::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
@@ -96,7 +97,8 @@ fn keep(fs: &dyn Fs, dir: &Path, name: &str) {
 fn is_whole(fs: &dyn Fs, path: &Path) -> bool {
     let read = || -> Result<bool> {
         let file = NamedFile::open(fs, path.to_path_buf(), OpenMode::Read)?;
-        let (bytes, mut footer) = (file.len()?, [0; FOOTER_BYTES]);
+        let bytes = file.len()?;
+        let mut footer = [0; FOOTER_BYTES];
         file.read_exact_at(&mut footer, bytes.saturating_sub(FOOTER_BYTES as u64))?;
         Ok(Footer::decode(&footer).is_ok_and(|footer| footer.file_bytes == bytes))
     };

@@ -56,7 +56,8 @@ pub(crate) fn recover(
         end: LOG_DATA_START,
         position: LogPosition(0),
     };
-    let (mut live, mut sources) = (VecDeque::new(), Vec::new());
+    let mut live = VecDeque::new();
+    let mut sources = Vec::new();
     let ended = replayed.logs.last().is_none_or(|log| log.ended);
     let synced = replayed.synced;
     for mut log in std::mem::take(&mut replayed.logs) {
@@ -96,7 +97,8 @@ fn table_of(
 ) -> Result<Memtable> {
     let bytes = logs.iter().map(|log| log.end).sum();
     let halves = if bytes < PARTED_BYTES_MIN { vec![logs] } else { halves(logs, bytes).to_vec() };
-    let (mut all, mut drops) = (None::<SortedBuilder>, Vec::new());
+    let mut all = None::<SortedBuilder>;
+    let mut drops = Vec::new();
     for part in share_out(parallel, bytes, halves, |logs| part_of(logs, next_keyspace)) {
         let (builder, dropped) = part?;
         drops.extend(dropped);
@@ -136,7 +138,8 @@ fn part_of(logs: &[LogSource], next_keyspace: KeyspaceId) -> Result<Part> {
     let ops = logs.iter().map(|log| {
         usize::try_from(log.count).unwrap_or(usize::MAX).min(log.chunk.0.len() / OP_BYTES_MIN)
     });
-    let (mut builder, mut drops) = (SortedBuilder::new(ops.sum()), Vec::new());
+    let mut builder = SortedBuilder::new(ops.sum());
+    let mut drops = Vec::new();
     for LogSource { file, chunk, end, .. } in logs {
         for record in Records::new(&chunk.0, *end) {
             let ReplayedRecord { start, len, first, count, kind } = record;
@@ -227,7 +230,8 @@ mod tests {
             ..Options::default()
         };
         let open = |fs: &SimFs| {
-            let (fs, dir) = (Arc::new(fs.clone()), PathBuf::from("data"));
+            let fs = Arc::new(fs.clone());
+            let dir = PathBuf::from("data");
             Engine::open(fs, dir, options.clone(), None).unwrap()
         };
         let (engine, threads) = open(&fs);

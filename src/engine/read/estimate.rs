@@ -121,7 +121,8 @@ fn blocks(segment: &Segment, start: usize, end: usize) -> Estimate {
     let Some(last) = end.checked_sub(1).filter(|&last| start <= last) else {
         return Estimate::default();
     };
-    let (first, last) = (index.handle(start), index.handle(last));
+    let first = index.handle(start);
+    let last = index.handle(last);
     // Blocks lie one after the other.
     let bytes = last.offset + u64::from(last.len) - first.offset;
     let all = segment.properties().stored_bytes.max(1);

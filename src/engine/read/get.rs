@@ -355,7 +355,8 @@ impl EngineIter {
     /// where an error has ended it.
     pub(crate) fn skip_damaged(&mut self) {
         let skips = Arc::new(Skips::new(self.keyspace));
-        let (view, noted) = (Arc::clone(&self.view), Arc::clone(&skips));
+        let view = Arc::clone(&self.view);
+        let noted = Arc::clone(&skips);
         self.inner.remake(Box::new(move || layers(&view, Some(&noted))));
         self.skips = Some(skips);
     }

@@ -47,7 +47,8 @@ impl RememberEnv<KeySpan> for Walked<'_> {
     }
 
     fn written_since(&self, span: &KeySpan, since: Sequence) -> bool {
-        let (keyspace, mut to) = (span.keyspace, Vec::new());
+        let keyspace = span.keyspace;
+        let mut to = Vec::new();
         let mut cursor = self.newest.cursor();
         let mut moved = cursor.seek(Position::first(keyspace, &span.from));
         // A cursor on a memtable never fails, and what fails is not remembered.

@@ -113,9 +113,12 @@ pub(crate) fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
 impl Duties {
     fn new(core: &Core) -> Self {
         let (dead, doomed, requests) = Default::default();
-        let (waiting, retry_at) = (Vec::new(), None);
+        let waiting = Vec::new();
+        let retry_at = None;
         // The open has made the first log, unless it failed to.
-        let (asked, sealed, stop) = (!core.has_spare_log(), false, false);
+        let asked = !core.has_spare_log();
+        let sealed = false;
+        let stop = false;
         Self { dead, doomed, waiting, requests, asked, sealed, retry_at, stop }
     }
 
@@ -220,7 +223,8 @@ impl Duties {
     /// one, and no other. Whoever waits learns that the database is closed, as the senders go.
     fn finish(mut self, core: &Core) {
         let spares = core.take_spare_logs();
-        let (mut kept, small) = (false, core.log_capacity_first());
+        let mut kept = false;
+        let small = core.log_capacity_first();
         for spare in self.dead.drain(..).chain(spares) {
             if !kept && spare.capacity() == small {
                 kept = true;

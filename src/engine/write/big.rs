@@ -29,7 +29,8 @@ impl Engine {
         let log = SpareLog::create_empty(core.log_slots())?;
         // The memtable keeps the encoded bytes. Not before they are booked.
         let chunk = Arc::new(Chunk(write.encoded.take_record()));
-        let (start, len) = (RECORD_HEADER_BYTES, write.body_len);
+        let start = RECORD_HEADER_BYTES;
+        let len = write.body_len;
         let written = log.write_body_ahead(&chunk.0[start..]).and_then(|()| core.sync_dir());
         if let Err(error) = written {
             // No header was written, so an open would find it dead should this fail too.

@@ -66,7 +66,8 @@ impl Core {
 
     /// Bytes that a log file is prepared for now.
     pub(crate) fn log_capacity(&self) -> u64 {
-        let (full, written) = (self.log_capacity_full(), self.logs.written());
+        let full = self.log_capacity_full();
+        let written = self.logs.written();
         let mut bytes = FIRST_BYTES;
         while bytes < full && bytes < written {
             bytes *= GROWTH;

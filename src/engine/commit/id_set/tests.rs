@@ -7,7 +7,8 @@ use super::*;
 #[test]
 fn a_set_of_ids_is_a_set_and_takes_one_entry_for_each_stretch() {
     let check = |ids: &[u32], stretches: usize| {
-        let (mut set, mut model) = (IdSet::default(), BTreeSet::new());
+        let mut set = IdSet::default();
+        let mut model = BTreeSet::new();
         for &id in ids {
             set.insert(KeyspaceId(id));
             model.insert(id);

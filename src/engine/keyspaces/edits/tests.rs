@@ -40,7 +40,8 @@ fn drop_of(name: &str) -> KeyspaceRequest {
 }
 
 fn put(engine: &Engine, keyspace: &KeyspaceState, value: &str) -> Result<()> {
-    let (value, at) = (Some(value.as_bytes()), Durability::Buffered);
+    let value = Some(value.as_bytes());
+    let at = Durability::Buffered;
     engine.write_one(keyspace.id, b"k", value, at).map(drop)
 }
 
@@ -75,7 +76,8 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
     let old = engine.core.keyspaces.find("old").unwrap();
     let other = KeyspaceOptions::new().filter_bits(3);
     let more = other.compression(Compression::Lz4);
-    let (before, syncs) = (edits(&engine), engine.core.counters.log_syncs.load(Ordering::Relaxed));
+    let before = edits(&engine);
+    let syncs = engine.core.counters.log_syncs.load(Ordering::Relaxed);
     let answers = engine.carry_out(&[
         create(&["a"], None),
         drop_of("nobody"),
@@ -89,7 +91,8 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
         create(&["set"], Some(more)),
     ]);
     let refused: Vec<_> = answers.iter().map(Result::is_err).collect();
-    let (f, t) = (false, true);
+    let f = false;
+    let t = true;
     assert_eq!(refused, [f, t, f, f, t, f, f, t, f, f], "{answers:?}");
     assert_eq!(edits(&engine), before + 1);
     assert_eq!(engine.core.counters.log_syncs.load(Ordering::Relaxed), syncs + 1);
@@ -186,7 +189,8 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
         let name = crate::format::names::FileName::Manifest(number).name();
         fs.read_file(Path::new(DIR).join(name)).unwrap().len()
     };
-    let (mut most, before) = ([0, 0], edits(&engine));
+    let mut most = [0, 0];
+    let before = edits(&engine);
     for round in 0..40 {
         let names: Vec<_> = (0..500).map(|number| format!("{number}")).collect();
         engine.open_keyspaces(&names, KeyspaceOptions::new()).unwrap();

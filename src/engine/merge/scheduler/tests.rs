@@ -384,7 +384,8 @@ fn step(engine: &Engine, look: impl Fn()) -> bool {
     let chosen = choose(engine, &mut state, &view.segments, (false, now), &horizon);
     let Some(at) = chosen else { return false };
     look();
-    let (id, step) = (take_up(&mut state, at), state.jobs[at].step.clone());
+    let id = take_up(&mut state, at);
+    let step = state.jobs[at].step.clone();
     let asked = state.jobs[at].asked.clone().unwrap();
     drop(state);
     let result = merge_step(engine, &step, &|| false, &asked.bytes_done);

@@ -136,7 +136,8 @@ impl World {
                 let keyspace = self.any_keyspace();
                 BoundKey { keyspace, key: format!("k{:02}", self.random.below(KEYS)).into() }
             };
-            let (from, to) = (bound(), bound());
+            let from = bound();
+            let to = bound();
             (step.from, step.to) = (Some(from.clone().min(to.clone())), Some(from.max(to)));
         }
         Some(step)
@@ -196,7 +197,8 @@ impl World {
                 let directory = self.engine.pin_directory().unwrap();
                 self.engine.iter(directory, state, everything.clone(), at).unwrap()
             };
-            let (mut front, mut back) = (iter(), iter());
+            let mut front = iter();
+            let mut back = iter();
             let value = |cursor: &crate::engine::LayersCursor| cursor.value().to_vec();
             let forward: Vec<_> =
                 std::iter::from_fn(|| front.next_front(<[u8]>::to_vec, value)).flatten().collect();
@@ -280,7 +282,9 @@ fn fill(mut world: World) -> World {
 #[test]
 fn any_merge_of_any_pair_leaves_every_reader_what_it_saw() {
     let mut random = Random::from_env(0x6d65_7267_6573);
-    let (mut steps, mut written, mut moved) = (0, 0, 0);
+    let mut steps = 0;
+    let mut written = 0;
+    let mut moved = 0;
     for round in 0..10 {
         let segment_bytes = [700, 2_500, 700, 20_000, 700][round % 5];
         let random = random.fork();
@@ -324,7 +328,8 @@ fn a_key_with_more_versions_than_a_segment_holds_is_not_split() {
         for version in 0..60 {
             for key in ["a", "b", "c"] {
                 let value = format!("{run} {version} {}", "v".repeat(40)).into_bytes();
-                let (engine, key) = (&world.engine, key.as_bytes());
+                let engine = &world.engine;
+                let key = key.as_bytes();
                 engine
                     .write_one(KEYSPACE_DEFAULT, key, Some(&value), Durability::Buffered)
                     .unwrap();

@@ -294,7 +294,8 @@ impl World {
 
     /// Puts or deletes numbers, one by one or as one batch.
     fn write(&mut self, which: usize, numbers: impl Iterator<Item = usize>, put: bool) {
-        let (id, as_batch) = (self.id(which), self.random.below(4) == 0);
+        let id = self.id(which);
+        let as_batch = self.random.below(4) == 0;
         let mut batch = Batch::new();
         for number in numbers.map(|number| number % NUMBERS) {
             let value = put.then(|| self.random.next().to_le_bytes().repeat(3));
@@ -302,7 +303,8 @@ impl World {
                 (Some(value), true) => batch.put(id, &key(number), value),
                 (None, true) => batch.delete(id, &key(number)),
                 (value, false) => {
-                    let (value, durability) = (value.as_deref(), Durability::Buffered);
+                    let value = value.as_deref();
+                    let durability = Durability::Buffered;
                     self.engine.write_one(id, &key(number), value, durability).unwrap();
                 }
             }
@@ -358,7 +360,8 @@ impl World {
     /// Draws from a scan that was begun at some time. Returns whether it gave what it should.
     fn draw(&mut self) -> bool {
         let at = self.random.below(self.iterators.len());
-        let (from_front, count) = (self.random.below(3) > 0, self.random.below(2 * NUMBERS));
+        let from_front = self.random.below(3) > 0;
+        let count = self.random.below(2 * NUMBERS);
         let (iter, want) = &mut self.iterators[at];
         if self.random.below(4) == 0 {
             let key = key(self.random.below(NUMBERS));
@@ -391,7 +394,8 @@ impl World {
 
     /// One random step. `false` if a scan gave anything else than the map.
     fn step(&mut self) -> bool {
-        let (which, number) = (self.random.below(2), self.random.below(NUMBERS));
+        let which = self.random.below(2);
+        let number = self.random.below(NUMBERS);
         let length = 1 + self.random.below(120);
         match self.random.below(40) {
             0..=4 => self.write(which, number..number + length / 4, true),
@@ -467,7 +471,9 @@ fn a_remembered_stretch_is_not_walked() {
     assert_eq!(remembered(&engine, scan, |_| true), (0, 1_990));
     let view = engine.core.view.load_full();
     let cursor = view.active.cursor();
-    let (mut to, end, at) = (Vec::new(), key(1_990), engine.visible());
+    let mut to = Vec::new();
+    let end = key(1_990);
+    let at = engine.visible();
     for number in [0, 1, 1_000, 1_989] {
         let key = key(number);
         let edge = Edge { keyspace: KEYSPACE_DEFAULT, key: &key, after: false };

@@ -23,7 +23,8 @@ fn open(segment_bytes: usize, compaction_threads: usize) -> (Arc<Engine>, Thread
 /// Writes noise, which compression does not make shorter.
 fn put(engine: &Engine, random: &mut Random, key: &str) {
     let value: Vec<u8> = (0..13).flat_map(|_| random.next().to_le_bytes()).collect();
-    let (key, value) = (key.as_bytes(), Some(&value[..]));
+    let key = key.as_bytes();
+    let value = Some(&value[..]);
     engine.write_one(KEYSPACE_DEFAULT, key, value, Durability::Buffered).unwrap();
 }
 
@@ -61,7 +62,9 @@ fn a_trim_shows_in_runs_and_segments() {
     check_sums(&engine);
 
     let mut step = first_step(&engine);
-    let (mut trims, mut fewest, mut most) = (0, u64::MAX, 0);
+    let mut trims = 0;
+    let mut fewest = u64::MAX;
+    let mut most = 0;
     while let Progress::At(frontier) = advance(&engine, &step) {
         check_sums(&engine);
         let trimmed = engine.segments().into_iter().filter(|info| info.trimmed);
@@ -83,7 +86,8 @@ fn a_trim_shows_in_runs_and_segments() {
 }
 
 fn check_sums(engine: &Engine) {
-    let (runs, segments) = (engine.runs(), engine.segments());
+    let runs = engine.runs();
+    let segments = engine.segments();
     for run in &runs {
         let parts: Vec<_> = segments.iter().filter(|info| info.run == run.id).collect();
         let sum = |of: fn(&SegmentInfo) -> u64| parts.iter().map(|part| of(part)).sum::<u64>();

@@ -128,7 +128,8 @@ fn writers_are_slowed_to_the_speed_of_the_disk_and_not_stopped() {
     // Writers, time of one put in µs, and the longest that any of theirs may take, in ms.
     for (writers, put_us, longest_ms) in [(1, 20, 2), (4, 80, 8), (1, 80, 2)] {
         let run = |disk, paced| simulate(writers, put_us * NS_PER_US, 2_048 * MIB, disk, paced);
-        let (paced, unpaced) = (run(steady, true), run(steady, false));
+        let paced = run(steady, true);
+        let unpaced = run(steady, false);
         let both = format!("{writers} writers, {put_us} us: {paced:?}, unpaced {unpaced:?}");
         assert_eq!(paced.at_bound, 0, "{both}");
         assert!(paced.longest_ns <= longest_ms * NS_PER_MS, "{both}");
@@ -137,7 +138,8 @@ fn writers_are_slowed_to_the_speed_of_the_disk_and_not_stopped() {
         assert!(unpaced.longest_ns >= 400 * NS_PER_MS, "{both}");
 
         // A disk that is slower than the last flush said is met halfway.
-        let (paced, unpaced) = (run(changing, true), run(changing, false));
+        let paced = run(changing, true);
+        let unpaced = run(changing, false);
         let both = format!("{writers} writers, {put_us} us: {paced:?}, unpaced {unpaced:?}");
         assert!(paced.longest_ns <= unpaced.longest_ns / 5, "{both}");
         assert!(paced.speed >= unpaced.speed / 10 * 9, "{both}");

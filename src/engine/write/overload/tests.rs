@@ -137,7 +137,8 @@ fn the_flush_thread_is_asked_once_however_many_are_refused() {
 #[test]
 fn a_big_batch_finds_room_before_it_is_built() {
     let (engine, threads) = open();
-    let (core, budget) = (&engine.core, BUDGET as u64);
+    let core = &engine.core;
+    let budget = BUDGET as u64;
     let mut quarters: Vec<_> = (0..4).map(|_| core.try_reserve(budget / 4).unwrap()).collect();
     assert_eq!(core.gate.used(), budget);
     assert!(core.try_reserve(1).is_none());
@@ -174,10 +175,12 @@ fn a_big_batch_without_room_has_what_is_sealed_flushed() {
             on_overload,
             ..Options::default()
         };
-        let (fs, dir) = (Arc::new(SimFs::new()), PathBuf::from("data"));
+        let fs = Arc::new(SimFs::new());
+        let dir = PathBuf::from("data");
         let (engine, threads) = Engine::open(fs, dir, options, None).unwrap();
         let put = |key: u32, len: usize| {
-            let (key, value) = (key.to_be_bytes(), vec![7; len]);
+            let key = key.to_be_bytes();
+            let value = vec![7; len];
             engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
         };
         let mut key = 0;
