@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::batch::WriteBatch;
+use crate::engine::write::{put, try_write};
 use crate::engine::{Engine, KeyspaceState, TryWrite};
 use crate::error::Result;
 use crate::ids::Sequence;
@@ -100,7 +101,7 @@ impl Db {
     /// As [`Self::write`].
     pub fn write_with(&self, batch: &WriteBatch, durability: Durability) -> Result<Sequence> {
         let operations = batch.operations(self.engine().core.instance)?;
-        self.engine().write_batch(operations, durability)
+        put::write_batch(self.engine(), operations, durability)
     }
 
     /// [`Self::write`], if that can be done without waiting. As [`try_put`](Keyspace::try_put).
@@ -123,7 +124,7 @@ impl Db {
     /// As [`Self::write`].
     pub fn try_write(&self, batch: &WriteBatch) -> Result<TryWrite> {
         let operations = batch.operations(self.engine().core.instance)?;
-        self.engine().try_write_batch(operations)
+        try_write::try_write_batch(self.engine(), operations)
     }
 
     /// A view of everything committed by now, to read from for as long as it lives.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use crate::answers::{CompareAndSwap, Updated};
 use crate::compact::Compaction;
+use crate::engine::write::{conditional, put, try_write};
 use crate::engine::{Decision, KeyspaceState, TryWrite};
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
@@ -144,7 +145,7 @@ impl Keyspace {
         value: impl AsRef<[u8]>,
         durability: Durability,
     ) -> Result<Sequence> {
-        self.engine().write_one(self.id(), key.as_ref(), Some(value.as_ref()), durability)
+        put::write_one(self.engine(), self.id(), key.as_ref(), Some(value.as_ref()), durability)
     }
 
     /// Deletes a key, and returns the sequence of that; a key that is not there is fine.
@@ -177,7 +178,7 @@ impl Keyspace {
     ///
     /// As [`Self::put`].
     pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<Sequence> {
-        self.engine().write_one(self.id(), key.as_ref(), None, durability)
+        put::write_one(self.engine(), self.id(), key.as_ref(), None, durability)
     }
 
     /// [`Self::put`], if that can be done without waiting: for threads that must not, like those of
@@ -203,7 +204,7 @@ impl Keyspace {
     ///
     /// As [`Self::put`].
     pub fn try_put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<TryWrite> {
-        self.engine().try_write_one(self.id(), key.as_ref(), Some(value.as_ref()))
+        try_write::try_write_one(self.engine(), self.id(), key.as_ref(), Some(value.as_ref()))
     }
 
     /// [`Self::delete`], if that can be done without waiting. As [`Self::try_put`].
@@ -218,7 +219,7 @@ impl Keyspace {
     ///
     /// As [`Self::put`].
     pub fn try_delete(&self, key: impl AsRef<[u8]>) -> Result<TryWrite> {
-        self.engine().try_write_one(self.id(), key.as_ref(), None)
+        try_write::try_write_one(self.engine(), self.id(), key.as_ref(), None)
     }
 
     /// Sets a key to a value if it has none. Returns the sequence of that, or `None` if it had one.
@@ -416,7 +417,13 @@ impl Keyspace {
         decide: impl FnMut(Option<Value>) -> Decision<B, R>,
     ) -> Result<(R, Sequence)> {
         self.engine().check_open()?;
-        self.engine().write_conditional(self.reader.keyspace(), key, durability, decide)
+        conditional::write_conditional(
+            self.engine(),
+            self.reader.keyspace(),
+            key,
+            durability,
+            decide,
+        )
     }
 }
 

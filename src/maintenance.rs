@@ -11,6 +11,7 @@ use crate::engine::index::verify::VerifyReport;
 use crate::engine::merge::scheduler::pause_compaction;
 use crate::engine::report::segments::{RunInfo, SegmentInfo};
 use crate::engine::report::stats::{Health, Stats};
+use crate::engine::write::sync;
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::options::addressable;
@@ -277,7 +278,7 @@ impl Db {
     /// the database is reopened.
     pub fn sync(&self) -> Result<()> {
         self.engine().check_open()?;
-        if self.engine().core.options.read_only { Ok(()) } else { self.engine().sync_all() }
+        if self.engine().core.options.read_only { Ok(()) } else { sync::sync_all(self.engine()) }
     }
 
     /// Waits until everything up to a sequence is durable, as every write returns it, and so
@@ -301,7 +302,7 @@ impl Db {
     /// [`Self::sync`].
     pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
         self.engine().check_open()?;
-        self.engine().wait_durable(sequence)
+        sync::wait_durable(self.engine(), sequence)
     }
 
     /// Moves everything in memtables to segments on disk, durably, and waits for it.

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | 7 | `open` | an engine from a directory: recovery, then the threads |
 //! | 6 | `threads` | starts them, ends them; the log thread's turns |
-//! | 5 | `flush`, `index`, `report` | memtables to runs; tables in memory, verify; what it says of itself |
-//! | 4 | `write`, `read`, `merge`, `keyspaces`, `cleanup` | the verbs; what nobody reaches any more |
+//! | 5 | `flush`, `keyspaces`, `index`, `report` | memtables to runs; keyspaces made and dropped; tables in memory, verify; what it says of itself |
+//! | 4 | `write`, `read`, `merge`, `cleanup` | the verbs; what nobody reaches any more |
 //! | 3 | `whole` | an `Engine`: the `Core`, and the commit section |
 //! | 2 | `commit`, `outputs` | what the section owns; segments being written |
 //! | 1 | `shared` | the `Core`, the types of its fields, messages between threads |

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::cleanup::Reclaim;
 use super::threads::background::Threads;
 use super::{Engine, ReadAt};
+use crate::engine::write::{big, put, rotate, sync};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::log_header::LogHeader;
@@ -58,12 +59,12 @@ fn close(engine: &Engine, threads: &Threads) {
 fn put(engine: &Engine, key: &str, value: &str) -> Result<()> {
     let key = key.as_bytes();
     let value = value.as_bytes();
-    engine.write_one(KEYSPACE_DEFAULT, key, Some(value), Durability::Buffered).map(drop)
+    put::write_one(engine, KEYSPACE_DEFAULT, key, Some(value), Durability::Buffered).map(drop)
 }
 
 /// Waits until the log thread has made the spares that are wanted and seen to what was set free.
 fn settle(engine: &Engine) {
-    engine.wait_for_log().unwrap();
+    rotate::wait_for_log(engine).unwrap();
     let core = &engine.core;
     while core.wants_log() || core.wants_memtable() || core.dead_files() > 0 {
         std::thread::yield_now();
@@ -84,9 +85,9 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
     let tmp = engine.open_keyspace("tmp", None).unwrap();
-    engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
+    put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     engine.flush().unwrap();
-    engine.write_control(Control::DropKeyspace(tmp.id)).unwrap();
+    put::write_control(&engine, Control::DropKeyspace(tmp.id)).unwrap();
     engine.clean_up(&mut Reclaim::new()).unwrap();
     let after = fs.crash(CrashMode::PowerLoseAll, 0);
     close(&engine, &threads);
@@ -132,12 +133,12 @@ fn a_private_log_keeps_the_directory_locked() {
         batch.put(KEYSPACE_DEFAULT, b"big", &[7; 3000]);
         super::commit::entry::Write::new(batch, RecordKind::Data)
     };
-    let private = engine.prepare_private(&mut batch()).unwrap();
+    let private = big::prepare_private(&engine, &mut batch()).unwrap();
     close(&engine, &threads);
     let refused = try_open(&fs).map(drop);
     assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
     private.remove(&engine.core);
-    let late = engine.prepare_private(&mut batch()).map(drop);
+    let late = big::prepare_private(&engine, &mut batch()).map(drop);
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
 
     let (engine, threads) = open(&fs);
@@ -183,7 +184,7 @@ fn a_log_that_the_manifest_cannot_explain_is_refused_before_anything_changes() {
     let manifest = Path::new(DIR).join("MANIFEST-000001");
     let old = fs.read_file(&manifest).unwrap();
     let tmp = engine.open_keyspace("tmp", None).unwrap();
-    engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
+    put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     let after = fs.crash(CrashMode::Process, 0);
     close(&engine, &threads);
 
@@ -225,7 +226,7 @@ fn a_read_looks_for_the_drop_after_it_has_its_view() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
     let tmp = engine.open_keyspace("tmp", None).unwrap();
-    engine.write_one(tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
+    put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let look = || engine.get(&tmp, b"k", ReadAt::Now);
     assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
     let at = ReadAt::Snapshot(engine.register_snapshot());
@@ -346,15 +347,15 @@ fn a_sealed_log_is_synced_without_the_open_one() {
     let open_log = logs().pop().unwrap();
     assert_eq!(open_log.end(), None);
     // The log thread may be about the same, or may have done it.
-    if let Some((end, more)) = engine.sealed_end(usize::MAX) {
+    if let Some((end, more)) = sync::sealed_end(&engine, usize::MAX) {
         assert_eq!((end, more), (open_log.header.base, false));
     }
-    engine.sync_sealed(open_log.header.base).unwrap();
+    sync::sync_sealed(&engine, open_log.header.base).unwrap();
     let synced = engine.core.group_sync.synced();
     assert_eq!(synced, open_log.header.base, "what is sealed, and no more");
     assert!(synced < engine.core.logs.appended());
     // Whoever needs more gets it.
-    engine.sync_all().unwrap();
+    sync::sync_all(&engine).unwrap();
     assert_eq!(engine.core.group_sync.synced(), engine.core.logs.appended());
     close(&engine, &threads);
 }
@@ -437,7 +438,7 @@ fn a_sealed_log_that_a_flush_retires_is_not_waited_for() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
     let core = &engine.core;
-    engine.wait_for_log().unwrap();
+    rotate::wait_for_log(&engine).unwrap();
     // A sealed log that the log thread was not told of.
     let spare = lock(&core.spares.logs).pop().unwrap();
     let place = LogHeader {
@@ -452,10 +453,10 @@ fn a_sealed_log_that_a_flush_retires_is_not_waited_for() {
     let writer = spare.activate(place).unwrap();
     core.logs.push(Arc::clone(writer.log()));
     writer.seal();
-    let (end, _) = engine.sealed_end(usize::MAX).unwrap();
+    let (end, _) = sync::sealed_end(&engine, usize::MAX).unwrap();
     assert!(end > core.group_sync.synced());
     assert_eq!(core.logs.retire_below(LogNumber(8)).len(), 1);
-    engine.sync_sealed(end).unwrap();
+    sync::sync_sealed(&engine, end).unwrap();
     assert_eq!(core.group_sync.synced(), end);
     close(&engine, &threads);
 }

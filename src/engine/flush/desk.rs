@@ -21,6 +21,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::engine::cleanup::Reclaim;
 use crate::engine::flush::backoff::Backoff;
 use crate::engine::shared::messages::FlushJob;
+use crate::engine::write::rotate;
 use crate::engine::{Core, Engine, GRACE_MS};
 use crate::error::{Error, Result};
 use crate::segment::Segment;
@@ -223,7 +224,7 @@ impl Engine {
     /// Flushes everything written before the call. Called by foreground threads and the close.
     pub(crate) fn flush(&self) -> Result<()> {
         self.core.refuse_on_own_thread()?;
-        self.seal_active()?;
+        rotate::seal_active(self)?;
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::Flush { reply });
         answer.recv().unwrap_or(Err(Error::Closed))
@@ -234,7 +235,7 @@ impl Engine {
     fn relieve(&self, desk: &mut Desk<'_>) -> Result<()> {
         let core = &self.core;
         if core.view.load().sealed.is_empty() && (core.over_budget() || core.is_short()) {
-            self.seal_active()?;
+            rotate::seal_active(self)?;
         }
         self.flush_sealed(desk)
     }

@@ -32,6 +32,7 @@ use crate::engine::outputs::Outputs;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::view::SEALED_MAX;
+use crate::engine::write::sync;
 use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::{Error, Result};
 use crate::event::scope;
@@ -247,7 +248,7 @@ impl Engine {
         if exists {
             // The group sync goes oldest first, so everything appended by now covers the header.
             let target = position.unwrap_or_else(|| self.core.logs.appended());
-            self.wait_synced(target)?;
+            sync::wait_synced(self, target)?;
         }
         Ok((floor, exists))
     }

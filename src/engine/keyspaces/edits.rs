@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::engine::shared::keyspaces::KeyspaceState;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::messages::KeyspaceRequest;
+use crate::engine::write::{put, sync};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
@@ -83,7 +84,7 @@ impl Engine {
             None => format!("there is no keyspace {name:?}"),
             Some(KEYSPACE_DEFAULT) => String::from("the default keyspace cannot be dropped"),
             Some(id) => {
-                let (at, _) = self.write_control(Control::DropKeyspace(id))?;
+                let (at, _) = put::write_control(self, Control::DropKeyspace(id))?;
                 return Ok((id, at));
             }
         };
@@ -103,7 +104,7 @@ impl Engine {
         let names = creates.iter().flat_map(|(names, _)| *names);
         gone.extend(names.filter(missing).filter_map(|name| self.unsaid_drop(name)));
         if !gone.is_empty() {
-            self.sync_all()?;
+            sync::sync_all(self)?;
         }
         let places: Vec<_> = gone.keys().map(|&id| (id, core.place_of_dropped(id))).collect();
         let mut manifest = core.manifest();

@@ -198,7 +198,7 @@ pub(crate) fn request_compaction(
     engine: &Engine,
     range: Option<(BoundKey, Option<BoundKey>)>,
 ) -> Result<(Arc<RequestProgress>, Receiver<Result<()>>)> {
-    engine.refuse_early()?;
+    engine.core.refuse_early()?;
     engine.flush()?;
     let (reply, answer) = bounded(1);
     let set = Arc::clone(&engine.core.view.load().segments);
@@ -210,7 +210,7 @@ pub(crate) fn request_compaction(
     lock(&engine.core.merges.state).waiting.push(request);
     engine.core.merges.changed.notify_all();
     // The threads may have ended before they could see it.
-    engine.refuse_early()?;
+    engine.core.refuse_early()?;
     Ok((progress, answer))
 }
 

@@ -183,6 +183,7 @@ fn recovered_log(log: ReplayedLog, synced: LogPosition) -> LogFile {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::write::put;
     use std::path::PathBuf;
 
     use super::*;
@@ -241,7 +242,7 @@ mod tests {
             let value =
                 (random.below(5) > 0).then(|| [&number.to_le_bytes()[..], &[7; 300]].concat());
             let at = Durability::Buffered;
-            engine.write_one(KEYSPACE_DEFAULT, &key, value.as_deref(), at).unwrap();
+            put::write_one(&engine, KEYSPACE_DEFAULT, &key, value.as_deref(), at).unwrap();
             model.insert(key, value);
         }
         let after = fs.crash(CrashMode::Process, 0);

@@ -139,6 +139,18 @@ impl Core {
         })
     }
 
+    /// Fails what writes, if it is bound to fail, before it costs anything.
+    pub(crate) fn refuse_early(&self) -> Result<()> {
+        self.check_process()?;
+        if self.options.read_only {
+            return Err(Error::ReadOnly { path: self.dir.clone() });
+        }
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.stopped().map_or(Ok(()), Err)
+    }
+
     /// Says that the close has begun. Whoever waits is to be woken after it.
     pub(crate) fn begin_close(&self) {
         // Release; pairs with the Acquire in `is_closed`: who finds the database closed finds all

@@ -22,6 +22,7 @@ use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::own::{Own, work_for};
 use crate::engine::threads::log_thread::run_log;
+use crate::engine::write::sync;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
@@ -171,7 +172,7 @@ fn end_flush_thread(engine: &Engine) {
 
 fn finish(engine: &Engine) -> Result<()> {
     // Buffered writes are made durable even if the flush below fails.
-    let synced = engine.sync_all();
+    let synced = sync::sync_all(engine);
     let flushed = engine.flush();
     engine.core.witness.sync();
     flushed.and(synced)

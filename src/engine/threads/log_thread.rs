@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::engine::threads::turns::{Turn, Turns, Waiting};
 use crate::engine::write::spares::Recycled;
+use crate::engine::write::sync;
 use crate::engine::{Core, Engine, Upkeep};
 use crate::error::{Error, Result};
 use crate::event::event;
@@ -193,10 +194,10 @@ impl Duties {
         engine.core.logs.release_sealed();
         self.sealed = false;
         if engine.core.stopped().is_none()
-            && let Some((end, more)) = engine.sealed_end(SYNCED_PER_TURN)
+            && let Some((end, more)) = sync::sealed_end(engine, SYNCED_PER_TURN)
         {
             self.sealed = more;
-            if let Err(error) = engine.sync_sealed(end) {
+            if let Err(error) = sync::sync_sealed(engine, end) {
                 event!(error, %error, "a sealed log could not be synced");
             }
         }
@@ -244,7 +245,7 @@ impl Clock {
         let core = &engine.core;
         if !core.options.sync_every.is_zero()
             && core.stopped().is_none()
-            && let Err(error) = engine.sync_all()
+            && let Err(error) = sync::sync_all(engine)
         {
             // It latches in the group sync, where every writer sees it.
             event!(error, %error, "the log could not be synced");

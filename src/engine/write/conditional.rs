@@ -22,6 +22,7 @@ use crate::engine::commit::entry::{Condition, Refused, Write, check_sizes};
 use crate::engine::shared::patience::Stalled;
 use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::put::Committed;
+use crate::engine::write::{hold, put, sync};
 use crate::engine::{Engine, KeyspaceState};
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
@@ -39,93 +40,91 @@ pub(crate) enum Decision<B, R> {
     Delete(R),
 }
 
-impl Engine {
-    /// Changes a key from what it is to what `decide` makes of it, with nothing in between. Returns
-    /// the answer, and the sequence of the change; where nothing is to change, one that covers all
-    /// that was read, as durable as the change would have been.
-    pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        durability: Durability,
-        mut decide: impl FnMut(Option<Value>) -> Decision<B, R>,
-    ) -> Result<(R, Sequence)> {
-        check_sizes(key, &[])?;
-        self.refuse_early()?;
-        let id = keyspace.id;
-        let mut attempt = Attempt { engine: self, id, key, tries: 0, hold: None };
-        let mut seen = self.get_seen(keyspace, key)?;
-        // One call's, however often it decides.
-        let mut stalled = Stalled::default();
-        loop {
-            let (value, answer) = match decide(seen.value.clone()) {
-                // The read was one step of the commit order already.
-                Decision::Leave(answer) => {
-                    if durability == Durability::Sync {
-                        self.wait_durable(seen.at)?;
-                    }
-                    return Ok((answer, seen.at));
+/// Changes a key from what it is to what `decide` makes of it, with nothing in between. Returns
+/// the answer, and the sequence of the change; where nothing is to change, one that covers all
+/// that was read, as durable as the change would have been.
+pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    durability: Durability,
+    mut decide: impl FnMut(Option<Value>) -> Decision<B, R>,
+) -> Result<(R, Sequence)> {
+    check_sizes(key, &[])?;
+    engine.core.refuse_early()?;
+    let id = keyspace.id;
+    let mut attempt = Attempt { engine, id, key, tries: 0, hold: None };
+    let mut seen = engine.get_seen(keyspace, key)?;
+    // One call's, however often it decides.
+    let mut stalled = Stalled::default();
+    loop {
+        let (value, answer) = match decide(seen.value.clone()) {
+            // The read was one step of the commit order already.
+            Decision::Leave(answer) => {
+                if durability == Durability::Sync {
+                    sync::wait_durable(engine, seen.at)?;
                 }
-                Decision::Put(value, answer) => (Some(value), answer),
-                Decision::Delete(answer) => (None, answer),
-            };
-            let value = value.as_ref().map(AsRef::as_ref);
-            // A decision goes by the value, and holds for as long as that is what it was.
-            let decided = std::mem::take(&mut seen.value);
-            let mut write = Write::encode_one(id, key, value)?;
-            write.condition = attempt.condition(seen.since);
-            write.stalled = std::mem::take(&mut stalled);
-            let again = |write: &mut Write<'_>| {
-                attempt.refused(&mut write.stalled)?;
-                seen = self.get_seen(keyspace, key)?;
-                write.condition = attempt.condition(seen.since);
-                Ok(seen.value == decided)
-            };
-            let written = self.write_if(&mut write, durability, again);
-            stalled = std::mem::take(&mut write.stalled);
-            write.leave();
-            if let Some(sequence) = written? {
-                return Ok((answer, sequence));
+                return Ok((answer, seen.at));
             }
+            Decision::Put(value, answer) => (Some(value), answer),
+            Decision::Delete(answer) => (None, answer),
+        };
+        let value = value.as_ref().map(AsRef::as_ref);
+        // A decision goes by the value, and holds for as long as that is what it was.
+        let decided = std::mem::take(&mut seen.value);
+        let mut write = Write::encode_one(id, key, value)?;
+        write.condition = attempt.condition(seen.since);
+        write.stalled = std::mem::take(&mut stalled);
+        let again = |write: &mut Write<'_>| {
+            attempt.refused(&mut write.stalled)?;
+            seen = engine.get_seen(keyspace, key)?;
+            write.condition = attempt.condition(seen.since);
+            Ok(seen.value == decided)
+        };
+        let written = write_if(engine, &mut write, durability, again);
+        stalled = std::mem::take(&mut write.stalled);
+        write.leave();
+        if let Some(sequence) = written? {
+            return Ok((answer, sequence));
         }
     }
+}
 
-    /// As `put::write`, for a write on a condition. Where that does not hold, `again` puts another
-    /// in its place, or says `false`: then nothing was written. What is encoded, waited for and
-    /// written ahead is so for all tries.
-    fn write_if(
-        &self,
-        write: &mut Write<'_>,
-        durability: Durability,
-        mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
-    ) -> Result<Option<Sequence>> {
-        self.with_room(write, |write| {
-            self.admit(write)?;
-            match self.commit_if(write, &mut again).transpose() {
-                Some(committed) => self.settle(write, committed, durability).map(Some),
-                None => {
-                    write.give_up_private(&self.core);
-                    Ok(None)
+/// As `put::write`, for a write on a condition. Where that does not hold, `again` puts another
+/// in its place, or says `false`: then nothing was written. What is encoded, waited for and
+/// written ahead is so for all tries.
+fn write_if(
+    engine: &Engine,
+    write: &mut Write<'_>,
+    durability: Durability,
+    mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
+) -> Result<Option<Sequence>> {
+    put::with_room(engine, write, |write| {
+        put::admit(engine, write)?;
+        match commit_if(engine, write, &mut again).transpose() {
+            Some(committed) => put::settle(engine, write, committed, durability).map(Some),
+            None => {
+                write.give_up_private(&engine.core);
+                Ok(None)
+            }
+        }
+    })
+}
+
+fn commit_if(
+    engine: &Engine,
+    write: &mut Write<'_>,
+    mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
+) -> Result<Option<Committed>> {
+    loop {
+        match put::try_commit(engine, write) {
+            Ok(committed) => return Ok(Some(committed)),
+            Err(Refused::Changed) => {
+                if !again(write)? {
+                    return Ok(None);
                 }
             }
-        })
-    }
-
-    fn commit_if(
-        &self,
-        write: &mut Write<'_>,
-        mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
-    ) -> Result<Option<Committed>> {
-        loop {
-            match self.try_commit(write) {
-                Ok(committed) => return Ok(Some(committed)),
-                Err(Refused::Changed) => {
-                    if !again(write)? {
-                        return Ok(None);
-                    }
-                }
-                Err(refused) => self.make_way(refused, write)?,
-            }
+            Err(refused) => put::make_way(engine, refused, write)?,
         }
     }
 }
@@ -142,10 +141,10 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Counts a refusal. After `TRIES_MAX` the key is held.
     fn refused(&mut self, stalled: &mut Stalled) -> Result<()> {
-        self.engine.refuse_early()?;
+        self.engine.core.refuse_early()?;
         self.tries += 1;
         if self.tries >= TRIES_MAX && self.hold.is_none() {
-            self.hold = self.engine.hold_key(self.id, self.key, stalled)?;
+            self.hold = hold::hold_key(self.engine, self.id, self.key, stalled)?;
         }
         Ok(())
     }

@@ -21,48 +21,46 @@ impl Drop for HoldGuard<'_> {
     }
 }
 
-impl Engine {
-    /// Steps 1. `None` if an outer write of this thread holds the key: then it is as good as held.
-    pub(crate) fn hold_key(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        stalled: &mut Stalled,
-    ) -> Result<Option<HoldGuard<'_>>> {
-        let caller = Caller::this();
-        let hold = || match self.commit.with(|env, _| env.holds.hold(keyspace, key, caller)) {
-            Held::Now(hold) => Some(Some(HoldGuard { engine: self, hold })),
-            Held::ByThisThread => Some(None),
-            Held::BySomebody => None,
-        };
-        self.wait_for_hold(stalled, || Ok(hold()))
-    }
+/// Steps 1. `None` if an outer write of this thread holds the key: then it is as good as held.
+pub(crate) fn hold_key<'a>(
+    engine: &'a Engine,
+    keyspace: KeyspaceId,
+    key: &[u8],
+    stalled: &mut Stalled,
+) -> Result<Option<HoldGuard<'a>>> {
+    let caller = Caller::this();
+    let hold = || match engine.commit.with(|env, _| env.holds.hold(keyspace, key, caller)) {
+        Held::Now(hold) => Some(Some(HoldGuard { engine, hold })),
+        Held::ByThisThread => Some(None),
+        Held::BySomebody => None,
+    };
+    wait_for_hold(engine, stalled, || Ok(hold()))
+}
 
-    /// Tries until `attempt` has an answer, each time that a hold has ended.
-    pub(crate) fn wait_for_hold<T>(
-        &self,
-        stalled: &mut Stalled,
-        attempt: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        let stall_max = self.core.stall_max().unwrap_or_default();
-        stalled.wait(stall_max, |patience| self.try_until_free(patience, attempt))
-    }
+/// Tries until `attempt` has an answer, each time that a hold has ended.
+pub(crate) fn wait_for_hold<T>(
+    engine: &Engine,
+    stalled: &mut Stalled,
+    attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let stall_max = engine.core.stall_max().unwrap_or_default();
+    stalled.wait(stall_max, |patience| try_until_free(engine, patience, attempt))
+}
 
-    fn try_until_free<T>(
-        &self,
-        patience: Patience,
-        mut attempt: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        loop {
-            let seen = self.core.gate.generation();
-            self.refuse_early()?;
-            if let Some(answer) = attempt()? {
-                return Ok(answer);
-            }
-            let Some(left) = patience.left() else {
-                return Err(Error::KeyHeld { waited: patience.waited() });
-            };
-            self.core.gate.wait_timeout(seen, left);
+fn try_until_free<T>(
+    engine: &Engine,
+    patience: Patience,
+    mut attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    loop {
+        let seen = engine.core.gate.generation();
+        engine.core.refuse_early()?;
+        if let Some(answer) = attempt()? {
+            return Ok(answer);
         }
+        let Some(left) = patience.left() else {
+            return Err(Error::KeyHeld { waited: patience.waited() });
+        };
+        engine.core.gate.wait_timeout(seen, left);
     }
 }

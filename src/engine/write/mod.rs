@@ -5,6 +5,7 @@ pub(crate) mod conditional;
 pub(crate) mod hold;
 pub(crate) mod overload;
 pub(crate) mod put;
+pub(crate) mod rotate;
 pub(crate) mod space;
 pub(crate) mod spares;
 pub(crate) mod sync;

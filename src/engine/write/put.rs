@@ -17,9 +17,8 @@
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Batch, Refused, Write};
-use crate::engine::shared::messages::LogJob;
+use crate::engine::write::{big, hold, overload, sync};
 use crate::error::{Error, Result};
-use crate::event::event;
 use crate::format::batch::{BatchBuffer, Control};
 use crate::format::record::RecordKind;
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
@@ -28,183 +27,153 @@ use crate::options::Durability;
 /// The last sequence of a write that has committed, and where its record ends in the log.
 pub(crate) type Committed = (Sequence, LogPosition);
 
-impl Engine {
-    /// Writes one operation. `None` deletes.
-    pub(crate) fn write_one(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        value: Option<&[u8]>,
-        durability: Durability,
-    ) -> Result<Sequence> {
-        let mut write = Write::encode_one(keyspace, key, value)?;
-        let written = self.write(&mut write, durability);
-        write.leave();
-        written
-    }
+/// Writes one operation. `None` deletes.
+pub(crate) fn write_one(
+    engine: &Engine,
+    keyspace: KeyspaceId,
+    key: &[u8],
+    value: Option<&[u8]>,
+    durability: Durability,
+) -> Result<Sequence> {
+    let mut write = Write::encode_one(keyspace, key, value)?;
+    let written = take_all_the_way(engine, &mut write, durability);
+    write.leave();
+    written
+}
 
-    /// Writes a batch: all of it or nothing. An empty one has no place in the order; it returns
-    /// what is visible.
-    pub(crate) fn write_batch(&self, batch: &Batch, durability: Durability) -> Result<Sequence> {
-        if batch.len_ops() == 0 {
-            self.refuse_early()?;
-            let visible = self.visible();
-            if durability == Durability::Sync {
-                self.sync_all()?;
-            }
-            return Ok(visible);
-        }
-        let mut write = Write::of_batch(batch);
-        let written = self.write(&mut write, durability);
-        write.leave();
-        written
-    }
-
-    /// Takes an encoded write all the way.
-    fn write(&self, write: &mut Write<'_>, durability: Durability) -> Result<Sequence> {
-        self.with_room(write, |write| {
-            self.admit(write)?;
-            let committed = self.commit(write);
-            self.settle(write, committed, durability)
-        })
-    }
-
-    /// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
-    pub(crate) fn admit(&self, write: &mut Write<'_>) -> Result<()> {
-        self.wait_for_memory(write)?;
-        if write.body_len > self.core.memtable_bytes() / 4 {
-            write.private = Some(Box::new(self.prepare_private(write)?));
-        }
-        Ok(())
-    }
-
-    /// Goes through the commit section, as often as it takes.
-    fn commit(&self, write: &mut Write<'_>) -> Result<Committed> {
-        loop {
-            match self.try_commit(write) {
-                Ok(committed) => return Ok(committed),
-                Err(refused) => self.make_way(refused, write)?,
-            }
-        }
-    }
-
-    /// Waits for the sync if that is wanted. What was written ahead and did not commit goes.
-    #[inline]
-    pub(crate) fn settle(
-        &self,
-        write: &mut Write<'_>,
-        committed: Result<Committed>,
-        durability: Durability,
-    ) -> Result<Sequence> {
-        write.give_up_private(&self.core);
-        let (last, position) = committed?;
+/// Writes a batch: all of it or nothing. An empty one has no place in the order; it returns
+/// what is visible.
+pub(crate) fn write_batch(
+    engine: &Engine,
+    batch: &Batch,
+    durability: Durability,
+) -> Result<Sequence> {
+    if batch.len_ops() == 0 {
+        engine.core.refuse_early()?;
+        let visible = engine.visible();
         if durability == Durability::Sync {
-            self.wait_synced(position)?;
+            sync::sync_all(engine)?;
         }
-        Ok(last)
+        return Ok(visible);
     }
+    let mut write = Write::of_batch(batch);
+    let written = take_all_the_way(engine, &mut write, durability);
+    write.leave();
+    written
+}
 
-    /// Makes an attempt to write. On a full disk one that only deletes waits for a flush, whose
-    /// logs leave some room, and is made once more.
-    #[inline]
-    pub(crate) fn with_room<T>(
-        &self,
-        write: &mut Write<'_>,
-        mut attempt: impl FnMut(&mut Write<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let mut result = attempt(write);
-        if let Err(Error::StorageFull { .. }) = result
-            && self.core.may_flush_for_room()
-            && write.only_deletes()
-            && self.flush().is_ok()
-        {
-            result = attempt(write);
-        }
-        if let Err(error) = &result {
-            self.core.counters.stalls.refused(error);
-        }
-        result
+/// Takes an encoded write all the way.
+fn take_all_the_way(
+    engine: &Engine,
+    write: &mut Write<'_>,
+    durability: Durability,
+) -> Result<Sequence> {
+    with_room(engine, write, |write| {
+        admit(engine, write)?;
+        let committed = commit(engine, write);
+        settle(engine, write, committed, durability)
+    })
+}
+
+/// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
+pub(crate) fn admit(engine: &Engine, write: &mut Write<'_>) -> Result<()> {
+    overload::wait_for_memory(engine, write)?;
+    if write.body_len > engine.core.memtable_bytes() / 4 {
+        write.private = Some(Box::new(big::prepare_private(engine, write)?));
     }
+    Ok(())
+}
 
-    /// Goes through the commit section once; where another writer holds a key, as soon as it does
-    /// not.
-    #[inline]
-    pub(crate) fn try_commit(&self, write: &mut Write<'_>) -> Result<Committed, Refused> {
-        match self.commit.commit(write, u64::from(write.count)) {
-            Err(Refused::Held) => self.commit_when_free(write),
-            tried => tried,
-        }
-    }
-
-    #[cold]
-    fn commit_when_free(&self, write: &mut Write<'_>) -> Result<Committed, Refused> {
-        let mut stalled = std::mem::take(&mut write.stalled);
-        let tried = self.wait_for_hold(&mut stalled, || {
-            match self.commit.commit(write, u64::from(write.count)) {
-                Err(Refused::Held) => Ok(None),
-                tried => Ok(Some(tried)),
-            }
-        });
-        write.stalled = stalled;
-        tried?
-    }
-
-    /// Does what a refused write has to wait for before it is tried again.
-    #[cold]
-    pub(crate) fn make_way(&self, refused: Refused, write: &mut Write<'_>) -> Result<()> {
-        match refused {
-            Refused::NeedsLog => self.stall_for_log(&mut write.stalled),
-            Refused::Failed(error) => Err(error),
-            // There is nothing to wait for.
-            Refused::Changed | Refused::Held => Ok(()),
+/// Goes through the commit section, as often as it takes.
+fn commit(engine: &Engine, write: &mut Write<'_>) -> Result<Committed> {
+    loop {
+        match try_commit(engine, write) {
+            Ok(committed) => return Ok(committed),
+            Err(refused) => make_way(engine, refused, write)?,
         }
     }
+}
 
-    /// Writes a control record. Called by the log thread, which makes logs by itself.
-    pub(crate) fn write_control(&self, control: Control) -> Result<Committed> {
-        let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
-        loop {
-            match self.try_commit(&mut write) {
-                Ok(committed) => return Ok(committed),
-                Err(Refused::NeedsLog) => self.core.make_log_here()?,
-                Err(refused) => self.make_way(refused, &mut write)?,
-            }
+/// Waits for the sync if that is wanted. What was written ahead and did not commit goes.
+#[inline]
+pub(crate) fn settle(
+    engine: &Engine,
+    write: &mut Write<'_>,
+    committed: Result<Committed>,
+    durability: Durability,
+) -> Result<Sequence> {
+    write.give_up_private(&engine.core);
+    let (last, position) = committed?;
+    if durability == Durability::Sync {
+        sync::wait_synced(engine, position)?;
+    }
+    Ok(last)
+}
+
+/// Makes an attempt to write. On a full disk one that only deletes waits for a flush, whose
+/// logs leave some room, and is made once more.
+#[inline]
+pub(crate) fn with_room<T>(
+    engine: &Engine,
+    write: &mut Write<'_>,
+    mut attempt: impl FnMut(&mut Write<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut result = attempt(write);
+    if let Err(Error::StorageFull { .. }) = result
+        && engine.core.may_flush_for_room()
+        && write.only_deletes()
+        && engine.flush().is_ok()
+    {
+        result = attempt(write);
+    }
+    if let Err(error) = &result {
+        engine.core.counters.stalls.refused(error);
+    }
+    result
+}
+
+/// Goes through the commit section once; where another writer holds a key, as soon as it does
+/// not.
+#[inline]
+pub(crate) fn try_commit(engine: &Engine, write: &mut Write<'_>) -> Result<Committed, Refused> {
+    match engine.commit.commit(write, u64::from(write.count)) {
+        Err(Refused::Held) => commit_when_free(engine, write),
+        tried => tried,
+    }
+}
+
+#[cold]
+fn commit_when_free(engine: &Engine, write: &mut Write<'_>) -> Result<Committed, Refused> {
+    let mut stalled = std::mem::take(&mut write.stalled);
+    let tried = hold::wait_for_hold(engine, &mut stalled, || {
+        match engine.commit.commit(write, u64::from(write.count)) {
+            Err(Refused::Held) => Ok(None),
+            tried => Ok(Some(tried)),
         }
-    }
+    });
+    write.stalled = stalled;
+    tried?
+}
 
-    /// Waits, outside the section, until there is a spare log or the log thread has failed to make
-    /// one.
-    pub(crate) fn wait_for_log(&self) -> Result<()> {
-        self.core.refuse_on_log_thread()?;
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.core.send_log(LogJob::Spare { reply: Some(reply) });
-        answer.recv().unwrap_or(Err(Error::Closed))
+/// Does what a refused write has to wait for before it is tried again.
+#[cold]
+pub(crate) fn make_way(engine: &Engine, refused: Refused, write: &mut Write<'_>) -> Result<()> {
+    match refused {
+        Refused::NeedsLog => overload::stall_for_log(engine, &mut write.stalled),
+        Refused::Failed(error) => Err(error),
+        // There is nothing to wait for.
+        Refused::Changed | Refused::Held => Ok(()),
     }
+}
 
-    /// Seals the active memtable if it holds anything, for an explicit flush and for the close.
-    ///
-    /// Ends the open log, so that the next write needs a spare. If there is none, this call waits
-    /// for one first: it may, and that write may not. Without one it goes on all the same, on a
-    /// full disk for instance.
-    pub(crate) fn seal_active(&self) -> Result<()> {
-        let mut waited = false;
-        loop {
-            let sealed = self.commit.with(|env, _| {
-                let empty = env.tail.memtable.table().is_empty();
-                if empty || (!waited && env.tail.takes_last_log()) {
-                    return empty;
-                }
-                env.tail.seal_log();
-                env.tail.swap_memtable();
-                true
-            });
-            if sealed {
-                return Ok(());
-            }
-            if let Err(error) = self.wait_for_log() {
-                event!(debug, %error, "the log is sealed without a spare to follow it");
-            }
-            waited = true;
+/// Writes a control record. Called by the log thread, which makes logs by itself.
+pub(crate) fn write_control(engine: &Engine, control: Control) -> Result<Committed> {
+    let mut write = Write::new(BatchBuffer::control(control), RecordKind::Control);
+    loop {
+        match try_commit(engine, &mut write) {
+            Ok(committed) => return Ok(committed),
+            Err(Refused::NeedsLog) => engine.core.make_log_here()?,
+            Err(refused) => make_way(engine, refused, &mut write)?,
         }
     }
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::spares::SPARES;
+use crate::engine::write::rotate;
 use crate::engine::{Core, Engine, Upkeep};
 use crate::error::{Error, Result};
 use crate::event::event;
@@ -363,7 +364,7 @@ impl Core {
 impl Engine {
     /// Sets the size of the memtables made from now on, and replaces the spares.
     pub(crate) fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {
-        self.refuse_early()?;
+        self.core.refuse_early()?;
         let core = &self.core;
         core.options.check_memtable_bytes(bytes)?;
         core.memtable_bytes.store(bytes, Ordering::Relaxed);
@@ -373,7 +374,7 @@ impl Engine {
         let logs = core.take_spare_logs();
         drop(memtables);
         logs.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
-        match self.wait_for_log() {
+        match rotate::wait_for_log(self) {
             Err(Error::Closed) => Err(Error::Closed),
             // What kept the log thread from making a spare is in `health()`, and tried again.
             _ => Ok(()),

@@ -38,7 +38,7 @@ impl SyncEnv for Engine {
         let reached = || logs.iter().filter(|log| log.header.base < covered);
         for log in reached() {
             if log.end_position().is_none_or(|end| end > synced) || log.needs_sync() {
-                self.sync_log(log, covered)?;
+                sync_log(self, log, covered)?;
             }
         }
         // Durable where nobody finds it would be a lie.
@@ -72,7 +72,7 @@ impl SyncEnv for SealedLogs<'_> {
         let sealed = |log: &&Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
         for log in logs.iter().filter(sealed) {
             if log.end_position().is_some_and(|end| end > synced) || log.needs_sync() {
-                self.engine.sync_log(log, self.end)?;
+                sync_log(self.engine, log, self.end)?;
             }
         }
         core.check_directory()?;
@@ -87,74 +87,76 @@ impl SyncEnv for SealedLogs<'_> {
     }
 }
 
-impl Engine {
-    fn sync_log(&self, log: &Arc<LogFile>, covered: LogPosition) -> Result<()> {
-        let rewritten = match log.sync(covered) {
-            // A flush has made durable what it held, and its file may be gone: one that the open
-            // found is opened by its name if the bound has closed it.
-            Err(_) if !self.core.logs.is_live(log) => return Ok(()),
-            synced => synced?,
-        };
-        self.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
-        Ok(())
-    }
+fn sync_log(engine: &Engine, log: &Arc<LogFile>, covered: LogPosition) -> Result<()> {
+    let rewritten = match log.sync(covered) {
+        // A flush has made durable what it held, and its file may be gone: one that the open
+        // found is opened by its name if the bound has closed it.
+        Err(_) if !engine.core.logs.is_live(log) => return Ok(()),
+        synced => synced?,
+    };
+    engine.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
+    Ok(())
+}
 
-    /// Where the last of the next so many sealed logs ends that are not known to be durable, and
-    /// whether there are more of them.
-    pub(crate) fn sealed_end(&self, most: usize) -> Option<(LogPosition, bool)> {
-        let synced = self.core.group_sync.synced();
-        let list = self.core.logs.list();
-        let mut ends = list.iter().map_while(|log| log.end_position()).filter(|&end| end > synced);
-        let end = ends.by_ref().take(most).last()?;
-        Some((end, ends.next().is_some()))
-    }
+/// Where the last of the next so many sealed logs ends that are not known to be durable, and
+/// whether there are more of them.
+pub(crate) fn sealed_end(engine: &Engine, most: usize) -> Option<(LogPosition, bool)> {
+    let synced = engine.core.group_sync.synced();
+    let list = engine.core.logs.list();
+    let mut ends = list.iter().map_while(|log| log.end_position()).filter(|&end| end > synced);
+    let end = ends.by_ref().take(most).last()?;
+    Some((end, ends.next().is_some()))
+}
 
-    /// Makes the sealed logs durable up to `end`, where one of them ends.
-    pub(crate) fn sync_sealed(&self, end: LogPosition) -> Result<()> {
-        self.wait_with(end, &SealedLogs { engine: self, end })
-    }
+/// Makes the sealed logs durable up to `end`, where one of them ends.
+pub(crate) fn sync_sealed(engine: &Engine, end: LogPosition) -> Result<()> {
+    wait_with(engine, end, &SealedLogs { engine, end })
+}
 
-    /// Returns once everything below `position` is durable.
-    pub(crate) fn wait_synced(&self, position: LogPosition) -> Result<()> {
-        self.wait_with(position, self)
-    }
+/// Returns once everything below `position` is durable.
+pub(crate) fn wait_synced(engine: &Engine, position: LogPosition) -> Result<()> {
+    wait_with(engine, position, engine)
+}
 
-    fn wait_with(&self, position: LogPosition, env: &impl SyncEnv<Error = Error>) -> Result<()> {
-        self.core.group_sync.wait(position, env).map_err(|cause| {
-            // Who waits for memory waits in vain now.
-            self.core.gate.wake();
-            match cause {
-                Error::WriterStopped { .. } => cause,
-                cause => Error::WriterStopped { cause: Arc::new(cause) },
-            }
-        })
-    }
-
-    /// Returns once everything up to `sequence` is durable. One load if it is known to be.
-    pub(crate) fn wait_durable(&self, sequence: Sequence) -> Result<()> {
-        // Acquire; pairs with the Release in `sync`.
-        if sequence.0 <= self.core.durable.load(Ordering::Acquire) {
-            return Ok(());
+fn wait_with(
+    engine: &Engine,
+    position: LogPosition,
+    env: &impl SyncEnv<Error = Error>,
+) -> Result<()> {
+    engine.core.group_sync.wait(position, env).map_err(|cause| {
+        // Who waits for memory waits in vain now.
+        engine.core.gate.wake();
+        match cause {
+            Error::WriterStopped { .. } => cause,
+            cause => Error::WriterStopped { cause: Arc::new(cause) },
         }
-        let visible = self.visible();
-        if sequence > visible {
-            return Err(Error::InvalidArgument {
-                what: format!("sequence {sequence} was not issued yet; the last one is {visible}"),
-            });
-        }
-        if self.core.options.read_only {
-            return Ok(());
-        }
-        // What is visible has been appended.
-        self.sync_all()
-    }
+    })
+}
 
-    /// Makes every write that was acknowledged before the call durable, and looks after the
-    /// directory also where nothing is left to do.
-    pub(crate) fn sync_all(&self) -> Result<()> {
-        self.core.check_directory()?;
-        self.wait_synced(self.core.logs.appended())
+/// Returns once everything up to `sequence` is durable. One load if it is known to be.
+pub(crate) fn wait_durable(engine: &Engine, sequence: Sequence) -> Result<()> {
+    // Acquire; pairs with the Release in `sync`.
+    if sequence.0 <= engine.core.durable.load(Ordering::Acquire) {
+        return Ok(());
     }
+    let visible = engine.visible();
+    if sequence > visible {
+        return Err(Error::InvalidArgument {
+            what: format!("sequence {sequence} was not issued yet; the last one is {visible}"),
+        });
+    }
+    if engine.core.options.read_only {
+        return Ok(());
+    }
+    // What is visible has been appended.
+    sync_all(engine)
+}
+
+/// Makes every write that was acknowledged before the call durable, and looks after the
+/// directory also where nothing is left to do.
+pub(crate) fn sync_all(engine: &Engine) -> Result<()> {
+    engine.core.check_directory()?;
+    wait_synced(engine, engine.core.logs.appended())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Batch, Refused, Write};
+use crate::engine::write::overload;
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
@@ -34,78 +35,76 @@ pub enum TryWrite {
     WouldBlock,
 }
 
-impl Engine {
-    /// Writes one operation, or says that it would wait. `None` deletes.
-    pub(crate) fn try_write_one(
-        &self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<TryWrite> {
-        let mut write = Write::encode_one(keyspace, key, value)?;
-        let written = self.try_submit(&mut write);
-        write.leave();
-        Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
-    }
+/// Writes one operation, or says that it would wait. `None` deletes.
+pub(crate) fn try_write_one(
+    engine: &Engine,
+    keyspace: KeyspaceId,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<TryWrite> {
+    let mut write = Write::encode_one(keyspace, key, value)?;
+    let written = try_submit(engine, &mut write);
+    write.leave();
+    Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
+}
 
-    /// Writes a batch, or says that it would wait.
-    pub(crate) fn try_write_batch(&self, batch: &Batch) -> Result<TryWrite> {
-        if batch.len_ops() == 0 {
-            self.refuse_early()?;
-            return Ok(TryWrite::Written(self.visible()));
-        }
-        let mut write = Write::of_batch(batch);
-        let written = self.try_submit(&mut write);
-        write.leave();
-        Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
+/// Writes a batch, or says that it would wait.
+pub(crate) fn try_write_batch(engine: &Engine, batch: &Batch) -> Result<TryWrite> {
+    if batch.len_ops() == 0 {
+        engine.core.refuse_early()?;
+        return Ok(TryWrite::Written(engine.visible()));
     }
+    let mut write = Write::of_batch(batch);
+    let written = try_submit(engine, &mut write);
+    write.leave();
+    Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
+}
 
-    /// The sequence, or `None` if it would wait.
-    fn try_submit(&self, write: &mut Write<'_>) -> Result<Option<Sequence>> {
-        let result = self.try_enter(write);
-        if let Err(error) = &result {
-            self.core.counters.stalls.refused(error);
-        }
-        result
+/// The sequence, or `None` if it would wait.
+fn try_submit(engine: &Engine, write: &mut Write<'_>) -> Result<Option<Sequence>> {
+    let result = try_enter(engine, write);
+    if let Err(error) = &result {
+        engine.core.counters.stalls.refused(error);
     }
+    result
+}
 
-    /// Whether a write may pass though memory runs short, since that is for want of room on the
-    /// disk; an error if waiting for that is of no use.
-    fn passes_full_disk(&self, write: &Write<'_>) -> Result<bool> {
-        let core = &self.core;
-        if core.is_room_short() {
-            if core.passes_with_little_room(write.only_deletes()) {
-                return Ok(true);
-            }
-            if let Some(full) = core.full_disk(0) {
-                return Err(full);
-            }
+/// Whether a write may pass though memory runs short, since that is for want of room on the
+/// disk; an error if waiting for that is of no use.
+fn passes_full_disk(engine: &Engine, write: &Write<'_>) -> Result<bool> {
+    let core = &engine.core;
+    if core.is_room_short() {
+        if core.passes_with_little_room(write.only_deletes()) {
+            return Ok(true);
         }
-        core.ask_for_memory();
-        Ok(false)
+        if let Some(full) = core.full_disk(0) {
+            return Err(full);
+        }
     }
+    core.ask_for_memory();
+    Ok(false)
+}
 
-    fn try_enter(&self, write: &mut Write<'_>) -> Result<Option<Sequence>> {
-        self.refuse_early()?;
-        if write.body_len > self.core.memtable_bytes() / 4 {
-            return Ok(None);
+fn try_enter(engine: &Engine, write: &mut Write<'_>) -> Result<Option<Sequence>> {
+    engine.core.refuse_early()?;
+    if write.body_len > engine.core.memtable_bytes() / 4 {
+        return Ok(None);
+    }
+    if engine.core.is_pressed() {
+        match engine.core.options.on_overload {
+            OnOverload::Pace { .. } if !passes_full_disk(engine, write)? => return Ok(None),
+            OnOverload::Pace { .. } => {}
+            // It never waits, and fails where there is nothing left.
+            OnOverload::Error => overload::wait_for_memory(engine, write)?,
         }
-        if self.core.is_pressed() {
-            match self.core.options.on_overload {
-                OnOverload::Pace { .. } if !self.passes_full_disk(write)? => return Ok(None),
-                OnOverload::Pace { .. } => {}
-                // It never waits, and fails where there is nothing left.
-                OnOverload::Error => self.wait_for_memory(write)?,
-            }
+    }
+    match engine.commit.commit(write, u64::from(write.count)) {
+        Ok((last, _)) => Ok(Some(last)),
+        Err(Refused::Failed(error)) => Err(error),
+        Err(Refused::NeedsLog) => {
+            engine.core.want_spare();
+            Ok(None)
         }
-        match self.commit.commit(write, u64::from(write.count)) {
-            Ok((last, _)) => Ok(Some(last)),
-            Err(Refused::Failed(error)) => Err(error),
-            Err(Refused::NeedsLog) => {
-                self.core.want_spare();
-                Ok(None)
-            }
-            Err(Refused::Held | Refused::Changed) => Ok(None),
-        }
+        Err(Refused::Held | Refused::Changed) => Ok(None),
     }
 }

@@ -7,6 +7,7 @@ use crossbeam_channel::unbounded;
 
 use super::*;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
 use crate::io::{FaultPlan, Fs, FsFile, OpKind, OpenMode, SimFs};
@@ -26,7 +27,7 @@ fn open(fs: Arc<dyn Fs>) -> (Arc<Engine>, Threads) {
 
 fn put(engine: &Engine, key: &str) {
     let at = Durability::Buffered;
-    engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), Some(b"v"), at).unwrap();
+    put::write_one(engine, KEYSPACE_DEFAULT, key.as_bytes(), Some(b"v"), at).unwrap();
 }
 
 fn fail_flushes(fs: &SimFs) {
@@ -43,7 +44,7 @@ fn a_close_waits_for_one_try_of_many() {
     let (engine, threads) = open(Arc::new(fs.clone()));
     let core = &engine.core;
     put(&engine, "k");
-    engine.seal_active().unwrap();
+    rotate::seal_active(&engine).unwrap();
     // The first flush stands at the manifest while the others queue up behind it.
     let manifest = core.manifest();
     fail_flushes(&fs);
@@ -60,7 +61,7 @@ fn a_close_waits_for_one_try_of_many() {
     }
     for i in 0..20 {
         put(&engine, &format!("k {i}"));
-        engine.seal_active().unwrap();
+        rotate::seal_active(&engine).unwrap();
     }
     assert!(core.view.load().sealed.len() > 16, "each of them makes a flush due");
     let answers: Vec<_> = (0..30).map(|_| ask()).collect();
@@ -92,7 +93,7 @@ fn a_failing_flush_backs_off_unless_somebody_asks() {
     let (jobs, work) = unbounded();
     let mut desk = Desk::new(&work);
     put(&engine, "k");
-    engine.seal_active().unwrap();
+    rotate::seal_active(&engine).unwrap();
     engine.core.gate.add(1 << 29);
     assert!(desk.flush_is_due(&engine.core));
     // As if a try had failed that ended far ahead.
@@ -211,7 +212,7 @@ fn what_is_short_is_done_amid_a_flush() {
     for i in 0..2 * PIECE_ENTRIES {
         put(&engine, &format!("{i}"));
     }
-    engine.seal_active().unwrap();
+    rotate::seal_active(&engine).unwrap();
     // On this thread, whose desk is the only one at which anything arrives.
     engine.flush_sealed(&mut Desk::new(&work)).unwrap();
     assert!(watch.answered.load(Ordering::SeqCst), "before the flush was done");

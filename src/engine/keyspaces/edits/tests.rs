@@ -11,6 +11,7 @@ use crate::engine::cleanup::Reclaim;
 use crate::engine::merge::scheduler::request_compaction;
 use crate::engine::shared::messages::{LogJob, NAMES_PER_EDIT};
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};
@@ -42,7 +43,7 @@ fn drop_of(name: &str) -> KeyspaceRequest {
 fn put(engine: &Engine, keyspace: &KeyspaceState, value: &str) -> Result<()> {
     let value = Some(value.as_bytes());
     let at = Durability::Buffered;
-    engine.write_one(keyspace.id, b"k", value, at).map(drop)
+    put::write_one(engine, keyspace.id, b"k", value, at).map(drop)
 }
 
 fn get(engine: &Engine, keyspace: &KeyspaceState, at: ReadAt) -> Result<Option<String>> {
@@ -182,7 +183,7 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
     // An active memtable that is older than all of them.
-    engine.write_one(KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
+    put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let kept = engine.open_keyspace("kept", None).unwrap();
     let manifest_bytes = || {
         let number = engine.core.manifest().number();
@@ -224,7 +225,7 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
     let batch = |id| {
         let mut batch = Batch::new();
         batch.put(id, b"k", b"v");
-        engine.write_batch(&batch, Durability::Buffered).map(drop)
+        put::write_batch(&engine, &batch, Durability::Buffered).map(drop)
     };
     let old = engine.open_keyspace("name", None).unwrap();
     engine.drop_keyspace("name").unwrap();

@@ -12,6 +12,7 @@ use crate::engine::merge::scheduler::{
 };
 use crate::engine::merge::step::{merge_step, would_write};
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
 use crate::io::SimFs;
 use crate::iter::testing::Random;
@@ -50,7 +51,8 @@ fn add_run(engine: &Engine, keyspaces: &[KeyspaceId]) {
     for &keyspace in keyspaces {
         for key in 0..20 {
             let key = format!("{key:03}").into_bytes();
-            engine.write_one(keyspace, &key, Some(&[b'v'; 50]), Durability::Buffered).unwrap();
+            put::write_one(engine, keyspace, &key, Some(&[b'v'; 50]), Durability::Buffered)
+                .unwrap();
         }
     }
     engine.flush().unwrap();
@@ -412,7 +414,7 @@ fn progress_is_short_of_its_total_until_all_is_done() {
                 let key = format!("{key:04}{run}").into_bytes();
                 let value = random.next().to_be_bytes().repeat(5);
                 let put = Durability::Buffered;
-                engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), put).unwrap();
+                put::write_one(&engine, KEYSPACE_DEFAULT, &key, Some(&value), put).unwrap();
             }
             engine.flush().unwrap();
         }
@@ -447,7 +449,8 @@ fn a_narrow_range_of_a_clean_run_is_left_as_it_is() {
     for key in 0..2_000_u32 {
         let value = key.wrapping_mul(0x9e37_79b9).to_be_bytes().repeat(2);
         let key = format!("{key:04}").into_bytes();
-        engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered).unwrap();
+        put::write_one(&engine, KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
+            .unwrap();
     }
     engine.flush().unwrap();
     ask(&engine).1.recv().unwrap().unwrap();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::engine::{KeyspaceState, ReadAt};
 use crate::format::edit::RunMeta;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, RunId, Sequence};
@@ -80,7 +81,7 @@ impl World {
         let value = format!("{}{}", self.written, "v".repeat(self.random.below(120)));
         let value = (self.random.below(4) > 0).then_some(value);
         let bytes = value.as_ref().map(|value| value.as_bytes());
-        self.engine.write_one(keyspace, &key, bytes, Durability::Buffered).unwrap();
+        put::write_one(&self.engine, keyspace, &key, bytes, Durability::Buffered).unwrap();
         match value {
             Some(value) => self.rows.insert((keyspace, key), value.into_bytes()),
             None => self.rows.remove(&(keyspace, key)),
@@ -330,8 +331,7 @@ fn a_key_with_more_versions_than_a_segment_holds_is_not_split() {
                 let value = format!("{run} {version} {}", "v".repeat(40)).into_bytes();
                 let engine = &world.engine;
                 let key = key.as_bytes();
-                engine
-                    .write_one(KEYSPACE_DEFAULT, key, Some(&value), Durability::Buffered)
+                put::write_one(engine, KEYSPACE_DEFAULT, key, Some(&value), Durability::Buffered)
                     .unwrap();
                 world.rows.insert((KEYSPACE_DEFAULT, key.to_vec()), value);
             }
@@ -436,7 +436,7 @@ fn large_entries_and_small_steps_are_looked_at_too() {
             for n in 0..50_u8 {
                 let value = vec![n; value_bytes];
                 let put = Durability::Buffered;
-                engine.write_one(KEYSPACE_DEFAULT, &[n], Some(&value), put).unwrap();
+                put::write_one(&engine, KEYSPACE_DEFAULT, &[n], Some(&value), put).unwrap();
             }
             engine.flush().unwrap();
         }
@@ -461,7 +461,7 @@ fn plain_engine(segment_bytes: usize) -> (Arc<Engine>, Threads) {
 }
 
 fn put_in(engine: &Engine, key: &str, value: Option<&[u8]>) {
-    engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), value, Durability::Buffered).unwrap();
+    put::write_one(engine, KEYSPACE_DEFAULT, key.as_bytes(), value, Durability::Buffered).unwrap();
 }
 
 /// The two runs of a database, from their beginning.

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 
 use crate::engine::threads::background::Threads;
+use crate::engine::write::{put, rotate};
 use crate::engine::{Batch, Engine, EngineIter, KeyspaceState, ReadAt};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, SEQUENCE_MAX, Sequence};
 use crate::io::{CrashMode, SimFs};
@@ -64,7 +65,7 @@ fn back(iter: &mut EngineIter) -> Option<Pair> {
 
 fn write(engine: &Engine, number: usize, value: Option<&[u8]>) {
     let durability = Durability::Buffered;
-    engine.write_one(KEYSPACE_DEFAULT, &key(number), value, durability).unwrap();
+    put::write_one(engine, KEYSPACE_DEFAULT, &key(number), value, durability).unwrap();
 }
 
 /// The spans that readers of now find on the view's newest memtable.
@@ -189,7 +190,7 @@ fn a_big_batch_under_an_empty_memtable_is_not_jumped_over() {
     assert!(engine.core.view.load().active.is_empty());
     let mut batch = Batch::new();
     batch.put(KEYSPACE_DEFAULT, &key(7), &[7; 4 << 10]);
-    engine.write_batch(&batch, Durability::Buffered).unwrap();
+    put::write_batch(&engine, &batch, Durability::Buffered).unwrap();
     assert_eq!(first(&engine), Some(key(7)));
     assert_eq!(span(&engine), None);
     close(&engine, &threads);
@@ -203,7 +204,7 @@ fn a_walk_through_an_old_view_is_not_remembered() {
     (0..100).for_each(|number| write(&engine, number, Some(b"v")));
     (0..100).for_each(|number| write(&engine, number, None));
     let mut old = iter_default(&engine, (..).into_bounds(), ReadAt::Now);
-    engine.seal_active().unwrap();
+    rotate::seal_active(&engine).unwrap();
     write(&engine, 50, Some(b"v"));
     assert_eq!(front(&mut old), None);
     assert_eq!(span(&engine), None);
@@ -305,7 +306,7 @@ impl World {
                 (value, false) => {
                     let value = value.as_deref();
                     let durability = Durability::Buffered;
-                    self.engine.write_one(id, &key(number), value, durability).unwrap();
+                    put::write_one(&self.engine, id, &key(number), value, durability).unwrap();
                 }
             }
             match value {
@@ -313,7 +314,7 @@ impl World {
                 None => drop(self.tables[which].remove(&key(number))),
             }
         }
-        self.engine.write_batch(&batch, Durability::Buffered).unwrap();
+        put::write_batch(&self.engine, &batch, Durability::Buffered).unwrap();
     }
 
     /// Anywhere, or at an edge of what is remembered.
@@ -412,11 +413,11 @@ impl World {
                 let value = vec![length as u8; 3 << 10];
                 let mut batch = Batch::new();
                 batch.put(self.id(which), &key(number), &value);
-                self.engine.write_batch(&batch, Durability::Buffered).unwrap();
+                put::write_batch(&self.engine, &batch, Durability::Buffered).unwrap();
                 self.tables[which].insert(key(number), value);
             }
             19 if self.random.below(4) == 0 => self.engine.flush().unwrap(),
-            20 => self.engine.seal_active().unwrap(),
+            20 => rotate::seal_active(&self.engine).unwrap(),
             21 if self.random.below(10) == 0 => self.reopen(),
             22 if self.snapshots.len() < 4 => {
                 self.snapshots.push((self.engine.register_snapshot(), self.tables.clone()));

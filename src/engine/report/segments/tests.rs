@@ -7,6 +7,7 @@ use crate::engine::agenda::pair::{Progress, Step};
 use crate::engine::merge::scheduler::{pause_compaction, request_compaction};
 use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::format::meta::BoundKey;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
@@ -25,7 +26,7 @@ fn put(engine: &Engine, random: &mut Random, key: &str) {
     let value: Vec<u8> = (0..13).flat_map(|_| random.next().to_le_bytes()).collect();
     let key = key.as_bytes();
     let value = Some(&value[..]);
-    engine.write_one(KEYSPACE_DEFAULT, key, value, Durability::Buffered).unwrap();
+    put::write_one(engine, KEYSPACE_DEFAULT, key, value, Durability::Buffered).unwrap();
 }
 
 fn close(engine: &Engine, threads: &Threads) {
@@ -166,7 +167,7 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
             put(&engine, &mut random, &format!("{:04}", n * 7_919 % 1_000));
             look();
         }
-        engine.write_one(gone.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
+        put::write_one(&engine, gone.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
         engine.flush().unwrap();
         engine.drop_keyspace(&format!("{round}")).unwrap();
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Refused, Write};
+use crate::engine::write::{hold, overload, put};
 use crate::error::Error;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
@@ -39,28 +40,29 @@ fn a_call_that_has_used_its_time_up_waits_for_nothing_more() {
     };
     let start = Instant::now();
 
-    let held = engine.hold_key(KEYSPACE_DEFAULT, b"k", &mut Stalled::default()).unwrap();
+    let held = hold::hold_key(&engine, KEYSPACE_DEFAULT, b"k", &mut Stalled::default()).unwrap();
     // The holder's own thread is let through.
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| engine.try_commit(&mut write()));
+        let waiting = scope.spawn(|| put::try_commit(&engine, &mut write()));
         let refused = waiting.join().unwrap().unwrap_err();
         assert!(matches!(refused, Refused::Failed(Error::KeyHeld { waited }) if waited >= LIMIT));
-        let wanting = scope.spawn(|| engine.hold_key(KEYSPACE_DEFAULT, b"k", &mut used_up()).err());
+        let wanting =
+            scope.spawn(|| hold::hold_key(&engine, KEYSPACE_DEFAULT, b"k", &mut used_up()).err());
         let refused = wanting.join().unwrap().unwrap();
         assert!(matches!(refused, Error::KeyHeld { waited } if waited >= LIMIT), "{refused}");
     });
     drop(held);
 
     engine.core.gate.add(BUDGET as u64 + 1);
-    let refused = engine.wait_for_memory(&mut write()).unwrap_err();
+    let refused = overload::wait_for_memory(&engine, &mut write()).unwrap_err();
     assert!(matches!(refused, Error::Overloaded { waited, .. } if waited >= LIMIT), "{refused}");
-    let refused = engine.reserve(1, &mut used_up()).unwrap_err();
+    let refused = overload::reserve(&engine, 1, &mut used_up()).unwrap_err();
     assert!(matches!(refused, Error::Overloaded { waited, .. } if waited >= LIMIT), "{refused}");
 
     // A flush may give room back, so this would wait.
     fs.set_capacity(Some(0));
     while engine.core.take_spare_log().is_some() {}
-    let refused = engine.stall_for_log(&mut used_up()).unwrap_err();
+    let refused = overload::stall_for_log(&engine, &mut used_up()).unwrap_err();
     assert!(matches!(refused, Error::StorageFull { .. }) && engine.core.may_gain_room());
 
     assert!(start.elapsed() < LIMIT, "something waited");

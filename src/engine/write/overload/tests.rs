@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::{overload, put};
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
 use crate::options::{Durability, OnOverload, Options};
@@ -38,8 +39,8 @@ fn check(change: fn(&Engine), want: fn(&Result<()>) -> bool) {
         let start = Instant::now();
         let result = std::thread::scope(|scope| {
             let wait = |patience| match used > BUDGET {
-                true => engine.wait_for_room(patience, false),
-                false => engine.wait_for_turn(patience),
+                true => overload::wait_for_room(&engine, patience, false),
+                false => overload::wait_for_turn(&engine, patience),
             };
             let waiting = scope.spawn(move || Stalled::default().wait(LIMIT, wait));
             change(&engine);
@@ -79,9 +80,12 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
     let (engine, threads) = open();
     engine.core.gate.add(BUDGET as u64 + 1);
     let short = Duration::from_millis(1);
-    let turn = |limit| Stalled::default().wait(limit, |patience| engine.wait_for_turn(patience));
-    let room =
-        |limit| Stalled::default().wait(limit, |patience| engine.wait_for_room(patience, false));
+    let turn = |limit| {
+        Stalled::default().wait(limit, |patience| overload::wait_for_turn(&engine, patience))
+    };
+    let room = |limit| {
+        Stalled::default().wait(limit, |patience| overload::wait_for_room(&engine, patience, false))
+    };
     assert!(turn(short).is_ok());
     let error = room(short).unwrap_err();
     assert!(
@@ -104,9 +108,9 @@ fn patience_ends_a_turn_with_success_and_a_wait_for_room_without() {
 fn the_flush_thread_is_asked_once_however_many_are_refused() {
     let (engine, threads) = open();
     let core = &engine.core;
-    let put = || engine.write_one(KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered);
+    let put = || put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered);
     put().unwrap();
-    engine.seal_active().unwrap();
+    rotate::seal_active(&engine).unwrap();
     let manifest = core.manifest();
     let (reply, answer) = crossbeam_channel::bounded(1);
     core.send_flush(FlushJob::Flush { reply });
@@ -145,7 +149,8 @@ fn a_big_batch_finds_room_before_it_is_built() {
     quarters.pop();
     assert!(core.try_reserve(budget / 2).is_none() && core.try_reserve(10 * budget).is_none());
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| engine.reserve(10 * budget, &mut Stalled::default()));
+        let waiting =
+            scope.spawn(|| overload::reserve(&engine, 10 * budget, &mut Stalled::default()));
         quarters.pop();
         let reserved = waiting.join().unwrap().unwrap();
         assert_eq!(core.gate.used(), 10 * budget + budget / 2);
@@ -181,7 +186,7 @@ fn a_big_batch_without_room_has_what_is_sealed_flushed() {
         let put = |key: u32, len: usize| {
             let key = key.to_be_bytes();
             let value = vec![7; len];
-            engine.write_one(KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
+            put::write_one(&engine, KEYSPACE_DEFAULT, &key, Some(&value), Durability::Buffered)
         };
         let mut key = 0;
         while engine.core.gate.used() <= BUDGET as u64 / 2 {
@@ -190,7 +195,7 @@ fn a_big_batch_without_room_has_what_is_sealed_flushed() {
                 key += 1;
                 put(key, 700).unwrap();
             });
-            engine.seal_active().unwrap();
+            rotate::seal_active(&engine).unwrap();
         }
         assert!(
             !engine.core.is_pressed() && engine.core.counters.flushes.load(Ordering::Relaxed) == 0

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::engine::Engine;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::put;
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::{DiskFs, FaultPlan, Fs, OpKind, SimFs};
 use crate::options::{Durability, Options};
@@ -14,7 +15,7 @@ fn open(fs: Arc<dyn Fs>, dir: PathBuf) -> (Arc<Engine>, Threads) {
 }
 
 fn put(engine: &Engine, value: &[u8]) -> Result<(), Error> {
-    engine.write_one(KEYSPACE_DEFAULT, b"k", Some(value), Durability::Buffered).map(drop)
+    put::write_one(engine, KEYSPACE_DEFAULT, b"k", Some(value), Durability::Buffered).map(drop)
 }
 
 fn close(engine: &Engine, threads: &Threads) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::engine::threads::background::Threads;
+use crate::engine::write::{put, sync};
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::{CrashMode, Fs, SimFs};
 use crate::options::{Durability, Options};
@@ -17,7 +18,8 @@ fn open(fs: &SimFs) -> (Arc<Engine>, Threads) {
 }
 
 fn put(engine: &Engine, key: &str) -> Result<()> {
-    engine.write_one(KEYSPACE_DEFAULT, key.as_bytes(), Some(b"v"), Durability::Buffered).map(drop)
+    put::write_one(engine, KEYSPACE_DEFAULT, key.as_bytes(), Some(b"v"), Durability::Buffered)
+        .map(drop)
 }
 
 /// A database with a log that the open found, whose bytes are to be written again, and which the
@@ -50,7 +52,7 @@ fn a_log_that_a_flush_removes_while_it_waits_for_its_sync_needs_none() {
     }
     // Whoever has looked at it meanwhile has opened it.
     log.file.close();
-    engine.sync_log(&log, covered).unwrap();
+    sync::sync_log(&engine, &log, covered).unwrap();
     engine.close().unwrap();
     threads.join();
 }
@@ -60,7 +62,7 @@ fn a_log_that_a_flush_removes_while_it_waits_for_its_sync_needs_none() {
 fn a_live_log_that_cannot_be_synced_is_an_error() {
     let (fs, engine, threads, log) = recovered();
     assert!(fs.remove_file(log.file.path.as_path()));
-    let missing = engine.sync_log(&log, engine.core.logs.appended());
+    let missing = sync::sync_log(&engine, &log, engine.core.logs.appended());
     assert!(matches!(missing, Err(Error::Io { op: "open", .. })), "{missing:?}");
     let _ = engine.close();
     threads.join();

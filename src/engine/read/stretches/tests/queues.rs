@@ -1,6 +1,7 @@
 //! Many emptied queues, looked at in turn.
 
 use super::*;
+use crate::engine::write::{put, rotate};
 
 /// Many emptied queues, each with `per` tombstones: what a look at each of them, in every kind of
 /// order, walks over once all have been looked at.
@@ -53,7 +54,7 @@ impl Queues {
     fn write(&self, queue: usize, job: usize, value: Option<&[u8]>) {
         let key = [Self::name(queue), key(job)].concat();
         let id = self.keyspace(queue).id;
-        self.engine.write_one(id, &key, value, Durability::Buffered).unwrap();
+        put::write_one(&self.engine, id, &key, value, Durability::Buffered).unwrap();
     }
 
     fn delete(&self, queue: usize, job: usize) {
@@ -108,7 +109,7 @@ fn a_look_at_one_of_many_emptied_queues_walks_over_nothing() {
         };
         queues.remember(40, 0);
         check();
-        queues.engine.seal_active().unwrap();
+        rotate::seal_active(&queues.engine).unwrap();
         check();
         // What is put behind them, or into one of them, leaves the others alone.
         queues.write(7, 1_000, Some(b"v"));

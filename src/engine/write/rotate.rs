@@ -1,0 +1,42 @@
+//! Waiting for a log, and ending the open one together with the active memtable.
+
+use crate::engine::Engine;
+use crate::engine::shared::messages::LogJob;
+use crate::error::{Error, Result};
+use crate::event::event;
+
+/// Waits, outside the section, until there is a spare log or the log thread has failed to make
+/// one.
+pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
+    engine.core.refuse_on_log_thread()?;
+    let (reply, answer) = crossbeam_channel::bounded(1);
+    engine.core.send_log(LogJob::Spare { reply: Some(reply) });
+    answer.recv().unwrap_or(Err(Error::Closed))
+}
+
+/// Seals the active memtable if it holds anything, for an explicit flush and for the close.
+///
+/// Ends the open log, so that the next write needs a spare. If there is none, this call waits
+/// for one first: it may, and that write may not. Without one it goes on all the same, on a
+/// full disk for instance.
+pub(crate) fn seal_active(engine: &Engine) -> Result<()> {
+    let mut waited = false;
+    loop {
+        let sealed = engine.commit.with(|env, _| {
+            let empty = env.tail.memtable.table().is_empty();
+            if empty || (!waited && env.tail.takes_last_log()) {
+                return empty;
+            }
+            env.tail.seal_log();
+            env.tail.swap_memtable();
+            true
+        });
+        if sealed {
+            return Ok(());
+        }
+        if let Err(error) = wait_for_log(engine) {
+            event!(debug, %error, "the log is sealed without a spare to follow it");
+        }
+        waited = true;
+    }
+}
