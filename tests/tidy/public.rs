@@ -20,11 +20,14 @@ pub(crate) const RULES: &[Rule] = &[Rule {
         ("src/a.rs", "#[non_exhaustive]\npub enum A {}\n#[derive(Debug)]\npub enum B {}\n"),
         ("src/a.rs", "pub struct A {\n    b: u8,\n    pub c: u8,\n}\n"),
         ("src/a.rs", "pub struct A(pub u8);\n"),
+        ("src/a.rs", "pub struct A(\n    u8,\n    pub u8,\n);\n"),
+        ("src/a.rs", "pub struct A<T>\nwhere\n    T: B,\n{\n    pub c: T,\n}\n"),
     ],
     good: &[
         ("src/a.rs", "#[derive(Debug)]\n#[non_exhaustive]\n/// Also here.\npub enum A {}\n"),
         ("src/a.rs", "pub struct A {\n    b: u8,\n    pub(crate) c: u8,\n}\npub fn f() {}\n"),
         ("src/a.rs", "pub struct A(u8);\npub struct B;\npub(crate) enum C {}\n"),
+        ("src/a.rs", "pub struct A(\n    u8,\n);\nimpl A {\n    pub fn b() {}\n}\n"),
         ("src/ids.rs", "pub struct Sequence(pub u64);\n"),
         ("tests/a.rs", "pub enum A {}\n"),
     ],
@@ -59,9 +62,9 @@ fn public_types_can_grow(source: &Source) -> Vec<(usize, String)> {
 /// Whether the struct that begins on the first of these lines has a field that users see.
 fn has_public_field(lines: &[String]) -> bool {
     let first = &lines[0];
-    if !first.ends_with('{') {
+    if first.ends_with(';') {
         return first.contains("(pub ") || first.contains(", pub ");
     }
-    let fields = lines[1..].iter().take_while(|line| !line.starts_with('}'));
-    fields.into_iter().any(|line| line.trim_start().starts_with("pub "))
+    let mut fields = lines[1..].iter().take_while(|line| !line.starts_with(['}', ')']));
+    fields.any(|line| line.trim_start().starts_with("pub "))
 }
