@@ -39,7 +39,7 @@ fn try_open(fs: &SimFs) -> Result<(Arc<Engine>, Threads)> {
     Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options(), None)
 }
 
-/// With room for so many memtables that nothing is flushed on its own account.
+/// With room for as many memtables as it takes, so that nothing is flushed on its own account.
 fn open_roomy(fs: &SimFs) -> (Arc<Engine>, Threads) {
     let roomy = Options { memory_bytes: 1 << 30, flush_bytes: 1 << 29, ..options() };
     let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), roomy, None);
@@ -120,7 +120,7 @@ fn a_write_refused_for_want_of_sequences_leaves_no_gap_in_the_log() {
     close(&engine, &threads);
 }
 
-/// Symptom: a big batch that was being written during a close could overwrite a log of whoever
+/// Symptom: a big batch that was being written during a close could overwrite a log of whatever
 /// opened the directory next. Mechanism: its private log was written outside every section, and
 /// the close gave the lock up meanwhile, so that the next opener took the file for a dead one.
 /// Fix: what is prepared holds the lock.
@@ -377,7 +377,7 @@ impl SyncEnv for SlowSync<'_> {
     }
 }
 
-/// Does `work` while somebody else syncs the log, so that whoever wants that too waits.
+/// Does `work` while another thread syncs the log, so that one that wants the same waits.
 fn while_synced(engine: &Engine, work: impl FnOnce()) {
     put(engine, "to be synced", "v").unwrap();
     settle(engine);

@@ -36,7 +36,7 @@ impl Engine {
         self.commit.visible()
     }
 
-    /// Registers a snapshot of now.
+    /// Registers a snapshot of this moment.
     pub(crate) fn register_snapshot(&self) -> Sequence {
         if self.core.is_forked() {
             // Of no use, which its reads say.

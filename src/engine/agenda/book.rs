@@ -16,9 +16,9 @@ pub(crate) struct MergeBook {
     /// Signalled when there may be work, or when a wait is to end.
     pub(crate) changed: Condvar,
     pub(crate) paused: AtomicBool,
-    /// Bytes that the jobs of now have still to read.
+    /// Bytes that the present jobs have still to read.
     pub(crate) debt_bytes: AtomicU64,
-    /// Who still has work for the flush thread: the compactor threads, and whoever will close.
+    /// What may still have work for the flush thread: the compactor threads, and the close.
     flush_users: AtomicUsize,
 }
 
@@ -46,14 +46,14 @@ impl MergeBook {
         self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Answers whoever waits for a compaction, after the last thread that could has gone.
+    /// Answers all that wait for a compaction, after the last thread that could has gone.
     pub(crate) fn end_all(&self, error: &Error) {
         let mut state = lock_anyway(&self.state);
         state.end_all(error);
     }
 
     /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
-    /// because it is for whoever wants to know what is wrong.
+    /// because it is for a user who wants to know what is wrong.
     pub(crate) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
         let state = lock_anyway(&self.state);
         state.failures.newest(set)

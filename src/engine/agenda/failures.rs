@@ -86,7 +86,7 @@ impl Failures {
         self.0.retain(|failure| !matches!(failure.of, Of::Segment(number) if number == segment));
     }
 
-    /// Forgets what the runs of now do not have.
+    /// Forgets what the present runs do not have.
     pub(crate) fn forget_gone(&mut self, set: &SegmentSet) {
         self.0.retain(|failure| failure.is_in(set));
     }

@@ -222,7 +222,7 @@ impl MergeState {
             return;
         }
         self.request = Some(self.waiting.remove(0));
-        // Who asks wants an answer: what was of no use is tried again.
+        // A request wants an answer: what was of no use is tried again.
         self.rewritten.clear();
     }
 

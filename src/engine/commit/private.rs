@@ -54,7 +54,7 @@ impl Reservation {
         self.bytes = bytes;
     }
 
-    /// Leaves the booking to whoever flushes the sealed memtable.
+    /// Leaves the booking to the flush of the sealed memtable.
     pub(crate) fn keep(mut self) {
         self.bytes = 0;
     }

@@ -58,7 +58,7 @@ impl CommitEnv for WriteEnv {
         }
         self.check_keys(write)?;
         if write.private.is_some() {
-            // As for `seal_active`: whoever brings a log of its own may wait for a spare.
+            // As for `seal_active`: a write that brings a log of its own may wait for a spare.
             return if self.tail.takes_last_log() { Err(Refused::NeedsLog) } else { Ok(()) };
         }
         self.tail.make_fit(write.body_len, write.count)

@@ -76,7 +76,7 @@ impl Tail {
         }
     }
 
-    /// Makes sure that a record with a body of `body_len` and so many operations fits: goes over to
+    /// Makes sure that a record with a body of `body_len` and `count` operations fits: goes over to
     /// a spare log and, with it or alone, to another memtable.
     pub(crate) fn make_fit(&mut self, body_len: usize, count: u32) -> Result<(), Refused> {
         let bytes = record_bytes(body_len) as u64;

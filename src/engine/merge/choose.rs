@@ -220,7 +220,7 @@ fn choose_in(
     Choice::Job(state.begin(step))
 }
 
-/// A run that holds so much of no use that it is to be written anew by itself. Once for a
+/// A run that holds so much of no use that it is to be rewritten by itself. Once for a
 /// request, and once for as long as the horizon stays where it is.
 fn wasteful_run(
     engine: &Engine,

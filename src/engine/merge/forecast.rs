@@ -1,6 +1,6 @@
-//! How much a requested compaction has still to read, for whoever watches it.
+//! How much a requested compaction has still to read, for a progress display.
 //!
-//! A guess, made anew for each step from the runs and jobs of then: what will be moved without
+//! A guess, made again for each step from the runs and jobs of then: what will be moved without
 //! being read, or left out on the way down, is not known before. Under the lock of
 //! [`super::scheduler`]; no I/O.
 

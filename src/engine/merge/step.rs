@@ -199,7 +199,7 @@ impl Pair {
             let group = groups.of(part.first.keyspace);
             Piece::new(part, rewrite, group)
         });
-        // A run by itself is written anew for what it holds in vain; its small segments stay as
+        // A run by itself is rewritten for what it holds in vain; its small segments stay as
         // they are, or the same ones might come out again and again.
         let joined_bytes = core.segment_bytes() / 4;
         let small_bytes = if self.newer.is_some() { joined_bytes } else { 0 };

@@ -38,7 +38,7 @@ use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::pace::Pace;
 use crate::engine::shared::room::Space;
-use crate::engine::threads::background::{Threads, two_hands};
+use crate::engine::threads::background::{Threads, in_parallel};
 use crate::engine::{Core, Engine, SEQUENCE_RESERVE, View};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
@@ -89,7 +89,7 @@ impl Engine {
             None => SavedTables::none(),
         };
         let set = open_segments(&fs, &dir, &state, saved, &cache)?;
-        let recovered = recover(&mut replayed, &state, &two_hands)?;
+        let recovered = recover(&mut replayed, &state, &in_parallel)?;
         let mut kept = 0;
         let (manifest, state, dead, witness) = if options.read_only {
             (None, state, Vec::new(), Arc::new(Witness::none()))
@@ -226,7 +226,7 @@ fn replay_logs(
         witness: claims.path().to_path_buf(),
         writable,
     };
-    replay(fs, dir, &expected, &two_hands).inspect(|replayed| {
+    replay(fs, dir, &expected, &in_parallel).inspect(|replayed| {
         event!(debug, logs = replayed.logs.len(), last = replayed.last.0, "replayed the logs");
     })
 }

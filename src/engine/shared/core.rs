@@ -49,7 +49,7 @@ pub(crate) struct Core {
     pub(crate) dir: PathBuf,
     /// The directory as the user named it.
     pub(crate) named: PathBuf,
-    /// Who opened it.
+    /// The process that opened it.
     pub(crate) process: Process,
     pub(crate) database: Uuid,
     /// Tells this open from every other in the process. Handles of another are refused: it may be
@@ -67,7 +67,7 @@ pub(crate) struct Core {
     pub(crate) snapshots: Snapshots,
     pub(crate) group_sync: GroupSync<Error>,
     pub(crate) logs: Logs,
-    /// Who is told what is durable. One that notes nothing when opened for reading.
+    /// Is told what is durable. One that notes nothing when opened for reading.
     pub(crate) witness: Arc<Witness>,
     /// Bytes in sealed memtables that are not flushed yet.
     pub(crate) gate: Gate,
@@ -122,7 +122,7 @@ impl Core {
 
     /// Bytes of a memtable that is made now.
     pub(crate) fn memtable_bytes(&self) -> usize {
-        // Relaxed: a number of its own. Who makes a spare compares again under the spares' lock.
+        // Relaxed: a number of its own. What makes a spare compares again under the spares' lock.
         self.memtable_bytes.load(Ordering::Relaxed)
     }
 

@@ -67,7 +67,7 @@ impl KeyspaceState {
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
     table: Mutex<Table>,
-    /// How many of them are dropped: so that whoever releases a snapshot need not look.
+    /// How many of them are dropped: so that the release of a snapshot need not look.
     dropped: AtomicUsize,
 }
 

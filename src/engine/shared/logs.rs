@@ -30,7 +30,8 @@ impl Logs {
 
     /// Publishes how far the log reaches.
     pub(crate) fn set_appended(&self, position: LogPosition) {
-        // Release; pairs with the Acquire in `appended`: whoever reads the position finds its log.
+        // Release; pairs with the Acquire in `appended`: a thread that reads the position finds its
+        // log.
         self.appended.store(position.0, Ordering::Release);
     }
 

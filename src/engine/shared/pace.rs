@@ -78,7 +78,7 @@ impl Pace {
         self.now_ns() / NS_PER_MS
     }
 
-    /// A flush begins that will give back so many bytes of memory. On the flush thread.
+    /// A flush begins that will give back `bytes` of memory. On the flush thread.
     pub(crate) fn flush_began(&self, bytes: u64, now_ns: u64) {
         self.began_ns.store(now_ns, Ordering::Relaxed);
         self.flushing.store(bytes, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //!   that neither spares nor the periodic sync wait for a flush.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
 //! - The **compactor threads** merge; their loop is `merge::scheduler`'s.
-//! - A **helper** for each of an open's two passes over the logs ([`two_hands`]); it ends with it.
+//! - A **helper** for each of an open's two passes over the logs ([`in_parallel`]); it ends with it.
 //!
 //! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
 //! thread that finds nothing to do sleeps until its next period. All own the engine, never a
@@ -31,7 +31,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
 const HELP_BYTES_MIN: u64 = 1 << 20;
 
-/// The running threads of an engine, joined by whoever closes it.
+/// The running threads of an engine, joined when it is closed.
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
@@ -87,7 +87,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until they have ended, whoever else waits too.
+    /// Waits until they have ended. Any number of callers may wait.
     pub(crate) fn join(&self) {
         let mut panicked = 0;
         {
@@ -102,9 +102,9 @@ impl Threads {
     }
 }
 
-/// Runs `work`, which concerns so many bytes, on the caller's thread and, if there is much of it,
+/// Runs `work`, which concerns `bytes` bytes, on the caller's thread and, if there is much of it,
 /// on a second one at the same time; returns when both have ended.
-pub(crate) fn two_hands(bytes: u64, work: &(dyn Fn() + Sync)) {
+pub(crate) fn in_parallel(bytes: u64, work: &(dyn Fn() + Sync)) {
     if bytes < HELP_BYTES_MIN {
         return work();
     }

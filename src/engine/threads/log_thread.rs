@@ -49,7 +49,7 @@ struct Duties {
     dead: VecDeque<SpareLog>,
     /// Files to be removed.
     doomed: VecDeque<PathBuf>,
-    /// Who waits until there is a spare log.
+    /// The callers that wait until there is a spare log.
     waiting: Vec<Sender<Result<()>>>,
     requests: VecDeque<(KeyspaceRequest, Sender<Result<()>>)>,
     /// Whether somebody has asked for spares since there were enough.

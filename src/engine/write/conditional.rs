@@ -29,7 +29,7 @@ use crate::ids::{KeyspaceId, Sequence};
 use crate::options::Durability;
 use crate::value::Value;
 
-/// After so many refusals the key is held. Fewer would make others wait where the next try would
+/// After this many refusals the key is held. Fewer would make others wait where the next try would
 /// have gone through; more are more work in vain.
 const TRIES_MAX: u32 = 8;
 

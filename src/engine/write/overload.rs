@@ -175,7 +175,7 @@ fn wait_for_log_and_room(engine: &Engine, patience: Patience) -> Result<()> {
 impl Core {
     /// Bytes in memtables that are not flushed.
     pub(crate) fn memory_used(&self) -> u64 {
-        // Relaxed: an estimate. Who waits looks again whenever the gate's generation moves.
+        // Relaxed: an estimate. A waiting writer looks again whenever the gate's generation moves.
         self.gate.used() + self.active_bytes.load(Ordering::Relaxed)
     }
 
@@ -197,8 +197,8 @@ impl Core {
 
     /// Asks the flush thread for memory, once until it looks.
     pub(crate) fn ask_for_memory(&self) {
-        // AcqRel; pairs with the one in `memory_asked_for`: whoever finds the flag up has its bytes
-        // seen by the look that follows.
+        // AcqRel; pairs with the one in `memory_asked_for`: a writer that finds the flag up has its
+        // bytes seen by the look that follows.
         if !self.pace.asked.swap(true, Ordering::AcqRel) {
             self.send_flush(FlushJob::Pressure);
         }
@@ -224,7 +224,7 @@ impl Core {
     /// Takes the question back. On the flush thread, before it looks.
     pub(crate) fn memory_asked_for(&self) {
         // AcqRel; pairs with the one in `ask_for_memory`, so that the look that follows sees the
-        // bytes of whoever found the flag up.
+        // bytes of all that found the flag up.
         self.pace.asked.swap(false, Ordering::AcqRel);
     }
 

@@ -49,7 +49,7 @@ const LOG_SHARE: u64 = 16;
 const SEGMENT_SHARE: u64 = 32;
 const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 
-/// The reserve, besides a log: so many segments, two that a merge reads, the one that it writes,
+/// The reserve, besides a log: this many segments, two that a merge reads, the one that it writes,
 /// and one; as they are made now, or large ones, of which there may be some, where that is no more
 /// than this share of what is stored.
 const RESERVE_SEGMENTS: u64 = 4;
@@ -139,7 +139,7 @@ impl Core {
     /// A compactor has looked for merges that give room back.
     pub(crate) fn merges_are_chosen(&self) {
         if !self.space.chosen.swap(true, Ordering::Relaxed) {
-            // Who waits for them may find that there are none.
+            // A writer that waits for them may find that there are none.
             self.gate.wake();
         }
     }
@@ -179,7 +179,7 @@ impl Core {
         self.memory_budget() == 0
     }
 
-    /// Whether there is room for the log of so many bytes, and for the flush of it.
+    /// Whether there is room for the log of that many bytes, and for the flush of it.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         let left = self.space.room().saturating_sub(self.space.reserve.load(Ordering::Relaxed));
         bytes.saturating_mul(2) <= left
@@ -239,7 +239,7 @@ impl Core {
         passes || !self.is_pressed()
     }
 
-    /// Why a write of so many bytes finds the disk full, if nothing is about to change that.
+    /// Why a write of that many bytes finds the disk full, if nothing is about to change that.
     pub(crate) fn full_disk(&self, bytes: u64) -> Option<Error> {
         if self.may_gain_room() {
             return None;

@@ -98,7 +98,7 @@ fn sync_log(engine: &Engine, log: &Arc<LogFile>, covered: LogPosition) -> Result
     Ok(())
 }
 
-/// Where the last of the next so many sealed logs ends that are not known to be durable, and
+/// Where the last of the next `most` sealed logs ends that are not known to be durable, and
 /// whether there are more of them.
 pub(crate) fn sealed_end(engine: &Engine, most: usize) -> Option<(LogPosition, bool)> {
     let synced = engine.core.group_sync.synced();
@@ -124,7 +124,7 @@ fn wait_with(
     env: &impl SyncEnv<Error = Error>,
 ) -> Result<()> {
     engine.core.group_sync.wait(position, env).map_err(|cause| {
-        // Who waits for memory waits in vain now.
+        // A wait for memory is in vain now.
         engine.core.gate.wake();
         match cause {
             Error::WriterStopped { .. } => cause,

@@ -286,7 +286,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
     assert!(fs.flip(&file, 100, 1));
     assert!(!engine.verify().unwrap().is_sound() && is_known());
     assert!(engine.rebuild_index().is_err() && is_known());
-    // Who asks has it tried again, as often as that may be.
+    // A request has it tried again, as often as that may be.
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     for _ in 0..2 {
         assert!(compact().unwrap_err().is_corruption() && is_known());
@@ -297,7 +297,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
     compact().unwrap();
     meet();
     assert!(engine.rebuild_index().is_ok() && !is_known());
-    // Gone, with what was in it written anew.
+    // Gone, with what was in it rewritten.
     meet();
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     assert!(is_known() && compact().unwrap() > 0);
@@ -306,7 +306,7 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
 }
 
 /// Symptom: with a keyspace dropped whose id lies between two others in one segment, that segment
-/// was written anew again and again, for every request without end while there were writes, and the
+/// was rewritten again and again, for every request without end while there were writes, and the
 /// keyspace was never forgotten. Mechanism: the bounds of a segment were taken for what it holds.
 /// Fix: its index is asked.
 #[test]
@@ -397,7 +397,7 @@ fn step(engine: &Engine, look: impl Fn()) -> bool {
 
 /// Symptom: a compaction stood at 100 % for most of its time. Mechanism: what had been read, some
 /// of it several times on its way down, was set against what was there once. Fix: what is left is
-/// reckoned anew for each step, and there is something until all is done.
+/// reckoned again for each step, and there is something until all is done.
 #[test]
 fn progress_is_short_of_its_total_until_all_is_done() {
     let mut random = Random::from_env(0x70726f67);

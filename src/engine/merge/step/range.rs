@@ -21,8 +21,8 @@ use crate::iter::two_way::{Batch, emptied};
 use crate::mvcc::snapshots::ReadPoints;
 use crate::segment::FinishedSegment;
 
-/// How much is merged between two looks at whether to stop, and at the rate: so many entries, or so
-/// many bytes where they are large.
+/// How much is merged between two looks at whether to stop, and at the rate: this many entries, or
+/// that many bytes where they are large.
 const LOOK_ENTRIES: u64 = 256;
 const LOOK_BYTES: u64 = 256 << 10;
 

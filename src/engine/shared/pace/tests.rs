@@ -88,7 +88,7 @@ fn simulate(writers: usize, put_ns: u64, total: u64, disk: Disk, paced: bool) ->
         now = writer.at;
         world.advance(now);
         let used = world.used();
-        // A flush that ends wakes whoever waits.
+        // A flush that ends wakes all that wait.
         let flushed = world.flush.map_or(u64::MAX, |(_, end)| end);
         if used >= BUDGET {
             outcome.at_bound += 1;

@@ -12,7 +12,7 @@ use crate::io::SimFs;
 use crate::options::Options;
 use crate::sync::Arc;
 
-/// Longer than any test takes: a wait that begins anew fails the test.
+/// Longer than any test takes: a wait that begins again fails the test.
 const LIMIT: Duration = Duration::from_secs(120);
 
 const BUDGET: usize = 64 << 10;
