@@ -1,7 +1,8 @@
 //! The tail of the log and the writing end of the active memtable, and how both are rotated.
 //!
 //! Owned by the commit section (`section`), inside which all of this runs. It makes no system call
-//! while the log is mapped (D10); else one (the append), two where a log is taken into use.
+//! while the log is mapped (D10); else one (the append; up to three for a batch that is written
+//! from where it lies), and one more where a log is taken into use.
 //!
 //! # Rotation
 //!
