@@ -17,20 +17,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;
 
+use crate::engine::manifest::{self, append_change, publish_segments};
+use crate::engine::outputs::remove_segment;
 use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::Result;
-use crate::event::event;
 use crate::format::edit::Change;
-use crate::format::names::FileName;
 use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence};
 use crate::memtable::Memtable;
 use crate::mvcc::retire::Retired;
-use crate::options::KeyspaceOptions;
-use crate::runs::manifest::Manifest;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, MutexGuard, lock};
 
 /// Bytes of files that are removed in one round, of which there are two a second: a device that
 /// discards what is removed must not be kept from writing.
@@ -134,7 +132,7 @@ impl Reclaim {
         while left > 0
             && let Some((number, bytes)) = self.doomed.pop_front()
         {
-            core.remove_segment(number);
+            remove_segment(core, number);
             left = left.saturating_sub(bytes);
         }
         self.publish_figures(core, &current);
@@ -221,56 +219,6 @@ fn tables_of(view: &View) -> HashSet<*const Memtable> {
     view.sealed.iter().chain([&view.active]).map(Arc::as_ptr).collect()
 }
 
-impl Core {
-    /// The manifest of a database that is open for writing.
-    pub(crate) fn manifest(&self) -> ManifestGuard<'_> {
-        ManifestGuard(lock(&self.manifest))
-    }
-
-    /// Removes a segment file that nothing can reach. A failure leaves an orphan for the next open.
-    pub(crate) fn remove_segment(&self, number: FileNumber) {
-        let path = self.dir.join(FileName::Segment(number).name());
-        if let Err(error) = self.fs.remove(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            event!(debug, %error, path = %path.display(), "an orphan was left behind");
-        }
-    }
-
-    /// Publishes another segment set, derived from the current one. The caller holds the manifest's
-    /// lock, so that sets follow each other as edits do.
-    pub(crate) fn publish_segments(&self, derive: impl Fn(&SegmentSet) -> SegmentSet) {
-        self.publish(|view| View {
-            active: Arc::clone(&view.active),
-            sealed: view.sealed.clone(),
-            segments: Arc::new(derive(&view.segments)),
-            flushed: view.flushed,
-        });
-        self.counters.views_published.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
-        self.keyspaces.by_id(id).map(|state| state.options()).unwrap_or_default()
-    }
-}
-
-/// The locked manifest.
-pub(crate) struct ManifestGuard<'a>(MutexGuard<'a, Option<Manifest>>);
-
-impl std::ops::Deref for ManifestGuard<'_> {
-    type Target = Manifest;
-
-    fn deref(&self) -> &Manifest {
-        self.0.as_ref().expect("only a database open for writing has background work")
-    }
-}
-
-impl std::ops::DerefMut for ManifestGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Manifest {
-        self.0.as_mut().expect("only a database open for writing has background work")
-    }
-}
-
 impl Engine {
     /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
     /// can see them, and forgets keyspaces whose last data is gone (`forget`).
@@ -309,7 +257,7 @@ impl Engine {
             part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
         };
         // Runs change under the manifest's lock only, so these are the ones that it names.
-        let mut manifest = core.manifest();
+        let mut manifest = manifest::locked(core);
         let view = core.view.load_full();
         let mut replaced = Vec::new();
         let mut freed = Vec::new();
@@ -327,8 +275,8 @@ impl Engine {
             remove: vec![*id],
             add: run.iter().map(|run| run.meta()).collect(),
         };
-        core.append_change(&mut manifest, replaced.iter().map(change).collect())?;
-        core.publish_segments(|set| {
+        append_change(core, &mut manifest, replaced.iter().map(change).collect())?;
+        publish_segments(core, |set| {
             let change = |run: &Arc<Run>| match replaced.iter().find(|(id, _)| *id == run.id) {
                 Some((_, fresh)) => fresh.clone(),
                 None => Some(Arc::clone(run)),
@@ -353,7 +301,7 @@ impl Engine {
         }
         let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
         let change = Change::SequenceCeiling(raised);
-        let appended = core.append_change(&mut core.manifest(), vec![change]);
+        let appended = append_change(core, &mut manifest::locked(core), vec![change]);
         core.note(Upkeep::Manifest, &appended);
         if appended.is_ok() {
             // Release; pairs with the Acquire in `section`: what commits up to it does so after its

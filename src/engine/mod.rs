@@ -6,7 +6,7 @@
 //! | 6 | `threads` | starts them, ends them; the log thread's turns |
 //! | 5 | `flush`, `keyspaces`, `index`, `report` | memtables to runs; keyspaces made and dropped; tables in memory, verify; what it says of itself |
 //! | 4 | `write`, `read`, `merge`, `cleanup` | the verbs; what nobody reaches any more |
-//! | 3 | `whole` | an `Engine`: the `Core`, and the commit section |
+//! | 3 | `whole`, `manifest` | an `Engine`: the `Core`, and the commit section; edits of the manifest |
 //! | 2 | `commit`, `outputs` | what the section owns; segments being written |
 //! | 1 | `shared` | the `Core`, the types of its fields, messages between threads |
 //! | 0 | `agenda`, `directory` | merges wanted, under way and failed; the directory's handle and locks |
@@ -21,6 +21,7 @@ pub(crate) mod directory;
 pub(crate) mod flush;
 pub(crate) mod index;
 pub(crate) mod keyspaces;
+pub(crate) mod manifest;
 pub(crate) mod merge;
 pub(crate) mod open;
 pub(crate) mod outputs;

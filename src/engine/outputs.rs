@@ -7,6 +7,7 @@ use crate::engine::Core;
 use crate::error::Result;
 use crate::event::event;
 use crate::format::key::Entry;
+use crate::format::names::FileName;
 use crate::ids::{FileNumber, KeyspaceId};
 use crate::io::first_free;
 use crate::options::KeyspaceOptions;
@@ -55,7 +56,7 @@ impl<'a> Outputs<'a> {
         full && !writer.ends_with(entry)
             || other_keyspace
                 && (writer.has_written(KEYSPACE_CUT_BYTES)
-                    || self.core.keyspace_options(entry.keyspace) != self.options)
+                    || self.core.keyspaces.options_of(entry.keyspace) != self.options)
     }
 
     /// Whether no segment begins or ends at any of the next entries, nor behind them, which have so
@@ -87,7 +88,7 @@ impl<'a> Outputs<'a> {
             }
             open => {
                 self.keyspace = entry.keyspace;
-                self.options = self.core.keyspace_options(entry.keyspace);
+                self.options = self.core.keyspaces.options_of(entry.keyspace);
                 open.insert(create(self.core, &self.options, self.oldest)?)
             }
         };
@@ -98,7 +99,7 @@ impl<'a> Outputs<'a> {
     pub(crate) fn close(&mut self) -> Result<()> {
         let Some(writer) = self.open.take() else { return Ok(()) };
         let number = writer.number();
-        let finished = writer.finish().inspect_err(|_| self.core.remove_segment(number))?;
+        let finished = writer.finish().inspect_err(|_| remove_segment(self.core, number))?;
         self.done.push(finished);
         Ok(())
     }
@@ -117,7 +118,7 @@ impl<'a> Outputs<'a> {
             writer.abandon(self.core.fs.as_ref());
         }
         for segment in self.done.drain(..) {
-            self.core.remove_segment(segment.number);
+            remove_segment(self.core, segment.number);
         }
     }
 }
@@ -138,7 +139,7 @@ impl<'a> Groups<'a> {
         if let Some((_, group)) = self.last.filter(|(last, _)| *last == keyspace) {
             return group;
         }
-        let options = self.core.keyspace_options(keyspace);
+        let options = self.core.keyspaces.options_of(keyspace);
         let group = self.known.iter().position(|known| *known == options).unwrap_or_else(|| {
             self.known.push(options);
             self.known.len() - 1
@@ -160,14 +161,22 @@ fn create(core: &Core, options: &KeyspaceOptions, oldest: bool) -> Result<Segmen
     first_free(&core.segment_next, create).map(|(_, writer)| writer)
 }
 
-impl Core {
-    /// Opens segments that were just written.
-    pub(crate) fn open_finished(&self, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
-        let open = |finished: &FinishedSegment| {
-            let cache = Arc::clone(&self.cache);
-            let segment = Segment::of_written(finished, self.database, cache)?;
-            Ok(SegmentRef::whole(Arc::new(segment)))
-        };
-        finished.iter().map(open).collect()
+/// Opens segments that were just written.
+pub(crate) fn open_finished(core: &Core, finished: &[FinishedSegment]) -> Result<Vec<SegmentRef>> {
+    let open = |finished: &FinishedSegment| {
+        let cache = Arc::clone(&core.cache);
+        let segment = Segment::of_written(finished, core.database, cache)?;
+        Ok(SegmentRef::whole(Arc::new(segment)))
+    };
+    finished.iter().map(open).collect()
+}
+
+/// Removes a segment file that nothing can reach. A failure leaves an orphan for the next open.
+pub(crate) fn remove_segment(core: &Core, number: FileNumber) {
+    let path = core.dir.join(FileName::Segment(number).name());
+    if let Err(error) = core.fs.remove(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        event!(debug, %error, path = %path.display(), "an orphan was left behind");
     }
 }

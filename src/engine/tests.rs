@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::cleanup::Reclaim;
 use super::threads::background::Threads;
 use super::{Engine, ReadAt};
+use crate::engine::manifest;
 use crate::engine::write::{big, put, rotate, sync};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
@@ -401,7 +402,7 @@ fn rotations_that_find_no_spare_have_more_kept() {
     let (engine, threads) = open_roomy(&fs);
     let core = &engine.core;
     // The flush thread stands still: it would set logs free, to be spares again.
-    let manifest = core.manifest();
+    let manifest = manifest::locked(core);
     let spares = || (lock(&core.spares.logs).len(), lock(&core.spares.memtables).len());
     let fill = |until: &dyn Fn(&[Arc<LogFile>]) -> bool| {
         while !until(&core.logs.list()) {

@@ -39,6 +39,7 @@ const ENGINE: &[(&str, u8)] = &[
     ("shared", 1),
     ("commit", 2),
     ("outputs", 2),
+    ("manifest", 3),
     ("whole", 3),
     ("cleanup", 4),
     ("merge", 4),

@@ -26,17 +26,17 @@ pub(crate) mod backoff;
 pub(crate) mod desk;
 
 use crate::compaction::survive::{Survival, Verdict};
-use crate::engine::cleanup::ManifestGuard;
+
 use crate::engine::flush::desk::{Desk, PIECE_BYTES, PIECE_ENTRIES};
-use crate::engine::outputs::Outputs;
-use crate::engine::shared::messages::FlushJob;
-use crate::engine::shared::messages::LogJob;
+use crate::engine::manifest::{self, append_edit, settle_manifest};
+use crate::engine::outputs::{Outputs, open_finished, remove_segment};
+use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::view::SEALED_MAX;
 use crate::engine::write::sync;
 use crate::engine::{Core, Engine, Upkeep, View};
 use crate::error::{Error, Result};
 use crate::event::scope;
-use crate::format::edit::{Change, Edit};
+use crate::format::edit::Change;
 use crate::ids::{LogNumber, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
@@ -44,8 +44,8 @@ use crate::log::SpareLog;
 use crate::memtable::Memtable;
 use crate::runs::{Run, SegmentSet};
 use crate::segment::FinishedSegment;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, lock};
 
 /// More recovered logs than this are flushed however little they hold: each kill leaves one.
 const RECOVERED_MAX: usize = 8;
@@ -64,11 +64,6 @@ impl Core {
             || (sealed > 0 && self.logs.recovered() > RECOVERED_MAX)
             || (self.is_short() && self.memory_used() > 0);
         enough && self.stopped().is_none()
-    }
-
-    /// An edit made now.
-    pub(crate) fn edit(&self, changes: Vec<Change>) -> Edit {
-        Edit { time_ms: crate::engine::shared::clock::now_ms(), changes }
     }
 }
 
@@ -127,7 +122,7 @@ impl Engine {
         }
         core.check_directory()?;
         core.pace.batch_waits.store(false, Ordering::Relaxed);
-        core.settle_manifest()?;
+        settle_manifest(core)?;
         let bytes: u64 = tables.iter().map(|table| table.bytes() as u64).sum();
         let _scope = scope!("flush", memtables = tables.len(), bytes);
         core.pace.flush_began(bytes, core.pace.now_ns());
@@ -206,14 +201,14 @@ impl Engine {
         newest: Sequence,
     ) -> Result<()> {
         let core = &self.core;
-        let ready = core.open_finished(finished).and_then(|segments| {
+        let ready = open_finished(core, finished).and_then(|segments| {
             core.sync_dir()?;
             Ok((segments, self.next_floor(&tables[0])?))
         });
         let (segments, (floor, exists)) = ready.inspect_err(|_| {
-            finished.iter().for_each(|segment| core.remove_segment(segment.number));
+            finished.iter().for_each(|segment| remove_segment(core, segment.number));
         })?;
-        let mut manifest = core.manifest();
+        let mut manifest = manifest::locked(core);
         let run = Run { id: manifest.state().next_run, segments };
         let run = (!run.segments.is_empty()).then_some(run);
         let mut changes: Vec<_> = run.iter().map(|run| Change::AddRun(run.meta())).collect();
@@ -226,7 +221,7 @@ impl Engine {
                 changes.push(Change::DropKeyspace { id, at });
             }
         }
-        core.append_edit(&mut manifest, changes, finished)?;
+        append_edit(core, &mut manifest, changes, finished)?;
         self.publish_run(tables, run, newest);
         Ok(())
     }
@@ -274,59 +269,9 @@ impl Engine {
 }
 
 impl Core {
-    /// Appends an edit that names the segments `fresh` for the first time. If it fails they stay
-    /// until [`Self::settle_manifest`] knows what the manifest names.
-    pub(crate) fn append_edit(
-        &self,
-        manifest: &mut ManifestGuard<'_>,
-        changes: Vec<Change>,
-        fresh: &[FinishedSegment],
-    ) -> Result<()> {
-        let appended = self.append_change(manifest, changes);
-        if appended.is_err() {
-            // Under the manifest's lock, so that they are not removed by a settling that began
-            // before.
-            lock(&self.unsettled).extend(fresh.iter().map(|segment| segment.number));
-        }
-        appended
-    }
-
-    /// Appends an edit, if there is still a directory that it is of, and has what is known of
-    /// keyspaces follow it.
-    pub(crate) fn append_change(
-        &self,
-        manifest: &mut ManifestGuard<'_>,
-        changes: Vec<Change>,
-    ) -> Result<()> {
-        self.check_directory()?;
-        let edit = self.edit(changes);
-        manifest.append(&edit)?;
-        let forgotten = self.keyspaces.follow(&edit.changes);
-        if !forgotten.is_empty() {
-            let view = self.view.load_full();
-            let tables = view.sealed.iter().chain([&view.active]);
-            tables.for_each(|table| table.forget_drops(&forgotten));
-        }
-        Ok(())
-    }
-
-    /// Ends the doubt about what an edit that failed has left in the manifest, and only then
-    /// removes the segments that it named: until then an open might read them. While this fails, an
-    /// open would do it.
-    pub(crate) fn settle_manifest(&self) -> Result<()> {
-        let mut manifest = self.manifest();
-        if manifest.broken() {
-            manifest.rotate()?;
-        }
-        let unsettled = std::mem::take(&mut *lock(&self.unsettled));
-        drop(manifest);
-        unsettled.into_iter().for_each(|number| self.remove_segment(number));
-        Ok(())
-    }
-
     /// Takes the logs below the manifest's floor out of the chain, for the log thread to use again.
     fn release_logs(&self) {
-        let floor = self.manifest().state().log_floor;
+        let floor = manifest::locked(self).state().log_floor;
         for log in self.logs.retire_below(floor) {
             let job = match SpareLog::recycle(&log) {
                 // A recovered file may still be rewritten by a sync that began earlier: it goes.

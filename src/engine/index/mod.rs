@@ -11,6 +11,7 @@ pub(crate) mod verify;
 use crossbeam_channel::bounded;
 
 use crate::engine::cleanup::Reclaim;
+use crate::engine::manifest::publish_segments;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
@@ -101,7 +102,7 @@ impl Core {
             // A cursor may hold it longer than its run.
             reclaim.retire_segment(Arc::clone(old));
         }
-        self.publish_segments(|set| SegmentSet {
+        publish_segments(self, |set| SegmentSet {
             runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
         });
     }

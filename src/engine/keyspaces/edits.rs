@@ -18,11 +18,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::engine::Engine;
+use crate::engine::manifest::append_change;
 use crate::engine::shared::keyspaces::KeyspaceState;
-use crate::engine::shared::messages::FlushJob;
-use crate::engine::shared::messages::KeyspaceRequest;
+use crate::engine::shared::messages::{FlushJob, KeyspaceRequest};
 use crate::engine::write::{put, sync};
+use crate::engine::{Engine, manifest};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
@@ -107,7 +107,7 @@ impl Engine {
             sync::sync_all(self)?;
         }
         let places: Vec<_> = gone.keys().map(|&id| (id, core.place_of_dropped(id))).collect();
-        let mut manifest = core.manifest();
+        let mut manifest = manifest::locked(core);
         let state = manifest.state();
         // A flush may have said it meanwhile.
         gone.retain(|id, _| state.keyspaces.get(id).is_some_and(|it| it.dropped_at.is_none()));
@@ -122,7 +122,7 @@ impl Engine {
             Change::SetOptions { id, options }
         }));
         if !changes.is_empty() {
-            core.append_change(&mut manifest, changes)?;
+            append_change(core, &mut manifest, changes)?;
         }
         made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
         set.iter().for_each(|(state, options)| state.set_options(*options));
@@ -136,7 +136,7 @@ impl Engine {
 
     /// The keyspace that is dropped, but under this name in the manifest yet.
     fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
-        let manifest = self.core.manifest();
+        let manifest = manifest::locked(&self.core);
         let id = manifest.state().live(name)?.id;
         Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
     }

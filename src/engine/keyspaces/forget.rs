@@ -6,6 +6,7 @@
 //! matter then, because there is nothing to be found. A log that still has its records brings
 //! versions back that no handle leads to, but their memtables would have to be there, too.
 
+use crate::engine::manifest::{self, append_change};
 use crate::engine::{Core, Engine, View};
 use crate::error::Result;
 use crate::format::edit::Change;
@@ -60,7 +61,7 @@ impl Engine {
                 free.push(id);
             }
         }
-        let mut manifest = core.manifest();
+        let mut manifest = manifest::locked(core);
         // In one edit: each costs two syncs, and there may be thousands. The log thread may have
         // been first.
         free.retain(|id| manifest.state().keyspaces.contains_key(id));
@@ -68,6 +69,6 @@ impl Engine {
             return Ok(());
         }
         let forget = |&id: &KeyspaceId| Change::ForgetKeyspace { id };
-        core.append_change(&mut manifest, free.iter().map(forget).collect())
+        append_change(core, &mut manifest, free.iter().map(forget).collect())
     }
 }

@@ -39,10 +39,11 @@ mod range;
 use self::range::{Merged, Stop, Tally};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::engine::agenda::pair::{Entries, Pair, Progress, Step};
+use crate::engine::manifest::{self, append_edit, publish_segments, settle_manifest};
 use crate::engine::merge::horizon::Horizon;
 use crate::engine::merge::step::range::merge_range;
 use crate::engine::merge::warm::warm;
-use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs};
+use crate::engine::outputs::{Groups, KEYSPACE_CUT_BYTES, Outputs, open_finished, remove_segment};
 use crate::engine::{Core, Engine};
 use crate::error::Result;
 use crate::event::scope;
@@ -73,7 +74,7 @@ pub(crate) fn merge_step(
     if finished {
         return Ok(Progress::Done);
     }
-    core.settle_manifest()?;
+    settle_manifest(core)?;
     let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
     let mut outputs = Outputs::new(core, pair.below.is_empty());
     let to = plan.to.as_ref().or(step.to.as_ref());
@@ -148,8 +149,8 @@ fn install_step(
     frontier: Option<&BoundKey>,
 ) -> Result<bool> {
     let core = &engine.core;
-    let remove = || written.iter().for_each(|segment| core.remove_segment(segment.number));
-    let opened = core.open_finished(written).and_then(|opened| {
+    let remove = || written.iter().for_each(|segment| remove_segment(core, segment.number));
+    let opened = open_finished(core, written).and_then(|opened| {
         if !written.is_empty() {
             core.sync_dir()?;
         }
@@ -163,7 +164,7 @@ fn install_step(
     let newer = pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
     let older = pair.older.with_between(from, frontier, fresh);
     let after = Pair::after(newer, older);
-    let mut manifest = core.manifest();
+    let mut manifest = manifest::locked(core);
     if !pair.is_in(&core.view.load_full().segments) {
         drop(manifest);
         remove();
@@ -173,8 +174,8 @@ fn install_step(
         remove: pair.runs().map(|run| run.id).collect(),
         add: after.iter().map(|run| run.meta()).collect(),
     };
-    core.append_edit(&mut manifest, vec![change], written)?;
-    core.publish_segments(|set| pair.replaced_in(set, &after));
+    append_edit(core, &mut manifest, vec![change], written)?;
+    publish_segments(core, |set| pair.replaced_in(set, &after));
     drop(manifest);
     core.free(pair.freed(&after));
     Ok(true)

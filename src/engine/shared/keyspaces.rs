@@ -146,6 +146,11 @@ impl Keyspaces {
         lock(&self.table).by_id.get(&id).cloned()
     }
 
+    /// What segments of a keyspace are written with; the defaults once it is forgotten.
+    pub(crate) fn options_of(&self, id: KeyspaceId) -> KeyspaceOptions {
+        self.by_id(id).map(|state| state.options()).unwrap_or_default()
+    }
+
     /// What a write to a dropped keyspace is told: its name, unless that is forgotten and the last
     /// handle is gone, as it may be for a batch.
     pub(crate) fn dropped_error(&self, id: KeyspaceId) -> Error {

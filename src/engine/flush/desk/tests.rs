@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::unbounded;
 
 use super::*;
+use crate::engine::manifest;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
 use crate::ids::KEYSPACE_DEFAULT;
@@ -46,7 +47,7 @@ fn a_close_waits_for_one_try_of_many() {
     put(&engine, "k");
     rotate::seal_active(&engine).unwrap();
     // The first flush stands at the manifest while the others queue up behind it.
-    let manifest = core.manifest();
+    let manifest = manifest::locked(core);
     fail_flushes(&fs);
     let ask = || {
         let (reply, answer) = bounded(1);

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 
 use super::*;
+use crate::engine::manifest::{self, publish_segments};
 use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
@@ -162,7 +163,7 @@ impl World {
     /// Everything that must hold between any two steps.
     fn check(&self) -> std::result::Result<(), String> {
         let set = self.set();
-        let named: Vec<RunMeta> = self.engine.core.manifest().state().runs.clone();
+        let named: Vec<RunMeta> = manifest::locked(&self.engine.core).state().runs.clone();
         if named != set.runs.iter().map(|run| run.meta()).collect::<Vec<_>>() {
             return Err("the manifest names other runs than are published".to_owned());
         }
@@ -377,7 +378,7 @@ fn a_wrong_trim_is_caught() {
             let mut step = Step { newer: Some(set.runs[0].id), ..Step::alone(set.runs[1].id) };
             assert!(!world.advance(&mut step));
             world.assert();
-            world.engine.core.publish_segments(|set| {
+            publish_segments(&world.engine.core, |set| {
                 let mut set = set.clone();
                 let mut newer = Run::clone(&set.runs[0]);
                 let part = &mut newer.segments[0];

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::engine::agenda::pair::{Progress, Step};
+use crate::engine::manifest::{self, publish_segments};
 use crate::engine::merge::scheduler::{pause_compaction, request_compaction};
 use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
@@ -181,14 +182,14 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
     assert!(changes >= 30, "{changes} sets of runs were seen");
     assert!(engine.stats().merges.steps > 0);
     // Planted: published, and no edit.
-    engine.core.publish_segments(|_| SegmentSet::default());
+    publish_segments(&engine.core, |_| SegmentSet::default());
     assert_eq!(agreed_runs(&engine), None);
     close(&engine, &threads);
 }
 
 /// The runs of the manifest, if those of the view are the same.
 fn agreed_runs(engine: &Engine) -> Option<Vec<crate::format::meta::RunMeta>> {
-    let manifest = engine.core.manifest();
+    let manifest = manifest::locked(&engine.core);
     let view = engine.core.view.load_full();
     let runs: Vec<_> = view.segments.runs.iter().map(|run| run.meta()).collect();
     (manifest.state().runs == runs).then_some(runs)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::*;
+use crate::engine::manifest;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::{overload, put};
 use crate::ids::KEYSPACE_DEFAULT;
@@ -111,7 +112,7 @@ fn the_flush_thread_is_asked_once_however_many_are_refused() {
     let put = || put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered);
     put().unwrap();
     rotate::seal_active(&engine).unwrap();
-    let manifest = core.manifest();
+    let manifest = manifest::locked(core);
     let (reply, answer) = crossbeam_channel::bounded(1);
     core.send_flush(FlushJob::Flush { reply });
     while !core.flush_jobs.is_empty() {
