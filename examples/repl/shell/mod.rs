@@ -11,6 +11,7 @@ use alluvium::{Db, Explain, Keyspace, Range, Sequence, Snapshot, Value, WriteBat
 use crate::files::interrupt::Interrupt;
 use crate::text::escape::escaped;
 use crate::text::near::nearest;
+use crate::text::size::bytes;
 
 pub(crate) use extent::{Extent, after_prefix};
 pub(crate) use failure::Failure;
@@ -55,6 +56,13 @@ pub(crate) struct Shell {
     /// Whether something failed, or was not found, before a script went on.
     pub(crate) unwell: bool,
 }
+
+/// What a batch takes at most: an operation too many would spoil all of it. The engine's bound, and
+/// little in tests.
+const BATCH_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 3 << 30 };
+
+/// The most that an operation takes besides its key and value.
+const ENTRY_BYTES: usize = 31;
 
 /// Operations, to be written together.
 #[derive(Default)]
@@ -137,6 +145,11 @@ impl Shell {
         }
         if value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
             return Err(format!("a value has at most {VALUE_BYTES_MAX} bytes").into());
+        }
+        let more = key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_BYTES;
+        if batch.operations.bytes() + more > BATCH_BYTES_MAX {
+            let most = bytes(BATCH_BYTES_MAX as u64);
+            return Err(format!("a batch has at most {most}; it is kept without this").into());
         }
         match value {
             Some(value) => batch.operations.put_in(&self.keyspace, key, value),
@@ -254,3 +267,6 @@ pub(crate) fn no_snapshot(name: &str) -> Failure {
 }
 
 const NO_BATCH: &str = "there is no batch: batch begins one";
+
+#[cfg(test)]
+mod tests;
