@@ -5,7 +5,7 @@
 //!   that neither spares nor the periodic sync wait for a flush.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
 //! - The **compactor threads** merge; their loop is `merge::scheduler`'s.
-//! - A **helper** thread for each of an open's two passes over the logs ([`in_parallel`]), no longer.
+//! - A **helper** thread for each of the two passes of an open over the logs ([`in_parallel`]).
 //!
 //! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
 //! thread that finds nothing to do sleeps until its next period. All own the engine, never a
