@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::batch::WriteBatch;
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
 use crate::engine::write::{put, try_write};
 use crate::engine::{Engine, KeyspaceState, TryWrite};
 use crate::error::Result;
@@ -165,7 +166,7 @@ impl Db {
     /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
     pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
         self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, None)?;
+        let state = open_keyspace(self.engine(), name, None)?;
         Ok(self.handle(state))
     }
 
@@ -195,7 +196,7 @@ impl Db {
     /// open for reading and the keyspace has other options.
     pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
         self.engine().check_open()?;
-        let state = self.engine().open_keyspace(name, Some(options))?;
+        let state = open_keyspace(self.engine(), name, Some(options))?;
         Ok(self.handle(state))
     }
 
@@ -220,7 +221,7 @@ impl Db {
     ) -> Result<Vec<Keyspace>> {
         self.engine().check_open()?;
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        let states = self.engine().open_keyspaces(&names, options)?;
+        let states = open_keyspaces(self.engine(), &names, options)?;
         Ok(states.into_iter().map(|state| self.handle(state)).collect())
     }
 
@@ -259,7 +260,7 @@ impl Db {
     /// for `default`; otherwise as [`Self::keyspace`].
     pub fn drop_keyspace(&self, name: &str) -> Result<()> {
         self.engine().check_open()?;
-        self.engine().drop_keyspace(name)
+        drop_keyspace(self.engine(), name)
     }
 
     fn handle(&self, state: Arc<KeyspaceState>) -> Keyspace {

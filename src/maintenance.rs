@@ -6,11 +6,12 @@ use std::path::Path;
 
 use crate::compact::Compaction;
 use crate::db::Db;
-use crate::engine::index::IndexReport;
-use crate::engine::index::verify::VerifyReport;
+use crate::engine::index::snapshot::{load_index_snapshot, save_index_snapshot};
+use crate::engine::index::verify::{VerifyReport, verify};
+use crate::engine::index::{IndexReport, rebuild_index};
 use crate::engine::merge::scheduler::pause_compaction;
-use crate::engine::report::segments::{RunInfo, SegmentInfo};
-use crate::engine::report::stats::{Health, Stats};
+use crate::engine::report::segments::{RunInfo, SegmentInfo, list_runs, list_segments};
+use crate::engine::report::stats::{Health, Stats, gather_health, gather_stats};
 use crate::engine::write::sync;
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
@@ -34,7 +35,7 @@ impl Db {
     /// ```
     #[must_use]
     pub fn runs(&self) -> Vec<RunInfo> {
-        self.engine().runs()
+        list_runs(self.engine())
     }
 
     /// Every segment of this moment: newest run first, in key order within a run. A file that
@@ -51,7 +52,7 @@ impl Db {
     /// ```
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.engine().segments()
+        list_segments(self.engine())
     }
 
     /// Derives the index and the filter of every segment again from its data blocks, and replaces
@@ -78,7 +79,7 @@ impl Db {
     /// [`Error::Closed`].
     pub fn rebuild_index(&self) -> Result<IndexReport> {
         self.engine().check_open()?;
-        self.engine().rebuild_index()
+        rebuild_index(self.engine())
     }
 
     /// Writes the index and the filter of every segment to one file, checksummed, and durable when
@@ -106,7 +107,7 @@ impl Db {
     /// before is then still there, unless only the last sync of the directory failed.
     pub fn save_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
         self.engine().check_open()?;
-        self.engine().save_index_snapshot(path.as_ref())
+        save_index_snapshot(self.engine(), path.as_ref())
     }
 
     /// Replaces the indexes and filters in memory by those that [`Self::save_index_snapshot`] wrote
@@ -131,7 +132,7 @@ impl Db {
     /// ```
     pub fn load_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
         self.engine().check_open()?;
-        self.engine().load_index_snapshot(path.as_ref())
+        load_index_snapshot(self.engine(), path.as_ref())
     }
 
     /// Reads the manifest, the logs and every segment back from the device, and reports all damage
@@ -158,7 +159,7 @@ impl Db {
     /// [`Error::Closed`].
     pub fn verify(&self) -> Result<VerifyReport> {
         self.engine().check_open()?;
-        self.engine().verify()
+        verify(self.engine())
     }
 
     /// Sets the size of memtables from the next rotation on, until the database is closed; see
@@ -338,7 +339,7 @@ impl Db {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine().stats()
+        gather_stats(self.engine())
     }
 
     /// Whether background work goes well.
@@ -350,7 +351,7 @@ impl Db {
     /// ```
     #[must_use]
     pub fn health(&self) -> Health {
-        self.engine().health()
+        gather_health(self.engine())
     }
 
     /// The database's directory, as it was named at the open.

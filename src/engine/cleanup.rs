@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Instant;
 
+use crate::engine::keyspaces::forget::forget_dropped;
 use crate::engine::manifest::{self, append_change, publish_segments};
 use crate::engine::outputs::remove_segment;
 use crate::engine::{Core, Engine, Upkeep, View};
@@ -219,94 +220,92 @@ fn tables_of(view: &View) -> HashSet<*const Memtable> {
     view.sealed.iter().chain([&view.active]).map(Arc::as_ptr).collect()
 }
 
-impl Engine {
-    /// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
-    /// can see them, and forgets keyspaces whose last data is gone (`forget`).
-    pub(crate) fn clean_up(&self, reclaim: &mut Reclaim) -> Result<()> {
-        if self.core.options.read_only || !self.core.keyspaces.any_dropped() {
-            return Ok(());
-        }
-        let removed = self.remove_dropped(reclaim);
-        self.core.note(Upkeep::Manifest, &removed);
-        removed
+/// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
+/// can see them, and forgets keyspaces whose last data is gone (`forget`).
+pub(crate) fn clean_up(engine: &Engine, reclaim: &mut Reclaim) -> Result<()> {
+    if engine.core.options.read_only || !engine.core.keyspaces.any_dropped() {
+        return Ok(());
     }
+    let removed = remove_dropped(engine, reclaim);
+    engine.core.note(Upkeep::Manifest, &removed);
+    removed
+}
 
-    fn remove_dropped(&self, reclaim: &mut Reclaim) -> Result<()> {
-        let core = &self.core;
-        if let Some(stopped) = core.stopped() {
-            return Err(stopped);
-        }
-        let horizon = core.snapshots.read_points(|| self.visible()).horizon();
-        let mut gone = core.keyspaces.droppable();
-        gone.retain(|_, at| *at <= horizon);
-        if !gone.is_empty() {
-            self.install_without_dropped(&gone, reclaim)?;
-        }
-        self.forget_dropped()
+fn remove_dropped(engine: &Engine, reclaim: &mut Reclaim) -> Result<()> {
+    let core = &engine.core;
+    if let Some(stopped) = core.stopped() {
+        return Err(stopped);
     }
+    let horizon = core.snapshots.read_points(|| engine.visible()).horizon();
+    let mut gone = core.keyspaces.droppable();
+    gone.retain(|_, at| *at <= horizon);
+    if !gone.is_empty() {
+        install_without_dropped(engine, &gone, reclaim)?;
+    }
+    forget_dropped(engine)
+}
 
-    /// Appends the edit and publishes the set without the segments that hold nothing but `gone`,
-    /// and retires these.
-    fn install_without_dropped(
-        &self,
-        gone: &BTreeMap<KeyspaceId, Sequence>,
-        reclaim: &mut Reclaim,
-    ) -> Result<()> {
-        let core = &self.core;
-        let dead = |part: &SegmentRef| {
-            part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
+/// Appends the edit and publishes the set without the segments that hold nothing but `gone`,
+/// and retires these.
+fn install_without_dropped(
+    engine: &Engine,
+    gone: &BTreeMap<KeyspaceId, Sequence>,
+    reclaim: &mut Reclaim,
+) -> Result<()> {
+    let core = &engine.core;
+    let dead = |part: &SegmentRef| {
+        part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
+    };
+    // Runs change under the manifest's lock only, so these are the ones that it names.
+    let mut manifest = manifest::locked(core);
+    let view = core.view.load_full();
+    let mut replaced = Vec::new();
+    let mut freed = Vec::new();
+    for run in view.segments.runs.iter().filter(|run| run.segments.iter().any(dead)) {
+        let (out, segments) = run.segments.iter().cloned().partition(dead);
+        let out: Vec<SegmentRef> = out;
+        freed.extend(out.into_iter().map(|part| part.segment));
+        let run = Run { id: run.id, segments };
+        replaced.push((run.id, (!run.segments.is_empty()).then(|| Arc::new(run))));
+    }
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    let change = |(id, run): &(RunId, Option<Arc<Run>>)| Change::ReplaceRuns {
+        remove: vec![*id],
+        add: run.iter().map(|run| run.meta()).collect(),
+    };
+    append_change(core, &mut manifest, replaced.iter().map(change).collect())?;
+    publish_segments(core, |set| {
+        let change = |run: &Arc<Run>| match replaced.iter().find(|(id, _)| *id == run.id) {
+            Some((_, fresh)) => fresh.clone(),
+            None => Some(Arc::clone(run)),
         };
-        // Runs change under the manifest's lock only, so these are the ones that it names.
-        let mut manifest = manifest::locked(core);
-        let view = core.view.load_full();
-        let mut replaced = Vec::new();
-        let mut freed = Vec::new();
-        for run in view.segments.runs.iter().filter(|run| run.segments.iter().any(dead)) {
-            let (out, segments) = run.segments.iter().cloned().partition(dead);
-            let out: Vec<SegmentRef> = out;
-            freed.extend(out.into_iter().map(|part| part.segment));
-            let run = Run { id: run.id, segments };
-            replaced.push((run.id, (!run.segments.is_empty()).then(|| Arc::new(run))));
-        }
-        if replaced.is_empty() {
-            return Ok(());
-        }
-        let change = |(id, run): &(RunId, Option<Arc<Run>>)| Change::ReplaceRuns {
-            remove: vec![*id],
-            add: run.iter().map(|run| run.meta()).collect(),
-        };
-        append_change(core, &mut manifest, replaced.iter().map(change).collect())?;
-        publish_segments(core, |set| {
-            let change = |run: &Arc<Run>| match replaced.iter().find(|(id, _)| *id == run.id) {
-                Some((_, fresh)) => fresh.clone(),
-                None => Some(Arc::clone(run)),
-            };
-            SegmentSet { runs: set.runs.iter().filter_map(change).collect() }
-        });
-        drop(manifest);
-        freed.into_iter().for_each(|segment| reclaim.retire_file(segment));
-        Ok(())
-    }
+        SegmentSet { runs: set.runs.iter().filter_map(change).collect() }
+    });
+    drop(manifest);
+    freed.into_iter().for_each(|segment| reclaim.retire_file(segment));
+    Ok(())
+}
 
-    /// Reserves more sequences once half of the reservation is used. On the log thread.
-    pub(crate) fn renew_ceiling(&self) {
-        let core = &self.core;
-        let next = self.commit.with(|_, next| next);
-        // Relaxed: this thread alone raises it.
-        let ceiling = core.ceiling.load(Ordering::Relaxed);
-        if core.options.read_only
-            || ceiling.saturating_sub(next.0) > crate::engine::SEQUENCE_RESERVE / 2
-        {
-            return;
-        }
-        let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
-        let change = Change::SequenceCeiling(raised);
-        let appended = append_change(core, &mut manifest::locked(core), vec![change]);
-        core.note(Upkeep::Manifest, &appended);
-        if appended.is_ok() {
-            // Release; pairs with the Acquire in `section`: what commits up to it does so after its
-            // edit was synced (I16).
-            core.ceiling.store(raised.0, Ordering::Release);
-        }
+/// Reserves more sequences once half of the reservation is used. On the log thread.
+pub(crate) fn renew_ceiling(engine: &Engine) {
+    let core = &engine.core;
+    let next = engine.commit.with(|_, next| next);
+    // Relaxed: this thread alone raises it.
+    let ceiling = core.ceiling.load(Ordering::Relaxed);
+    if core.options.read_only
+        || ceiling.saturating_sub(next.0) > crate::engine::SEQUENCE_RESERVE / 2
+    {
+        return;
+    }
+    let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
+    let change = Change::SequenceCeiling(raised);
+    let appended = append_change(core, &mut manifest::locked(core), vec![change]);
+    core.note(Upkeep::Manifest, &appended);
+    if appended.is_ok() {
+        // Release; pairs with the Acquire in `section`: what commits up to it does so after its
+        // edit was synced (I16).
+        core.ceiling.store(raised.0, Ordering::Release);
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! | floor | rooms | what |
 //! |---|---|---|
-//! | 7 | `open` | an engine from a directory: recovery, then the threads |
-//! | 6 | `threads` | starts them, ends them; the log thread's turns |
-//! | 5 | `flush`, `keyspaces`, `index`, `report` | memtables to runs; keyspaces made and dropped; tables in memory, verify; what it says of itself |
-//! | 4 | `write`, `read`, `merge`, `cleanup` | the verbs; what nobody reaches any more |
+//! | 10 | `open` | an engine from a directory: recovery, then the threads |
+//! | 9 | `threads` | starts them, ends them; the log thread's turns |
+//! | 8 | `flush` | memtables to runs; the flush thread's desk and loop |
+//! | 7 | `index` | tables in memory, made anew or loaded; verify |
+//! | 6 | `cleanup` | what nobody reaches any more |
+//! | 5 | `keyspaces`, `report` | keyspaces made and dropped; what the engine says of itself |
+//! | 4 | `write`, `read`, `merge` | the verbs |
 //! | 3 | `whole`, `manifest` | an `Engine`: the `Core`, and the commit section; edits of the manifest |
 //! | 2 | `commit`, `outputs` | what the section owns; segments being written |
 //! | 1 | `shared` | the `Core`, the types of its fields, messages between threads |

@@ -9,7 +9,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::cleanup::Reclaim;
 use super::threads::background::Threads;
 use super::{Engine, ReadAt};
+use crate::engine::cleanup::clean_up;
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest;
+use crate::engine::report::stats::gather_health;
 use crate::engine::write::{big, put, rotate, sync};
 use crate::error::{Error, Result};
 use crate::format::batch::Control;
@@ -85,16 +88,16 @@ fn get(engine: &Engine, key: &str) -> Option<Vec<u8>> {
 fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
-    let tmp = engine.open_keyspace("tmp", None).unwrap();
+    let tmp = open_keyspace(&engine, "tmp", None).unwrap();
     put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     engine.flush().unwrap();
     put::write_control(&engine, Control::DropKeyspace(tmp.id)).unwrap();
-    engine.clean_up(&mut Reclaim::new()).unwrap();
+    clean_up(&engine, &mut Reclaim::new()).unwrap();
     let after = fs.crash(CrashMode::PowerLoseAll, 0);
     close(&engine, &threads);
 
     let (engine, threads) = open(&after);
-    let tmp = engine.open_keyspace("tmp", None).unwrap();
+    let tmp = open_keyspace(&engine, "tmp", None).unwrap();
     let found = engine.get(&tmp, b"k", ReadAt::Now).unwrap();
     assert_eq!(found.as_deref(), Some(&b"v"[..]), "the drop was lost, so the data is there");
     close(&engine, &threads);
@@ -184,7 +187,7 @@ fn a_log_that_the_manifest_cannot_explain_is_refused_before_anything_changes() {
     let (engine, threads) = open(&fs);
     let manifest = Path::new(DIR).join("MANIFEST-000001");
     let old = fs.read_file(&manifest).unwrap();
-    let tmp = engine.open_keyspace("tmp", None).unwrap();
+    let tmp = open_keyspace(&engine, "tmp", None).unwrap();
     put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Sync).unwrap();
     let after = fs.crash(CrashMode::Process, 0);
     close(&engine, &threads);
@@ -226,12 +229,12 @@ fn flushes_that_the_manifest_refuses_do_not_pile_up_segments() {
 fn a_read_looks_for_the_drop_after_it_has_its_view() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
-    let tmp = engine.open_keyspace("tmp", None).unwrap();
+    let tmp = open_keyspace(&engine, "tmp", None).unwrap();
     put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let look = || engine.get(&tmp, b"k", ReadAt::Now);
     assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
     let at = ReadAt::Snapshot(engine.register_snapshot());
-    engine.drop_keyspace("tmp").unwrap();
+    drop_keyspace(&engine, "tmp").unwrap();
     assert!(matches!(look(), Err(Error::KeyspaceDropped { .. })));
     assert_eq!(engine.get(&tmp, b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
     close(&engine, &threads);
@@ -295,12 +298,12 @@ fn a_trouble_with_spares_ends_when_the_disk_has_space() {
     let becomes = |healthy: bool| {
         (0..100_000_000).any(|_| {
             std::thread::yield_now();
-            engine.health().is_healthy() == healthy
+            gather_health(&engine).is_healthy() == healthy
         })
     };
     assert!(becomes(false));
     fs.set_capacity(None);
-    assert!(becomes(true), "{}", engine.health());
+    assert!(becomes(true), "{}", gather_health(&engine));
     put(&engine, "k", "v").unwrap();
     close(&engine, &threads);
 }

@@ -41,16 +41,16 @@ const ENGINE: &[(&str, u8)] = &[
     ("outputs", 2),
     ("manifest", 3),
     ("whole", 3),
-    ("cleanup", 4),
     ("merge", 4),
     ("read", 4),
     ("write", 4),
-    ("flush", 5),
-    ("index", 5),
     ("keyspaces", 5),
     ("report", 5),
-    ("threads", 6),
-    ("open", 7),
+    ("cleanup", 6),
+    ("index", 7),
+    ("flush", 8),
+    ("threads", 9),
+    ("open", 10),
 ];
 
 const ENGINE_DOOR: &str = "src/engine/mod.rs";

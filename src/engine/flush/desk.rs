@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::engine::cleanup::Reclaim;
+use crate::engine::cleanup::{Reclaim, clean_up};
 use crate::engine::flush::backoff::Backoff;
+use crate::engine::index::publish_replaced;
+use crate::engine::index::verify::check_manifest;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::write::rotate;
 use crate::engine::{Core, Engine, GRACE_MS};
@@ -121,13 +123,13 @@ impl<'a> Desk<'a> {
             self.reclaim.evict(core);
         }
         for (fresh, reply) in std::mem::take(&mut self.replacements) {
-            core.publish_replaced(&fresh, &mut self.reclaim);
+            publish_replaced(core, &fresh, &mut self.reclaim);
             // The caller may have gone.
             let _ = reply.send(());
         }
         for reply in std::mem::take(&mut self.checks) {
             // As above.
-            let _ = reply.send(core.check_manifest());
+            let _ = reply.send(check_manifest(core));
         }
         if Instant::now() >= self.next_tick {
             self.reclaim.collect(core, GRACE_MS);
@@ -181,7 +183,7 @@ impl<'a> Desk<'a> {
         let closed = engine.core.is_closed();
         if self.cleanup && !closed && self.cleanup_tries.may_try(Instant::now()) {
             self.cleanup = false;
-            let cleaned = engine.clean_up(&mut self.reclaim);
+            let cleaned = clean_up(engine, &mut self.reclaim);
             self.cleanup_tries.note(cleaned.is_ok(), Instant::now());
         }
     }

@@ -62,50 +62,46 @@ impl IndexReport {
     }
 }
 
-impl Engine {
-    /// Derives the tables of all segments from their data blocks.
-    pub(crate) fn rebuild_index(&self) -> Result<IndexReport> {
-        let view = self.core.view.load_full();
-        let _scope = scope!("rebuild_index");
-        let mut report = IndexReport::default();
-        let mut fresh = Vec::new();
-        for segment in each_file(&view.segments) {
-            self.check_open()?;
-            let (rebuilt, keys) = segment.rebuild(self.core.database)?;
-            report.add(&rebuilt);
-            report.keys += keys;
-            self.core.merges.found_sound(segment.number());
-            fresh.push(Arc::new(rebuilt));
-        }
-        self.replace_segments(fresh)?;
-        Ok(report)
+/// Derives the tables of all segments from their data blocks.
+pub(crate) fn rebuild_index(engine: &Engine) -> Result<IndexReport> {
+    let view = engine.core.view.load_full();
+    let _scope = scope!("rebuild_index");
+    let mut report = IndexReport::default();
+    let mut fresh = Vec::new();
+    for segment in each_file(&view.segments) {
+        engine.check_open()?;
+        let (rebuilt, keys) = segment.rebuild(engine.core.database)?;
+        report.add(&rebuilt);
+        report.keys += keys;
+        engine.core.merges.found_sound(segment.number());
+        fresh.push(Arc::new(rebuilt));
     }
-
-    /// Has the flush thread publish segments in the place of others over the same files, and waits.
-    pub(crate) fn replace_segments(&self, fresh: Vec<Arc<Segment>>) -> Result<()> {
-        self.core.refuse_on_own_thread()?;
-        let (reply, answer) = bounded(1);
-        self.core.send_flush(FlushJob::Replace { fresh, reply });
-        answer.recv().map_err(|_| Error::Closed)
-    }
+    replace_segments(engine, fresh)?;
+    Ok(report)
 }
 
-impl Core {
-    /// Publishes `fresh` in the place of segments over the same files. Files that the set has no
-    /// more are passed over. On the flush thread.
-    pub(crate) fn publish_replaced(&self, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
-        // Runs change under this lock only; a database that is open for reading has no manifest in
-        // it.
-        let _unchanged = lock(&self.manifest);
-        let view = self.view.load_full();
-        for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
-            // A cursor may hold it longer than its run.
-            reclaim.retire_segment(Arc::clone(old));
-        }
-        publish_segments(self, |set| SegmentSet {
-            runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
-        });
+/// Has the flush thread publish segments in the place of others over the same files, and waits.
+pub(crate) fn replace_segments(engine: &Engine, fresh: Vec<Arc<Segment>>) -> Result<()> {
+    engine.core.refuse_on_own_thread()?;
+    let (reply, answer) = bounded(1);
+    engine.core.send_flush(FlushJob::Replace { fresh, reply });
+    answer.recv().map_err(|_| Error::Closed)
+}
+
+/// Publishes `fresh` in the place of segments over the same files. Files that the set has no
+/// more are passed over. On the flush thread.
+pub(crate) fn publish_replaced(core: &Core, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
+    // Runs change under this lock only; a database that is open for reading has no manifest in
+    // it.
+    let _unchanged = lock(&core.manifest);
+    let view = core.view.load_full();
+    for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
+        // A cursor may hold it longer than its run.
+        reclaim.retire_segment(Arc::clone(old));
     }
+    publish_segments(core, |set| SegmentSet {
+        runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
+    });
 }
 
 /// The one of `fresh`, which is sorted by number, that is over the same file.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::engine::index::IndexReport;
+use crate::engine::index::{IndexReport, replace_segments};
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -27,96 +27,92 @@ use crate::segment::Tables;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
-impl Engine {
-    /// Writes the tables of all segments into one file: under another name first, then renamed.
-    pub(crate) fn save_index_snapshot(&self, path: &Path) -> Result<IndexReport> {
-        let core = &self.core;
-        check_name(path)?;
-        let view = core.view.load_full();
-        let mut report = IndexReport::default();
-        let mut builder = IndexSnapshotBuilder::new();
-        for segment in each_file(&view.segments) {
-            let (index, filter, properties) = segment.tables().encode();
-            builder.add(&IndexEntry {
-                number: segment.number(),
-                uuid: segment.uuid(),
-                bytes: segment.bytes(),
-                index: &index,
-                filter: filter.as_deref(),
-                properties: &properties,
-                at: 0,
-            });
-            report.add(segment);
-        }
-        let bytes = builder.finish(core.database);
-        report.bytes = bytes.len() as u64;
-        let file = core.create_beside(path)?;
-        let written = core.write_and_rename(&bytes, &file, path);
-        if written.is_err() {
-            // What cannot be removed stays, and is in nobody's way.
-            let _ = core.outside.remove(&file.path);
-        }
-        written.map(|()| report)
+/// Writes the tables of all segments into one file: under another name first, then renamed.
+pub(crate) fn save_index_snapshot(engine: &Engine, path: &Path) -> Result<IndexReport> {
+    let core = &engine.core;
+    check_name(path)?;
+    let view = core.view.load_full();
+    let mut report = IndexReport::default();
+    let mut builder = IndexSnapshotBuilder::new();
+    for segment in each_file(&view.segments) {
+        let (index, filter, properties) = segment.tables().encode();
+        builder.add(&IndexEntry {
+            number: segment.number(),
+            uuid: segment.uuid(),
+            bytes: segment.bytes(),
+            index: &index,
+            filter: filter.as_deref(),
+            properties: &properties,
+            at: 0,
+        });
+        report.add(segment);
     }
+    let bytes = builder.finish(core.database);
+    report.bytes = bytes.len() as u64;
+    let file = create_beside(core, path)?;
+    let written = write_and_rename(core, &bytes, &file, path);
+    if written.is_err() {
+        // What cannot be removed stays, and is in nobody's way.
+        let _ = core.outside.remove(&file.path);
+    }
+    written.map(|()| report)
+}
 
-    /// Puts the tables in the file in the place of those in memory.
-    pub(crate) fn load_index_snapshot(&self, path: &Path) -> Result<IndexReport> {
-        let core = &self.core;
-        let mut saved = SavedTables::read(core.outside.as_ref(), path, core.database)?;
-        let view = core.view.load_full();
-        let mut report = IndexReport::default();
-        let mut fresh = Vec::new();
-        for segment in each_file(&view.segments) {
-            let tables = saved.take(segment.number(), segment.uuid(), segment.bytes());
-            let Some(tables) = tables else {
-                report.missing += 1;
-                continue;
-            };
-            let Some(loaded) = segment.with_tables(tables) else {
-                return Err(Error::Corruption {
-                    file: path.to_path_buf(),
-                    offset: 0,
-                    what: "index snapshot",
-                    expected: format!("the data blocks of segment {}", segment.number().0),
-                    got: "others".to_owned(),
-                });
-            };
-            report.add(&loaded);
-            fresh.push(Arc::new(loaded));
+/// Puts the tables in the file in the place of those in memory.
+pub(crate) fn load_index_snapshot(engine: &Engine, path: &Path) -> Result<IndexReport> {
+    let core = &engine.core;
+    let mut saved = SavedTables::read(core.outside.as_ref(), path, core.database)?;
+    let view = core.view.load_full();
+    let mut report = IndexReport::default();
+    let mut fresh = Vec::new();
+    for segment in each_file(&view.segments) {
+        let tables = saved.take(segment.number(), segment.uuid(), segment.bytes());
+        let Some(tables) = tables else {
+            report.missing += 1;
+            continue;
+        };
+        let Some(loaded) = segment.with_tables(tables) else {
+            return Err(Error::Corruption {
+                file: path.to_path_buf(),
+                offset: 0,
+                what: "index snapshot",
+                expected: format!("the data blocks of segment {}", segment.number().0),
+                got: "others".to_owned(),
+            });
+        };
+        report.add(&loaded);
+        fresh.push(Arc::new(loaded));
+    }
+    report.ignored = saved.0.len() as u64;
+    replace_segments(engine, fresh)?;
+    Ok(report)
+}
+
+/// A new file beside `path`. One that is there already is someone's: a user's, or that of a
+/// save in another process.
+fn create_beside(core: &Core, path: &Path) -> Result<NamedFile> {
+    loop {
+        let number = core.counters.snapshots_saved.fetch_add(1, Ordering::Relaxed);
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{number}.tmp"));
+        let beside = path.with_file_name(name);
+        match NamedFile::open(core.outside.as_ref(), beside, OpenMode::CreateNew) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+            created => return created,
         }
-        report.ignored = saved.0.len() as u64;
-        self.replace_segments(fresh)?;
-        Ok(report)
     }
 }
 
-impl Core {
-    /// A new file beside `path`. One that is there already is someone's: a user's, or that of a
-    /// save in another process.
-    fn create_beside(&self, path: &Path) -> Result<NamedFile> {
-        loop {
-            let number = self.counters.snapshots_saved.fetch_add(1, Ordering::Relaxed);
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(format!(".{number}.tmp"));
-            let beside = path.with_file_name(name);
-            match NamedFile::open(self.outside.as_ref(), beside, OpenMode::CreateNew) {
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
-                created => return created,
-            }
-        }
-    }
-
-    fn write_and_rename(&self, bytes: &[u8], file: &NamedFile, path: &Path) -> Result<()> {
-        file.write_all_at(bytes, 0)?;
-        file.sync_data()?;
-        let renamed = self.outside.rename(&file.path, path);
-        renamed.map_err(|error| Error::io("rename", &file.path, error))?;
-        let dir = match path.parent() {
-            Some(dir) if dir != Path::new("") => dir,
-            _ => Path::new("."),
-        };
-        sync_dir(self.outside.as_ref(), dir)
-    }
+fn write_and_rename(core: &Core, bytes: &[u8], file: &NamedFile, path: &Path) -> Result<()> {
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    let renamed = core.outside.rename(&file.path, path);
+    renamed.map_err(|error| Error::io("rename", &file.path, error))?;
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    sync_dir(core.outside.as_ref(), dir)
 }
 
 /// What a file of saved tables holds, by segment number.

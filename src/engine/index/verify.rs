@@ -102,72 +102,68 @@ impl fmt::Display for VerifyReport {
     }
 }
 
-impl Engine {
-    /// Reads everything back.
-    pub(crate) fn verify(&self) -> Result<VerifyReport> {
-        self.core.refuse_on_own_thread()?;
-        let _scope = scope!("verify");
-        let mut report = VerifyReport::default();
-        let (reply, answer) = bounded(1);
-        self.core.send_flush(FlushJob::CheckManifest { reply });
-        if let Err(error) = answer.recv().map_err(|_| Error::Closed)? {
+/// Reads everything back.
+pub(crate) fn verify(engine: &Engine) -> Result<VerifyReport> {
+    engine.core.refuse_on_own_thread()?;
+    let _scope = scope!("verify");
+    let mut report = VerifyReport::default();
+    let (reply, answer) = bounded(1);
+    engine.core.send_flush(FlushJob::CheckManifest { reply });
+    if let Err(error) = answer.recv().map_err(|_| Error::Closed)? {
+        report.add(error);
+    }
+    verify_witness(engine, &mut report);
+    verify_logs(engine, &mut report);
+    let view = engine.core.view.load_full();
+    for segment in each_file(&view.segments) {
+        engine.check_open()?;
+        let damages = report.damages;
+        let verified = segment.verify(engine.core.database, &mut |error| report.add(error));
+        report.segments += 1;
+        report.bytes += segment.bytes();
+        report.blocks += verified.blocks;
+        report.entries += verified.entries;
+        report.keys += verified.keys;
+        if let Some(error) = misplaced(&view.segments, segment) {
             report.add(error);
         }
-        self.verify_witness(&mut report);
-        self.verify_logs(&mut report);
-        let view = self.core.view.load_full();
-        for segment in each_file(&view.segments) {
-            self.check_open()?;
-            let damages = report.damages;
-            let verified = segment.verify(self.core.database, &mut |error| report.add(error));
-            report.segments += 1;
-            report.bytes += segment.bytes();
-            report.blocks += verified.blocks;
-            report.entries += verified.entries;
-            report.keys += verified.keys;
-            if let Some(error) = misplaced(&view.segments, segment) {
-                report.add(error);
-            }
-            if report.damages == damages {
-                self.core.merges.found_sound(segment.number());
-            }
+        if report.damages == damages {
+            engine.core.merges.found_sound(segment.number());
         }
-        Ok(report)
+    }
+    Ok(report)
+}
+
+fn verify_witness(engine: &Engine, report: &mut VerifyReport) {
+    let core = &engine.core;
+    match Claims::read(core.fs.as_ref(), &core.dir, core.database) {
+        Ok(claims) if core.witness.is_kept() && claims.manifest().is_none() => {
+            let file = claims.path().to_path_buf();
+            let expected = "a claim".to_owned();
+            let what = "witness";
+            let got = "none".to_owned();
+            report.add(Error::Corruption { file, offset: 0, what, expected, got });
+        }
+        Ok(_) => {}
+        Err(error) => report.add(error),
     }
 }
 
-impl Engine {
-    fn verify_witness(&self, report: &mut VerifyReport) {
-        let core = &self.core;
-        match Claims::read(core.fs.as_ref(), &core.dir, core.database) {
-            Ok(claims) if core.witness.is_kept() && claims.manifest().is_none() => {
-                let file = claims.path().to_path_buf();
-                let expected = "a claim".to_owned();
-                let what = "witness";
-                let got = "none".to_owned();
-                report.add(Error::Corruption { file, offset: 0, what, expected, got });
+fn verify_logs(engine: &Engine, report: &mut VerifyReport) {
+    let logs = &engine.core.logs;
+    // The position before the list, so that it reaches into none that is not in the list.
+    let appended = logs.appended();
+    for log in logs.list().iter().filter(|log| log.header.base < appended) {
+        let open = appended.0.saturating_sub(log.header.base.0);
+        let end = log.end().unwrap_or(open);
+        match verify_log(&log.file, &log.header, end) {
+            Ok(records) => {
+                report.logs += 1;
+                report.log_records += records;
             }
-            Ok(_) => {}
+            // Flushed meanwhile, its file may be another log's by now.
+            Err(_) if !logs.list().iter().any(|other| Arc::ptr_eq(other, log)) => {}
             Err(error) => report.add(error),
-        }
-    }
-
-    fn verify_logs(&self, report: &mut VerifyReport) {
-        let logs = &self.core.logs;
-        // The position before the list, so that it reaches into none that is not in the list.
-        let appended = logs.appended();
-        for log in logs.list().iter().filter(|log| log.header.base < appended) {
-            let open = appended.0.saturating_sub(log.header.base.0);
-            let end = log.end().unwrap_or(open);
-            match verify_log(&log.file, &log.header, end) {
-                Ok(records) => {
-                    report.logs += 1;
-                    report.log_records += records;
-                }
-                // Flushed meanwhile, its file may be another log's by now.
-                Err(_) if !logs.list().iter().any(|other| Arc::ptr_eq(other, log)) => {}
-                Err(error) => report.add(error),
-            }
         }
     }
 }
@@ -187,12 +183,10 @@ fn misplaced(set: &SegmentSet, segment: &Segment) -> Option<Error> {
     Some(segment.file().corruption("segment", want, got))
 }
 
-impl Core {
-    /// Reads the manifest back. On the flush thread.
-    pub(crate) fn check_manifest(&self) -> Result<()> {
-        match lock(&self.manifest).as_ref() {
-            Some(manifest) => manifest.verify(),
-            None => Manifest::read(self.fs.as_ref(), &self.dir).map(drop),
-        }
+/// Reads the manifest back. On the flush thread.
+pub(crate) fn check_manifest(core: &Core) -> Result<()> {
+    match lock(&core.manifest).as_ref() {
+        Some(manifest) => manifest.verify(),
+        None => Manifest::read(core.fs.as_ref(), &core.dir).map(drop),
     }
 }

@@ -1,9 +1,11 @@
 //! What callers ask for: a keyspace by its name, found or made, and dropped. Making and dropping is
 //! the log thread's.
 
+use crossbeam_channel::bounded;
+
 use crate::engine::Engine;
 use crate::engine::shared::keyspaces::KeyspaceState;
-use crate::engine::shared::messages::KeyspaceRequest;
+use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::error::{Error, Result};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
@@ -11,73 +13,83 @@ use crate::sync::Arc;
 /// Longest keyspace name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-impl Engine {
-    /// Finds a keyspace, or makes it. It has these options then, or, without, those it had, or the
-    /// defaults.
-    pub(crate) fn open_keyspace(
-        &self,
-        name: &str,
-        options: Option<KeyspaceOptions>,
-    ) -> Result<Arc<KeyspaceState>> {
-        check_name(name)?;
-        options.map_or(Ok(()), |options| options.validate())?;
-        if let Some(state) = self.as_wanted(name, options) {
-            return Ok(state);
-        }
-        self.make_keyspaces(vec![name.to_owned()], options)?;
-        // Another thread may have dropped it in between.
-        let found = self.core.keyspaces.find(name);
-        found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+/// Finds a keyspace, or makes it. It has these options then, or, without, those it had, or the
+/// defaults.
+pub(crate) fn open_keyspace(
+    engine: &Engine,
+    name: &str,
+    options: Option<KeyspaceOptions>,
+) -> Result<Arc<KeyspaceState>> {
+    check_name(name)?;
+    options.map_or(Ok(()), |options| options.validate())?;
+    if let Some(state) = as_wanted(engine, name, options) {
+        return Ok(state);
     }
+    make_keyspaces(engine, vec![name.to_owned()], options)?;
+    // Another thread may have dropped it in between.
+    let found = engine.core.keyspaces.find(name);
+    found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+}
 
-    /// [`Self::open_keyspace`] for many, in one edit.
-    pub(crate) fn open_keyspaces(
-        &self,
-        names: &[String],
-        options: KeyspaceOptions,
-    ) -> Result<Vec<Arc<KeyspaceState>>> {
-        names.iter().try_for_each(|name| check_name(name))?;
-        options.validate()?;
-        let options = Some(options);
-        let mut missing: Vec<_> = names.to_vec();
-        missing.retain(|name| self.as_wanted(name, options).is_none());
-        missing.sort();
-        missing.dedup();
-        if !missing.is_empty() {
-            self.make_keyspaces(missing, options)?;
-        }
-        let found = names.iter().map(|name| {
-            let found = self.core.keyspaces.find(name);
-            found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
-        });
-        found.collect()
+/// [`open_keyspace`] for many, in one edit.
+pub(crate) fn open_keyspaces(
+    engine: &Engine,
+    names: &[String],
+    options: KeyspaceOptions,
+) -> Result<Vec<Arc<KeyspaceState>>> {
+    names.iter().try_for_each(|name| check_name(name))?;
+    options.validate()?;
+    let options = Some(options);
+    let mut missing: Vec<_> = names.to_vec();
+    missing.retain(|name| as_wanted(engine, name, options).is_none());
+    missing.sort();
+    missing.dedup();
+    if !missing.is_empty() {
+        make_keyspaces(engine, missing, options)?;
     }
+    let found = names.iter().map(|name| {
+        let found = engine.core.keyspaces.find(name);
+        found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
+    });
+    found.collect()
+}
 
-    /// The keyspace, if there is nothing to be done about it.
-    pub(crate) fn as_wanted(
-        &self,
-        name: &str,
-        options: Option<KeyspaceOptions>,
-    ) -> Option<Arc<KeyspaceState>> {
-        let found = self.core.keyspaces.find(name)?;
-        options.is_none_or(|options| options == found.options()).then_some(found)
-    }
+/// The keyspace, if there is nothing to be done about it.
+pub(crate) fn as_wanted(
+    engine: &Engine,
+    name: &str,
+    options: Option<KeyspaceOptions>,
+) -> Option<Arc<KeyspaceState>> {
+    let found = engine.core.keyspaces.find(name)?;
+    options.is_none_or(|options| options == found.options()).then_some(found)
+}
 
-    fn make_keyspaces(&self, names: Vec<String>, options: Option<KeyspaceOptions>) -> Result<()> {
-        if self.core.options.read_only {
-            return Err(Error::ReadOnly { path: self.core.dir.clone() });
-        }
-        self.request_keyspace(KeyspaceRequest::Create { names, options })
+fn make_keyspaces(
+    engine: &Engine,
+    names: Vec<String>,
+    options: Option<KeyspaceOptions>,
+) -> Result<()> {
+    if engine.core.options.read_only {
+        return Err(Error::ReadOnly { path: engine.core.dir.clone() });
     }
+    request_keyspace(engine, KeyspaceRequest::Create { names, options })
+}
 
-    /// Drops a keyspace with all its data.
-    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
-        check_name(name)?;
-        if self.core.options.read_only {
-            return Err(Error::ReadOnly { path: self.core.dir.clone() });
-        }
-        self.request_keyspace(KeyspaceRequest::Drop { name: name.to_owned() })
+/// Drops a keyspace with all its data.
+pub(crate) fn drop_keyspace(engine: &Engine, name: &str) -> Result<()> {
+    check_name(name)?;
+    if engine.core.options.read_only {
+        return Err(Error::ReadOnly { path: engine.core.dir.clone() });
     }
+    request_keyspace(engine, KeyspaceRequest::Drop { name: name.to_owned() })
+}
+
+/// Sends a keyspace request to the log thread and waits for it.
+pub(crate) fn request_keyspace(engine: &Engine, request: KeyspaceRequest) -> Result<()> {
+    engine.core.refuse_on_own_thread()?;
+    let (reply, answer) = bounded(1);
+    engine.core.send_log(LogJob::Keyspace { request, reply });
+    answer.recv().unwrap_or(Err(Error::Closed))
 }
 
 /// Names are for people: 1 to 255 bytes, no control characters.

@@ -18,6 +18,8 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+use crate::engine::keyspaces::ask::as_wanted;
+use crate::engine::keyspaces::forget::place_of_dropped;
 use crate::engine::manifest::append_change;
 use crate::engine::shared::keyspaces::KeyspaceState;
 use crate::engine::shared::messages::{FlushJob, KeyspaceRequest};
@@ -40,145 +42,137 @@ struct EditPlan {
     set: Vec<(Arc<KeyspaceState>, KeyspaceOptions)>,
 }
 
-impl Engine {
-    /// Carries requests out together. Each has its own answer; they share only what becomes of the
-    /// log's sync and of the edit.
-    pub(crate) fn carry_out(&self, requests: &[KeyspaceRequest]) -> Vec<Result<()>> {
-        let closed = self.core.is_closed().then_some(Error::Closed);
-        if let Some(refused) = closed.or_else(|| self.core.stopped()) {
-            return requests.iter().map(|_| Err(refused.clone())).collect();
+/// Carries requests out together. Each has its own answer; they share only what becomes of the
+/// log's sync and of the edit.
+pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Result<()>> {
+    let closed = engine.core.is_closed().then_some(Error::Closed);
+    if let Some(refused) = closed.or_else(|| engine.core.stopped()) {
+        return requests.iter().map(|_| Err(refused.clone())).collect();
+    }
+    let mut answers = Vec::new();
+    let mut gone = BTreeMap::new();
+    let mut creates = Vec::new();
+    for request in requests {
+        answers.push(match request {
+            KeyspaceRequest::Create { .. } => Ok(()),
+            KeyspaceRequest::Drop { name } => write_drop(engine, name).map(|(id, at)| {
+                gone.insert(id, at);
+            }),
+        });
+    }
+    let mut shared: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    for (request, shares) in requests.iter().zip(&mut shared) {
+        if let KeyspaceRequest::Create { names, options } = request {
+            // The request before may have made them.
+            *shares = names.iter().any(|name| as_wanted(engine, name, *options).is_none());
+            creates.extend(shares.then_some((names.as_slice(), *options)));
         }
-        let mut answers = Vec::new();
-        let mut gone = BTreeMap::new();
-        let mut creates = Vec::new();
-        for request in requests {
-            answers.push(match request {
-                KeyspaceRequest::Create { .. } => Ok(()),
-                KeyspaceRequest::Drop { name } => self.write_drop(name).map(|(id, at)| {
-                    gone.insert(id, at);
-                }),
-            });
+    }
+    if !shared.contains(&true) {
+        return answers;
+    }
+    let edited = edit_keyspaces(engine, &creates, gone);
+    for (answer, _) in answers.iter_mut().zip(shared).filter(|(_, shares)| *shares) {
+        answer.clone_from(&edited);
+    }
+    answers
+}
+
+/// Writes the record from which on a keyspace is dropped.
+fn write_drop(engine: &Engine, name: &str) -> Result<(KeyspaceId, Sequence)> {
+    let id = engine.core.keyspaces.find(name).map(|state| state.id);
+    let what = match id {
+        None => format!("there is no keyspace {name:?}"),
+        Some(KEYSPACE_DEFAULT) => String::from("the default keyspace cannot be dropped"),
+        Some(id) => {
+            let (at, _) = put::write_control(engine, Control::DropKeyspace(id))?;
+            return Ok((id, at));
         }
-        let mut shared: Vec<_> = answers.iter().map(Result::is_ok).collect();
-        for (request, shares) in requests.iter().zip(&mut shared) {
-            if let KeyspaceRequest::Create { names, options } = request {
-                // The request before may have made them.
-                *shares = names.iter().any(|name| self.as_wanted(name, *options).is_none());
-                creates.extend(shares.then_some((names.as_slice(), *options)));
+    };
+    Err(Error::InvalidArgument { what })
+}
+
+/// One edit for everything: what is `gone`, and the names that are asked for.
+fn edit_keyspaces(
+    engine: &Engine,
+    creates: &[Create<'_>],
+    mut gone: BTreeMap<KeyspaceId, Sequence>,
+) -> Result<()> {
+    let core = &engine.core;
+    // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
+    // the manifest. It goes there now, with the log synced first, as for every drop.
+    let missing = |name: &&String| core.keyspaces.find(name).is_none();
+    let names = creates.iter().flat_map(|(names, _)| *names);
+    gone.extend(names.filter(missing).filter_map(|name| unsaid_drop(engine, name)));
+    if !gone.is_empty() {
+        sync::sync_all(engine)?;
+    }
+    let places: Vec<_> = gone.keys().map(|&id| (id, place_of_dropped(core, id))).collect();
+    let mut manifest = manifest::locked(core);
+    let state = manifest.state();
+    // A flush may have said it meanwhile.
+    gone.retain(|id, _| state.keyspaces.get(id).is_some_and(|it| it.dropped_at.is_none()));
+    let mut changes: Vec<_> =
+        gone.iter().map(|(&id, &at)| Change::DropKeyspace { id, at }).collect();
+    let free = places.iter().filter(|(id, place)| gone.contains_key(id) && place.is_nowhere());
+    changes.extend(free.map(|&(id, _)| Change::ForgetKeyspace { id }));
+    let EditPlan { made, set } = plan_edit(engine, creates, state.next_keyspace);
+    changes.extend(made.iter().cloned().map(Change::AddKeyspace));
+    changes.extend(set.iter().map(|&(ref state, options)| {
+        let id = state.id;
+        Change::SetOptions { id, options }
+    }));
+    if !changes.is_empty() {
+        append_change(core, &mut manifest, changes)?;
+    }
+    made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
+    set.iter().for_each(|(state, options)| state.set_options(*options));
+    drop(manifest);
+    places.iter().for_each(|(id, place)| core.keyspaces.note_in_memory(*id, place.until));
+    if places.iter().any(|(_, place)| place.on_disk) {
+        core.send_flush(FlushJob::Cleanup);
+    }
+    Ok(())
+}
+
+/// The keyspace that is dropped, but under this name in the manifest yet.
+fn unsaid_drop(engine: &Engine, name: &str) -> Option<(KeyspaceId, Sequence)> {
+    let manifest = manifest::locked(&engine.core);
+    let id = manifest.state().live(name)?.id;
+    Some((id, engine.core.keyspaces.by_id(id)?.dropped_at()?))
+}
+
+/// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of
+/// several requests for one name the last one's options count.
+fn plan_edit(engine: &Engine, creates: &[Create<'_>], mut next: KeyspaceId) -> EditPlan {
+    let mut plan = EditPlan::default();
+    let mut places = HashMap::new();
+    let created_at = engine.visible();
+    let names = creates
+        .iter()
+        .flat_map(|&(names, options)| names.iter().map(move |name| (name.as_str(), options)));
+    for (name, options) in names {
+        if let Some(found) = engine.core.keyspaces.find(name) {
+            let other = options.filter(|options| *options != found.options());
+            plan.set.extend(other.map(|options| (found, options)));
+            continue;
+        }
+        match places.entry(name) {
+            Entry::Occupied(place) => {
+                let made: &mut KeyspaceMeta = &mut plan.made[*place.get()];
+                made.options = options.unwrap_or(made.options);
+            }
+            Entry::Vacant(place) => {
+                place.insert(plan.made.len());
+                let name = name.to_owned();
+                let options = options.unwrap_or_default();
+                let dropped_at = None;
+                plan.made.push(KeyspaceMeta { id: next, name, options, created_at, dropped_at });
+                next = KeyspaceId(next.0.saturating_add(1));
             }
         }
-        if !shared.contains(&true) {
-            return answers;
-        }
-        let edited = self.edit_keyspaces(&creates, gone);
-        for (answer, _) in answers.iter_mut().zip(shared).filter(|(_, shares)| *shares) {
-            answer.clone_from(&edited);
-        }
-        answers
     }
-
-    /// Writes the record from which on a keyspace is dropped.
-    fn write_drop(&self, name: &str) -> Result<(KeyspaceId, Sequence)> {
-        let id = self.core.keyspaces.find(name).map(|state| state.id);
-        let what = match id {
-            None => format!("there is no keyspace {name:?}"),
-            Some(KEYSPACE_DEFAULT) => String::from("the default keyspace cannot be dropped"),
-            Some(id) => {
-                let (at, _) = put::write_control(self, Control::DropKeyspace(id))?;
-                return Ok((id, at));
-            }
-        };
-        Err(Error::InvalidArgument { what })
-    }
-
-    /// One edit for everything: what is `gone`, and the names that are asked for.
-    fn edit_keyspaces(
-        &self,
-        creates: &[Create<'_>],
-        mut gone: BTreeMap<KeyspaceId, Sequence>,
-    ) -> Result<()> {
-        let core = &self.core;
-        // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
-        // the manifest. It goes there now, with the log synced first, as for every drop.
-        let missing = |name: &&String| core.keyspaces.find(name).is_none();
-        let names = creates.iter().flat_map(|(names, _)| *names);
-        gone.extend(names.filter(missing).filter_map(|name| self.unsaid_drop(name)));
-        if !gone.is_empty() {
-            sync::sync_all(self)?;
-        }
-        let places: Vec<_> = gone.keys().map(|&id| (id, core.place_of_dropped(id))).collect();
-        let mut manifest = manifest::locked(core);
-        let state = manifest.state();
-        // A flush may have said it meanwhile.
-        gone.retain(|id, _| state.keyspaces.get(id).is_some_and(|it| it.dropped_at.is_none()));
-        let mut changes: Vec<_> =
-            gone.iter().map(|(&id, &at)| Change::DropKeyspace { id, at }).collect();
-        let free = places.iter().filter(|(id, place)| gone.contains_key(id) && place.is_nowhere());
-        changes.extend(free.map(|&(id, _)| Change::ForgetKeyspace { id }));
-        let EditPlan { made, set } = self.plan(creates, state.next_keyspace);
-        changes.extend(made.iter().cloned().map(Change::AddKeyspace));
-        changes.extend(set.iter().map(|&(ref state, options)| {
-            let id = state.id;
-            Change::SetOptions { id, options }
-        }));
-        if !changes.is_empty() {
-            append_change(core, &mut manifest, changes)?;
-        }
-        made.iter().for_each(|meta| core.keyspaces.add(KeyspaceState::new(meta)));
-        set.iter().for_each(|(state, options)| state.set_options(*options));
-        drop(manifest);
-        places.iter().for_each(|(id, place)| core.keyspaces.note_in_memory(*id, place.until));
-        if places.iter().any(|(_, place)| place.on_disk) {
-            core.send_flush(FlushJob::Cleanup);
-        }
-        Ok(())
-    }
-
-    /// The keyspace that is dropped, but under this name in the manifest yet.
-    fn unsaid_drop(&self, name: &str) -> Option<(KeyspaceId, Sequence)> {
-        let manifest = manifest::locked(&self.core);
-        let id = manifest.state().live(name)?.id;
-        Some((id, self.core.keyspaces.by_id(id)?.dropped_at()?))
-    }
-
-    /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of
-    /// several requests for one name the last one's options count.
-    fn plan(&self, creates: &[Create<'_>], mut next: KeyspaceId) -> EditPlan {
-        let mut plan = EditPlan::default();
-        let mut places = HashMap::new();
-        let created_at = self.visible();
-        let names = creates
-            .iter()
-            .flat_map(|&(names, options)| names.iter().map(move |name| (name.as_str(), options)));
-        for (name, options) in names {
-            if let Some(found) = self.core.keyspaces.find(name) {
-                let other = options.filter(|options| *options != found.options());
-                plan.set.extend(other.map(|options| (found, options)));
-                continue;
-            }
-            match places.entry(name) {
-                Entry::Occupied(place) => {
-                    let made: &mut KeyspaceMeta = &mut plan.made[*place.get()];
-                    made.options = options.unwrap_or(made.options);
-                }
-                Entry::Vacant(place) => {
-                    place.insert(plan.made.len());
-                    let name = name.to_owned();
-                    let options = options.unwrap_or_default();
-                    let dropped_at = None;
-                    plan.made.push(KeyspaceMeta {
-                        id: next,
-                        name,
-                        options,
-                        created_at,
-                        dropped_at,
-                    });
-                    next = KeyspaceId(next.0.saturating_add(1));
-                }
-            }
-        }
-        plan
-    }
+    plan
 }
 
 #[cfg(test)]

@@ -36,39 +36,35 @@ impl View {
     }
 }
 
-impl Core {
-    /// Where a keyspace is whose drop is visible.
-    pub(crate) fn place_of_dropped(&self, id: KeyspaceId) -> Whereabouts {
-        let view = self.view.load_full();
-        Whereabouts { until: view.in_memory_until(id), on_disk: view.segments.may_hold(id) }
-    }
+/// Where a keyspace is whose drop is visible.
+pub(crate) fn place_of_dropped(core: &Core, id: KeyspaceId) -> Whereabouts {
+    let view = core.view.load_full();
+    Whereabouts { until: view.in_memory_until(id), on_disk: view.segments.may_hold(id) }
 }
 
-impl Engine {
-    /// Forgets dropped keyspaces that neither a memtable nor a segment can still hold. On the flush
-    /// thread.
-    pub(crate) fn forget_dropped(&self) -> Result<()> {
-        let core = &self.core;
-        let view = core.view.load_full();
-        let mut free = Vec::new();
-        for (id, until) in core.keyspaces.to_forget() {
-            let until = until.unwrap_or_else(|| {
-                let until = view.in_memory_until(id);
-                core.keyspaces.note_in_memory(id, until);
-                until
-            });
-            if until <= view.flushed && !view.segments.may_hold(id) {
-                free.push(id);
-            }
+/// Forgets dropped keyspaces that neither a memtable nor a segment can still hold. On the flush
+/// thread.
+pub(crate) fn forget_dropped(engine: &Engine) -> Result<()> {
+    let core = &engine.core;
+    let view = core.view.load_full();
+    let mut free = Vec::new();
+    for (id, until) in core.keyspaces.to_forget() {
+        let until = until.unwrap_or_else(|| {
+            let until = view.in_memory_until(id);
+            core.keyspaces.note_in_memory(id, until);
+            until
+        });
+        if until <= view.flushed && !view.segments.may_hold(id) {
+            free.push(id);
         }
-        let mut manifest = manifest::locked(core);
-        // In one edit: each costs two syncs, and there may be thousands. The log thread may have
-        // been first.
-        free.retain(|id| manifest.state().keyspaces.contains_key(id));
-        if free.is_empty() {
-            return Ok(());
-        }
-        let forget = |&id: &KeyspaceId| Change::ForgetKeyspace { id };
-        append_change(core, &mut manifest, free.iter().map(forget).collect())
     }
+    let mut manifest = manifest::locked(core);
+    // In one edit: each costs two syncs, and there may be thousands. The log thread may have
+    // been first.
+    free.retain(|id| manifest.state().keyspaces.contains_key(id));
+    if free.is_empty() {
+        return Ok(());
+    }
+    let forget = |&id: &KeyspaceId| Change::ForgetKeyspace { id };
+    append_change(core, &mut manifest, free.iter().map(forget).collect())
 }

@@ -105,63 +105,61 @@ pub struct SegmentInfo {
     pub pinned_bytes: u64,
 }
 
-impl Engine {
-    /// Every segment of this moment, newest run first, in key order within a run.
-    pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
-        if self.core.is_forked() {
-            return Vec::new();
-        }
-        let view = self.core.view.load_full();
-        let mut infos = Vec::new();
-        for (age, run) in view.segments.runs.iter().enumerate() {
-            infos.extend(run.segments.iter().map(|part| self.segment_info(run.id.0, age, part)));
-        }
-        infos
+/// Every segment of this moment, newest run first, in key order within a run.
+pub(crate) fn list_segments(engine: &Engine) -> Vec<SegmentInfo> {
+    if engine.core.is_forked() {
+        return Vec::new();
     }
+    let view = engine.core.view.load_full();
+    let mut infos = Vec::new();
+    for (age, run) in view.segments.runs.iter().enumerate() {
+        infos.extend(run.segments.iter().map(|part| segment_info(engine, run.id.0, age, part)));
+    }
+    infos
+}
 
-    /// Every run of this moment, newest first.
-    pub(crate) fn runs(&self) -> Vec<RunInfo> {
-        if self.core.is_forked() {
-            return Vec::new();
-        }
-        // A job that ends in between has runs that the view may not have: those are passed over.
-        let merging = self.core.merges.merging();
-        let view = self.core.view.load_full();
-        let runs = view.segments.runs.iter().enumerate();
-        runs.map(|(age, run)| run_info(run, age, &merging)).collect()
+/// Every run of this moment, newest first.
+pub(crate) fn list_runs(engine: &Engine) -> Vec<RunInfo> {
+    if engine.core.is_forked() {
+        return Vec::new();
     }
+    // A job that ends in between has runs that the view may not have: those are passed over.
+    let merging = engine.core.merges.merging();
+    let view = engine.core.view.load_full();
+    let runs = view.segments.runs.iter().enumerate();
+    runs.map(|(age, run)| run_info(run, age, &merging)).collect()
+}
 
-    fn segment_info(&self, run: u64, age: usize, part: &SegmentRef) -> SegmentInfo {
-        let segment = &part.segment;
-        let properties = segment.properties();
-        let last = part.to.as_ref().unwrap_or(&part.last);
-        SegmentInfo {
-            run,
-            age: age as u64,
-            number: segment.number().0,
-            bytes: segment.bytes(),
-            raw_bytes: properties.raw_bytes,
-            used_bytes: part.bytes,
-            trimmed: part.is_trimmed(),
-            blocks: properties.data_blocks,
-            entries: properties.entries(),
-            tombstones: properties.tombstones,
-            first_keyspace: self.keyspace_name(part.first.keyspace),
-            first_key: part.first.key.clone(),
-            last_keyspace: self.keyspace_name(last.keyspace),
-            last_key: last.key.clone(),
-            last_excluded: part.to.is_some(),
-            smallest: properties.smallest,
-            largest: properties.largest,
-            created_ms: properties.created_ms,
-            pinned_bytes: segment.pinned_bytes() as u64,
-        }
+fn segment_info(engine: &Engine, run: u64, age: usize, part: &SegmentRef) -> SegmentInfo {
+    let segment = &part.segment;
+    let properties = segment.properties();
+    let last = part.to.as_ref().unwrap_or(&part.last);
+    SegmentInfo {
+        run,
+        age: age as u64,
+        number: segment.number().0,
+        bytes: segment.bytes(),
+        raw_bytes: properties.raw_bytes,
+        used_bytes: part.bytes,
+        trimmed: part.is_trimmed(),
+        blocks: properties.data_blocks,
+        entries: properties.entries(),
+        tombstones: properties.tombstones,
+        first_keyspace: keyspace_name(engine, part.first.keyspace),
+        first_key: part.first.key.clone(),
+        last_keyspace: keyspace_name(engine, last.keyspace),
+        last_key: last.key.clone(),
+        last_excluded: part.to.is_some(),
+        smallest: properties.smallest,
+        largest: properties.largest,
+        created_ms: properties.created_ms,
+        pinned_bytes: segment.pinned_bytes() as u64,
     }
+}
 
-    fn keyspace_name(&self, id: KeyspaceId) -> String {
-        let known = self.core.keyspaces.by_id(id);
-        known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone())
-    }
+fn keyspace_name(engine: &Engine, id: KeyspaceId) -> String {
+    let known = engine.core.keyspaces.by_id(id);
+    known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone())
 }
 
 fn run_info(run: &Run, age: usize, merging: &[RunId]) -> RunInfo {

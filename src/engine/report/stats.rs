@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::merge::stats::MergeStats;
-use crate::engine::merge::stats::merge_stats;
+use crate::engine::merge::stats::{MergeStats, merge_stats};
 use crate::engine::shared::figures::{bytes, counted, grouped, ms};
 use crate::engine::shared::stalls::StallCause;
 use crate::engine::{Core, Engine};
@@ -157,84 +156,80 @@ impl Health {
     }
 }
 
-impl Engine {
-    pub(crate) fn stats(&self) -> Stats {
-        let core = &self.core;
-        if core.is_forked() {
-            return Stats::default();
-        }
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let view = core.view.load();
-        let tables = std::iter::once(&view.active).chain(&view.sealed);
-        let files = crate::runs::each_file(&view.segments);
-        let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
-        // The oldest snapshot first: what it sees is visible.
-        let oldest = core.snapshots.oldest();
-        let visible = self.visible().0;
-        let waits = &core.counters.stalls;
-        let (stalls, stalled_us) = waits.of(StallCause::Memory);
-        let (paced, paced_us) = waits.of(StallCause::Pace);
-        let (stalls_log, stalled_log_us) = waits.of(StallCause::Log);
-        Stats {
-            visible,
-            memtables_sealed: view.sealed.len() as u64,
-            memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
-            memtable_bytes_retired: count(&core.counters.retired_bytes),
-            runs: view.segments.runs.len() as u64,
-            segments: files.len() as u64,
-            segment_bytes: files.iter().map(|segment| segment.bytes()).sum(),
-            segment_entries: files.iter().map(|file| file.properties().entries()).sum(),
-            indexes_rebuilt: core.indexes_rebuilt() as u64,
-            logs: core.logs.list().len() as u64,
-            log_bytes_unsynced: unsynced,
-            log_syncs: count(&core.counters.log_syncs),
-            log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
-            flushes: count(&core.counters.flushes),
-            flush_bytes: count(&core.counters.flush_bytes_out),
-            merges: merge_stats(self),
-            cache_bytes: core.cache.used() as u64,
-            cache_hits: core.cache.stats().hits,
-            cache_misses: core.cache.stats().misses,
-            stretches: view.active.stretches().count() as u64,
-            stretch_jumps: count(&core.counters.stretch_jumps),
-            snapshots: core.snapshots.count() as u64,
-            snapshot_oldest: oldest.map(|(at, _)| at.0),
-            snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
-            snapshot_oldest_ops: oldest.map_or(0, |(at, _)| visible.saturating_sub(at.0)),
-            snapshot_versions_kept: count(&core.counters.kept_for_snapshots),
-            views_held: count(&core.counters.views_held),
-            segment_bytes_held: count(&core.counters.files_held_bytes),
-            stalls,
-            stalled_us,
-            paced,
-            paced_us,
-            stalls_log,
-            stalled_log_us,
-            refused_overloaded: waits.overloaded(),
-            refused_full: waits.of(StallCause::DiskFull).0,
-            stall_last: waits.last(),
-        }
+pub(crate) fn gather_stats(engine: &Engine) -> Stats {
+    let core = &engine.core;
+    if core.is_forked() {
+        return Stats::default();
     }
-
-    pub(crate) fn health(&self) -> Health {
-        let core = &self.core;
-        if core.is_forked() {
-            let stopped = Some(crate::Error::Forked);
-            return Health { writer_stopped: stopped, ..Health::default() };
-        }
-        Health {
-            writer_stopped: core.stopped(),
-            background_error: core.trouble(),
-            indexes_rebuilt: core.indexes_rebuilt() as u64,
-            orphans_kept: core.counters.orphans_kept.load(Ordering::Relaxed) as u64,
-        }
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let view = core.view.load();
+    let tables = std::iter::once(&view.active).chain(&view.sealed);
+    let files = crate::runs::each_file(&view.segments);
+    let unsynced = core.logs.appended().0.saturating_sub(core.group_sync.synced().0);
+    // The oldest snapshot first: what it sees is visible.
+    let oldest = core.snapshots.oldest();
+    let visible = engine.visible().0;
+    let waits = &core.counters.stalls;
+    let (stalls, stalled_us) = waits.of(StallCause::Memory);
+    let (paced, paced_us) = waits.of(StallCause::Pace);
+    let (stalls_log, stalled_log_us) = waits.of(StallCause::Log);
+    Stats {
+        visible,
+        memtables_sealed: view.sealed.len() as u64,
+        memtable_bytes: tables.map(|table| table.bytes() as u64).sum(),
+        memtable_bytes_retired: count(&core.counters.retired_bytes),
+        runs: view.segments.runs.len() as u64,
+        segments: files.len() as u64,
+        segment_bytes: files.iter().map(|segment| segment.bytes()).sum(),
+        segment_entries: files.iter().map(|file| file.properties().entries()).sum(),
+        indexes_rebuilt: indexes_rebuilt(core) as u64,
+        logs: core.logs.list().len() as u64,
+        log_bytes_unsynced: unsynced,
+        log_syncs: count(&core.counters.log_syncs),
+        log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
+        flushes: count(&core.counters.flushes),
+        flush_bytes: count(&core.counters.flush_bytes_out),
+        merges: merge_stats(engine),
+        cache_bytes: core.cache.used() as u64,
+        cache_hits: core.cache.stats().hits,
+        cache_misses: core.cache.stats().misses,
+        stretches: view.active.stretches().count() as u64,
+        stretch_jumps: count(&core.counters.stretch_jumps),
+        snapshots: core.snapshots.count() as u64,
+        snapshot_oldest: oldest.map(|(at, _)| at.0),
+        snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
+        snapshot_oldest_ops: oldest.map_or(0, |(at, _)| visible.saturating_sub(at.0)),
+        snapshot_versions_kept: count(&core.counters.kept_for_snapshots),
+        views_held: count(&core.counters.views_held),
+        segment_bytes_held: count(&core.counters.files_held_bytes),
+        stalls,
+        stalled_us,
+        paced,
+        paced_us,
+        stalls_log,
+        stalled_log_us,
+        refused_overloaded: waits.overloaded(),
+        refused_full: waits.of(StallCause::DiskFull).0,
+        stall_last: waits.last(),
     }
 }
 
-impl Core {
-    fn indexes_rebuilt(&self) -> usize {
-        self.view.load().segments.segments().filter(|segment| segment.was_damaged()).count()
+pub(crate) fn gather_health(engine: &Engine) -> Health {
+    let core = &engine.core;
+    if core.is_forked() {
+        let stopped = Some(crate::Error::Forked);
+        return Health { writer_stopped: stopped, ..Health::default() };
     }
+    Health {
+        writer_stopped: core.stopped(),
+        background_error: core.trouble(),
+        indexes_rebuilt: indexes_rebuilt(core) as u64,
+        orphans_kept: core.counters.orphans_kept.load(Ordering::Relaxed) as u64,
+    }
+}
+
+fn indexes_rebuilt(core: &Core) -> usize {
+    core.view.load().segments.segments().filter(|segment| segment.was_damaged()).count()
 }
 
 impl fmt::Display for Stats {

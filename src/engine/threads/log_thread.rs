@@ -9,14 +9,16 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use crate::engine::cleanup::renew_ceiling;
+use crate::engine::keyspaces::edits::carry_out;
 use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::engine::threads::turns::{Turn, Turns, Waiting};
 use crate::engine::write::spares::Recycled;
 use crate::engine::write::sync;
 use crate::engine::{Core, Engine, Upkeep};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::event;
 use crate::ids::LogPosition;
 use crate::log::SpareLog;
@@ -201,13 +203,13 @@ impl Duties {
                 event!(error, %error, "a sealed log could not be synced");
             }
         }
-        engine.renew_ceiling();
+        renew_ceiling(engine);
     }
 
     fn carry_out(&mut self, engine: &Engine) {
         let count = KeyspaceRequest::group(self.requests.iter().map(|(request, _)| request));
         let (requests, replies): (Vec<_>, Vec<_>) = self.requests.drain(..count).unzip();
-        for (reply, answer) in replies.into_iter().zip(engine.carry_out(&requests)) {
+        for (reply, answer) in replies.into_iter().zip(carry_out(engine, &requests)) {
             // The caller may have gone.
             let _ = reply.send(answer);
         }
@@ -250,22 +252,12 @@ impl Clock {
             // It latches in the group sync, where every writer sees it.
             event!(error, %error, "the log could not be synced");
         }
-        engine.renew_ceiling();
+        renew_ceiling(engine);
         let appended = core.logs.appended();
         if self.idle.0 != appended {
             self.idle = (appended, Instant::now());
         } else if self.idle.1.elapsed() >= SPARES_IDLE {
             core.trim_spares();
         }
-    }
-}
-
-impl Engine {
-    /// Sends a keyspace request to the log thread and waits for it.
-    pub(crate) fn request_keyspace(&self, request: KeyspaceRequest) -> Result<()> {
-        self.core.refuse_on_own_thread()?;
-        let (reply, answer) = bounded(1);
-        self.core.send_log(LogJob::Keyspace { request, reply });
-        answer.recv().unwrap_or(Err(Error::Closed))
     }
 }

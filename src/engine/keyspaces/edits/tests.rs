@@ -7,7 +7,8 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 
 use super::*;
-use crate::engine::cleanup::Reclaim;
+use crate::engine::cleanup::{Reclaim, clean_up};
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
 use crate::engine::manifest;
 use crate::engine::merge::scheduler::request_compaction;
 use crate::engine::shared::messages::{LogJob, NAMES_PER_EDIT};
@@ -74,24 +75,27 @@ fn is_dropped(result: Result<()>, name: &str) -> bool {
 #[test]
 fn requests_share_an_edit_and_each_has_its_own_answer() {
     let (engine, threads) = open(&SimFs::new());
-    engine.open_keyspaces(&["old", "set"].map(String::from), KeyspaceOptions::new()).unwrap();
+    open_keyspaces(&engine, &["old", "set"].map(String::from), KeyspaceOptions::new()).unwrap();
     let old = engine.core.keyspaces.find("old").unwrap();
     let other = KeyspaceOptions::new().filter_bits(3);
     let more = other.compression(Compression::Lz4);
     let before = edits(&engine);
     let syncs = engine.core.counters.log_syncs.load(Ordering::Relaxed);
-    let answers = engine.carry_out(&[
-        create(&["a"], None),
-        drop_of("nobody"),
-        create(&["a", "b"], Some(other)),
-        create(&["set"], Some(other)),
-        drop_of("default"),
-        create(&["default"], None),
-        drop_of("old"),
-        drop_of("old"),
-        create(&["b"], Some(more)),
-        create(&["set"], Some(more)),
-    ]);
+    let answers = carry_out(
+        &engine,
+        &[
+            create(&["a"], None),
+            drop_of("nobody"),
+            create(&["a", "b"], Some(other)),
+            create(&["set"], Some(other)),
+            drop_of("default"),
+            create(&["default"], None),
+            drop_of("old"),
+            drop_of("old"),
+            create(&["b"], Some(more)),
+            create(&["set"], Some(more)),
+        ],
+    );
     let refused: Vec<_> = answers.iter().map(Result::is_err).collect();
     let f = false;
     let t = true;
@@ -109,7 +113,7 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
     }
     assert!(is_dropped(put(&engine, &old, "v"), "old"));
     // Who asks for what is there needs no edit, so none can fail it.
-    let answers = engine.carry_out(&[create(&["a"], Some(other)), create(&["b"], None)]);
+    let answers = carry_out(&engine, &[create(&["a"], Some(other)), create(&["b"], None)]);
     assert!(answers.iter().all(Result::is_ok) && edits(&engine) == before + 1);
     close(&engine, &threads);
 }
@@ -120,14 +124,17 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
 fn a_failed_edit_fails_those_who_need_it() {
     let fs = SimFs::new();
     let (engine, threads) = open(&fs);
-    engine.open_keyspace("old", None).unwrap();
+    open_keyspace(&engine, "old", None).unwrap();
     let ask = || {
-        engine.carry_out(&[
-            create(&["old"], None),
-            create(&["new"], None),
-            drop_of("nobody"),
-            create(&["other"], None),
-        ])
+        carry_out(
+            &engine,
+            &[
+                create(&["old"], None),
+                create(&["new"], None),
+                drop_of("nobody"),
+                create(&["other"], None),
+            ],
+        )
     };
     fs.set_fault(Some(FaultPlan::new(OpKind::Sync).on("MANIFEST")));
     let answers = ask();
@@ -189,7 +196,7 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
     let (engine, threads) = open(&fs);
     // An active memtable that is older than all of them.
     put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
-    let kept = engine.open_keyspace("kept", None).unwrap();
+    let kept = open_keyspace(&engine, "kept", None).unwrap();
     let manifest_bytes = || {
         let number = manifest::locked(&engine.core).number();
         let name = crate::format::names::FileName::Manifest(number).name();
@@ -199,9 +206,9 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
     let before = edits(&engine);
     for round in 0..40 {
         let names: Vec<_> = (0..500).map(|number| format!("{number}")).collect();
-        engine.open_keyspaces(&names, KeyspaceOptions::new()).unwrap();
+        open_keyspaces(&engine, &names, KeyspaceOptions::new()).unwrap();
         let drops: Vec<_> = names.iter().map(|name| drop_of(name)).collect();
-        assert!(engine.carry_out(&drops).iter().all(Result::is_ok));
+        assert!(carry_out(&engine, &drops).iter().all(Result::is_ok));
         assert_eq!(left_of_dropped(&engine), [0; 4], "round {round}");
         let half: &mut usize = &mut most[round / 20];
         *half = manifest_bytes().max(*half);
@@ -213,8 +220,8 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
     assert_eq!((stretches, engine.core.keyspaces.known()[0]), (1, 2));
     for number in 0..200 {
         let name = format!("{number}");
-        engine.open_keyspace(&name, None).unwrap();
-        engine.drop_keyspace(&name).unwrap();
+        open_keyspace(&engine, &name, None).unwrap();
+        drop_keyspace(&engine, &name).unwrap();
     }
     // The log thread may hold a handle for a moment after its answer.
     assert!(left_of_dropped(&engine)[1] < 40 && !engine.core.keyspaces.any_dropped());
@@ -232,10 +239,10 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
         batch.put(id, b"k", b"v");
         put::write_batch(&engine, &batch, Durability::Buffered).map(drop)
     };
-    let old = engine.open_keyspace("name", None).unwrap();
-    engine.drop_keyspace("name").unwrap();
+    let old = open_keyspace(&engine, "name", None).unwrap();
+    drop_keyspace(&engine, "name").unwrap();
     assert!(!engine.core.keyspaces.any_dropped());
-    let new = engine.open_keyspace("name", None).unwrap();
+    let new = open_keyspace(&engine, "name", None).unwrap();
     put(&engine, &new, "new").unwrap();
     assert!(is_dropped(put(&engine, &old, "v"), "name") && is_dropped(batch(old.id), "name"));
     assert!(is_dropped(get(&engine, &old, ReadAt::Now).map(drop), "name"));
@@ -247,9 +254,9 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
     let held: Vec<_> = (0..40)
         .flat_map(|number| {
             let names = [format!("held {number}"), format!("gone {number}")];
-            let made = engine.open_keyspaces(&names, KeyspaceOptions::new()).unwrap();
+            let made = open_keyspaces(&engine, &names, KeyspaceOptions::new()).unwrap();
             let gone = made[1].clone();
-            names.iter().for_each(|name| engine.drop_keyspace(name).unwrap());
+            names.iter().for_each(|name| drop_keyspace(&engine, name).unwrap());
             drop(gone);
             made.into_iter().take(1)
         })
@@ -265,17 +272,17 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
 #[test]
 fn a_dropped_keyspace_is_forgotten_with_its_last_data() {
     let (engine, threads) = open(&SimFs::new());
-    let clean_up = || engine.clean_up(&mut Reclaim::new()).unwrap();
+    let clean_up = || clean_up(&engine, &mut Reclaim::new()).unwrap();
     for (on_disk, snapshot) in [(false, false), (false, true), (true, false), (true, true)] {
         let what = format!("on disk {on_disk}, snapshot {snapshot}");
-        let tmp = engine.open_keyspace("tmp", None).unwrap();
+        let tmp = open_keyspace(&engine, "tmp", None).unwrap();
         put(&engine, &tmp, "old").unwrap();
         if on_disk {
             engine.flush().unwrap();
         }
         let at = snapshot.then(|| engine.register_snapshot());
-        engine.drop_keyspace("tmp").unwrap();
-        let next = engine.open_keyspace("tmp", None).unwrap();
+        drop_keyspace(&engine, "tmp").unwrap();
+        let next = open_keyspace(&engine, "tmp", None).unwrap();
         put(&engine, &next, "new").unwrap();
         clean_up();
         let held = |engine: &Engine| engine.core.keyspaces.any_dropped();
@@ -299,7 +306,7 @@ fn a_dropped_keyspace_is_forgotten_with_its_last_data() {
         assert_eq!(left_of_dropped(&engine)[2..], [0, 0], "{what}");
         assert!(is_dropped(get(&engine, &tmp, ReadAt::Now).map(drop), "tmp"), "{what}");
         assert_eq!(get(&engine, &next, ReadAt::Now).unwrap().as_deref(), Some("new"), "{what}");
-        engine.drop_keyspace("tmp").unwrap();
+        drop_keyspace(&engine, "tmp").unwrap();
         engine.flush().unwrap();
         clean_up();
         assert!(!held(&engine), "{what}");
@@ -318,7 +325,7 @@ fn a_forgotten_keyspace_has_no_data_though_others_write() {
         tables.any(|table| table.has_keyspace(id)) || view.segments.may_hold(id)
     };
     for round in 0..60 {
-        let tmp = engine.open_keyspace("tmp", None).unwrap();
+        let tmp = open_keyspace(&engine, "tmp", None).unwrap();
         ids.push(tmp.id);
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -327,11 +334,11 @@ fn a_forgotten_keyspace_has_no_data_though_others_write() {
                     assert!(is_dropped(Err(refused), "tmp"), "round {round}");
                 });
             }
-            engine.drop_keyspace("tmp").unwrap();
+            drop_keyspace(&engine, "tmp").unwrap();
         });
         if round % 10 == 9 {
             engine.flush().unwrap();
-            engine.clean_up(&mut Reclaim::new()).unwrap();
+            clean_up(&engine, &mut Reclaim::new()).unwrap();
         }
         let forgotten = |id: &&KeyspaceId| engine.core.keyspaces.by_id(**id).is_none();
         assert!(!ids.iter().filter(forgotten).any(|&id| has_data(id)), "round {round}");
@@ -350,25 +357,25 @@ fn a_drop_is_recovered_however_far_it_came() {
             let what = format!("data {data}, edit fails {edit_fails}, {mode:?}");
             let fs = SimFs::new();
             let (engine, threads) = open(&fs);
-            let tmp = engine.open_keyspace("tmp", None).unwrap();
+            let tmp = open_keyspace(&engine, "tmp", None).unwrap();
             if data {
                 put(&engine, &tmp, "old").unwrap();
             }
             if edit_fails {
                 fs.set_fault(Some(FaultPlan::new(OpKind::Write).on("MANIFEST")));
             }
-            assert_eq!(engine.drop_keyspace("tmp").is_err(), edit_fails, "{what}");
+            assert_eq!(drop_keyspace(&engine, "tmp").is_err(), edit_fails, "{what}");
             let after = fs.crash(mode, 1);
             close(&engine, &threads);
 
             let (engine, threads) = open(&after);
             assert_eq!(engine.core.keyspaces.names(), ["default"], "{what}");
             assert_eq!(engine.core.keyspaces.any_dropped(), data || edit_fails, "{what}");
-            let next = engine.open_keyspace("tmp", None).unwrap();
+            let next = open_keyspace(&engine, "tmp", None).unwrap();
             assert_eq!(get(&engine, &next, ReadAt::Now).unwrap(), None, "{what}");
             put(&engine, &next, "new").unwrap();
             engine.flush().unwrap();
-            engine.clean_up(&mut Reclaim::new()).unwrap();
+            clean_up(&engine, &mut Reclaim::new()).unwrap();
             assert_eq!(left_of_dropped(&engine), [0; 4], "{what}");
             assert_eq!(manifest::locked(&engine.core).state().keyspaces.len(), 2, "{what}");
             assert_eq!(get(&engine, &next, ReadAt::Now).unwrap().as_deref(), Some("new"));

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::engine::Upkeep;
-use crate::engine::cleanup::Reclaim;
+use crate::engine::cleanup::{Reclaim, clean_up};
+use crate::engine::index::rebuild_index;
+use crate::engine::index::verify::verify;
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::merge::choose::{choose, choose_unasked};
 use crate::engine::merge::scheduler::{
     cancel_compaction, conclude, pause_compaction, request_compaction,
 };
 use crate::engine::merge::step::{merge_step, would_write};
+use crate::engine::report::segments::list_segments;
+use crate::engine::report::stats::gather_health;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId};
@@ -155,7 +160,7 @@ fn a_request_does_not_wait_for_a_retry() {
         let (_progress, answer) = request_compaction(&engine, range).unwrap();
         answer.recv().unwrap().unwrap();
         assert_eq!(runs(&engine).len(), 1);
-        assert!(engine.health().is_healthy());
+        assert!(gather_health(&engine).is_healthy());
         close(&engine, &threads);
     }
 }
@@ -172,7 +177,7 @@ fn the_success_of_one_job_says_nothing_of_another() {
     let sound = begin(&engine, c, d);
     conclude(&engine, failing, Err(full(&engine)));
     conclude(&engine, sound, Ok(Progress::At(first_bound())));
-    let trouble = || engine.health().background_error;
+    let trouble = || gather_health(&engine).background_error;
     assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
     // The newest one shows, and after its end the one before.
     let other = begin(&engine, e, f);
@@ -182,7 +187,7 @@ fn the_success_of_one_job_says_nothing_of_another() {
     conclude(&engine, other, Ok(Progress::Done));
     assert!(matches!(trouble(), Some(Error::StorageFull { .. })), "{:?}", trouble());
     conclude(&engine, failing, Ok(Progress::At(first_bound())));
-    assert!(engine.health().is_healthy());
+    assert!(gather_health(&engine).is_healthy());
     close(&engine, &threads);
 }
 
@@ -216,7 +221,7 @@ fn a_request_fails_by_its_own_steps_only() {
     let (_progress, answer) = ask(&engine);
     pause_compaction(&engine, false);
     answer.recv().unwrap().unwrap();
-    assert_eq!((runs(&engine).len(), engine.health().is_healthy()), (1, true));
+    assert_eq!((runs(&engine).len(), gather_health(&engine).is_healthy()), (1, true));
     close(&engine, &threads);
 }
 
@@ -278,14 +283,15 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
         let (progress, answer) = ask(&engine);
         answer.recv().unwrap().map(|()| progress.bytes().0)
     };
-    let is_known = || engine.health().background_error.as_ref().is_some_and(Error::is_corruption);
+    let is_known =
+        || gather_health(&engine).background_error.as_ref().is_some_and(Error::is_corruption);
     meet();
     assert_eq!((compact().unwrap(), is_known()), (0, true));
     // Read whole, and damaged; then sound.
-    let file = format!("data/{:06}.seg", engine.segments()[0].number);
+    let file = format!("data/{:06}.seg", list_segments(&engine)[0].number);
     assert!(fs.flip(&file, 100, 1));
-    assert!(!engine.verify().unwrap().is_sound() && is_known());
-    assert!(engine.rebuild_index().is_err() && is_known());
+    assert!(!verify(&engine).unwrap().is_sound() && is_known());
+    assert!(rebuild_index(&engine).is_err() && is_known());
     // A request has it tried again, as often as that may be.
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     for _ in 0..2 {
@@ -293,15 +299,15 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
         assert!(lock(&engine.core.merges.state).jobs.is_empty());
     }
     assert!(fs.flip(&file, 100, 1));
-    assert!(engine.verify().unwrap().is_sound() && !is_known());
+    assert!(verify(&engine).unwrap().is_sound() && !is_known());
     compact().unwrap();
     meet();
-    assert!(engine.rebuild_index().is_ok() && !is_known());
+    assert!(rebuild_index(&engine).is_ok() && !is_known());
     // Gone, with what was in it rewritten.
     meet();
     add_run(&engine, &[KEYSPACE_DEFAULT]);
     assert!(is_known() && compact().unwrap() > 0);
-    assert!(engine.health().is_healthy());
+    assert!(gather_health(&engine).is_healthy());
     close(&engine, &threads);
 }
 
@@ -312,10 +318,10 @@ fn damage_is_known_until_it_is_gone_or_was_none() {
 #[test]
 fn a_keyspace_dropped_from_between_others_is_forgotten() {
     let (engine, threads) = open();
-    let make = |name| engine.open_keyspace(name, Some(KeyspaceOptions::new())).unwrap().id;
+    let make = |name| open_keyspace(&engine, name, Some(KeyspaceOptions::new())).unwrap().id;
     let keyspaces = ["one", "two", "three"].map(make);
     add_run(&engine, &keyspaces);
-    engine.drop_keyspace("two").unwrap();
+    drop_keyspace(&engine, "two").unwrap();
     let would_write = || {
         let view = engine.core.view.load_full();
         let step = Step::alone(view.segments.runs[0].id);
@@ -328,7 +334,7 @@ fn a_keyspace_dropped_from_between_others_is_forgotten() {
     let part = &view.segments.runs[0].segments[0];
     assert!(keyspaces[0] == part.first.keyspace && part.last.keyspace == keyspaces[2]);
     assert!(!would_write());
-    engine.clean_up(&mut Reclaim::new()).unwrap();
+    clean_up(&engine, &mut Reclaim::new()).unwrap();
     assert!(!engine.core.keyspaces.any_dropped());
     close(&engine, &threads);
 }
@@ -343,7 +349,7 @@ fn the_trouble_of_a_merge_is_no_writers() {
     let [newer, older] = runs(&engine)[..] else { panic!("two runs") };
     let job = begin(&engine, newer, older);
     conclude(&engine, job, Err(full(&engine)));
-    assert!(engine.health().background_error.is_some());
+    assert!(gather_health(&engine).background_error.is_some());
     assert!(engine.core.write_trouble().is_none());
     engine.core.note(Upkeep::Flush, &Err::<(), _>(full(&engine)));
     assert!(matches!(engine.core.write_trouble(), Some(Error::StorageFull { .. })));

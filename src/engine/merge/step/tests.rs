@@ -6,6 +6,8 @@ use std::ops::Bound;
 use std::path::PathBuf;
 
 use super::*;
+use crate::engine::index::rebuild_index;
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest::{self, publish_segments};
 use crate::engine::merge::step::merge_step;
 use crate::engine::threads::background::Threads;
@@ -58,7 +60,7 @@ impl World {
         let opened = Engine::open(Arc::new(fs.clone()), PathBuf::from(DIR), options, None);
         let (engine, threads) = opened.unwrap();
         let small = KeyspaceOptions::new().block_bytes(256);
-        let of = |name, options| engine.open_keyspace(name, Some(options)).unwrap();
+        let of = |name, options| open_keyspace(&engine, name, Some(options)).unwrap();
         let default = engine.default_keyspace();
         let unfiltered = small.filter_bits(0);
         let keyspaces = vec![default, of("one", small), of("two", small), of("three", unfiltered)];
@@ -115,7 +117,7 @@ impl World {
         let id = self.any_keyspace();
         let state = self.keyspaces[1..].iter().find(|state| state.id == id);
         if let Some(state) = state {
-            self.engine.drop_keyspace(&state.name).unwrap();
+            drop_keyspace(&self.engine, &state.name).unwrap();
             self.rows.retain(|(keyspace, _), _| *keyspace != id);
         }
     }
@@ -307,7 +309,7 @@ fn any_merge_of_any_pair_leaves_every_reader_what_it_saw() {
                 world.assert();
                 match world.random.below(12) {
                     0 => world.add_run(),
-                    1 => drop(world.engine.rebuild_index().unwrap()),
+                    1 => drop(rebuild_index(&world.engine).unwrap()),
                     2 if world.random.below(6) == 0 => world.drop_keyspace(),
                     _ => world.act(),
                 }

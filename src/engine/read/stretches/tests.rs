@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::PathBuf;
 
+use crate::engine::keyspaces::ask::open_keyspace;
+use crate::engine::report::stats::gather_stats;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::{put, rotate};
 use crate::engine::{Batch, Engine, EngineIter, KeyspaceState, ReadAt};
@@ -273,7 +275,7 @@ impl World {
     }
 
     fn opened(&mut self) {
-        let open = |name| self.engine.open_keyspace(name, None).unwrap();
+        let open = |name| open_keyspace(&self.engine, name, None).unwrap();
         self.keyspaces = ["default", "other"].map(open).into();
         let faulty = self.faulty;
         self.engine.commit.with(|env, _| env.tail.stretches.never_cuts = faulty);
@@ -499,8 +501,8 @@ fn a_short_range_inside_a_stretch_reads_no_block() {
         assert_eq!(front(&mut iter).map(|(key, _)| key), Some(key(2_500)));
     };
     assert_eq!(remembered(&engine, scan, |_| true), (500, 2_500));
-    let blocks = || engine.stats().cache_hits + engine.stats().cache_misses;
-    let jumps = engine.stats().stretch_jumps;
+    let blocks = || gather_stats(&engine).cache_hits + gather_stats(&engine).cache_misses;
+    let jumps = gather_stats(&engine).stretch_jumps;
     let inside = [
         (Bound::Included(key(1_000)), Bound::Included(key(1_010))),
         (Bound::Excluded(key(1_000)), Bound::Excluded(key(1_010))),
@@ -516,7 +518,7 @@ fn a_short_range_inside_a_stretch_reads_no_block() {
         let first_unknown = bounds.0 == Bound::Excluded(key(499));
         assert_eq!(blocks() > read, first_unknown, "{bounds:?}");
     }
-    let stats = engine.stats();
+    let stats = gather_stats(&engine);
     assert_eq!((stats.stretches, stats.stretch_jumps - jumps), (1, 2 * 5));
     let read = blocks();
     let across = (Bound::Included(key(2_000)), Bound::Included(key(2_500)));

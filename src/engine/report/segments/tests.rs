@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::engine::agenda::pair::{Progress, Step};
+use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest::{self, publish_segments};
 use crate::engine::merge::scheduler::{pause_compaction, request_compaction};
 use crate::engine::merge::step::merge_step;
+use crate::engine::report::stats::gather_stats;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
 use crate::format::meta::BoundKey;
@@ -37,7 +39,7 @@ fn close(engine: &Engine, threads: &Threads) {
 
 /// The oldest two runs, to be merged from their beginning.
 fn first_step(engine: &Engine) -> Step {
-    let runs = engine.runs();
+    let runs = list_runs(engine);
     let [.., newer, older] = &runs[..] else { panic!("{runs:?}") };
     Step { newer: Some(RunId(newer.id)), ..Step::alone(RunId(older.id)) }
 }
@@ -57,7 +59,7 @@ fn a_trim_shows_in_runs_and_segments() {
         }
         engine.flush().unwrap();
     }
-    let runs = engine.runs();
+    let runs = list_runs(&engine);
     let [newer, older] = &runs[..] else { panic!("{runs:?}") };
     assert_eq!((newer.age, older.age, newer.trimmed, older.trimmed), (0, 1, 0, 0));
     assert_eq!((newer.entries, newer.tombstones, newer.merging), (1_334, 0, false));
@@ -69,11 +71,11 @@ fn a_trim_shows_in_runs_and_segments() {
     let mut most = 0;
     while let Progress::At(frontier) = advance(&engine, &step) {
         check_sums(&engine);
-        let trimmed = engine.segments().into_iter().filter(|info| info.trimmed);
+        let trimmed = list_segments(&engine).into_iter().filter(|info| info.trimmed);
         let at = |info: SegmentInfo| info.first_key == frontier.key && !info.last_excluded;
         assert!(trimmed.clone().all(at), "each is trimmed up to the frontier");
         trims += trimmed.count();
-        let entries: u64 = engine.runs().iter().map(|run| run.entries).sum();
+        let entries: u64 = list_runs(&engine).iter().map(|run| run.entries).sum();
         fewest = fewest.min(entries);
         most = most.max(entries);
         step.from = Some(frontier);
@@ -82,14 +84,14 @@ fn a_trim_shows_in_runs_and_segments() {
     // Estimates sink from 5,334 to 4,000, by a block or two at each end more or less.
     assert!(fewest < 4_200 && most > 5_000 && most < 5_500, "{fewest} to {most}");
     check_sums(&engine);
-    let runs = engine.runs();
+    let runs = list_runs(&engine);
     assert_eq!((runs.len(), runs[0].trimmed, runs[0].entries), (1, 0, 4_000));
     close(&engine, &threads);
 }
 
 fn check_sums(engine: &Engine) {
-    let runs = engine.runs();
-    let segments = engine.segments();
+    let runs = list_runs(engine);
+    let segments = list_segments(engine);
     for run in &runs {
         let parts: Vec<_> = segments.iter().filter(|info| info.run == run.id).collect();
         let sum = |of: fn(&SegmentInfo) -> u64| parts.iter().map(|part| of(part)).sum::<u64>();
@@ -163,14 +165,14 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
     for round in 0..30 {
         // In a pause for a while, so that there is enough to merge.
         pause_compaction(&engine, round < 20);
-        let gone = engine.open_keyspace(&format!("{round}"), None).unwrap();
+        let gone = open_keyspace(&engine, &format!("{round}"), None).unwrap();
         for n in 0..100 {
             put(&engine, &mut random, &format!("{:04}", n * 7_919 % 1_000));
             look();
         }
         put::write_one(&engine, gone.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
         engine.flush().unwrap();
-        engine.drop_keyspace(&format!("{round}")).unwrap();
+        drop_keyspace(&engine, &format!("{round}")).unwrap();
     }
     let (_, answer) = request_compaction(&engine, None).unwrap();
     while answer.is_empty() {
@@ -180,7 +182,7 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
     look();
     // One for each flush; how many of the merges' is chance.
     assert!(changes >= 30, "{changes} sets of runs were seen");
-    assert!(engine.stats().merges.steps > 0);
+    assert!(gather_stats(&engine).merges.steps > 0);
     // Planted: published, and no edit.
     publish_segments(&engine.core, |_| SegmentSet::default());
     assert_eq!(agreed_runs(&engine), None);

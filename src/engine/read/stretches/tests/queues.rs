@@ -1,6 +1,8 @@
 //! Many emptied queues, looked at in turn.
 
 use super::*;
+use crate::engine::keyspaces::ask::open_keyspace;
+use crate::engine::report::stats::gather_stats;
 use crate::engine::write::{put, rotate};
 
 /// Many emptied queues, each with `per` tombstones: what a look at each of them, in every kind of
@@ -31,7 +33,7 @@ impl Queues {
             true => (0..count).map(|queue| format!("queue {queue}")).collect(),
             false => vec!["default".to_owned()],
         };
-        let open = |name: &String| engine.open_keyspace(name, None).unwrap();
+        let open = |name: &String| open_keyspace(&engine, name, None).unwrap();
         let keyspaces = keyspaces.iter().map(open).collect();
         let queues = Self { fs, engine, threads, keyspaces, count };
         // A run below all others, so that flushes keep the tombstones.
@@ -83,7 +85,7 @@ impl Queues {
             }
             self.engine.commit.with(|_, _| ());
         }
-        panic!("{} are remembered", self.engine.stats().stretches);
+        panic!("{} are remembered", gather_stats(&self.engine).stretches);
     }
 
     fn close(self) {
@@ -105,7 +107,7 @@ fn a_look_at_one_of_many_emptied_queues_walks_over_nothing() {
             assert_eq!(queues.walked((0..count).rev(), true), 0);
             // From behind, the last of each is met before the stretch.
             assert!(queues.walked(0..count, false) <= count as u64);
-            assert_eq!(queues.engine.stats().stretches, count as u64);
+            assert_eq!(gather_stats(&queues.engine).stretches, count as u64);
         };
         queues.remember(40, 0);
         check();
@@ -134,7 +136,7 @@ fn what_is_remembered_has_a_bound_in_bytes() {
     let queues = Queues::new(480, 40, 2 << 20, false);
     let room = 2 << 20 >> 5;
     queues.remember(40, 200);
-    let stretches = queues.engine.stats().stretches;
+    let stretches = gather_stats(&queues.engine).stretches;
     let bytes = queues.engine.commit.with(|env, _| env.tail.stretches.bytes());
     assert!(bytes <= room && bytes > room / 10 * 9, "{bytes} of {room}");
     assert!((200..480).contains(&stretches), "{stretches}");
