@@ -16,19 +16,17 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::engine::cleanup::{Reclaim, clean_up};
+use crate::engine::cleanup::Reclaim;
 use crate::engine::flush::backoff::Backoff;
 use crate::engine::index::publish_replaced;
 use crate::engine::index::verify::check_manifest;
 use crate::engine::shared::messages::FlushJob;
-use crate::engine::write::rotate;
 use crate::engine::{Core, Engine, GRACE_MS};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::segment::Segment;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// How often the thread looks after what nobody tells it about.
 const TICK: Duration = Duration::from_millis(500);
@@ -44,20 +42,20 @@ type Replacement = (Vec<Arc<Segment>>, Sender<()>);
 #[derive(Debug)]
 pub(crate) struct Desk<'a> {
     jobs: &'a Receiver<FlushJob>,
-    pub(crate) reclaim: Reclaim,
+    pub(super) reclaim: Reclaim,
     /// Who waits for a flush of what was sealed when they asked.
-    flushes: Vec<Sender<Result<()>>>,
+    pub(super) flushes: Vec<Sender<Result<()>>>,
     checks: Vec<Sender<Result<()>>>,
     replacements: Vec<Replacement>,
     evict: bool,
-    pressure: bool,
+    pub(super) pressure: bool,
     /// Whether segments have been given back since the disk was looked at.
     room: bool,
-    cleanup: bool,
-    stop: bool,
+    pub(super) cleanup: bool,
+    pub(super) stop: bool,
     next_tick: Instant,
-    flush_tries: Backoff,
-    cleanup_tries: Backoff,
+    pub(super) flush_tries: Backoff,
+    pub(super) cleanup_tries: Backoff,
 }
 
 impl<'a> Desk<'a> {
@@ -80,7 +78,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Waits for a job, or until there is something to do without one.
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         // A try that may be made and is not due is no reason to wake up.
         let next_try = self.flush_tries.next_try().filter(|next_try| *next_try > Instant::now());
         let until = next_try.map_or(self.next_tick, |next_try| next_try.min(self.next_tick));
@@ -91,7 +89,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn take(&mut self, job: FlushJob) {
+    pub(super) fn take(&mut self, job: FlushJob) {
         match job {
             // Whether a flush is due, the state says.
             FlushJob::Sealed => {}
@@ -156,92 +154,4 @@ impl<'a> Desk<'a> {
         }
         self.reclaim.free_memtables(core);
     }
-
-    /// Does what somebody waits for.
-    fn answer(&mut self, engine: &Engine) {
-        // Who asks from here on may have sealed what this flush does not see.
-        let waiting = std::mem::take(&mut self.flushes);
-        if waiting.is_empty() {
-            return;
-        }
-        let flushed = engine.flush_sealed(self);
-        self.flush_tries.note(flushed.is_ok(), Instant::now());
-        for reply in waiting {
-            // The caller may have gone; the flush counts either way.
-            let _ = reply.send(flushed.clone());
-        }
-    }
-
-    /// Does what nobody waits for here. Nothing of it once the database closes: what the close
-    /// wants done it asks for.
-    fn look_after(&mut self, engine: &Engine) {
-        if self.flush_is_due(&engine.core) {
-            self.pressure = false;
-            let flushed = engine.relieve(self);
-            self.flush_tries.note(flushed.is_ok(), Instant::now());
-        }
-        let closed = engine.core.is_closed();
-        if self.cleanup && !closed && self.cleanup_tries.may_try(Instant::now()) {
-            self.cleanup = false;
-            let cleaned = clean_up(engine, &mut self.reclaim);
-            self.cleanup_tries.note(cleaned.is_ok(), Instant::now());
-        }
-    }
-
-    /// Whether to flush now although nobody has asked for it, or only somebody who wants memory.
-    fn flush_is_due(&mut self, core: &Core) -> bool {
-        if self.pressure {
-            // Before the look, so that whoever asks after it asks again.
-            core.memory_asked_for();
-            let batch_waits = core.pace.batch_waits.load(Ordering::Relaxed);
-            self.pressure = batch_waits || core.is_pressed() && core.is_worth_flushing();
-        }
-        let wanted = self.pressure || core.flush_is_due() || self.flush_tries.has_failed();
-        wanted
-            && !core.options.read_only
-            && !core.is_closed()
-            && core.stopped().is_none()
-            && self.flush_tries.may_try(Instant::now())
-    }
 }
-
-/// The loop of the flush thread.
-pub(crate) fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
-    let mut desk = Desk::new(jobs);
-    loop {
-        // What has arrived amid a flush has been taken in.
-        if desk.flushes.is_empty() && !desk.flush_is_due(&engine.core) {
-            desk.wait();
-        }
-        desk.serve(engine);
-        desk.answer(engine);
-        desk.look_after(engine);
-        if desk.stop && desk.flushes.is_empty() {
-            return desk.reclaim.collect(&engine.core, 0);
-        }
-    }
-}
-
-impl Engine {
-    /// Flushes everything written before the call. Called by foreground threads and the close.
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.core.refuse_on_own_thread()?;
-        rotate::seal_active(self)?;
-        let (reply, answer) = bounded(1);
-        self.core.send_flush(FlushJob::Flush { reply });
-        answer.recv().unwrap_or(Err(Error::Closed))
-    }
-
-    /// Makes room for writers: flushes what is sealed, and the active memtable too where that alone
-    /// has outgrown the budget.
-    fn relieve(&self, desk: &mut Desk<'_>) -> Result<()> {
-        let core = &self.core;
-        if core.view.load().sealed.is_empty() && (core.over_budget() || core.is_short()) {
-            rotate::seal_active(self)?;
-        }
-        self.flush_sealed(desk)
-    }
-}
-
-#[cfg(test)]
-mod tests;

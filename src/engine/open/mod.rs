@@ -27,6 +27,7 @@ use crate::engine::agenda::book::MergeBook;
 use crate::engine::commit::section::WriteEnv;
 use crate::engine::commit::tail::Tail;
 use crate::engine::directory::{DirectoryLock, Entered, enter};
+use crate::engine::flush::flush_recovered;
 use crate::engine::index::snapshot::SavedTables;
 use crate::engine::open::known::Known;
 use crate::engine::open::orphans::remove_orphans;
@@ -34,8 +35,7 @@ use crate::engine::open::recover::{Recovered, recover};
 use crate::engine::open::room::make_room;
 use crate::engine::shared::keyspaces::{KeyspaceState, Keyspaces};
 use crate::engine::shared::logs::Logs;
-use crate::engine::shared::messages::FlushJob;
-use crate::engine::shared::messages::LogJob;
+use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::pace::Pace;
 use crate::engine::shared::room::Space;
 use crate::engine::threads::background::{Threads, in_parallel};
@@ -124,7 +124,7 @@ impl Engine {
         engine.core.counters.orphans_kept.store(kept, Ordering::Relaxed);
         engine.core.prepare_first_log(&dead, &replayed.dead_old);
         let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
-        engine.flush_recovered();
+        flush_recovered(&engine);
         Ok((engine, threads))
     }
 

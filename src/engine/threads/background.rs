@@ -16,10 +16,9 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
 
-use crate::engine::flush::desk::run_flush;
+use crate::engine::flush::thread::run_flush;
 use crate::engine::merge::scheduler::run_compactor;
-use crate::engine::shared::messages::FlushJob;
-use crate::engine::shared::messages::LogJob;
+use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::own::{Own, work_for};
 use crate::engine::threads::log_thread::run_log;
 use crate::engine::write::sync;

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 
 use super::*;
+use crate::engine::flush::desk::PIECE_ENTRIES;
 use crate::engine::manifest;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
@@ -13,6 +15,7 @@ use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
 use crate::io::{FaultPlan, Fs, FsFile, OpKind, OpenMode, SimFs};
 use crate::options::{Durability, Options};
+use crate::sync::Arc;
 
 /// Opens with room for so much that nothing is flushed on its own account.
 fn open(fs: Arc<dyn Fs>) -> (Arc<Engine>, Threads) {
@@ -96,18 +99,18 @@ fn a_failing_flush_backs_off_unless_somebody_asks() {
     put(&engine, "k");
     rotate::seal_active(&engine).unwrap();
     engine.core.gate.add(1 << 29);
-    assert!(desk.flush_is_due(&engine.core));
+    assert!(may_flush(&mut desk, &engine.core));
     // As if a try had failed that ended far ahead.
     desk.flush_tries.note(false, Instant::now() + Duration::from_secs(3_600));
     desk.take(FlushJob::Sealed);
     desk.take(FlushJob::Pressure);
-    assert!(!desk.flush_is_due(&engine.core));
+    assert!(!may_flush(&mut desk, &engine.core));
     fail_flushes(&fs);
     for _ in 0..2 {
         let (reply, answer) = bounded(1);
         jobs.send(FlushJob::Flush { reply }).unwrap();
         desk.serve(&engine);
-        desk.answer(&engine);
+        answer_flushes(&mut desk, &engine);
         answer.recv().unwrap().unwrap_err();
     }
     engine.core.gate.sub(1 << 29);
@@ -215,7 +218,7 @@ fn what_is_short_is_done_amid_a_flush() {
     }
     rotate::seal_active(&engine).unwrap();
     // On this thread, whose desk is the only one at which anything arrives.
-    engine.flush_sealed(&mut Desk::new(&work)).unwrap();
+    flush_sealed(&engine, &mut Desk::new(&work)).unwrap();
     assert!(watch.answered.load(Ordering::SeqCst), "before the flush was done");
     engine.close().unwrap();
     threads.join();
