@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::batch::WriteBatch;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
+use crate::engine::read::get::{check_open, default_keyspace};
 use crate::engine::write::{put, try_write};
 use crate::engine::{Engine, KeyspaceState, TryWrite};
 use crate::error::Result;
@@ -60,7 +61,7 @@ impl Db {
         temporary: Option<TemporaryDir>,
     ) -> Result<Self> {
         let (engine, threads) = Engine::open(fs, path, options, temporary)?;
-        let keyspace = engine.default_keyspace();
+        let keyspace = default_keyspace(&engine);
         let shared = Arc::new(Shared { engine, threads });
         Ok(Self { keyspace: Keyspace::new(shared, keyspace) })
     }
@@ -165,7 +166,7 @@ impl Db {
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
     /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
     pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         let state = open_keyspace(self.engine(), name, None)?;
         Ok(self.handle(state))
     }
@@ -195,7 +196,7 @@ impl Db {
     /// options that cannot work. [`Error::ReadOnly`](crate::Error::ReadOnly) if the database is
     /// open for reading and the keyspace has other options.
     pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         let state = open_keyspace(self.engine(), name, Some(options))?;
         Ok(self.handle(state))
     }
@@ -219,7 +220,7 @@ impl Db {
         names: impl IntoIterator<Item = impl Into<String>>,
         options: KeyspaceOptions,
     ) -> Result<Vec<Keyspace>> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         let states = open_keyspaces(self.engine(), &names, options)?;
         Ok(states.into_iter().map(|state| self.handle(state)).collect())
@@ -259,7 +260,7 @@ impl Db {
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this name, or
     /// for `default`; otherwise as [`Self::keyspace`].
     pub fn drop_keyspace(&self, name: &str) -> Result<()> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         drop_keyspace(self.engine(), name)
     }
 

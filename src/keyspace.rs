@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use crate::answers::{CompareAndSwap, Updated};
 use crate::compact::Compaction;
+use crate::engine::read::get::check_open;
 use crate::engine::write::{conditional, put, try_write};
 use crate::engine::{Decision, KeyspaceState, TryWrite};
 use crate::error::Result;
@@ -416,7 +417,7 @@ impl Keyspace {
         durability: Durability,
         decide: impl FnMut(Option<Value>) -> Decision<B, R>,
     ) -> Result<(R, Sequence)> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         conditional::write_conditional(
             self.engine(),
             self.reader.keyspace(),

@@ -10,6 +10,7 @@ use crate::engine::index::snapshot::{load_index_snapshot, save_index_snapshot};
 use crate::engine::index::verify::{VerifyReport, verify};
 use crate::engine::index::{IndexReport, rebuild_index};
 use crate::engine::merge::scheduler::pause_compaction;
+use crate::engine::read::get::check_open;
 use crate::engine::report::segments::{RunInfo, SegmentInfo, list_runs, list_segments};
 use crate::engine::report::stats::{Health, Stats, gather_health, gather_stats};
 use crate::engine::write::sync;
@@ -78,7 +79,7 @@ impl Db {
     /// [`Error::Io`] if one cannot be read,
     /// [`Error::Closed`].
     pub fn rebuild_index(&self) -> Result<IndexReport> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         rebuild_index(self.engine())
     }
 
@@ -106,7 +107,7 @@ impl Db {
     /// [`Error::Io`]; [`Error::Closed`]. What the name had
     /// before is then still there, unless only the last sync of the directory failed.
     pub fn save_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         save_index_snapshot(self.engine(), path.as_ref())
     }
 
@@ -131,7 +132,7 @@ impl Db {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn load_index_snapshot(&self, path: impl AsRef<Path>) -> Result<IndexReport> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         load_index_snapshot(self.engine(), path.as_ref())
     }
 
@@ -158,7 +159,7 @@ impl Db {
     ///
     /// [`Error::Closed`].
     pub fn verify(&self) -> Result<VerifyReport> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         verify(self.engine())
     }
 
@@ -278,7 +279,7 @@ impl Db {
     /// [`Error::WriterStopped`] if this or an earlier sync failed: what is durable is unknown until
     /// the database is reopened.
     pub fn sync(&self) -> Result<()> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         if self.engine().core.options.read_only { Ok(()) } else { sync::sync_all(self.engine()) }
     }
 
@@ -302,7 +303,7 @@ impl Db {
     /// [`Error::InvalidArgument`] for a sequence above everything committed; otherwise as
     /// [`Self::sync`].
     pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         sync::wait_durable(self.engine(), sequence)
     }
 
@@ -321,7 +322,7 @@ impl Db {
     /// [`Error::ReadOnly`], [`Error::Closed`], or why the flush failed; the memtables and the log
     /// stay then.
     pub fn flush(&self) -> Result<()> {
-        self.engine().check_open()?;
+        check_open(self.engine())?;
         if self.engine().core.options.read_only {
             return Err(Error::ReadOnly { path: self.path().to_path_buf() });
         }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::engine::read::explain::Explain;
+use crate::engine::read::estimate::estimate;
+use crate::engine::read::explain::{Explain, explain};
+use crate::engine::read::get::{self, check_open};
 use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
@@ -118,7 +120,7 @@ impl Reader {
     #[inline]
     fn at(&self) -> Result<ReadAt> {
         match &self.moment {
-            Moment::Now => self.engine.check_open().map(|()| ReadAt::Now),
+            Moment::Now => check_open(&self.engine).map(|()| ReadAt::Now),
             Moment::Snapshot(registered) => {
                 self.engine.core.check_process()?;
                 let locked = registered.directory.is_some();
@@ -153,7 +155,7 @@ impl Reader {
     /// As [every read](Reader#errors).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let at = self.at()?;
-        self.engine.get(&self.keyspace, key.as_ref(), at)
+        get::get(&self.engine, &self.keyspace, key.as_ref(), at)
     }
 
     /// Hands the value of a key to `read` where it lies, without a copy. Keep `read` short: it
@@ -175,7 +177,7 @@ impl Reader {
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
         let at = self.at()?;
-        self.engine.get_with(&self.keyspace, key.as_ref(), at, read)
+        get::get_with(&self.engine, &self.keyspace, key.as_ref(), at, read)
     }
 
     /// The value of a key, if memory holds the answer: memtables, filters, indexes and cached
@@ -198,7 +200,7 @@ impl Reader {
     /// As [every read](Reader#errors), the disk's apart.
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
         let at = self.at()?;
-        self.engine.try_get(&self.keyspace, key.as_ref(), at)
+        get::try_get(&self.engine, &self.keyspace, key.as_ref(), at)
     }
 
     /// Whether a key is there. Costs what [`Self::get`] does, without the copy of the value.
@@ -239,7 +241,7 @@ impl Reader {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
         let at = self.at()?;
-        self.engine.multi_get(&self.keyspace, keys, at)
+        get::multi_get(&self.engine, &self.keyspace, keys, at)
     }
 
     /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.
@@ -285,7 +287,7 @@ impl Reader {
                 Moment::Now | Moment::Foreign => self.engine.pin_directory(),
             };
             let directory = directory.ok_or(Error::Closed)?;
-            self.engine.iter(directory, &self.keyspace, bounds, at)
+            get::iter(&self.engine, directory, &self.keyspace, bounds, at)
         });
         Range::new(opened)
     }
@@ -387,7 +389,7 @@ impl Reader {
     /// As [every read](Reader#errors), the disk's apart.
     pub fn approximate_len(&self) -> Result<u64> {
         let at = self.at()?;
-        Ok(self.engine.estimate(&self.keyspace, &(..).into_bounds(), at)?.versions)
+        Ok(estimate(&self.engine, &self.keyspace, &(..).into_bounds(), at)?.versions)
     }
 
     /// About how many bytes a range of keys takes, on disk and in memtables, all versions together.
@@ -411,7 +413,7 @@ impl Reader {
     /// As [every read](Reader#errors), the disk's apart.
     pub fn approximate_size(&self, range: impl KeyRange) -> Result<u64> {
         let at = self.at()?;
-        Ok(self.engine.estimate(&self.keyspace, &range.into_bounds(), at)?.bytes)
+        Ok(estimate(&self.engine, &self.keyspace, &range.into_bounds(), at)?.bytes)
     }
 
     /// What a [`Self::get`] of the key looks at, layer by layer: filters, blocks, versions,
@@ -434,7 +436,7 @@ impl Reader {
     /// As [every read](Reader#errors).
     pub fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explain> {
         let at = self.at()?;
-        self.engine.explain(&self.keyspace, key.as_ref(), at)
+        explain(&self.engine, &self.keyspace, key.as_ref(), at)
     }
 }
 

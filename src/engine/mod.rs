@@ -2,13 +2,14 @@
 //!
 //! | floor | rooms | what |
 //! |---|---|---|
-//! | 10 | `open` | an engine from a directory: recovery, then the threads |
-//! | 9 | `threads` | starts them, ends them; the log thread's turns |
-//! | 8 | `flush` | memtables to runs; the flush thread's desk and loop |
-//! | 7 | `index` | tables in memory, made anew or loaded; verify |
-//! | 6 | `cleanup` | what nobody reaches any more |
-//! | 5 | `keyspaces`, `report` | keyspaces made and dropped; what the engine says of itself |
-//! | 4 | `write`, `read`, `merge` | the verbs |
+//! | 11 | `open` | an engine from a directory: recovery, then the threads |
+//! | 10 | `threads` | starts them, ends them; the log thread's turns |
+//! | 9 | `flush` | memtables to runs; the flush thread's desk and loop |
+//! | 8 | `index` | tables in memory, made anew or loaded; verify |
+//! | 7 | `cleanup` | what nobody reaches any more |
+//! | 6 | `keyspaces`, `report` | keyspaces made and dropped; what the engine says of itself |
+//! | 5 | `write`, `merge` | the other verbs |
+//! | 4 | `read` | gets and scans, which conditional writes are made of too |
 //! | 3 | `whole`, `manifest` | an `Engine`: the `Core`, and the commit section; edits of the manifest |
 //! | 2 | `commit`, `outputs` | what the section owns; segments being written |
 //! | 1 | `shared` | the `Core`, the types of its fields, messages between threads |

@@ -12,6 +12,7 @@ use super::{Engine, ReadAt};
 use crate::engine::cleanup::clean_up;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest;
+use crate::engine::read::get::{self, default_keyspace};
 use crate::engine::report::stats::gather_health;
 use crate::engine::write::{big, put, rotate, sync};
 use crate::error::{Error, Result};
@@ -76,7 +77,7 @@ fn settle(engine: &Engine) {
 }
 
 fn get(engine: &Engine, key: &str) -> Option<Vec<u8>> {
-    let found = engine.get(&engine.default_keyspace(), key.as_bytes(), ReadAt::Now).unwrap();
+    let found = get::get(engine, &default_keyspace(engine), key.as_bytes(), ReadAt::Now).unwrap();
     found.map(|value| value.to_vec())
 }
 
@@ -98,7 +99,7 @@ fn segments_of_a_dropped_keyspace_stay_until_the_drop_is_durable() {
 
     let (engine, threads) = open(&after);
     let tmp = open_keyspace(&engine, "tmp", None).unwrap();
-    let found = engine.get(&tmp, b"k", ReadAt::Now).unwrap();
+    let found = get::get(&engine, &tmp, b"k", ReadAt::Now).unwrap();
     assert_eq!(found.as_deref(), Some(&b"v"[..]), "the drop was lost, so the data is there");
     close(&engine, &threads);
 }
@@ -231,12 +232,12 @@ fn a_read_looks_for_the_drop_after_it_has_its_view() {
     let (engine, threads) = open(&fs);
     let tmp = open_keyspace(&engine, "tmp", None).unwrap();
     put::write_one(&engine, tmp.id, b"k", Some(b"v"), Durability::Buffered).unwrap();
-    let look = || engine.get(&tmp, b"k", ReadAt::Now);
+    let look = || get::get(&engine, &tmp, b"k", ReadAt::Now);
     assert_eq!(look().unwrap().as_deref(), Some(&b"v"[..]));
     let at = ReadAt::Snapshot(engine.register_snapshot());
     drop_keyspace(&engine, "tmp").unwrap();
     assert!(matches!(look(), Err(Error::KeyspaceDropped { .. })));
-    assert_eq!(engine.get(&tmp, b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
+    assert_eq!(get::get(&engine, &tmp, b"k", at).unwrap().as_deref(), Some(&b"v"[..]));
     close(&engine, &threads);
 }
 

@@ -12,6 +12,7 @@ use crossbeam_channel::bounded;
 
 use crate::engine::cleanup::Reclaim;
 use crate::engine::manifest::publish_segments;
+use crate::engine::read::get::check_open;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ pub(crate) fn rebuild_index(engine: &Engine) -> Result<IndexReport> {
     let mut report = IndexReport::default();
     let mut fresh = Vec::new();
     for segment in each_file(&view.segments) {
-        engine.check_open()?;
+        check_open(engine)?;
         let (rebuilt, keys) = segment.rebuild(engine.core.database)?;
         report.add(&rebuilt);
         report.keys += keys;

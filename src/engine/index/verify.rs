@@ -8,6 +8,7 @@ use std::fmt;
 
 use crossbeam_channel::bounded;
 
+use crate::engine::read::get::check_open;
 use crate::engine::shared::figures::counted;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
@@ -116,7 +117,7 @@ pub(crate) fn verify(engine: &Engine) -> Result<VerifyReport> {
     verify_logs(engine, &mut report);
     let view = engine.core.view.load_full();
     for segment in each_file(&view.segments) {
-        engine.check_open()?;
+        check_open(engine)?;
         let damages = report.damages;
         let verified = segment.verify(engine.core.database, &mut |error| report.add(error));
         report.segments += 1;

@@ -187,6 +187,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::engine::read::get::{self, default_keyspace};
     use crate::engine::{Engine, ReadAt};
     use crate::ids::KEYSPACE_DEFAULT;
     use crate::io::{CrashMode, SimFs};
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!((table.entries(), table.log_first()), (6_000, LogNumber(1)));
         assert!(table.bytes() > 1 << 20, "so that there are two parts and two threads");
         for (key, value) in &model {
-            let found = engine.get(&engine.default_keyspace(), key, ReadAt::Now).unwrap();
+            let found = get::get(&engine, &default_keyspace(&engine), key, ReadAt::Now).unwrap();
             let what = format!("ALLUVIUM_SEED={}, {}", random.seed, key.escape_ascii());
             assert_eq!(found.as_deref(), value.as_deref(), "{what}");
         }

@@ -35,28 +35,26 @@ impl Estimate {
     }
 }
 
-impl Engine {
-    /// What the layers of now hold of a keyspace in `bounds`, if it is there to be read at `at`.
-    pub(crate) fn estimate(
-        &self,
-        keyspace: &KeyspaceState,
-        bounds: &Bounds,
-        at: ReadAt,
-    ) -> Result<Estimate> {
-        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        at.resolve(keyspace, visible)?;
-        let keyspace = keyspace.id;
-        let mut sum = Estimate::default();
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            sum.add(in_memtable(table, keyspace, bounds)?);
-        }
-        for run in &view.segments.runs {
-            for part in &run.segments {
-                sum.add(in_segment(part, keyspace, bounds));
-            }
-        }
-        Ok(sum)
+/// What the layers of now hold of a keyspace in `bounds`, if it is there to be read at `at`.
+pub(crate) fn estimate(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    bounds: &Bounds,
+    at: ReadAt,
+) -> Result<Estimate> {
+    let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
+    at.resolve(keyspace, visible)?;
+    let keyspace = keyspace.id;
+    let mut sum = Estimate::default();
+    for table in std::iter::once(&view.active).chain(&view.sealed) {
+        sum.add(in_memtable(table, keyspace, bounds)?);
     }
+    for run in &view.segments.runs {
+        for part in &run.segments {
+            sum.add(in_segment(part, keyspace, bounds));
+        }
+    }
+    Ok(sum)
 }
 
 fn in_memtable(table: &Arc<Memtable>, keyspace: KeyspaceId, bounds: &Bounds) -> Result<Estimate> {

@@ -199,26 +199,24 @@ impl ExplainLayer {
     }
 }
 
-impl Engine {
-    /// Everything that a get of the key at `at` looks at, and what lies below.
-    pub(crate) fn explain(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        at: ReadAt,
-    ) -> Result<Explain> {
-        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let at = at.resolve(keyspace, visible)?;
-        let mut layers = look_at_layers(&view, keyspace.id, key)?;
-        let mut found = None;
-        for (i, layer) in layers.iter_mut().enumerate() {
-            layer.reached = found.is_none();
-            let seen = layer.versions.iter().find(|version| version.sequence <= at);
-            found = found.or(seen.map(|&version| ExplainFound { layer: i, version }));
-        }
-        let name = keyspace.name.clone();
-        Ok(Explain { keyspace: name, key: key.to_vec(), at, layers, found })
+/// Everything that a get of the key at `at` looks at, and what lies below.
+pub(crate) fn explain(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    at: ReadAt,
+) -> Result<Explain> {
+    let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
+    let at = at.resolve(keyspace, visible)?;
+    let mut layers = look_at_layers(&view, keyspace.id, key)?;
+    let mut found = None;
+    for (i, layer) in layers.iter_mut().enumerate() {
+        layer.reached = found.is_none();
+        let seen = layer.versions.iter().find(|version| version.sequence <= at);
+        found = found.or(seen.map(|&version| ExplainFound { layer: i, version }));
     }
+    let name = keyspace.name.clone();
+    Ok(Explain { keyspace: name, key: key.to_vec(), at, layers, found })
 }
 
 fn look_at_layers(view: &View, keyspace: KeyspaceId, key: &[u8]) -> Result<Vec<ExplainLayer>> {

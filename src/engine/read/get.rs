@@ -12,6 +12,7 @@
 //! independent.
 
 use crate::engine::read::layers::{LayersCursor, layers};
+use crate::engine::read::stretches::{count_jumps, remember_dead};
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, DirectoryLock, Engine, KeyspaceState, View};
 use crate::error::{Error, Result};
@@ -109,182 +110,178 @@ impl Hit<'_> {
     }
 }
 
-impl Engine {
-    /// The keyspace that every database has.
-    pub(crate) fn default_keyspace(&self) -> Arc<KeyspaceState> {
-        let default = self.core.keyspaces.by_id(KEYSPACE_DEFAULT);
-        default.expect("a manifest without it is refused, and nothing forgets it")
-    }
-
-    /// The value of a key, owned.
-    pub(crate) fn get(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        at: ReadAt,
-    ) -> Result<Option<Value>> {
-        let id = keyspace.id;
-        self.find(keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
-    }
-
-    /// The values of many keys, all at one point of the commit order.
-    pub(crate) fn multi_get(
-        &self,
-        keyspace: &KeyspaceState,
-        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
-        at: ReadAt,
-    ) -> Result<Vec<Option<Value>>> {
-        // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
-        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let at = at.resolve(keyspace, visible)?;
-        let id = keyspace.id;
-        let get = |key: &[u8]| {
-            let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
-            self.core.find_in(&view, id, key, at, keep)
-        };
-        keys.into_iter().map(|key| get(key.as_ref())).collect()
-    }
-
-    /// The value of a key, and since when it is known to be that.
-    pub(crate) fn get_seen(&self, keyspace: &KeyspaceState, key: &[u8]) -> Result<Seen> {
-        let since = self.visible();
-        let (view, visible) = read_point(&self.core.view, || self.visible());
-        let at = ReadAt::Now.resolve(keyspace, visible)?;
-        let id = keyspace.id;
-        let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
-        Ok(Seen { since, at, value: self.core.find_in(&view, id, key, at, keep)? })
-    }
-
-    /// The value of a key, if that can be said without the disk.
-    pub(crate) fn try_get(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        at: ReadAt,
-    ) -> Result<TryGet> {
-        let (view, visible) = read_point(&self.core.view, || self.visible());
-        let at = at.resolve(keyspace, visible)?;
-        let keyspace = keyspace.id;
-        let hash = key_hash(keyspace, key);
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            let Some(found) = table.get(keyspace, key, hash, at) else { continue };
-            if found.kind != Kind::Value {
-                return Ok(TryGet::Miss);
-            }
-            return Ok(TryGet::Hit(table.keep_value(keyspace, key, &found)));
-        }
-        for run in &view.segments.runs {
-            let Some(part) = run.segment_for(keyspace, key) else { continue };
-            if !part.segment.may_contain(hash) {
-                continue;
-            }
-            let keep =
-                |hit: &segment::SegmentHit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
-            match part.segment.try_get_with(keyspace, key, at, keep) {
-                None => return Ok(TryGet::WouldBlock),
-                Some(None) => {}
-                Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
-                Some(Some(None)) => return Ok(TryGet::Miss),
-            }
-        }
-        Ok(TryGet::Miss)
-    }
-
-    /// Hands the value of a key to `read` where it lies: no copy, no reference count.
-    pub(crate) fn get_with<R>(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        at: ReadAt,
-        read: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<R> {
-        self.find(keyspace, key, at, |hit| match hit {
-            None => read(None),
-            Some(Hit::Memory { found, .. }) => read(Some(found.value)),
-            Some(Hit::Disk(hit)) => read(Some(hit.value)),
-        })
-    }
-
-    fn find<R>(
-        &self,
-        keyspace: &KeyspaceState,
-        key: &[u8],
-        at: ReadAt,
-        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
-    ) -> Result<R> {
-        let (view, visible) = read_point(&self.core.view, || self.visible());
-        let at = at.resolve(keyspace, visible)?;
-        self.core.find_in(&view, keyspace.id, key, at, use_hit)
-    }
-
-    /// An iterator over the keys of a keyspace in `bounds`. It keeps `directory` locked.
-    pub(crate) fn iter(
-        self: &Arc<Self>,
-        directory: Arc<DirectoryLock>,
-        keyspace: &KeyspaceState,
-        bounds: Bounds,
-        at: ReadAt,
-    ) -> Result<EngineIter> {
-        let (view, visible) = read_point_owned(&self.core.view, || self.visible());
-        let at = at.resolve(keyspace, visible)?;
-        let whole = Arc::clone(&view);
-        let make: MakeCursor = Box::new(move || layers(&whole, None));
-        Ok(EngineIter {
-            inner: VisibleIter::new(make, keyspace.id, at, bounds),
-            keyspace: keyspace.id,
-            view,
-            skips: None,
-            engine: Arc::clone(self),
-            directory,
-            told_forked: false,
-        })
-    }
+/// The keyspace that every database has.
+pub(crate) fn default_keyspace(engine: &Engine) -> Arc<KeyspaceState> {
+    let default = engine.core.keyspaces.by_id(KEYSPACE_DEFAULT);
+    default.expect("a manifest without it is refused, and nothing forgets it")
 }
 
-impl Core {
-    /// Hands `use_hit` the newest version of a key at or below `at`, unless that is a tombstone.
-    fn find_in<R>(
-        &self,
-        view: &View,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        at: Sequence,
-        use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
-    ) -> Result<R> {
-        let hash = key_hash(keyspace, key);
-        for table in std::iter::once(&view.active).chain(&view.sealed) {
-            if let Some(found) = table.get(keyspace, key, hash, at) {
-                let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
-                return Ok(use_hit(hit));
-            }
-        }
-        let mut use_hit = Some(use_hit);
-        let mut finish = |hit: Option<Hit<'_>>| {
-            let use_hit = use_hit.take().expect("a read ends at its first hit");
-            use_hit(hit)
-        };
-        for run in &view.segments.runs {
-            let Some(part) = run.segment_for(keyspace, key) else { continue };
-            if !part.segment.may_contain(hash) {
-                continue;
-            }
-            let found = part.segment.get_with(keyspace, key, at, |hit| {
-                debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
-                finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
-            });
-            self.after_disk_read();
-            if let Some(result) = found? {
-                return Ok(result);
-            }
-        }
-        Ok(finish(None))
-    }
+/// The value of a key, owned.
+pub(crate) fn get(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    at: ReadAt,
+) -> Result<Option<Value>> {
+    let id = keyspace.id;
+    find(engine, keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
+}
 
-    /// Tells the flush thread when the block cache needs it. One load where it does not.
-    fn after_disk_read(&self) {
-        if self.cache.over() && !self.counters.evicting.swap(true, Ordering::Relaxed) {
-            self.send_flush(FlushJob::Evict);
+/// The values of many keys, all at one point of the commit order.
+pub(crate) fn multi_get(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    at: ReadAt,
+) -> Result<Vec<Option<Value>>> {
+    // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
+    let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
+    let at = at.resolve(keyspace, visible)?;
+    let id = keyspace.id;
+    let get = |key: &[u8]| {
+        let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+        find_in(&engine.core, &view, id, key, at, keep)
+    };
+    keys.into_iter().map(|key| get(key.as_ref())).collect()
+}
+
+/// The value of a key, and since when it is known to be that.
+pub(crate) fn get_seen(engine: &Engine, keyspace: &KeyspaceState, key: &[u8]) -> Result<Seen> {
+    let since = engine.visible();
+    let (view, visible) = read_point(&engine.core.view, || engine.visible());
+    let at = ReadAt::Now.resolve(keyspace, visible)?;
+    let id = keyspace.id;
+    let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
+    Ok(Seen { since, at, value: find_in(&engine.core, &view, id, key, at, keep)? })
+}
+
+/// The value of a key, if that can be said without the disk.
+pub(crate) fn try_get(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    at: ReadAt,
+) -> Result<TryGet> {
+    let (view, visible) = read_point(&engine.core.view, || engine.visible());
+    let at = at.resolve(keyspace, visible)?;
+    let keyspace = keyspace.id;
+    let hash = key_hash(keyspace, key);
+    for table in std::iter::once(&view.active).chain(&view.sealed) {
+        let Some(found) = table.get(keyspace, key, hash, at) else { continue };
+        if found.kind != Kind::Value {
+            return Ok(TryGet::Miss);
         }
+        return Ok(TryGet::Hit(table.keep_value(keyspace, key, &found)));
+    }
+    for run in &view.segments.runs {
+        let Some(part) = run.segment_for(keyspace, key) else { continue };
+        if !part.segment.may_contain(hash) {
+            continue;
+        }
+        let keep =
+            |hit: &segment::SegmentHit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
+        match part.segment.try_get_with(keyspace, key, at, keep) {
+            None => return Ok(TryGet::WouldBlock),
+            Some(None) => {}
+            Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
+            Some(Some(None)) => return Ok(TryGet::Miss),
+        }
+    }
+    Ok(TryGet::Miss)
+}
+
+/// Hands the value of a key to `read` where it lies: no copy, no reference count.
+pub(crate) fn get_with<R>(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    at: ReadAt,
+    read: impl FnOnce(Option<&[u8]>) -> R,
+) -> Result<R> {
+    find(engine, keyspace, key, at, |hit| match hit {
+        None => read(None),
+        Some(Hit::Memory { found, .. }) => read(Some(found.value)),
+        Some(Hit::Disk(hit)) => read(Some(hit.value)),
+    })
+}
+
+fn find<R>(
+    engine: &Engine,
+    keyspace: &KeyspaceState,
+    key: &[u8],
+    at: ReadAt,
+    use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+) -> Result<R> {
+    let (view, visible) = read_point(&engine.core.view, || engine.visible());
+    let at = at.resolve(keyspace, visible)?;
+    find_in(&engine.core, &view, keyspace.id, key, at, use_hit)
+}
+
+/// An iterator over the keys of a keyspace in `bounds`. It keeps `directory` locked.
+pub(crate) fn iter(
+    engine: &Arc<Engine>,
+    directory: Arc<DirectoryLock>,
+    keyspace: &KeyspaceState,
+    bounds: Bounds,
+    at: ReadAt,
+) -> Result<EngineIter> {
+    let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
+    let at = at.resolve(keyspace, visible)?;
+    let whole = Arc::clone(&view);
+    let make: MakeCursor = Box::new(move || layers(&whole, None));
+    Ok(EngineIter {
+        inner: VisibleIter::new(make, keyspace.id, at, bounds),
+        keyspace: keyspace.id,
+        view,
+        skips: None,
+        engine: Arc::clone(engine),
+        directory,
+        told_forked: false,
+    })
+}
+
+/// Hands `use_hit` the newest version of a key at or below `at`, unless that is a tombstone.
+fn find_in<R>(
+    core: &Core,
+    view: &View,
+    keyspace: KeyspaceId,
+    key: &[u8],
+    at: Sequence,
+    use_hit: impl FnOnce(Option<Hit<'_>>) -> R,
+) -> Result<R> {
+    let hash = key_hash(keyspace, key);
+    for table in std::iter::once(&view.active).chain(&view.sealed) {
+        if let Some(found) = table.get(keyspace, key, hash, at) {
+            let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
+            return Ok(use_hit(hit));
+        }
+    }
+    let mut use_hit = Some(use_hit);
+    let mut finish = |hit: Option<Hit<'_>>| {
+        let use_hit = use_hit.take().expect("a read ends at its first hit");
+        use_hit(hit)
+    };
+    for run in &view.segments.runs {
+        let Some(part) = run.segment_for(keyspace, key) else { continue };
+        if !part.segment.may_contain(hash) {
+            continue;
+        }
+        let found = part.segment.get_with(keyspace, key, at, |hit| {
+            debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
+            finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
+        });
+        after_disk_read(core);
+        if let Some(result) = found? {
+            return Ok(result);
+        }
+    }
+    Ok(finish(None))
+}
+
+/// Tells the flush thread when the block cache needs it. One load where it does not.
+fn after_disk_read(core: &Core) {
+    if core.cache.over() && !core.counters.evicting.swap(true, Ordering::Relaxed) {
+        core.send_flush(FlushJob::Evict);
     }
 }
 
@@ -342,12 +339,12 @@ impl EngineIter {
 
     #[inline]
     fn after_draw(&mut self) {
-        self.engine.core.after_disk_read();
+        after_disk_read(&self.engine.core);
         if let Some((dead, at)) = self.inner.take_walked()
             // What was passed over may have been alive.
             && self.skips.is_none()
         {
-            self.engine.remember_dead(&self.view.active, &dead, at);
+            remember_dead(&self.engine, &self.view.active, &dead, at);
         }
     }
 
@@ -389,15 +386,13 @@ impl Drop for EngineIter {
             let held = (Arc::clone(&self.view), Arc::clone(&self.directory));
             return self.engine.keep_for_parent(held);
         }
-        self.engine.count_jumps(self.inner.jumps());
+        count_jumps(&self.engine, self.inner.jumps());
     }
 }
 
-impl Engine {
-    /// Refuses reads after the close, and in a forked child.
-    #[inline]
-    pub(crate) fn check_open(&self) -> Result<()> {
-        self.core.check_process()?;
-        if self.core.is_closed() { Err(Error::Closed) } else { Ok(()) }
-    }
+/// Refuses reads after the close, and in a forked child.
+#[inline]
+pub(crate) fn check_open(engine: &Engine) -> Result<()> {
+    engine.core.check_process()?;
+    if engine.core.is_closed() { Err(Error::Closed) } else { Ok(()) }
 }

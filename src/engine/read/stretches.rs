@@ -11,19 +11,17 @@ use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
-impl Engine {
-    /// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
-    #[cold]
-    pub(crate) fn remember_dead(&self, newest: &Arc<Memtable>, dead: &Dead, since: Sequence) {
-        // If it cannot now, the next scan will.
-        let _ = remember(&Walked { engine: self, newest }, &dead.span, dead.keys, since);
-    }
+/// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
+#[cold]
+pub(crate) fn remember_dead(engine: &Engine, newest: &Arc<Memtable>, dead: &Dead, since: Sequence) {
+    // If it cannot now, the next scan will.
+    let _ = remember(&Walked { engine, newest }, &dead.span, dead.keys, since);
+}
 
-    /// Counts the jumps of an iterator that goes, for `stats()`: then, so that no draw has to.
-    pub(crate) fn count_jumps(&self, jumps: u64) {
-        if jumps > 0 {
-            self.core.counters.stretch_jumps.fetch_add(jumps, Ordering::Relaxed);
-        }
+/// Counts the jumps of an iterator that goes, for `stats()`: then, so that no draw has to.
+pub(crate) fn count_jumps(engine: &Engine, jumps: u64) {
+    if jumps > 0 {
+        engine.core.counters.stretch_jumps.fetch_add(jumps, Ordering::Relaxed);
     }
 }
 

@@ -19,6 +19,7 @@
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
 use crate::engine::commit::entry::{Condition, Refused, Write, check_sizes};
+use crate::engine::read::get::get_seen;
 use crate::engine::shared::patience::Stalled;
 use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::put::Committed;
@@ -54,7 +55,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
     engine.core.refuse_early()?;
     let id = keyspace.id;
     let mut attempt = Attempt { engine, id, key, tries: 0, hold: None };
-    let mut seen = engine.get_seen(keyspace, key)?;
+    let mut seen = get_seen(engine, keyspace, key)?;
     // One call's, however often it decides.
     let mut stalled = Stalled::default();
     loop {
@@ -77,7 +78,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
         write.stalled = std::mem::take(&mut stalled);
         let again = |write: &mut Write<'_>| {
             attempt.refused(&mut write.stalled)?;
-            seen = engine.get_seen(keyspace, key)?;
+            seen = get_seen(engine, keyspace, key)?;
             write.condition = attempt.condition(seen.since);
             Ok(seen.value == decided)
         };

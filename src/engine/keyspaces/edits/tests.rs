@@ -11,6 +11,7 @@ use crate::engine::cleanup::{Reclaim, clean_up};
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
 use crate::engine::manifest;
 use crate::engine::merge::scheduler::request_compaction;
+use crate::engine::read::get;
 use crate::engine::shared::messages::{LogJob, NAMES_PER_EDIT};
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
@@ -49,7 +50,7 @@ fn put(engine: &Engine, keyspace: &KeyspaceState, value: &str) -> Result<()> {
 }
 
 fn get(engine: &Engine, keyspace: &KeyspaceState, at: ReadAt) -> Result<Option<String>> {
-    let found = engine.get(keyspace, b"k", at)?;
+    let found = get::get(engine, keyspace, b"k", at)?;
     Ok(found.map(|value| String::from_utf8(value.to_vec()).unwrap()))
 }
 

@@ -10,6 +10,7 @@ use crate::engine::index::rebuild_index;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest::{self, publish_segments};
 use crate::engine::merge::step::merge_step;
+use crate::engine::read::get::{self, default_keyspace};
 use crate::engine::threads::background::Threads;
 use crate::engine::write::put;
 use crate::engine::{KeyspaceState, ReadAt};
@@ -61,7 +62,7 @@ impl World {
         let (engine, threads) = opened.unwrap();
         let small = KeyspaceOptions::new().block_bytes(256);
         let of = |name, options| open_keyspace(&engine, name, Some(options)).unwrap();
-        let default = engine.default_keyspace();
+        let default = default_keyspace(&engine);
         let unfiltered = small.filter_bits(0);
         let keyspaces = vec![default, of("one", small), of("two", small), of("three", unfiltered)];
         let (rows, snapshots) = Default::default();
@@ -190,7 +191,8 @@ impl World {
                 .map(|((_, key), value)| (key.clone(), value.clone()))
                 .collect();
             for key in (0..KEYS).map(|key| format!("k{key:02}").into_bytes()) {
-                let got = self.engine.get(state, &key, at).map_err(|error| error.to_string())?;
+                let got =
+                    get::get(&self.engine, state, &key, at).map_err(|error| error.to_string())?;
                 let want = want.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
                 if got.as_deref() != want.map(Vec::as_slice) {
                     return Err(format!("{at:?}: {id:?} {}", key.escape_ascii()));
@@ -199,7 +201,7 @@ impl World {
             let everything = (Bound::Unbounded, Bound::Unbounded);
             let iter = || {
                 let directory = self.engine.pin_directory().unwrap();
-                self.engine.iter(directory, state, everything.clone(), at).unwrap()
+                get::iter(&self.engine, directory, state, everything.clone(), at).unwrap()
             };
             let mut front = iter();
             let mut back = iter();

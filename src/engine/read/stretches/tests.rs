@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 
 use crate::engine::keyspaces::ask::open_keyspace;
+use crate::engine::read::get::{self, default_keyspace};
 use crate::engine::report::stats::gather_stats;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::{put, rotate};
@@ -46,11 +47,11 @@ fn key(number: usize) -> Vec<u8> {
 }
 
 fn iter(engine: &Arc<Engine>, keyspace: &KeyspaceState, bounds: Bounds, at: ReadAt) -> EngineIter {
-    engine.iter(engine.pin_directory().unwrap(), keyspace, bounds, at).unwrap()
+    get::iter(engine, engine.pin_directory().unwrap(), keyspace, bounds, at).unwrap()
 }
 
 fn iter_default(engine: &Arc<Engine>, bounds: Bounds, at: ReadAt) -> EngineIter {
-    iter(engine, &engine.default_keyspace(), bounds, at)
+    iter(engine, &default_keyspace(engine), bounds, at)
 }
 
 type Pair = (Vec<u8>, Vec<u8>);
