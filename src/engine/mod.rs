@@ -5,7 +5,7 @@
 //! | 11 | `open` | an engine from a directory: recovery, then the threads |
 //! | 10 | `threads` | starts them, ends them; the log thread's turns |
 //! | 9 | `flush` | memtables to runs; the flush thread's desk and loop |
-//! | 8 | `index` | tables in memory, made anew or loaded; verify |
+//! | 8 | `index` | tables in memory, made again or loaded; verify |
 //! | 7 | `cleanup` | what nobody reaches any more |
 //! | 6 | `keyspaces`, `report` | keyspaces made and dropped; what the engine says of itself |
 //! | 5 | `write`, `merge` | the other verbs |

@@ -386,7 +386,8 @@ impl SyncEnv for SlowSync<'_> {
 fn while_synced(engine: &Engine, work: impl FnOnce()) {
     put(engine, "to be synced", "v").unwrap();
     settle(engine);
-    let ((began, has_begun), (end, release)) = (bounded(1), bounded(1));
+    let (began, has_begun) = bounded(1);
+    let (end, release) = bounded(1);
     std::thread::scope(|scope| {
         let sync = SlowSync { engine, began, release };
         let position = engine.core.logs.appended();

@@ -217,7 +217,8 @@ fn may_import(from: &str, to: &str) -> bool {
     let listed = |list: &[(&str, &[&str])], key: &str, other: &str| {
         list.iter().find(|(name, _)| *name == key).is_none_or(|(_, names)| names.contains(&other))
     };
-    let (floor_from, floor_to) = (floor_of(from), floor_of(to));
+    let floor_from = floor_of(from);
+    let floor_to = floor_of(to);
     from == to
         || WITHIN_FLOOR.iter().any(|&(a, b, _)| (a, b) == (from, to))
         || (floor_to < floor_from || (floor_from, floor_to) == (FLOOR_TOP, FLOOR_TOP))

@@ -1,5 +1,5 @@
-//! How code is laid out: one binding a line, tests beside the code while they are few, a reason at
-//! each ordering. And what old code still owes of that.
+//! How code is laid out and told: one binding a line, tests beside the code while they are few, a
+//! reason at each ordering, plain words in comments.
 
 use crate::Rule;
 use crate::source::Source;
@@ -12,18 +12,13 @@ const ORDERING_LINES: usize = 8;
 
 const ORDERINGS: &[&str] = &["Acquire", "Release", "AcqRel", "SeqCst"];
 
-const BINDINGS: &str = "one binding a line: no tuple taken apart where it is made";
-const INLINE_TESTS: &str = "more tests than a third of a file have a file of their own";
-const ORDERING: &str = "an ordering has its reason beside it, which names it";
-
-/// Places in old code that break a rule: the rule, the file or folder, how many at most. The
-/// numbers only go down, and an entry that owes nothing any more has to go.
-pub(crate) const OWED: &[(&str, &str, usize)] =
-    &[(BINDINGS, "src/engine/", 8), (BINDINGS, "tests/tidy/", 1)];
+/// Words that a reader stumbles over, and what is plainer.
+const STILTED: &[(&str, &str)] =
+    &[("whoever", "a thread that, a caller that"), ("anew", "again"), ("of now", "new, present")];
 
 pub(crate) const RULES: &[Rule] = &[
     Rule {
-        name: BINDINGS,
+        name: "one binding a line: no tuple taken apart where it is made",
         check: tuples_taken_apart,
         bad: &[
             ("src/a.rs", "let (a, b) = (x, y);"),
@@ -39,7 +34,7 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        name: INLINE_TESTS,
+        name: "more tests than a third of a file have a file of their own",
         check: tests_in_place_are_few,
         bad: &[
             ("src/a.rs", "fn f() {}\n#[cfg(test)]\nmod tests {\n}\n"),
@@ -52,7 +47,7 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        name: ORDERING,
+        name: "an ordering has its reason beside it, which names it",
         check: orderings_have_reasons,
         bad: &[
             ("src/a.rs", "a.load(Ordering::Acquire)"),
@@ -67,41 +62,24 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/a/tests.rs", "a.load(Ordering::SeqCst)"),
         ],
     },
+    Rule {
+        name: "comments are in plain words",
+        check: comments_are_plain,
+        bad: &[
+            ("src/a.rs", "/// Wakes whoever waits."),
+            ("src/a.rs", "//! Tables, made anew."),
+            ("tests/a.rs", "f(); // for readers of now"),
+            ("src/a.rs", "// Who waits looks again."),
+            ("src/a.rs", "// An estimate. Who waits looks again."),
+        ],
+        good: &[
+            ("src/a.rs", "/// Wakes all that wait."),
+            ("src/a.rs", "let whoever = \"anew\";"),
+            ("src/a.rs", "/// A user who waits looks again."),
+            ("src/a.rs", "/// Renewed, of nowhere."),
+        ],
+    },
 ];
-
-/// Takes what is owed out of a list of broken rules (rule, file, words), and adds what is wrong
-/// with the debts themselves.
-pub(crate) fn settle(
-    owed: &[(&str, &str, usize)],
-    broken: Vec<(&str, String, String)>,
-) -> Vec<String> {
-    let owes = |(rule, place, _): &(&str, &str, usize), broken_rule: &str, path: &str| {
-        let inside =
-            path.strip_prefix(place).is_some_and(|rest| !place.ends_with(".rs") || rest.is_empty());
-        *rule == broken_rule && inside
-    };
-    let mut found = Vec::new();
-    let mut counts = vec![0; owed.len()];
-    let mut places = vec![Vec::new(); owed.len()];
-    for (rule, path, words) in broken {
-        match owed.iter().position(|debt| owes(debt, rule, &path)) {
-            Some(at) => {
-                counts[at] += 1;
-                places[at].push(words);
-            }
-            None => found.push(words),
-        }
-    }
-    for (((rule, place, most), count), places) in owed.iter().zip(counts).zip(places) {
-        if count > *most {
-            found.push(format!("{place} owes {count}, more than its {most}: {rule}"));
-            found.extend(places);
-        } else if count == 0 {
-            found.push(format!("{place} owes nothing any more, so it leaves OWED: {rule}"));
-        }
-    }
-    found
-}
 
 fn tuples_taken_apart(source: &Source) -> Vec<(usize, String)> {
     let code = &source.code;
@@ -165,15 +143,21 @@ fn orderings_have_reasons(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-#[test]
-fn debts_are_taken_off_and_do_not_grow() {
-    let broken =
-        |rule: &'static str, path: &str| (rule, path.to_owned(), format!("{path}: {rule}"));
-    let one = || broken("r", "src/a/b.rs");
-    assert_eq!(settle(&[], vec![one()]).len(), 1);
-    assert!(settle(&[("r", "src/a/", 1)], vec![one()]).is_empty());
-    assert!(settle(&[("r", "src/a/b.rs", 2)], vec![one()]).is_empty());
-    assert_eq!(settle(&[("r", "src/a/b.rs", 1)], vec![one(), one()]).len(), 3);
-    assert_eq!(settle(&[("q", "src/a/", 1)], vec![one()]).len(), 2);
-    assert_eq!(settle(&[("r", "src/a/c.rs", 1)], Vec::new()).len(), 1);
+fn comments_are_plain(source: &Source) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for ((line, code), text) in source.code_lines().zip(source.text.lines()) {
+        // What is a comment is blank in the code; so is a string, which ends before its line does.
+        let Some(at) = text.find("//").filter(|&at| code.trim_end().len() <= at) else { continue };
+        let text = &text[at..];
+        let words = format!(" {} ", text.replace(|c: char| !c.is_alphanumeric() && c != '.', " "));
+        for (word, plainer) in STILTED {
+            if words.contains(&format!(" {word} ")) || words.contains(&format!(" {word}.")) {
+                found.push((line, format!("`{word}`: {plainer}")));
+            }
+        }
+        if words.trim_start().starts_with("Who ") || words.contains(". Who ") {
+            found.push((line, "a sentence that begins with `Who`".to_owned()));
+        }
+    }
+    found
 }

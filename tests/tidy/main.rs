@@ -58,12 +58,10 @@ fn every_file_keeps_every_rule() {
     for rule in all_rules() {
         for source in &sources {
             for (line, what) in (rule.check)(source) {
-                let words = format!("{}:{line}: {} ({what})", source.path, rule.name);
-                broken.push((rule.name, source.path.clone(), words));
+                broken.push(format!("{}:{line}: {} ({what})", source.path, rule.name));
             }
         }
     }
-    let broken = habits::settle(habits::OWED, broken);
     assert!(broken.is_empty(), "{} rules broken:\n{}", broken.len(), broken.join("\n"));
 }
 

@@ -43,7 +43,7 @@ type Replacement = (Vec<Arc<Segment>>, Sender<()>);
 pub(crate) struct Desk<'a> {
     jobs: &'a Receiver<FlushJob>,
     pub(super) reclaim: Reclaim,
-    /// Who waits for a flush of what was sealed when they asked.
+    /// The callers that wait for a flush of what was sealed when they asked.
     pub(super) flushes: Vec<Sender<Result<()>>>,
     checks: Vec<Sender<Result<()>>>,
     replacements: Vec<Replacement>,

@@ -110,7 +110,7 @@ fn flush_one_by_one(engine: &Engine, count: usize, desk: &mut Desk<'_>) -> Resul
     })
 }
 
-/// Flushes so many of the sealed memtables, the oldest.
+/// Flushes the oldest `count` of the sealed memtables.
 fn flush_group(engine: &Engine, count: usize, desk: &mut Desk<'_>) -> Result<()> {
     let core = &engine.core;
     let view = core.view.load_full();

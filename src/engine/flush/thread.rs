@@ -33,7 +33,7 @@ pub(crate) fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {
 
 /// Does what somebody waits for.
 fn answer_flushes(desk: &mut Desk<'_>, engine: &Engine) {
-    // Who asks from here on may have sealed what this flush does not see.
+    // One that asks from here on may have sealed what this flush does not see.
     let waiting = std::mem::take(&mut desk.flushes);
     if waiting.is_empty() {
         return;
@@ -65,7 +65,7 @@ fn look_after(desk: &mut Desk<'_>, engine: &Engine) {
 /// Whether to flush now although nobody has asked for it, or only somebody who wants memory.
 fn may_flush(desk: &mut Desk<'_>, core: &Core) -> bool {
     if desk.pressure {
-        // Before the look, so that whoever asks after it asks again.
+        // Before the look, so that a writer that asks after it asks again.
         core.memory_asked_for();
         let batch_waits = core.pace.batch_waits.load(Ordering::Relaxed);
         desk.pressure = batch_waits || core.is_pressed() && core.is_worth_flushing();

@@ -1,4 +1,4 @@
-//! The tables in memory, index and filter of every segment, made anew from data blocks, and how
+//! The tables in memory, index and filter of every segment, made again from data blocks, and how
 //! other tables are published (`snapshot` has some from a file).
 //!
 //! All reading is done on the caller's thread, which holds the view. The new tables come as

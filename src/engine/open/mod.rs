@@ -132,7 +132,8 @@ impl Engine {
         let Parts { fs, outside, dir, named, temporary, options, lock, state, cache, .. } = parts;
         let Parts { set, manifest, witness, slots, synced, recovered, .. } = parts;
         let Recovered { tables, live, drops, end, next_log, .. } = recovered;
-        let ((log_jobs, log_work), (flush_jobs, flush_work)) = (unbounded(), unbounded());
+        let (log_jobs, log_work) = unbounded();
+        let (flush_jobs, flush_work) = unbounded();
         let (writer, active) = Memtable::active(options.memtable_bytes);
         let gate = Gate::new();
         tables.iter().for_each(|table| gate.add(table.bytes() as u64));

@@ -35,7 +35,7 @@ impl Estimate {
     }
 }
 
-/// What the layers of now hold of a keyspace in `bounds`, if it is there to be read at `at`.
+/// What the present layers hold of a keyspace in `bounds`, if it is there to be read at `at`.
 pub(crate) fn estimate(
     engine: &Engine,
     keyspace: &KeyspaceState,

@@ -66,7 +66,7 @@ pub enum TryGet {
 
 /// The value of a key, read for a write that depends on it.
 pub(crate) struct Seen {
-    /// The value is that of now unless the key has a version above this. That is not the sequence
+    /// The value is the newest unless the key has a version above this. That is not the sequence
     /// of the read: the view is loaded before it, and may lack a memtable that a version at or
     /// below it went into.
     pub(crate) since: Sequence,

@@ -65,7 +65,7 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Block reads that went to the file.
     pub cache_misses: u64,
-    /// Stretches of deleted keys that scans remember now, in at most 4 MiB. Who scans 32 deleted
+    /// Stretches of deleted keys that scans remember now, in at most 4 MiB. A scan over 32 deleted
     /// keys or more, with no live one between them, remembers them, and later scans jump.
     pub stretches: u64,
     /// How often scans have jumped over one since open, or ended in it, instead of walking over
@@ -80,7 +80,7 @@ pub struct Stats {
     /// Operations committed since it was taken: it keeps what they have replaced.
     pub snapshot_oldest_ops: u64,
     /// Versions that flushes and merges wrote since open only because a snapshot saw them, each
-    /// time that they did: for readers of now they were replaced or deleted. Once the snapshots are
+    /// time that they did: for new readers they were replaced or deleted. Once the snapshots are
     /// gone merges drop them.
     pub snapshot_versions_kept: u64,
     /// Superseded views that iterators still hold, as of at most half a second ago. The memtables

@@ -113,7 +113,7 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
         );
     }
     assert!(is_dropped(put(&engine, &old, "v"), "old"));
-    // Who asks for what is there needs no edit, so none can fail it.
+    // A request for what is there needs no edit, so none can fail it.
     let answers = carry_out(&engine, &[create(&["a"], Some(other)), create(&["b"], None)]);
     assert!(answers.iter().all(Result::is_ok) && edits(&engine) == before + 1);
     close(&engine, &threads);
@@ -315,7 +315,8 @@ fn a_dropped_keyspace_is_forgotten_with_its_last_data() {
     close(&engine, &threads);
 }
 
-/// I24: what is forgotten has no data anywhere, whoever wrote meanwhile; each of them is told.
+/// I24: what is forgotten has no data anywhere, whatever was written meanwhile; each of them is
+/// told.
 #[test]
 fn a_forgotten_keyspace_has_no_data_though_others_write() {
     let (engine, threads) = open(&SimFs::new());

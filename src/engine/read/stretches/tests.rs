@@ -71,7 +71,7 @@ fn write(engine: &Engine, number: usize, value: Option<&[u8]>) {
     put::write_one(engine, KEYSPACE_DEFAULT, &key(number), value, durability).unwrap();
 }
 
-/// The spans that readers of now find on the view's newest memtable.
+/// The spans that new readers find on the view's newest memtable.
 fn spans(engine: &Engine) -> Vec<KeySpan> {
     let view = engine.core.view.load_full();
     view.active.stretches().all(SEQUENCE_MAX)
@@ -92,7 +92,7 @@ fn span(engine: &Engine) -> Option<(usize, usize)> {
 
 /// What is remembered once `enough` is. A scan gives up where somebody else is in the commit
 /// section just then, and background threads look in now and then: so scans until it did not, each
-/// time after whoever is in there.
+/// time after what is in there.
 #[track_caller]
 fn remembered(
     engine: &Engine,
@@ -335,7 +335,7 @@ impl World {
             .clone()
     }
 
-    /// A scan of now or of a snapshot, kept for later, and what it should give.
+    /// A scan of the newest or of a snapshot, kept for later, and what it should give.
     fn scan(&mut self, which: usize) {
         let bounds = match self.random.below(3) {
             0 => (Bound::Unbounded, Bound::Unbounded),
