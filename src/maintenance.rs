@@ -13,7 +13,7 @@ use crate::engine::merge::scheduler::pause_compaction;
 use crate::engine::read::get::check_open;
 use crate::engine::report::segments::{RunInfo, SegmentInfo, list_runs, list_segments};
 use crate::engine::report::stats::{Health, Stats, gather_health, gather_stats};
-use crate::engine::write::sync;
+use crate::engine::write::{rotate, sync};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::options::addressable;
@@ -185,7 +185,7 @@ impl Db {
     /// [`Error::Closed`];
     /// [`Error::WriterStopped`].
     pub fn set_memtable_bytes(&self, bytes: u64) -> Result<()> {
-        self.engine().set_memtable_bytes(addressable(bytes))
+        rotate::set_memtable_bytes(self.engine(), addressable(bytes))
     }
 }
 

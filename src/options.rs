@@ -73,11 +73,12 @@ pub enum OnOverload {
     Pace {
         /// How long one write may wait, for all reasons together, before it fails with
         /// [`Error::Overloaded`](crate::Error::Overloaded) or
-        /// [`Error::KeyHeld`](crate::Error::KeyHeld).
+        /// [`Error::KeyHeld`](crate::Error::KeyHeld). Not counted: the making of a log file, where
+        /// none is prepared.
         stall_max: Duration,
     },
-    /// It is never delayed. Where memory is used up it fails with
-    /// [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
+    /// It is never delayed, but for a log file where none is prepared. Where memory is used up it
+    /// fails with [`Error::Overloaded`](crate::Error::Overloaded) at once, having had no effect.
     Error,
 }
 

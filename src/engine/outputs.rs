@@ -21,7 +21,7 @@ pub(crate) const KEYSPACE_CUT_BYTES: u64 = 1 << 20;
 /// The segments of one run, in key order.
 pub(crate) struct Outputs<'a> {
     core: &'a Core,
-    /// Whether they become part of the oldest run.
+    /// Whether they are merged into the oldest run, which a flush never is (D24).
     oldest: bool,
     segment_bytes: u64,
     open: Option<SegmentWriter>,
@@ -32,7 +32,8 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Outputs for the oldest run, or for a newer one.
+    /// Outputs of a merge into the oldest run, or of another merge or a flush. They are cut as the
+    /// disk's room is now.
     pub(crate) fn new(core: &'a Core, oldest: bool) -> Self {
         let (keyspace, options) = Default::default();
         let segment_bytes = core.segment_bytes();

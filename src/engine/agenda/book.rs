@@ -74,7 +74,7 @@ impl MergeBook {
 
     /// Takes note that all of a segment was read, and nothing in it is damaged.
     pub(crate) fn found_sound(&self, segment: FileNumber) {
-        lock(&self.state).failures.found_sound(segment);
+        lock_anyway(&self.state).failures.found_sound(segment);
     }
 
     /// Runs of which a merge has begun.

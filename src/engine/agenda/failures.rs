@@ -60,7 +60,7 @@ impl Failures {
     ) -> bool {
         let of = match damaged_segment(error, set) {
             Some(number) => {
-                self.found_sound(number);
+                self.forget_segment(number);
                 Of::Segment(number)
             }
             None => {
@@ -83,6 +83,10 @@ impl Failures {
 
     /// Takes note that all of a segment was read, and nothing in it is damaged.
     pub(crate) fn found_sound(&mut self, segment: FileNumber) {
+        self.forget_segment(segment);
+    }
+
+    fn forget_segment(&mut self, segment: FileNumber) {
         self.0.retain(|failure| !matches!(failure.of, Of::Segment(number) if number == segment));
     }
 

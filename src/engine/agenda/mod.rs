@@ -1,5 +1,5 @@
 //! The agenda of merges: what is under way, what was asked for, what has failed. Plain data behind
-//! one lock, which `shared::core` has; `merge` chooses from it and works it off.
+//! one lock, `book`'s; `merge` chooses from it and works it off.
 
 pub(crate) mod book;
 pub(crate) mod failures;

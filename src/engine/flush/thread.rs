@@ -66,7 +66,7 @@ fn look_after(desk: &mut Desk<'_>, engine: &Engine) {
 fn may_flush(desk: &mut Desk<'_>, core: &Core) -> bool {
     if desk.pressure {
         // Before the look, so that a writer that asks after it asks again.
-        core.memory_asked_for();
+        core.take_back_ask();
         let batch_waits = core.pace.batch_waits.load(Ordering::Relaxed);
         desk.pressure = batch_waits || core.is_pressed() && core.is_worth_flushing();
     }

@@ -2,7 +2,7 @@
 //! compaction, or in the background.
 //!
 //! The policy is `compaction::pick`'s. Called by compactor threads under the lock of
-//! [`super::scheduler`]: no I/O.
+//! `agenda::book`: no I/O.
 
 use std::time::Instant;
 

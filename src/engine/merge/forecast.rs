@@ -2,7 +2,7 @@
 //!
 //! A guess, made again for each step from the runs and jobs of then: what will be moved without
 //! being read, or left out on the way down, is not known before. Under the lock of
-//! [`super::scheduler`]; no I/O.
+//! `agenda::book`; no I/O.
 
 use crate::engine::Engine;
 use crate::engine::agenda::jobs::{Extent, MergeState};

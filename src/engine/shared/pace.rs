@@ -1,9 +1,10 @@
 //! How fast writers may go while memory runs short: so that what is left of the budget lasts until
 //! the flush under way gives some back.
 //!
-//! Numbers only; `overload` does the waiting, the flush thread reports its flushes. Every number is
-//! a hint of its own, so they are relaxed: a stale one costs a delay that is somewhat too long or
-//! too short, within [`DELAY_MS_MAX`].
+//! `overload` does the waiting, the flush thread reports its flushes. Every number is a hint of its
+//! own, so they are relaxed: a stale one costs a delay that is somewhat too long or too short,
+//! within [`DELAY_MS_MAX`]. The two flags are questions to the flush thread, which `memory` puts
+//! and takes back.
 //!
 //! 1. A flush of `b` bytes that began `e` ago ends in `r = b / speed - e`. One that is late is
 //!    expected to need a quarter more of the time that it has taken, however long that is.

@@ -1,4 +1,4 @@
-//! What the disk can still take, as of the last look. What follows from it is `write::space`'s.
+//! What the disk can still take, as of the last look. What follows from it is `space`'s.
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

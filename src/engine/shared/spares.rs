@@ -1,4 +1,4 @@
-//! Memtables and log files that are prepared before a rotation needs them; `write::spares` makes
+//! Memtables and log files that are prepared before a rotation needs them; `prepare` makes
 //! and keeps them.
 
 use crate::log::SpareLog;

@@ -6,7 +6,5 @@ pub(crate) mod hold;
 pub(crate) mod overload;
 pub(crate) mod put;
 pub(crate) mod rotate;
-pub(crate) mod space;
-pub(crate) mod spares;
 pub(crate) mod sync;
 pub(crate) mod try_write;

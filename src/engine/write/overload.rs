@@ -5,7 +5,9 @@
 //! writers ask for a flush, and with `OnOverload::Pace` each waits for its turn (`pace` says when
 //! that is); at the budget they wait for room, and give up after `stall_max`. Both waits are
 //! outside of the section and at the gate, so that a flush, a close or a writer that has stopped
-//! ends them at once. With `OnOverload::Error` nobody waits: at the budget a write fails.
+//! ends them at once. With `OnOverload::Error` none waits for memory: at the budget a write fails.
+//! One that the section has refused for want of a log waits here for that (`stall_for_log`); the
+//! answer of the log thread it waits for as long as that takes.
 //!
 //! A big batch books its memory before it is built, at most half of the budget, where what is
 //! booked by then leaves it that share. So batches larger than that go one at a time, and one that
@@ -15,14 +17,12 @@ use std::time::Duration;
 
 use crate::engine::commit::entry::Write;
 use crate::engine::commit::private::Reservation;
-use crate::engine::shared::messages::FlushJob;
 use crate::engine::shared::patience::{Patience, Stalled};
 use crate::engine::shared::stalls::StallCause;
 use crate::engine::write::rotate;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// How long who waits for other batches, or for room on the disk, sleeps at a time.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -117,7 +117,7 @@ fn wait_for_room(engine: &Engine, patience: Patience, deletes: bool) -> Result<(
 /// most. So there is one at a time of those that are larger than that.
 pub(crate) fn reserve(engine: &Engine, bytes: u64, stalled: &mut Stalled) -> Result<Reservation> {
     let core = &engine.core;
-    if let Some(reserved) = core.try_reserve(bytes) {
+    if let Some(reserved) = try_reserve(core, bytes) {
         return Ok(reserved);
     }
     core.ask_for_batch();
@@ -131,7 +131,7 @@ fn wait_to_reserve(engine: &Engine, bytes: u64, patience: Patience) -> Result<Re
     loop {
         let seen = core.gate.generation();
         engine.core.refuse_early()?;
-        if let Some(reserved) = core.try_reserve(bytes) {
+        if let Some(reserved) = try_reserve(core, bytes) {
             return Ok(reserved);
         }
         // As above.
@@ -172,70 +172,15 @@ fn wait_for_log_and_room(engine: &Engine, patience: Patience) -> Result<()> {
     }
 }
 
-impl Core {
-    /// Bytes in memtables that are not flushed.
-    pub(crate) fn memory_used(&self) -> u64 {
-        // Relaxed: an estimate. A waiting writer looks again whenever the gate's generation moves.
-        self.gate.used() + self.active_bytes.load(Ordering::Relaxed)
+fn try_reserve(core: &Arc<Core>, bytes: u64) -> Option<Reservation> {
+    core.measure_space();
+    if !core.has_room_for(bytes) {
+        return None;
     }
-
-    fn memory_left(&self) -> u64 {
-        self.memory_budget().saturating_sub(self.memory_used())
-    }
-
-    /// Whether writers have to wait for a flush.
-    pub(crate) fn over_budget(&self) -> bool {
-        // With no budget even the first one: each would be flushed, and use up the reserve.
-        self.memory_used() > self.memory_budget() || self.is_room_used_up()
-    }
-
-    /// Whether writers should go slower, and a flush begin.
-    pub(crate) fn is_pressed(&self) -> bool {
-        let budget = self.memory_budget();
-        self.memory_used() >= budget - budget / 4
-    }
-
-    /// Asks the flush thread for memory, once until it looks.
-    pub(crate) fn ask_for_memory(&self) {
-        // AcqRel; pairs with the one in `memory_asked_for`: a writer that finds the flag up has its
-        // bytes seen by the look that follows.
-        if !self.pace.asked.swap(true, Ordering::AcqRel) {
-            self.send_flush(FlushJob::Pressure);
-        }
-    }
-
-    /// Asks for a flush though there may be memory left: not enough for a big batch.
-    fn ask_for_batch(&self) {
-        self.pace.batch_waits.store(true, Ordering::Relaxed);
-        self.ask_for_memory();
-    }
-
-    fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        self.measure_space();
-        if !self.has_room_for(bytes) {
-            return None;
-        }
-        let budget = self.memory_budget();
-        let most = budget - bytes.min(budget / 2);
-        let core = Arc::clone(self);
-        self.gate.add_if(bytes, most).then(|| Reservation { core, bytes })
-    }
-
-    /// Takes the question back. On the flush thread, before it looks.
-    pub(crate) fn memory_asked_for(&self) {
-        // AcqRel; pairs with the one in `ask_for_memory`, so that the look that follows sees the
-        // bytes of all that found the flag up.
-        self.pace.asked.swap(false, Ordering::AcqRel);
-    }
-
-    /// Why a write found no memory: with what keeps it from being freed, if anything does.
-    fn overloaded(&self, waited: Duration) -> Error {
-        match self.write_trouble() {
-            Some(full @ Error::StorageFull { .. }) => full,
-            None if self.is_room_used_up() => self.room_used_up(),
-            cause => Error::Overloaded { waited, cause: cause.map(Arc::new) },
-        }
-    }
+    let budget = core.memory_budget();
+    let most = budget - bytes.min(budget / 2);
+    let core = Arc::clone(core);
+    core.gate.add_if(bytes, most).then(|| Reservation { core, bytes })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use crate::engine::Engine;
 use crate::engine::shared::messages::LogJob;
 use crate::error::{Error, Result};
 use crate::event::event;
+use crate::sync::atomic::Ordering;
+use crate::sync::lock;
 
 /// Waits, outside the section, until there is a spare log or the log thread has failed to make
 /// one.
@@ -38,5 +40,24 @@ pub(crate) fn seal_active(engine: &Engine) -> Result<()> {
             event!(debug, %error, "the log is sealed without a spare to follow it");
         }
         waited = true;
+    }
+}
+
+/// Sets the size of the memtables made from now on, and replaces the spares.
+pub(crate) fn set_memtable_bytes(engine: &Engine, bytes: usize) -> Result<()> {
+    engine.core.refuse_early()?;
+    let core = &engine.core;
+    core.options.check_memtable_bytes(bytes)?;
+    core.memtable_bytes.store(bytes, Ordering::Relaxed);
+    // A spare that is made at this moment is either in the lists by now, or compared with the
+    // new size under their locks.
+    let memtables = std::mem::take(&mut *lock(&core.spares.memtables));
+    let logs = core.take_spare_logs();
+    drop(memtables);
+    logs.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
+    match wait_for_log(engine) {
+        Err(Error::Closed) => Err(Error::Closed),
+        // What kept the log thread from making a spare is in `health()`, and tried again.
+        _ => Ok(()),
     }
 }

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use super::*;
 use crate::engine::manifest;
+use crate::engine::shared::messages::FlushJob;
 use crate::engine::threads::background::Threads;
 use crate::engine::write::{overload, put};
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
 use crate::options::{Durability, OnOverload, Options};
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 const BUDGET: usize = 32 << 10;
 
@@ -144,22 +146,22 @@ fn a_big_batch_finds_room_before_it_is_built() {
     let (engine, threads) = open();
     let core = &engine.core;
     let budget = BUDGET as u64;
-    let mut quarters: Vec<_> = (0..4).map(|_| core.try_reserve(budget / 4).unwrap()).collect();
+    let mut quarters: Vec<_> = (0..4).map(|_| try_reserve(core, budget / 4).unwrap()).collect();
     assert_eq!(core.gate.used(), budget);
-    assert!(core.try_reserve(1).is_none());
+    assert!(try_reserve(core, 1).is_none());
     quarters.pop();
-    assert!(core.try_reserve(budget / 2).is_none() && core.try_reserve(10 * budget).is_none());
+    assert!(try_reserve(core, budget / 2).is_none() && try_reserve(core, 10 * budget).is_none());
     std::thread::scope(|scope| {
         let waiting =
             scope.spawn(|| overload::reserve(&engine, 10 * budget, &mut Stalled::default()));
         quarters.pop();
         let reserved = waiting.join().unwrap().unwrap();
         assert_eq!(core.gate.used(), 10 * budget + budget / 2);
-        assert!(core.try_reserve(1).is_none());
+        assert!(try_reserve(core, 1).is_none());
         reserved.keep();
     });
     core.gate.sub(10 * budget);
-    let mut reserved = core.try_reserve(100).unwrap();
+    let mut reserved = try_reserve(core, 100).unwrap();
     for bytes in [1_000, 10] {
         reserved.adjust(bytes);
         assert_eq!(core.gate.used(), budget / 2 + bytes);

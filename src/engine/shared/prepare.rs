@@ -18,9 +18,8 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::shared::messages::LogJob;
 use crate::engine::shared::spares::SPARES;
-use crate::engine::write::rotate;
-use crate::engine::{Core, Engine, Upkeep};
-use crate::error::{Error, Result};
+use crate::engine::{Core, Upkeep};
+use crate::error::Result;
 use crate::event::event;
 use crate::format::names::FileName;
 use crate::log::{LOG_DATA_START, SpareLog};
@@ -357,27 +356,6 @@ impl Core {
         // Only now: nobody else knows the file.
         if let Some(spare) = spare {
             self.remove_file(spare.path());
-        }
-    }
-}
-
-impl Engine {
-    /// Sets the size of the memtables made from now on, and replaces the spares.
-    pub(crate) fn set_memtable_bytes(&self, bytes: usize) -> Result<()> {
-        self.core.refuse_early()?;
-        let core = &self.core;
-        core.options.check_memtable_bytes(bytes)?;
-        core.memtable_bytes.store(bytes, Ordering::Relaxed);
-        // A spare that is made at this moment is either in the lists by now, or compared with the
-        // new size under their locks.
-        let memtables = std::mem::take(&mut *lock(&core.spares.memtables));
-        let logs = core.take_spare_logs();
-        drop(memtables);
-        logs.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
-        match rotate::wait_for_log(self) {
-            Err(Error::Closed) => Err(Error::Closed),
-            // What kept the log thread from making a spare is in `health()`, and tried again.
-            _ => Ok(()),
         }
     }
 }
