@@ -330,7 +330,8 @@ impl<S: Span> Book<S> {
         list.bytes() <= self.bytes_max
     }
 
-    /// The next number of an xorshift generator.
+    /// The next number of an xorshift generator: a model needs the same ones each time, and this
+    /// folder imports nothing.
     fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
