@@ -168,13 +168,18 @@ impl MemoryFile {
     }
 }
 
+/// Reads from a file's bytes, as [`FsFile::read_at`] does.
+pub(super) fn read_of(bytes: &[u8], buf: &mut [u8], offset: u64) -> usize {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let read = buf.len().min(bytes.len() - start);
+    buf[..read].copy_from_slice(&bytes[start..start + read]);
+    read
+}
+
 impl FsFile for MemoryFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let bytes = lock(&self.content.bytes);
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let read = buf.len().min(bytes.len() - start);
-        buf[..read].copy_from_slice(&bytes[start..start + read]);
-        Ok(read)
+        Ok(read_of(&bytes, buf, offset))
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {

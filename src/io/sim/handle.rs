@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::fault::{OpKind, Refusal};
 use super::state::{Content, FsChange, Inode, Pending, State};
 use super::{FsFile, FsLock, SimFs};
+use crate::io::memory::read_of;
 use crate::sync::Arc;
 
 /// Keeps an open file from being forgotten.
@@ -108,10 +109,7 @@ impl FsFile for SimFile {
         let mut state = self.handle.fs.state();
         self.begin(&mut state, OpKind::Read, format_args!(" @{offset}+{}", buf.len()))?;
         let bytes = &state.content(self.handle.inode).visible;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let read = buf.len().min(bytes.len() - start);
-        buf[..read].copy_from_slice(&bytes[start..start + read]);
-        Ok(read)
+        Ok(read_of(bytes, buf, offset))
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
