@@ -2,8 +2,6 @@
 
 use std::ops::Bound;
 
-use crossbeam_channel::Receiver;
-
 use crate::engine::merge::scheduler::{cancel_compaction, request_compaction};
 use crate::engine::{Engine, RequestProgress};
 use crate::error::{Error, Result};
@@ -12,6 +10,7 @@ use crate::format::meta::BoundKey;
 use crate::ids::KeyspaceId;
 use crate::iter::range::Bounds;
 use crate::sync::Arc;
+use crate::sync::channel::Receiver;
 
 /// A compaction that was asked for, from
 /// [`Db::start_compaction_of_all`](crate::Db::start_compaction_of_all) or

@@ -1,5 +1,7 @@
-//! The only file that names `std::sync`, `arc_swap` or `loom`: what threads share, they share
-//! through here, so that the model checker sees every step of it.
+//! The only room that names `std::sync`, `arc_swap` or `loom`, starts a thread, makes a channel or
+//! reads a clock: what threads share and wait for, they share and wait for through here, so that a
+//! model checker sees every step of it. This file is what they share; `channel`, `threads` and
+//! `clock` are what the engine waits with.
 //!
 //! The loom build (`--cfg loom`, tests only) swaps in loom's types and compiles this file, `ids`
 //! and `mvcc` alone. arc-swap is not instrumented: in a model [`Published`] and [`Slot`] are a
@@ -9,6 +11,13 @@
 //!
 //! A debug build counts the locks that a thread holds ([`locks_held`]), for what must not be done
 //! under any: `event` asks.
+
+#[cfg(not(all(test, loom)))]
+pub(crate) mod channel;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod clock;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod threads;
 
 #[cfg(not(all(test, loom)))]
 mod primitives {

@@ -15,7 +15,6 @@
 //! snapshots alone; the superseded views, memtables and files that only iterators have.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::time::Instant;
 
 use crate::engine::keyspaces::forget::forget_dropped;
 use crate::engine::manifest::{self, append_change, publish_segments};
@@ -30,6 +29,7 @@ use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::clock::Instant;
 
 /// Bytes of files that are removed in one round, of which there are two a second: a device that
 /// discards what is removed must not be kept from writing.

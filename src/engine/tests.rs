@@ -4,8 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
 use super::cleanup::Reclaim;
 use super::threads::background::Threads;
 use super::{Engine, ReadAt};
@@ -25,6 +23,7 @@ use crate::log::LogFile;
 use crate::mvcc::group_sync::SyncEnv;
 use crate::options::{Durability, Options};
 use crate::sync::atomic::Ordering;
+use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, lock};
 
 const DIR: &str = "data";

@@ -10,6 +10,7 @@ use super::VALUE_COPY_BYTES_MAX;
 use crate::format::data_block::Block;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::threads::thread_local;
 use crate::value::{Backing, Value};
 
 /// Shards of the hit and miss counters: more than that many threads share, and may lose a few

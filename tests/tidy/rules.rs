@@ -60,19 +60,20 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        name: "only sync.rs names std::sync, arc_swap and loom",
+        name: "only sync/ names std::sync, arc_swap, loom and shuttle",
         check: |source| {
             let in_models = |line| {
                 (source.path.starts_with("src/mvcc/") || source.path.contains("loom"))
                     && source.is_test(line)
             };
-            let here = source.path == "src/sync.rs" || !source.in_src();
+            let here = in_sync(source) || !source.in_src();
             let std = [("std", "sync"), ("core", "sync"), ("alloc", "sync")];
             let mut found = only_there(source, |_| here, &std, &["arc_swap"]);
-            let loom = source.paths_under("loom").into_iter().map(|(line, _)| line);
-            found.extend(
-                loom.filter(|&line| !here && !in_models(line)).map(|line| (line, "loom".into())),
-            );
+            for checker in ["loom", "shuttle"] {
+                let named = source.paths_under(checker).into_iter().map(|(line, _)| line);
+                let wrong = named.filter(|&line| !here && !in_models(line));
+                found.extend(wrong.map(|line| (line, checker.into())));
+            }
             found
         },
         bad: &[
@@ -81,10 +82,13 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/engine/a.rs", "#[cfg(test)]\nmod tests {\n use std::sync::Barrier;\n}"),
             ("src/runs/a.rs", "arc_swap::ArcSwap::new(x)"),
             ("src/mvcc/a.rs", "loom::thread::yield_now()"),
+            ("src/db.rs", "shuttle::thread::yield_now()"),
             ("src/engine/a.rs", "#[cfg(test)]\nmod tests {\n use loom::model;\n}"),
         ],
         good: &[
             ("src/sync.rs", "pub use std::sync::Arc; use arc_swap::ArcSwap; use loom::x;"),
+            ("src/sync/a.rs", "use std::sync::Arc; use shuttle::sync::Mutex;"),
+            ("tests/shuttle/main.rs", "use shuttle::Runner;"),
             ("src/mvcc/a.rs", "#[cfg(all(test, loom))]\nmod models {\n use loom::model;\n}"),
             ("src/lib.rs", "#[cfg(not(all(test, loom)))]\nmod db;"),
             ("tests/a.rs", "use std::sync::Arc;"),
@@ -93,25 +97,35 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "only engine/threads/background.rs starts threads",
         check: |source| {
-            let allowed =
-                |line| source.path == "src/engine/threads/background.rs" || source.is_test(line);
+            let seam = |line| source.path == "src/sync/threads.rs" || source.is_test(line);
             let named = source.paths_under("thread");
-            // Asking which thread it is, or whether it panics, starts none.
-            let asks = ["panicking", "current", "ThreadId"];
-            let asked =
-                |line| named.iter().any(|(at, word)| *at == line && asks.contains(&&**word));
-            let allowed = |line| allowed(line) || asked(line);
+            // Asking whether it panics starts none, and waits for none.
+            let asked = |line| named.iter().any(|(at, word)| *at == line && word == "panicking");
+            let allowed = |line| seam(line) || asked(line);
             let mut found = only_there(source, allowed, &[("std", "thread")], &[]);
+            if source.path == "src/engine/threads/background.rs" {
+                return found;
+            }
             found.extend(named.iter().filter(|(line, _)| !allowed(*line)).cloned());
+            // What the seam starts them with.
+            let starts = ["Builder", "scope"];
+            let begun = source.paths_under("threads").into_iter();
+            found.extend(begun.filter(|(at, word)| !seam(*at) && starts.contains(&&**word)));
             found
         },
         bad: &[
             ("src/engine/merge/step.rs", "std::thread::spawn(f)"),
+            ("src/engine/threads/background.rs", "std::thread::spawn(f)"),
             ("src/db.rs", "use std::{fmt, thread};"),
             ("src/db.rs", "thread::sleep(d)"),
+            ("src/db.rs", "std::thread::current()"),
+            ("src/db.rs", "use crate::sync::threads;\nthreads::Builder::new().spawn(f)"),
+            ("src/db.rs", "use crate::sync::threads::{current, scope};"),
         ],
         good: &[
-            ("src/engine/threads/background.rs", "use std::thread;\nthread::spawn(f)"),
+            ("src/engine/threads/background.rs", "use crate::sync::threads;\nthreads::scope(f)"),
+            ("src/sync/threads.rs", "use std::thread::spawn;"),
+            ("src/db.rs", "use crate::sync::threads::{ThreadId, current};"),
             ("src/db.rs", "#[cfg(test)]\nmod tests {\n use std::thread;\n}"),
             ("src/db.rs", "per_thread::f(thread)"),
             ("src/event.rs", "std::thread::panicking()"),
@@ -120,16 +134,38 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "only engine/ has a clock",
         check: |source| {
-            let allowed = |_| source.path.starts_with("src/engine/") || !source.in_src();
-            only_there(source, allowed, &[], &["Instant", "SystemTime"])
+            let seam = source.path == "src/sync/clock.rs" || !source.in_src();
+            let allowed = |_| source.path.starts_with("src/engine/") || seam;
+            let mut found = only_there(source, allowed, &[], &["Instant", "SystemTime"]);
+            // The engine has the seam's, its tests as well.
+            found.extend(only_there(source, |_| seam, &[("time", "Instant")], &[]));
+            found
         },
         bad: &[
             ("src/log/a.rs", "let start = Instant::now();"),
             ("src/db.rs", "use std::time::SystemTime;"),
+            ("src/engine/a.rs", "use std::time::{Duration, Instant};"),
         ],
         good: &[
-            ("src/engine/a.rs", "use std::time::{Duration, Instant};"),
+            ("src/engine/a.rs", "use std::time::SystemTime;\nuse crate::sync::clock::Instant;"),
+            ("src/sync/clock.rs", "use std::time::Instant;"),
+            ("tests/a.rs", "use std::time::Instant;"),
             ("src/log/a.rs", "use std::time::Duration; fn instant() {}"),
+        ],
+    },
+    Rule {
+        name: "only sync/channel.rs names crossbeam_channel",
+        check: |source| {
+            let allowed = |_| source.path == "src/sync/channel.rs" || !source.in_src();
+            only_there(source, allowed, &[], &["crossbeam_channel"])
+        },
+        bad: &[
+            ("src/engine/a.rs", "use crossbeam_channel::Sender;"),
+            ("src/engine/a.rs", "#[cfg(test)]\nmod tests {\n use crossbeam_channel::bounded;\n}"),
+        ],
+        good: &[
+            ("src/sync/channel.rs", "use crossbeam_channel::Sender;"),
+            ("src/engine/a.rs", "use crate::sync::channel::Sender;"),
         ],
     },
     Rule {
@@ -277,6 +313,11 @@ fn only_there(
     }
     found.retain(|(line, _)| !allowed(*line));
     found
+}
+
+/// Whether the file is of the seam through which threads meet.
+fn in_sync(source: &Source) -> bool {
+    source.path == "src/sync.rs" || source.path.starts_with("src/sync/")
 }
 
 fn opens_with_header(source: &Source) -> Vec<(usize, String)> {

@@ -1,12 +1,13 @@
 //! The lock on the book of merges, and what goes with it: signals, a pause, the price of bytes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::agenda::jobs::MergeState;
 use crate::error::Error;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::clock::Instant;
 use crate::sync::{Condvar, Mutex, lock, lock_anyway, wait_timeout};
 
 /// Jobs, requests, and what they wait for.

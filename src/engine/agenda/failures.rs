@@ -10,7 +10,7 @@
 //! A request waits for neither: its own steps say how it ends. Plain data under the lock of
 //! [`super::book`]; no I/O, no thread.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::compaction::pick::JobState;
 use crate::engine::agenda::pair::Step;
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::format::names::FileName;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::{Run, SegmentSet};
+use crate::sync::clock::Instant;
 
 /// How long to wait after a failure before the next try, doubled with each further one, in
 /// milliseconds.

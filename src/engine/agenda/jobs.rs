@@ -8,10 +8,6 @@
 //!
 //! Plain data under the lock of [`super::book`]; no I/O, no thread.
 
-use std::time::Instant;
-
-use crossbeam_channel::Sender;
-
 use crate::compaction::pick::{JobState, RunSize};
 use crate::engine::agenda::failures::Failures;
 use crate::engine::agenda::pair::Step;
@@ -23,6 +19,8 @@ use crate::runs::raw_bytes;
 use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::channel::Sender;
+use crate::sync::clock::Instant;
 
 /// What the compactor threads share.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::format::hash::checksum;
 use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes};
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
+use crate::sync::threads::thread_local;
 
 /// Operations encoded for the log, that commit together.
 pub(crate) type Batch = BatchBuffer;

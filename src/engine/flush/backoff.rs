@@ -1,6 +1,8 @@
 //! When something that failed is tried again by itself: twice as long after each failure in a row.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::clock::Instant;
 
 /// The first wait, in milliseconds.
 const RETRY_MS: u64 = if cfg!(test) { 1 } else { 250 };

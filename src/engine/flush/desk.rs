@@ -14,9 +14,7 @@
 //! | clean-up of keyspaces | all of the above | |
 //! | stop | all of the above, once; nothing is begun on the thread's own account once it closes | `a_close_waits_for_one_try_of_many` |
 
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::engine::cleanup::Reclaim;
 use crate::engine::flush::backoff::Backoff;
@@ -27,6 +25,8 @@ use crate::engine::{Core, Engine, GRACE_MS};
 use crate::error::Result;
 use crate::segment::Segment;
 use crate::sync::Arc;
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender};
+use crate::sync::clock::Instant;
 
 /// How often the thread looks after what nobody tells it about.
 const TICK: Duration = Duration::from_millis(500);

@@ -1,10 +1,6 @@
 //! The loop of the flush thread: of what lies on its [`Desk`], what somebody waits for, and then
 //! what the thread does on its own account. And how others ask for a flush.
 
-use std::time::Instant;
-
-use crossbeam_channel::{Receiver, bounded};
-
 use crate::engine::cleanup::clean_up;
 use crate::engine::flush::desk::Desk;
 use crate::engine::flush::{flush_is_due, flush_sealed};
@@ -13,6 +9,8 @@ use crate::engine::write::rotate;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
+use crate::sync::channel::{Receiver, bounded};
+use crate::sync::clock::Instant;
 
 /// The loop of the flush thread.
 pub(crate) fn run_flush(engine: &Engine, jobs: &Receiver<FlushJob>) {

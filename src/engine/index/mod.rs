@@ -8,8 +8,6 @@
 pub(crate) mod snapshot;
 pub(crate) mod verify;
 
-use crossbeam_channel::bounded;
-
 use crate::engine::cleanup::Reclaim;
 use crate::engine::manifest::publish_segments;
 use crate::engine::read::get::check_open;
@@ -20,6 +18,7 @@ use crate::event::scope;
 use crate::runs::each_file;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
+use crate::sync::channel::bounded;
 use crate::sync::{Arc, lock};
 
 /// What was done with the index and the filters of a database, from

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use crossbeam_channel::bounded;
-
 use crate::engine::read::get::check_open;
 use crate::engine::shared::figures::counted;
 use crate::engine::shared::messages::FlushJob;
@@ -19,6 +17,7 @@ use crate::runs::SegmentSet;
 use crate::runs::each_file;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
+use crate::sync::channel::bounded;
 use crate::sync::{Arc, lock};
 use crate::witness::Claims;
 

@@ -1,14 +1,13 @@
 //! What callers ask for: a keyspace by its name, found or made, and dropped. Making and dropping is
 //! the log thread's.
 
-use crossbeam_channel::bounded;
-
 use crate::engine::Engine;
 use crate::engine::shared::keyspaces::KeyspaceState;
 use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::error::{Error, Result};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
+use crate::sync::channel::bounded;
 
 /// Longest keyspace name, in bytes.
 const NAME_BYTES_MAX: usize = 255;

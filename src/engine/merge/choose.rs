@@ -4,8 +4,6 @@
 //! The policy is `compaction::pick`'s. Called by compactor threads under the lock of
 //! `agenda::book`: no I/O.
 
-use std::time::Instant;
-
 use crate::compaction::pick::{JobState, Pick, Policy, pick};
 use crate::engine::Engine;
 use crate::engine::agenda::jobs::{Job, MergeState, size};
@@ -17,6 +15,7 @@ use crate::format::meta::BoundKey;
 use crate::ids::RunId;
 use crate::runs::{Run, SegmentSet};
 use crate::sync::Arc;
+use crate::sync::clock::Instant;
 
 /// What there is to do for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,7 @@
 //! | a job that failed | its own back-off alone | `what_has_failed_waits_by_itself` |
 //! | a put, a get, a flush | nothing of this | `nothing_waits_for_a_merge_wherever_it_stands` |
 
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, bounded};
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::agenda::jobs::{Extent, MergeState, Request, RequestProgress};
@@ -29,6 +27,8 @@ use crate::format::meta::BoundKey;
 use crate::ids::RunId;
 use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::channel::{Receiver, bounded};
+use crate::sync::clock::Instant;
 use crate::sync::{Arc, lock, wait_timeout};
 
 /// How long nothing may have been written for the foreground to count as idle, in milliseconds.

@@ -21,8 +21,6 @@ pub(crate) mod room;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::{Receiver, unbounded};
-
 use crate::engine::agenda::book::MergeBook;
 use crate::engine::commit::section::WriteEnv;
 use crate::engine::commit::tail::Tail;
@@ -58,6 +56,7 @@ use crate::runs::state::ManifestState;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::channel::{Receiver, unbounded};
 use crate::sync::{Arc, Mutex, Published, Slot};
 use crate::witness::{Claims, Witness};
 

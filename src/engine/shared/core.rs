@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use crossbeam_channel::Sender;
-
 use crate::engine::agenda::book::MergeBook;
 use crate::engine::directory::{DirectoryLock, lost};
 use crate::engine::shared::counters::Counters;
@@ -27,6 +25,7 @@ use crate::options::Options;
 use crate::runs::manifest::Manifest;
 use crate::segment::BlockCache;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::channel::Sender;
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 use crate::witness::Witness;
 

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use crossbeam_channel::Sender;
-
 use crate::engine::shared::view::View;
 use crate::error::Result;
 use crate::log::SpareLog;
 use crate::options::KeyspaceOptions;
 use crate::segment::Segment;
 use crate::sync::Arc;
+use crate::sync::channel::Sender;
 
 /// With more names than this in one edit, further requests wait for the next.
 pub(crate) const NAMES_PER_EDIT: usize = 1_000;

@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use crate::engine::Core;
 use crate::error::{Error, Result};
+use crate::sync::threads::{ThreadId, current, thread_local};
 
 thread_local! {
     /// The instance that the thread works for, if it does for one, and as what.
@@ -25,12 +26,12 @@ pub(crate) enum Own {
 
 /// A thread of the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caller(std::thread::ThreadId);
+pub(crate) struct Caller(ThreadId);
 
 impl Caller {
     /// The one that asks.
     pub(crate) fn this() -> Self {
-        Self(std::thread::current().id())
+        Self(current().id())
     }
 }
 

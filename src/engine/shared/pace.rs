@@ -14,9 +14,8 @@
 //! 3. A write of `n` bytes puts the next turn `n r / h` off, and waits for its own. One that would
 //!    wait less than [`DELAY_US_MIN`] goes at once, and leaves its debt to the next.
 
-use std::time::Instant;
-
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::clock::Instant;
 
 /// No write is delayed by more, whatever the disk does; at the bound it waits for memory instead.
 const DELAY_MS_MAX: u64 = 100;

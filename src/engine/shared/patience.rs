@@ -4,10 +4,11 @@
 //! waited goes with it from one wait to the next; what it works in between does not count, nor what
 //! the caller's own code takes in a conditional write.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::Core;
 use crate::options::OnOverload;
+use crate::sync::clock::Instant;
 
 /// What a call has waited so far.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
 //! The books on what writes waited for.
 
 use std::fmt;
-use std::time::Instant;
 
 use crate::error::Error;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::clock::Instant;
 
 /// What a write had to wait for, or was refused for; the last one is in
 /// [`Stats::stall_last`](crate::Stats::stall_last).

@@ -12,9 +12,6 @@
 //! handle, and end at the close.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::JoinHandle;
-
-use crossbeam_channel::Receiver;
 
 use crate::engine::flush::thread::run_flush;
 use crate::engine::merge::scheduler::run_compactor;
@@ -25,6 +22,8 @@ use crate::engine::write::sync;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
+use crate::sync::channel::Receiver;
+use crate::sync::threads::{self, JoinHandle};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Logs of fewer bytes than this are recovered by one thread: a start costs what they cost.
@@ -78,7 +77,7 @@ impl Threads {
         name: &str,
         run: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
-        let builder = std::thread::Builder::new().name(name.to_owned());
+        let builder = threads::Builder::new().name(name.to_owned());
         let thread = builder
             .spawn(run)
             .map_err(|error| Error::io("start a background thread for", &engine.core.dir, error))?;
@@ -107,8 +106,8 @@ pub(crate) fn in_parallel(bytes: u64, work: &(dyn Fn() + Sync)) {
     if bytes < HELP_BYTES_MIN {
         return work();
     }
-    std::thread::scope(|scope| {
-        let helper = std::thread::Builder::new().name("alluvium-open".to_owned());
+    threads::scope(|scope| {
+        let helper = threads::Builder::new().name("alluvium-open".to_owned());
         // Without it everything is done all the same, and takes longer.
         if let Err(error) = helper.spawn_scoped(scope, work) {
             event!(debug, %error, "an open goes on without a helper");
@@ -152,7 +151,7 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
         threads.join();
         owned.release_directory();
     };
-    let builder = std::thread::Builder::new().name("alluvium-close".to_owned());
+    let builder = threads::Builder::new().name("alluvium-close".to_owned());
     if let Err(error) = builder.spawn(run) {
         engine.core.begin_close();
         engine.core.merges.wake();

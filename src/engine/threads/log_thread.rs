@@ -7,9 +7,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::engine::cleanup::renew_ceiling;
 use crate::engine::keyspaces::edits::carry_out;
@@ -23,6 +21,8 @@ use crate::event::event;
 use crate::ids::LogPosition;
 use crate::log::SpareLog;
 use crate::sync::atomic::Ordering;
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender};
+use crate::sync::clock::Instant;
 
 /// How long after a failure the log thread tries again to make spares that nobody asks for, in
 /// milliseconds.

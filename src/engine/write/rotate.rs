@@ -5,13 +5,14 @@ use crate::engine::shared::messages::LogJob;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::sync::atomic::Ordering;
+use crate::sync::channel::bounded;
 use crate::sync::lock;
 
 /// Waits, outside the section, until there is a spare log or the log thread has failed to make
 /// one.
 pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
     engine.core.refuse_on_log_thread()?;
-    let (reply, answer) = crossbeam_channel::bounded(1);
+    let (reply, answer) = bounded(1);
     engine.core.send_log(LogJob::Spare { reply: Some(reply) });
     answer.recv().unwrap_or(Err(Error::Closed))
 }

@@ -1,6 +1,7 @@
 //! Shared work: the order of results, and threads at once.
 
 use super::*;
+use crate::sync::channel::bounded;
 
 #[test]
 fn results_keep_the_order_of_the_items() {
@@ -20,7 +21,7 @@ fn results_keep_the_order_of_the_items() {
 #[test]
 fn both_threads_work_at_once() {
     // A send ends when the other thread receives.
-    let (sender, receiver) = crossbeam_channel::bounded(0);
+    let (sender, receiver) = bounded(0);
     let met = share_out(&two, 1, vec![true, false], |sends| match sends {
         true => sender.send(()).is_ok(),
         false => receiver.recv().is_ok(),

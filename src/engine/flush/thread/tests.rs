@@ -4,8 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, unbounded};
-
 use super::*;
 use crate::engine::flush::desk::PIECE_ENTRIES;
 use crate::engine::manifest;
@@ -16,6 +14,7 @@ use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
 use crate::io::{FaultPlan, Fs, FsFile, OpKind, OpenMode, SimFs};
 use crate::options::{Durability, Options};
 use crate::sync::Arc;
+use crate::sync::channel::{Sender, unbounded};
 
 /// Opens with room for so much that nothing is flushed on its own account.
 fn open(fs: Arc<dyn Fs>) -> (Arc<Engine>, Threads) {

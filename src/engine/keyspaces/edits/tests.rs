@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
-
 use super::*;
 use crate::engine::cleanup::{Reclaim, clean_up};
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
@@ -19,6 +17,7 @@ use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};
 use crate::sync::atomic::Ordering;
+use crate::sync::channel::bounded;
 
 const DIR: &str = "data";
 

@@ -1,7 +1,6 @@
 //! Waits at the gate, step by step; `tests/never_wait/overload.rs` has writers and flushes.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::*;
 use crate::engine::manifest;
@@ -13,6 +12,7 @@ use crate::io::SimFs;
 use crate::options::{Durability, OnOverload, Options};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::clock::Instant;
 
 const BUDGET: usize = 32 << 10;
 
@@ -115,7 +115,7 @@ fn the_flush_thread_is_asked_once_however_many_are_refused() {
     put().unwrap();
     rotate::seal_active(&engine).unwrap();
     let manifest = manifest::locked(core);
-    let (reply, answer) = crossbeam_channel::bounded(1);
+    let (reply, answer) = crate::sync::channel::bounded(1);
     core.send_flush(FlushJob::Flush { reply });
     while !core.flush_jobs.is_empty() {
         std::thread::yield_now();

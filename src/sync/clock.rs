@@ -1,0 +1,4 @@
+//! The clock by which waits end and work is due: the standard library's. The time of day, on which
+//! nothing depends, is no part of it.
+
+pub(crate) use std::time::Instant;
