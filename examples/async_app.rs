@@ -2,7 +2,7 @@
 //! wait for the disk.
 //!
 //! `Db::try_get` never touches the disk, so a task may call it. What may wait (`get` after
-//! `WouldBlock`, `sync`, `flush`) goes to a pool of threads, and the task awaits the answer. No
+//! `WouldRead`, `sync`, `flush`) goes to a pool of threads, and the task awaits the answer. No
 //! runtime is needed for that, and none is used here: with tokio, `spawn_blocking` takes the place
 //! of `Pool`, and `#[tokio::main]` that of `block_on`.
 //!
@@ -76,7 +76,7 @@ impl AsyncDb {
         match self.db.try_get(key)? {
             TryGet::Hit(value) => return Ok(Some(value)),
             TryGet::Miss => return Ok(None),
-            TryGet::WouldBlock => {}
+            TryGet::WouldRead => {}
         }
         let db = self.db.clone();
         let key = key.to_owned();
@@ -121,7 +121,7 @@ async fn write_and_read(app: &AsyncDb) -> Result<()> {
 
 async fn read_from_disk(app: &AsyncDb) -> Result<()> {
     // On the disk now, and no block is cached yet: the pool reads it, and the cache has it.
-    assert_eq!(app.db.try_get("bob")?, TryGet::WouldBlock);
+    assert_eq!(app.db.try_get("bob")?, TryGet::WouldRead);
     assert!(app.get("bob").await?.is_some_and(|two| two == "2"));
     assert!(matches!(app.db.try_get("bob")?, TryGet::Hit(two) if two == "2"));
     // The filter and the index are in memory, so most absent keys need no disk.

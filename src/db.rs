@@ -114,7 +114,7 @@ impl Db {
     /// # let db = alluvium::Db::in_memory()?;
     /// let mut batch = WriteBatch::new();
     /// batch.put("k", "v");
-    /// if db.try_write(&batch)? == TryWrite::WouldBlock {
+    /// if let TryWrite::WouldWait(_) = db.try_write(&batch)? {
     ///     db.write(&batch)?; // on a thread that may wait
     /// }
     /// assert!(db.contains_key("k")?);

@@ -185,19 +185,20 @@ impl Keyspace {
     /// [`Self::put`], if that can be done without waiting: for threads that must not, like those of
     /// an async executor.
     ///
-    /// Would wait: where memory runs short ([`Builder::on_overload`](crate::Builder::on_overload)),
-    /// where there is no log file to write to (the first write after an open, mostly), while a
-    /// conditional write holds the key, and with a value of more than a quarter of
-    /// [`memtable_bytes`](crate::Builder::memtable_bytes), which brings a file of its own. What is
-    /// waited for is under way then. It shares the short commit section with other writers.
+    /// The answer says what would be waited for ([`WaitFor`](crate::WaitFor)): another writer in
+    /// the commit section, memory, a log file, a conditional write that holds the key, or the disk
+    /// that takes a big value. It costs what a [`put`](Self::put) does, and ends after a bounded
+    /// number of its own steps, whatever other threads do, but for the locks on lists that others
+    /// hold for a push or a look. Where the log is not mapped
+    /// ([`Builder::log_mapping`](crate::Builder::log_mapping)) it makes one `write`, which the
+    /// system may slow down; where room on the disk runs short, one `statfs`.
     ///
     /// ```
-    /// use alluvium::TryWrite;
+    /// use alluvium::{TryWrite, WaitFor};
     ///
     /// # let db = alluvium::Db::in_memory()?;
-    /// db.put("first", "has made the log")?;
     /// assert!(matches!(db.try_put("k", "v")?, TryWrite::Written(_)));
-    /// assert!(matches!(db.try_put("k", [0; 2 << 20])?, TryWrite::WouldBlock));
+    /// assert_eq!(db.try_put("k", [0; 2 << 20])?, TryWrite::WouldWait(WaitFor::Disk));
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///

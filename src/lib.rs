@@ -100,8 +100,8 @@
 //!
 //! - always: [`Db::try_get`](crate::Reader::try_get), [`Db::try_put`](crate::Keyspace::try_put),
 //!   [`Db::try_delete`](crate::Keyspace::try_delete) and [`Db::try_write`], which answer
-//!   `WouldBlock` instead of waiting; [`Db::snapshot`], making and dropping a [`Range`],
-//!   [`Db::stats`], [`Db::health`], [`Db::runs`],
+//!   [`TryGet::WouldRead`] or [`TryWrite::WouldWait`] instead of waiting; [`Db::snapshot`], making
+//!   and dropping a [`Range`], [`Db::stats`], [`Db::health`], [`Db::runs`],
 //!   [`Db::approximate_len`](crate::Reader::approximate_len) and
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
 //! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
@@ -264,7 +264,7 @@ cfg_if::cfg_if! {
         pub use engine::report::segments::{RunInfo, SegmentInfo};
         pub use engine::report::stats::{Health, Stats};
         pub use engine::shared::stalls::StallCause;
-        pub use engine::{TryGet, TryWrite};
+        pub use engine::{TryGet, TryWrite, WaitFor};
         pub use error::{Error, Result};
         pub use ids::Sequence;
         pub use iter::KeyRange;

@@ -184,7 +184,7 @@ impl Reader {
     /// blocks. Never touches the disk.
     ///
     /// For a thread that must not wait, such as that of an async executor: on
-    /// [`TryGet::WouldBlock`] call [`Self::get`] where waiting is fine. It brings no block into the
+    /// [`TryGet::WouldRead`] call [`Self::get`] where waiting is fine. It brings no block into the
     /// cache.
     ///
     /// ```

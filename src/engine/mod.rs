@@ -47,7 +47,7 @@ pub(crate) use self::shared::keyspaces::KeyspaceState;
 pub(crate) use self::shared::view::View;
 pub(crate) use self::whole::Engine;
 pub(crate) use self::write::conditional::Decision;
-pub use self::write::try_write::TryWrite;
+pub use self::write::try_write::{TryWrite, WaitFor};
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,9 @@ pub(crate) trait CommitEnv {
     fn closed() -> Self::Error;
 }
 
+/// How a write went: its last sequence, and what it takes out of the section.
+pub(crate) type Outcome<E> = Result<(Sequence, <E as CommitEnv>::Receipt), <E as CommitEnv>::Error>;
+
 /// Orders writes and tells readers how far they may look.
 ///
 /// A commit, inside the section:
@@ -83,13 +86,25 @@ impl<E: CommitEnv> Commit<E> {
     /// # Panics
     /// If `count` is zero: a write without a place in the order could not be told from the one
     /// before it.
-    pub(crate) fn commit(
+    pub(crate) fn commit(&self, write: &mut E::Write<'_>, count: u64) -> Outcome<E> {
+        self.commit_in(&mut lock(&self.section), write, count)
+    }
+
+    /// [`Self::commit`], unless somebody is in the section: then nothing was done.
+    pub(crate) fn try_commit(&self, write: &mut E::Write<'_>, count: u64) -> Option<Outcome<E>> {
+        let mut section = try_lock(&self.section)?;
+        Some(self.commit_in(&mut section, write, count))
+    }
+
+    /// The steps, in the section.
+    #[inline]
+    fn commit_in(
         &self,
+        section: &mut Section<E>,
         write: &mut E::Write<'_>,
         count: u64,
-    ) -> Result<(Sequence, E::Receipt), E::Error> {
+    ) -> Outcome<E> {
         assert!(count > 0, "a write takes at least one sequence");
-        let mut section = lock(&self.section);
         if section.closed {
             return Err(E::closed());
         }

@@ -11,7 +11,9 @@ use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Error, E
 use alluvium::{ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource};
 use alluvium::{ExplainVersion, Health, IndexReport, Keys, Keyspace, KeyspaceOptions, MergeStats};
 use alluvium::{Range, Reader, RunInfo, SegmentInfo, Sequence, Skipped, Snapshot, StallCause};
-use alluvium::{Stats, TryGet, TryWrite, Updated, Value, Values, VerifyReport, WriteBatch};
+use alluvium::{
+    Stats, TryGet, TryWrite, Updated, Value, Values, VerifyReport, WaitFor, WriteBatch,
+};
 
 use crate::{text, tiny};
 
@@ -36,7 +38,7 @@ fn table() -> BTreeSet<&'static str> {
     let iterators = types!(owned: Keys, Range, Values);
     let values = types!(
         shared: CompareAndSwap, Compression, Durability, Error, KeyspaceOptions, OnOverload,
-        Sequence, TryGet, TryWrite, Updated, Value, WriteBatch,
+        Sequence, TryGet, TryWrite, Updated, Value, WaitFor, WriteBatch,
     );
     let reports = types!(
         shared: Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource,

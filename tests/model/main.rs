@@ -306,7 +306,7 @@ impl World {
             match tried.unwrap() {
                 TryGet::Hit(value) => assert!(Some(&*value) == table.get(key).map(Vec::as_slice)),
                 TryGet::Miss => assert!(!table.contains_key(key), "{}", key.escape_ascii()),
-                TryGet::WouldBlock => {}
+                TryGet::WouldRead => {}
             }
             let there = match self.handles.get(&name) {
                 Some(keyspace) => keyspace.contains_key(key),

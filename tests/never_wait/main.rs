@@ -5,7 +5,8 @@
 //! meanwhile the thread of the test does what must not wait. If it did, the gate would open by
 //! force in the end, and the test fails. `foreground` has puts and gets against held background
 //! work, `merges` the same for merges, `sync` the group sync, `overload` the memory bound,
-//! `log_thread` the kinds of work that share a thread.
+//! `log_thread` the kinds of work that share a thread, `try_calls` what the calls that never wait
+//! say instead.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -15,6 +16,7 @@ mod log_thread;
 mod merges;
 mod overload;
 mod sync;
+mod try_calls;
 
 use std::sync::Arc;
 use std::thread;

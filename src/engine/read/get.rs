@@ -48,20 +48,20 @@ pub(crate) enum ReadAt {
 /// let value = match db.try_get("k")? {
 ///     TryGet::Hit(value) => Some(value),
 ///     TryGet::Miss => None,
-///     TryGet::WouldBlock => db.get("k")?, // on a thread that may wait
+///     TryGet::WouldRead => db.get("k")?, // on a thread that may wait
 /// };
 /// assert_eq!(value.as_deref(), Some(&b"v"[..]));
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "`WouldBlock` means that nothing was found out"]
+#[must_use = "`WouldRead` means that nothing was found out"]
 pub enum TryGet {
     /// The key has this value.
     Hit(Value),
     /// The key is not there: memtables, filters or blocks in memory say so.
     Miss,
-    /// A block would have to be read to know.
-    WouldBlock,
+    /// A block would have to be read from the disk to know.
+    WouldRead,
 }
 
 /// The value of a key, read for a write that depends on it.
@@ -181,7 +181,7 @@ pub(crate) fn try_get(
         let keep =
             |hit: &segment::SegmentHit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
         match part.segment.try_get_with(keyspace, key, at, keep) {
-            None => return Ok(TryGet::WouldBlock),
+            None => return Ok(TryGet::WouldRead),
             Some(None) => {}
             Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
             Some(Some(None)) => return Ok(TryGet::Miss),

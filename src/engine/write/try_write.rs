@@ -1,7 +1,10 @@
-//! Writes that never wait: whatever would, is an answer.
+//! Writes that never wait: what would be waited for is the answer.
 //!
-//! They take what is there: memory below the line from which writes are slowed down, and a log that
-//! is open, or a spare. They share the commit section with other writers, as every write does.
+//! They take what is there: memory below the line from which writes are slowed down, a log that is
+//! open, or a spare, and the commit section where nobody is in it. They look `LOOKS_MAX` times
+//! whether it is free, without a system call; so a write ends after a bounded number of its own
+//! steps, whatever other threads do. Inside it takes a lock or two that others hold for a push or a
+//! look, as every write does.
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Batch, Refused, Write};
@@ -9,6 +12,10 @@ use crate::engine::write::overload;
 use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
+
+/// How often a write looks whether the commit section is free. Others stay in it for about a
+/// microsecond, which is as long as some tens of looks take.
+const LOOKS_MAX: usize = 64;
 
 /// How a write that must not wait went: a [`Keyspace::try_put`](crate::Keyspace::try_put),
 /// a [`Keyspace::try_delete`](crate::Keyspace::try_delete), or a
@@ -20,19 +27,52 @@ use crate::options::OnOverload;
 /// # let db = alluvium::Db::in_memory()?;
 /// let sequence = match db.try_put("k", "v")? {
 ///     TryWrite::Written(sequence) => sequence,
-///     TryWrite::WouldBlock => db.put("k", "v")?, // on a thread that may wait
+///     TryWrite::WouldWait(_) => db.put("k", "v")?, // on a thread that may wait
 /// };
 /// assert_eq!(db.snapshot().sequence(), sequence);
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "`WouldBlock` means that nothing was written"]
+#[must_use = "`WouldWait` means that nothing was written"]
 pub enum TryWrite {
     /// It is written, as [`Durability::Buffered`](crate::Durability::Buffered), up to this
     /// sequence.
     Written(Sequence),
-    /// Nothing was written, because that would have had to wait.
-    WouldBlock,
+    /// Nothing was written, because that would have had to wait for this.
+    WouldWait(WaitFor),
+}
+
+/// What a [`TryWrite`] would have had to wait for. A [`put`](crate::Keyspace::put) of the same
+/// waits for it.
+///
+/// ```
+/// use alluvium::{TryWrite, WaitFor};
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// # db.put("first", "has made the log")?;
+/// let tried = db.try_put("k", [0; 2 << 20])?;
+/// assert_eq!(tried, TryWrite::WouldWait(WaitFor::Disk));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitFor {
+    /// For another writer, who is in the commit section: for a microsecond or so, unless its thread
+    /// is not running.
+    Writer,
+    /// For a flush, because memory runs short, or room on the disk
+    /// ([`Builder::on_overload`](crate::Builder::on_overload)). It has been asked for.
+    Memory,
+    /// For a log file, because none is prepared. It has been asked for; the first write after an
+    /// open on a full disk, or the one after a failed write, meets this.
+    Log,
+    /// For a conditional write that holds a key of this one, because it has lost eight tries
+    /// ([`Keyspace::update`](crate::Keyspace::update)).
+    Key,
+    /// For the disk: what takes more than a quarter of
+    /// [`Builder::memtable_bytes`](crate::Builder::memtable_bytes) is written to a file of its own
+    /// first.
+    Disk,
 }
 
 /// Writes one operation, or says that it would wait. `None` deletes.
@@ -45,7 +85,7 @@ pub(crate) fn try_write_one(
     let mut write = Write::encode_one(keyspace, key, value)?;
     let written = try_submit(engine, &mut write);
     write.leave();
-    Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
+    written
 }
 
 /// Writes a batch, or says that it would wait.
@@ -57,11 +97,10 @@ pub(crate) fn try_write_batch(engine: &Engine, batch: &Batch) -> Result<TryWrite
     let mut write = Write::of_batch(batch);
     let written = try_submit(engine, &mut write);
     write.leave();
-    Ok(written?.map_or(TryWrite::WouldBlock, TryWrite::Written))
+    written
 }
 
-/// The sequence, or `None` if it would wait.
-fn try_submit(engine: &Engine, write: &mut Write<'_>) -> Result<Option<Sequence>> {
+fn try_submit(engine: &Engine, write: &mut Write<'_>) -> Result<TryWrite> {
     let result = try_enter(engine, write);
     if let Err(error) = &result {
         engine.core.counters.stalls.refused(error);
@@ -85,26 +124,40 @@ fn passes_full_disk(engine: &Engine, write: &Write<'_>) -> Result<bool> {
     Ok(false)
 }
 
-fn try_enter(engine: &Engine, write: &mut Write<'_>) -> Result<Option<Sequence>> {
+fn try_enter(engine: &Engine, write: &mut Write<'_>) -> Result<TryWrite> {
     engine.core.refuse_early()?;
     if write.body_len > engine.core.memtable_bytes() / 4 {
-        return Ok(None);
+        return Ok(TryWrite::WouldWait(WaitFor::Disk));
     }
     if engine.core.is_pressed() {
         match engine.core.options.on_overload {
-            OnOverload::Pace { .. } if !passes_full_disk(engine, write)? => return Ok(None),
+            OnOverload::Pace { .. } if !passes_full_disk(engine, write)? => {
+                return Ok(TryWrite::WouldWait(WaitFor::Memory));
+            }
             OnOverload::Pace { .. } => {}
             // It never waits, and fails where there is nothing left.
             OnOverload::Error => overload::wait_for_memory(engine, write)?,
         }
     }
-    match engine.commit.commit(write, u64::from(write.count)) {
-        Ok((last, _)) => Ok(Some(last)),
+    let mut looks = 1;
+    let tried = loop {
+        if let Some(tried) = engine.commit.try_commit(write, u64::from(write.count)) {
+            break tried;
+        }
+        if looks == LOOKS_MAX {
+            return Ok(TryWrite::WouldWait(WaitFor::Writer));
+        }
+        looks += 1;
+        std::hint::spin_loop();
+    };
+    match tried {
+        Ok((last, _)) => Ok(TryWrite::Written(last)),
         Err(Refused::Failed(error)) => Err(error),
         Err(Refused::NeedsLog) => {
             engine.core.want_spare();
-            Ok(None)
+            Ok(TryWrite::WouldWait(WaitFor::Log))
         }
-        Err(Refused::Held | Refused::Changed) => Ok(None),
+        // Without a condition it is never `Changed`.
+        Err(Refused::Held | Refused::Changed) => Ok(TryWrite::WouldWait(WaitFor::Key)),
     }
 }
