@@ -278,6 +278,13 @@ cfg_if::cfg_if! {
     }
 }
 
+/// What the tests of whole schedules run on.
+#[cfg(shuttle)]
+#[doc(hidden)]
+pub mod schedules {
+    pub use crate::sync::scheduled::{Fault, plant, run};
+}
+
 /// The README's program, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

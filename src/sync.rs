@@ -1,7 +1,7 @@
 //! The only room that names `std::sync`, `arc_swap` or `loom`, starts a thread, makes a channel or
 //! reads a clock: what threads share and wait for, they share and wait for through here, so that a
 //! model checker sees every step of it. This file is what they share; `channel`, `threads` and
-//! `clock` are what the engine waits with.
+//! `clock` are what the engine waits with; `scheduled` is all of it as the shuttle build has it.
 //!
 //! The loom build (`--cfg loom`, tests only) swaps in loom's types and compiles this file, `ids`
 //! and `mvcc` alone. arc-swap is not instrumented: in a model [`Published`] and [`Slot`] are a
@@ -16,13 +16,24 @@
 pub(crate) mod channel;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod clock;
+#[cfg(shuttle)]
+pub(crate) mod scheduled;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod threads;
 
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(shuttle, all(test, loom))))]
 mod primitives {
+    pub(crate) use std::sync::MutexGuard as RawGuard;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+}
+
+/// `OnceLock` is the real one: what it is given to begin with waits for nothing.
+#[cfg(shuttle)]
+mod primitives {
+    pub(crate) use crate::sync::scheduled::{Condvar, Mutex, RawGuard};
+    pub(crate) use shuttle::sync::atomic;
+    pub(crate) use std::sync::{Arc, OnceLock, Weak};
 }
 
 #[cfg(all(test, loom))]
@@ -77,7 +88,7 @@ const POISONED: &str = "a thread panicked while it held this lock, so its data c
 #[cfg(not(all(test, loom)))]
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T> {
-    guard: std::sync::MutexGuard<'a, T>,
+    guard: RawGuard<'a, T>,
     held: LockCount,
 }
 
@@ -100,7 +111,7 @@ impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
 }
 
 #[cfg(all(debug_assertions, not(all(test, loom))))]
-thread_local! {
+threads::thread_local! {
     static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -137,7 +148,7 @@ pub(crate) fn locks_held() -> usize {
 
 #[cfg(not(all(test, loom)))]
 #[inline]
-fn counted<T>(guard: std::sync::MutexGuard<'_, T>) -> MutexGuard<'_, T> {
+fn counted<T>(guard: RawGuard<'_, T>) -> MutexGuard<'_, T> {
     MutexGuard { guard, held: LockCount::begin() }
 }
 
@@ -192,8 +203,18 @@ pub(crate) fn wait_timeout<'a, T>(
     MutexGuard { guard: condvar.wait_timeout(guard, timeout).expect(POISONED).0, held }
 }
 
-/// What [`Published::load`] gives: the value, protected while this lives.
+#[cfg(shuttle)]
+pub(crate) use scheduled::cells::{Loaded, Published, Slot};
+
+/// Atomics that no checker sees: for memory whose layout is the system's, and for what outlives a
+/// checker's run.
 #[cfg(not(all(test, loom)))]
+pub(crate) mod unchecked {
+    pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize};
+}
+
+/// What [`Published::load`] gives: the value, protected while this lives.
+#[cfg(not(any(shuttle, all(test, loom))))]
 pub(crate) type Loaded<T> = arc_swap::Guard<Arc<T>>;
 
 /// What [`Published::load`] gives in a model.
@@ -204,11 +225,11 @@ pub(crate) type Loaded<T> = Arc<T>;
 ///
 /// A load takes no lock and makes no system call. Replacing is a compare-and-swap against the value
 /// it derives from, so that two publishers never lose each other's change.
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(shuttle, all(test, loom))))]
 #[derive(Debug)]
 pub(crate) struct Published<T>(arc_swap::ArcSwap<T>);
 
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(shuttle, all(test, loom))))]
 impl<T> Published<T> {
     pub(crate) fn new(value: Arc<T>) -> Self {
         Self(arc_swap::ArcSwap::new(value))
@@ -234,11 +255,11 @@ impl<T> Published<T> {
 }
 
 /// An optional shared value that background threads may take out while readers use it.
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(shuttle, all(test, loom))))]
 #[derive(Debug)]
 pub(crate) struct Slot<T>(arc_swap::ArcSwapOption<T>);
 
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(shuttle, all(test, loom))))]
 impl<T> Slot<T> {
     pub(crate) fn empty() -> Self {
         Self(arc_swap::ArcSwapOption::const_empty())

@@ -21,10 +21,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Fs, FsFile, OpenMode, Process};
+use super::{Fs, FsFile, OpenMode};
 use crate::error::is_too_many_files;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, Slot, lock, wait_timeout};
+use crate::sync::{Arc, Condvar, Mutex, Slot, lock, wait_timeout};
 
 /// How often an open is tried again while the system has no descriptor, and how long each of these
 /// tries waits for one: reads that are under way give theirs back.
@@ -90,6 +90,18 @@ impl Files {
     ///
     /// A forked child has its own: a thread of the parent may have held the locks of the parent's.
     pub(crate) fn of_process() -> &'static Arc<Self> {
+        // What a run's threads share must not outlive the run.
+        #[cfg(shuttle)]
+        return Box::leak(Box::new(Self::new(limit::files_max())));
+        #[cfg(not(shuttle))]
+        Self::of_this_process()
+    }
+
+    #[cfg(not(shuttle))]
+    fn of_this_process() -> &'static Arc<Self> {
+        use super::Process;
+        use crate::sync::OnceLock;
+
         struct PerProcess {
             process: Process,
             files: Arc<Files>,

@@ -37,7 +37,8 @@ use rustix::fs::{fstat, fstatfs};
 use rustix::io::retry_on_intr;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags, madvise, mmap, msync, munmap};
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::Ordering;
+use crate::sync::unchecked::AtomicU64;
 
 /// What `statfs` calls the file systems that overwrite in place: ext2 to ext4, and tmpfs.
 const IN_PLACE: [rustix::fs::FsWord; 2] = [0xEF53, 0x0102_1994];

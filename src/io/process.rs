@@ -11,7 +11,9 @@
 #![allow(unsafe_code, reason = "memory that a fork empties is had no other way")]
 
 #[cfg(target_os = "linux")]
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::Ordering;
+#[cfg(target_os = "linux")]
+use crate::sync::unchecked::AtomicU64;
 
 /// A process, remembered.
 #[derive(Clone, Copy, Debug)]

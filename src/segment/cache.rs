@@ -8,9 +8,9 @@ use std::cell::Cell;
 
 use super::VALUE_COPY_BYTES_MAX;
 use crate::format::data_block::Block;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::threads::thread_local;
+use crate::sync::{Arc, unchecked};
 use crate::value::{Backing, Value};
 
 /// Shards of the hit and miss counters: more than that many threads share, and may lose a few
@@ -107,7 +107,7 @@ fn bump(counter: &AtomicU64) {
 
 /// This thread's shard.
 fn shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static NEXT: unchecked::AtomicUsize = unchecked::AtomicUsize::new(0);
     thread_local! {
         static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
     }

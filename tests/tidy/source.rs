@@ -184,6 +184,8 @@ impl Source {
             || matches!(name, "tests.rs" | "testing.rs" | "models.rs")
             || self.path.contains("/tests/")
             || name.contains("loom")
+            // The seam as `--cfg shuttle` has it.
+            || self.path.starts_with("src/sync/scheduled")
     }
 
     /// The lines of each item that is compiled for tests only, its attribute included.

@@ -57,11 +57,11 @@ use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, unbounded};
-use crate::sync::{Arc, Mutex, Published, Slot};
+use crate::sync::{Arc, Mutex, Published, Slot, unchecked};
 use crate::witness::{Claims, Witness};
 
 /// How many opens there were in this process.
-static INSTANCES: AtomicU64 = AtomicU64::new(0);
+static INSTANCES: unchecked::AtomicU64 = unchecked::AtomicU64::new(0);
 
 impl Engine {
     /// Opens the database in `dir`, or makes one.
