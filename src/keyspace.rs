@@ -106,6 +106,12 @@ impl Keyspace {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
+    /// It allocates one node of an index in memory. Where the log is not mapped
+    /// ([`Builder::log_mapping`](crate::Builder::log_mapping)) it makes one `write`; where it is,
+    /// no system call but the allocator's. Only the put that fills
+    /// [`memtable_bytes`](crate::Builder::memtable_bytes) makes some: it wakes the threads that
+    /// prepare the next log and flush.
+    ///
     /// # Errors
     ///
     /// - [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a key over 65,535 bytes or a

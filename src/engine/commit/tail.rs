@@ -1,8 +1,9 @@
 //! The tail of the log and the writing end of the active memtable, and how both are rotated.
 //!
-//! Owned by the commit section (`section`), inside which all of this runs. It makes no system call
-//! while the log is mapped (D10); else one (the append; up to three for a batch that is written
-//! from where it lies), and one more where a log is taken into use.
+//! Owned by the commit section (`section`), inside which all of this runs. An append to a mapped
+//! log makes no system call (D10). Else it makes one, up to three for a batch that is written from
+//! where it lies, and so does taking a log into use; also where a log that is mapped has outgrown
+//! its mapping. A rotation sends four messages, each of which may have to wake a thread.
 //!
 //! # Rotation
 //!
