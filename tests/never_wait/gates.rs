@@ -4,13 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alluvium::io::{FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
 
 /// How long an operation stands at a gate before it goes through it by force. Nothing is measured
 /// by it: it turns a test that would hang into one that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Patience is counted in these.
+const NAP: Duration = Duration::from_millis(10);
 
 /// One operation that is done.
 #[derive(Clone, Debug)]
@@ -28,6 +31,36 @@ struct Gate {
     patience: Duration,
     arrived: usize,
     forced: bool,
+    freeze: Option<Freeze>,
+}
+
+/// Of a gate at which one operation is held, of whatever kind.
+#[derive(Debug)]
+struct Freeze {
+    /// So many pass first.
+    left: usize,
+    /// The thread whose operations pass, and do not count.
+    but: ThreadId,
+    /// What is held.
+    held: Option<Op>,
+}
+
+impl Gate {
+    /// Whether an operation is to be held here.
+    fn meets(&mut self, op: &Op) -> bool {
+        let Some(freeze) = &mut self.freeze else {
+            return self.kind == op.kind && op.path.contains(&self.path_contains);
+        };
+        if op.thread == freeze.but || freeze.held.is_some() {
+            return false;
+        }
+        if freeze.left > 0 {
+            freeze.left -= 1;
+            return false;
+        }
+        freeze.held = Some(op.clone());
+        true
+    }
 }
 
 /// What is to happen before each operation of a kind, on the thread that comes with it.
@@ -69,18 +102,21 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// Waits until `ready`, and says whether it came to that before `deadline`.
-    fn wait(&self, deadline: Instant, mut ready: impl FnMut(&mut State) -> bool) -> bool {
+    /// Waits until `ready`, and says whether it came to that before this ran out of patience: by
+    /// naps, so that a process that is stopped meanwhile loses one of them and no more.
+    fn wait(&self, patience: Duration, mut ready: impl FnMut(&mut State) -> bool) -> bool {
         let mut state = self.state();
+        let mut naps = patience.as_millis().div_ceil(NAP.as_millis());
         loop {
             if ready(&mut state) {
                 return true;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if naps == 0 {
                 return false;
             }
-            state = self.changed.wait_timeout(state, left).unwrap().0;
+            let (woken, nap) = self.changed.wait_timeout(state, NAP).unwrap();
+            naps -= u128::from(nap.timed_out());
+            state = woken;
         }
     }
 }
@@ -100,11 +136,29 @@ impl GatedFs {
     }
 
     pub(crate) fn hold_for(&self, kind: OpKind, text: &str, patience: Duration) -> Held {
+        self.add_gate(kind, text, patience, None)
+    }
+
+    /// Holds one operation, the one that comes when `left` have passed, by whatever thread but this
+    /// one.
+    pub(crate) fn freeze(&self, left: usize) -> Held {
+        let but = std::thread::current().id();
+        self.add_gate(OpKind::Any, "", PATIENCE, Some(Freeze { left, but, held: None }))
+    }
+
+    fn add_gate(
+        &self,
+        kind: OpKind,
+        text: &str,
+        patience: Duration,
+        freeze: Option<Freeze>,
+    ) -> Held {
         let mut state = self.shared.state();
         state.gates_made += 1;
         let id = state.gates_made;
         let path_contains = text.to_owned();
-        state.gates.push(Gate { id, kind, path_contains, patience, arrived: 0, forced: false });
+        let (arrived, forced) = Default::default();
+        state.gates.push(Gate { id, kind, path_contains, patience, arrived, forced, freeze });
         Held { shared: Arc::clone(&self.shared), id }
     }
 
@@ -157,10 +211,10 @@ impl GatedFs {
         {
             (hook.work)();
         }
+        let op = Op { thread: std::thread::current().id(), kind, path };
         let held = {
             let mut state = self.shared.state();
-            let mut gates = state.gates.iter_mut();
-            let gate = gates.find(|gate| gate.kind == kind && path.contains(&gate.path_contains));
+            let gate = state.gates.iter_mut().find_map(|gate| gate.meets(&op).then_some(gate));
             gate.map(|gate| {
                 gate.arrived += 1;
                 (gate.id, gate.patience)
@@ -168,16 +222,14 @@ impl GatedFs {
         };
         if let Some((id, patience)) = held {
             self.shared.changed.notify_all();
-            let deadline = Instant::now() + patience;
-            if !self.shared.wait(deadline, |state| state.gate(id).is_none_or(|gate| gate.forced))
+            if !self.shared.wait(patience, |state| state.gate(id).is_none_or(|gate| gate.forced))
                 && let Some(gate) = self.shared.state().gate(id)
             {
                 gate.forced = true;
             }
         }
         let result = operation();
-        let thread = std::thread::current().id();
-        self.shared.state().done.push(Op { thread, kind, path });
+        self.shared.state().done.push(op);
         self.shared.changed.notify_all();
         result
     }
@@ -198,10 +250,23 @@ impl Held {
 
     /// Waits until that many operations have come to the gate.
     pub(crate) fn await_arrivals(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
         let arrived =
             |state: &mut State| state.gate(self.id).is_some_and(|gate| gate.arrived >= count);
-        assert!(self.shared.wait(deadline, arrived), "nothing came to the gate");
+        assert!(self.shared.wait(PATIENCE, arrived), "nothing came to the gate");
+    }
+
+    /// The operation that is frozen here, once there is one; `None` if `ended` comes first.
+    pub(crate) fn await_freeze(&self, ended: impl Fn() -> bool) -> Option<Op> {
+        loop {
+            // In this order: what ends has done all that it does.
+            let at_end = ended();
+            let mut state = self.shared.state();
+            let held = state.gate(self.id).and_then(|gate| gate.freeze.as_ref()?.held.clone());
+            if held.is_some() || at_end {
+                return held;
+            }
+            drop(self.shared.changed.wait_timeout(state, Duration::from_millis(1)).unwrap());
+        }
     }
 
     /// Whether an operation lost its patience: somebody must have waited for it.

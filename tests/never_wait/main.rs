@@ -4,13 +4,14 @@
 //! An operation of the file system is held at a gate by a thread that is meant to wait there, and
 //! meanwhile the thread of the test does what must not wait. If it did, the gate would open by
 //! force in the end, and the test fails. `foreground` has puts and gets against held background
-//! work, `merges` the same for merges, `sync` the group sync, `overload` the memory bound,
-//! `log_thread` the kinds of work that share a thread, `try_calls` what the calls that never wait
-//! say instead.
+//! work, `frozen` the same against each step of all of it, `merges` more of merges, `sync` the
+//! group sync, `overload` the memory bound, `log_thread` the kinds of work that share a thread,
+//! `try_calls` what the calls that never wait say instead.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod foreground;
+mod frozen;
 mod gates;
 mod log_thread;
 mod merges;
