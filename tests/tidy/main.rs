@@ -8,6 +8,7 @@
 
 mod documents;
 mod floors;
+mod get_path;
 mod habits;
 mod imports;
 mod invariants;
@@ -47,7 +48,7 @@ fn sources() -> Vec<Source> {
 
 fn all_rules() -> impl Iterator<Item = &'static Rule> {
     let rules = floors::RULES.iter().chain(rules::RULES);
-    rules.chain(habits::RULES).chain(public::RULES)
+    rules.chain(habits::RULES).chain(public::RULES).chain(get_path::RULES)
 }
 
 #[test]
@@ -78,6 +79,12 @@ fn every_rule_rejects_its_bad_snippets_and_passes_its_good_ones() {
             assert!(found.is_empty(), "{}: rejected {path}: {text}: {found:?}", rule.name);
         }
     }
+}
+
+#[test]
+fn files_on_the_way_of_a_get_are_there() {
+    let broken = get_path::check_list(&sources());
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
