@@ -16,6 +16,8 @@
 pub(crate) mod channel;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod clock;
+#[cfg(all(test, loom))]
+pub(crate) mod models;
 #[cfg(shuttle)]
 pub(crate) mod scheduled;
 #[cfg(not(all(test, loom)))]
@@ -47,39 +49,6 @@ mod primitives {
 
 pub(crate) use primitives::*;
 use std::sync::TryLockError;
-
-/// What models run on, so that they need not name the checker either.
-#[cfg(all(test, loom))]
-pub(crate) mod model {
-    pub(crate) use loom::thread;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Runs `body` once per interleaving of its threads, with at most `preemptions` involuntary
-    /// switches in each (`None`: all of them), until it panics. Returns how many ran, and the
-    /// panic's message.
-    pub(crate) fn explore(
-        preemptions: Option<usize>,
-        body: impl Fn() + Send + Sync + 'static,
-    ) -> (usize, Result<(), String>) {
-        let executions = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&executions);
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = preemptions;
-        let outcome = catch_unwind(AssertUnwindSafe(move || {
-            builder.check(move || {
-                count.fetch_add(1, Ordering::Relaxed);
-                body();
-            });
-        }));
-        let message = |panic: Box<dyn std::any::Any + Send>| match panic.downcast::<String>() {
-            Ok(text) => *text,
-            Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("").to_owned(),
-        };
-        (executions.load(Ordering::Relaxed), outcome.map_err(message))
-    }
-}
 
 /// What a thread that panicked under a lock leaves to the next one.
 const POISONED: &str = "a thread panicked while it held this lock, so its data cannot be trusted";

@@ -34,8 +34,8 @@
 //!
 //! # Models
 //!
-//! Every model has a planted fault: the same code with two steps exchanged, which it must refute.
-//! Run them with `RUSTFLAGS="--cfg loom" cargo test --release --lib mvcc -- --nocapture`.
+//! `models.rs` has the table of them. Every model has at least two planted faults, the same code
+//! with steps exchanged or left out, each of which it must find: `.ci/run loom` runs them all.
 
 pub(crate) mod commit;
 pub(crate) mod gate;

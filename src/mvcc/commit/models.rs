@@ -9,7 +9,7 @@ use crate::ids::Sequence;
 use crate::mvcc::models::{holds, refuted};
 use crate::mvcc::view::{read_point, update};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::model::thread;
+use crate::sync::models::thread;
 use crate::sync::{Arc, Published, lock};
 
 /// The order of steps under test: the shipped one, or one with a fault planted.

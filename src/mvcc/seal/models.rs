@@ -1,16 +1,17 @@
 //! Model of a seal after a failed append, against the leader's syncs.
 
 use super::Seal;
-use crate::mvcc::models::{holds, refuted};
+use crate::mvcc::models::check;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::model::thread;
+use crate::sync::models::thread;
 
 const END: u64 = 7;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Steps {
-    Shipped,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
     /// A sync that began before the seal settles the debt as well.
     SettlesUnsealed,
     /// The leader looks for the end after it has synced.
@@ -30,8 +31,8 @@ struct Log {
 }
 
 impl Log {
-    fn seal_failed(&self, steps: Steps) {
-        if steps == Steps::TakesBackLate {
+    fn seal_failed(&self, fault: Fault) {
+        if fault == Fault::TakesBackLate {
             self.seal.close_owing(END);
             self.taken_back.store(true, Ordering::Relaxed);
         } else {
@@ -48,33 +49,33 @@ impl Log {
         }
     }
 
-    fn sync(&self, steps: Steps) {
+    fn sync(&self, fault: Fault) {
         let sealed = self.seal.begin_sync();
         self.sync_file(sealed.is_some());
-        let settled = match steps {
-            Steps::LooksAfterSync => self.seal.begin_sync(),
+        let settled = match fault {
+            Fault::LooksAfterSync => self.seal.begin_sync(),
             _ => sealed,
         };
         if let Some(sealed) = settled {
             self.seal.settle(sealed);
-        } else if steps == Steps::SettlesUnsealed {
+        } else if fault == Fault::SettlesUnsealed {
             self.seal.settle(super::Sealed { end: END, owed_from: END });
         }
     }
 
     /// One turn of the leader. All below the end was durable before, so that only a debt, or an end
     /// that is not known, asks for a sync.
-    fn lead(&self, steps: Steps) {
+    fn lead(&self, fault: Fault) {
         let next = self.next.load(Ordering::Acquire);
         if self.seal.end().is_none() || self.seal.owes() {
-            self.sync(steps);
+            self.sync(fault);
         }
         let durable = self.durable.load(Ordering::Relaxed);
         assert!(!next || durable, "the next log counts as synced, what was taken back is not");
     }
 }
 
-fn what_was_taken_back_is_durable(steps: Steps) {
+fn what_was_taken_back_is_durable(fault: Fault) {
     let log = Arc::new(Log {
         seal: Seal::open(),
         taken_back: AtomicBool::new(false),
@@ -83,24 +84,23 @@ fn what_was_taken_back_is_durable(steps: Steps) {
     });
     let writer = {
         let log = Arc::clone(&log);
-        thread::spawn(move || log.seal_failed(steps))
+        thread::spawn(move || log.seal_failed(fault))
     };
-    log.lead(steps);
-    log.lead(steps);
+    log.lead(fault);
+    log.lead(fault);
     writer.join().expect("the writer does not panic");
-    log.lead(steps);
+    log.lead(fault);
     assert!(!log.seal.owes() && log.seal.end() == Some(END));
 }
 
 /// I10.
 #[test]
 fn a_record_that_was_taken_back_is_durably_so_before_later_logs_count_as_synced() {
-    holds("seal", None, 300, || what_was_taken_back_is_durable(Steps::Shipped));
-    for (name, steps) in [
-        ("a sync from before the seal settles", Steps::SettlesUnsealed),
-        ("the end is looked for after the sync", Steps::LooksAfterSync),
-        ("the record is taken back after the seal", Steps::TakesBackLate),
-    ] {
-        refuted(name, None, "is not", move || what_was_taken_back_is_durable(steps));
-    }
+    let symptom = "what was taken back is not";
+    let faults = [
+        (Fault::SettlesUnsealed, symptom),
+        (Fault::LooksAfterSync, symptom),
+        (Fault::TakesBackLate, symptom),
+    ];
+    check("seal", what_was_taken_back_is_durable, &faults);
 }

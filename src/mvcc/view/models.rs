@@ -4,11 +4,35 @@
 use super::{read_point, update};
 use crate::ids::Sequence;
 use crate::mvcc::commit::{Commit, CommitEnv};
-use crate::mvcc::models::{holds, refuted};
+use crate::mvcc::models::check;
 use crate::mvcc::snapshots::Snapshots;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::model::thread;
-use crate::sync::{Arc, Published};
+use crate::sync::models::thread;
+use crate::sync::{Arc, Loaded, Published};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
+    /// The view with the next memtable is published only when the one after is made.
+    PublishesLate,
+    /// The view with the next memtable is published once the first write to it is visible.
+    PublishesAfterVisible,
+    /// The view with the next memtable has none of those that were sealed before.
+    ForgetsSealed,
+    /// The sealed memtables are listed oldest first.
+    ListsOldestFirst,
+    /// A reader keeps the view that it has read in before.
+    KeepsView,
+    /// A reader loads `visible`, then the view.
+    VisibleFirst,
+    /// A flush takes the memtables out of the view, and puts its run in by another update.
+    RemovesFirst,
+    /// An updater publishes what it has derived, whatever was published since.
+    Stores,
+    /// An updater whose view was replaced meanwhile gives up.
+    TriesOnce,
+}
 
 /// A memtable of one write: its sequence, or zero. Relaxed, so that it orders nothing.
 type Memtable = Arc<AtomicU64>;
@@ -41,8 +65,7 @@ struct Env {
     view: Arc<Published<View>>,
     active: Memtable,
     active_is_full: bool,
-    /// A fault: the view with the next memtable is published only when the one after is made.
-    publishes_late: bool,
+    fault: Fault,
     unpublished: Option<Memtable>,
 }
 
@@ -50,7 +73,12 @@ impl Env {
     fn publish(&mut self, next: &Memtable) {
         update(&self.view, |view| {
             let mut sealed = vec![Arc::clone(&view.active)];
-            sealed.extend(view.sealed.iter().cloned());
+            if self.fault != Fault::ForgetsSealed {
+                sealed.extend(view.sealed.iter().cloned());
+            }
+            if self.fault == Fault::ListsOldestFirst {
+                sealed.reverse();
+            }
             View { active: Arc::clone(next), sealed, run: view.run.clone() }
         });
     }
@@ -68,10 +96,14 @@ impl CommitEnv for Env {
         self.active = memtable();
         self.active_is_full = false;
         let next = Arc::clone(&self.active);
-        if !self.publishes_late {
-            self.publish(&next);
-        } else if let Some(late) = self.unpublished.replace(next) {
-            self.publish(&late);
+        match self.fault {
+            Fault::PublishesLate => {
+                if let Some(late) = self.unpublished.replace(next) {
+                    self.publish(&late);
+                }
+            }
+            Fault::PublishesAfterVisible => self.unpublished = Some(next),
+            _ => self.publish(&next),
         }
         Ok(())
     }
@@ -94,27 +126,31 @@ struct Db {
     snapshots: Snapshots,
     /// The last sequence that was acknowledged to anyone.
     acknowledged: AtomicU64,
+    fault: Fault,
 }
 
 /// Sequence 1 is in a run, the active memtable is empty.
-fn db(publishes_late: bool) -> Arc<Db> {
+fn db(fault: Fault) -> Arc<Db> {
     let active = memtable();
     let first = View { active: Arc::clone(&active), sealed: vec![], run: vec![Sequence(1)] };
     let view = Arc::new(Published::new(Arc::new(first)));
-    let env = Env {
-        view: Arc::clone(&view),
-        active,
-        active_is_full: false,
-        publishes_late,
-        unpublished: None,
-    };
+    let env =
+        Env { view: Arc::clone(&view), active, active_is_full: false, fault, unpublished: None };
     let commit = Commit::new(env, Sequence(1));
-    Arc::new(Db { view, commit, snapshots: Snapshots::new(), acknowledged: AtomicU64::new(1) })
+    let acknowledged = AtomicU64::new(1);
+    Arc::new(Db { view, commit, snapshots: Snapshots::new(), acknowledged, fault })
 }
 
 impl Db {
     fn put(&self) {
         let (last, ()) = self.commit.commit(&mut (), 1).expect("nothing refuses here");
+        if self.fault == Fault::PublishesAfterVisible {
+            self.commit.with(|env, _| {
+                if let Some(late) = env.unpublished.take() {
+                    env.publish(&late);
+                }
+            });
+        }
         self.acknowledged.fetch_max(last.0, Ordering::AcqRel);
     }
 
@@ -122,6 +158,16 @@ impl Db {
     fn flush(&self) {
         let points = self.snapshots.read_points(|| self.commit.visible());
         let horizon = points.horizon();
+        if self.fault == Fault::RemovesFirst {
+            let (old, _) = update(&self.view, |view| View { sealed: vec![], ..view.clone() });
+            update(&self.view, |view| {
+                let sealed = old.sealed.iter().rev();
+                let mut run = view.run.clone();
+                run.extend(sealed.map(|memtable| Sequence(memtable.load(Ordering::Relaxed))));
+                View { run, ..view.clone() }
+            });
+            return;
+        }
         update(&self.view, |view| {
             let mut run = view.run.clone();
             let sealed = view.sealed.iter().rev();
@@ -131,56 +177,83 @@ impl Db {
             View { active: Arc::clone(&view.active), sealed: vec![], run }
         });
     }
-}
 
-#[derive(Clone, Copy)]
-enum Reading {
-    ViewThenVisible,
-    VisibleThenView,
-}
-
-impl Reading {
-    fn point(self, db: &Db) -> (crate::sync::Loaded<View>, Sequence) {
-        match self {
-            Self::ViewThenVisible => read_point(&db.view, || db.commit.visible()),
-            Self::VisibleThenView => {
-                let sequence = db.commit.visible();
-                (db.view.load(), sequence)
-            }
+    fn read_point(&self) -> (Loaded<View>, Sequence) {
+        if self.fault == Fault::VisibleFirst {
+            let sequence = self.commit.visible();
+            return (self.view.load(), sequence);
         }
+        read_point(&self.view, || self.commit.visible())
     }
 }
 
 /// Two writers, each of whose writes may rotate, and a reader. Nothing is dropped.
-fn reads_a_prefix(publishes_late: bool) {
-    let db = db(publishes_late);
+fn reads_a_prefix(fault: Fault) {
+    let db = db(fault);
     let writers = [(), ()].map(|()| {
         let db = Arc::clone(&db);
         thread::spawn(move || db.put())
     });
+    let kept = (fault == Fault::KeepsView).then(|| db.view.load());
     let acknowledged = Sequence(db.acknowledged.load(Ordering::Acquire));
-    let (view, sequence) = Reading::ViewThenVisible.point(&db);
-    let versions = view.versions(sequence);
-    let prefix: Vec<_> = (1..=versions.len() as u64).map(Sequence).collect();
-    assert_eq!(versions, prefix, "a read is not a prefix");
-    assert!(versions.last() >= Some(&acknowledged), "a read misses an acknowledged write");
+    let (view, sequence) = db.read_point();
+    let view = kept.unwrap_or(view);
+    check_prefix(&view, sequence, acknowledged);
     for writer in writers {
         writer.join().expect("no writer panics");
     }
 }
 
+fn check_prefix(view: &View, sequence: Sequence, acknowledged: Sequence) {
+    let versions = view.versions(sequence);
+    let prefix: Vec<_> = (1..=versions.len() as u64).map(Sequence).collect();
+    assert_eq!(versions, prefix, "a read is not a prefix");
+    assert!(versions.last() >= Some(&acknowledged), "a read misses an acknowledged write");
+}
+
 /// I3.
 #[test]
 fn a_read_point_is_a_prefix_that_covers_what_is_acknowledged() {
-    holds("read point", None, 100_000, || reads_a_prefix(false));
-    refuted("view published late", Some(3), "misses an acknowledged write", || {
-        reads_a_prefix(true);
-    });
+    let faults = [
+        (Fault::PublishesLate, "misses an acknowledged write"),
+        (Fault::KeepsView, "misses an acknowledged write"),
+    ];
+    check("read point", reads_a_prefix, &faults);
+}
+
+/// A writer that rotates twice, and a reader that comes back to the sequence it has read at: in
+/// any later view it finds all up to that.
+fn rotations_hide_nothing(fault: Fault) {
+    let db = db(fault);
+    let writer = {
+        let db = Arc::clone(&db);
+        thread::spawn(move || [(), (), ()].map(|()| db.put()))
+    };
+    let acknowledged = Sequence(db.acknowledged.load(Ordering::Acquire));
+    let (view, sequence) = db.read_point();
+    check_prefix(&view, sequence, acknowledged);
+    let last = db.view.load().versions(sequence).last().copied();
+    assert_eq!(last, Some(sequence), "a read at the same sequence misses a write");
+    writer.join().expect("no writer panics");
+    let (view, sequence) = db.read_point();
+    check_prefix(&view, sequence, Sequence(4));
+}
+
+/// I3, I6.
+#[test]
+fn what_is_visible_is_in_every_later_view() {
+    let faults = [
+        (Fault::PublishesLate, "misses"),
+        (Fault::PublishesAfterVisible, "a read at the same sequence misses a write"),
+        (Fault::ForgetsSealed, "a read is not a prefix"),
+        (Fault::ListsOldestFirst, "a read is not a prefix"),
+    ];
+    check("rotation", rotations_hide_nothing, &faults);
 }
 
 /// A writer that rotates, a flush that drops versions, and a reader.
-fn reads_through_a_flush(reading: Reading) {
-    let db = db(false);
+fn reads_through_a_flush(fault: Fault) {
+    let db = db(fault);
     let writer = {
         let db = Arc::clone(&db);
         thread::spawn(move || {
@@ -193,46 +266,45 @@ fn reads_through_a_flush(reading: Reading) {
         thread::spawn(move || db.flush())
     };
     let acknowledged = Sequence(db.acknowledged.load(Ordering::Acquire));
-    let (view, sequence) = reading.point(&db);
+    let (view, sequence) = db.read_point();
     let newest = view.versions(sequence).last().copied();
     assert!(newest >= Some(acknowledged), "the key vanished");
     writer.join().expect("no thread panics");
     flusher.join().expect("no thread panics");
-    let (view, sequence) = reading.point(&db);
+    let (view, sequence) = db.read_point();
     assert_eq!(view.versions(sequence).last(), Some(&Sequence(3)), "both writes are there");
 }
 
 /// I3.
 #[test]
 fn a_read_point_loses_nothing_to_a_flush() {
-    holds("read and flush", Some(3), 9_000, || {
-        reads_through_a_flush(Reading::ViewThenVisible);
-    });
-    refuted("visible before view", Some(3), "the key vanished", || {
-        reads_through_a_flush(Reading::VisibleThenView);
-    });
+    let faults =
+        [(Fault::VisibleFirst, "the key vanished"), (Fault::RemovesFirst, "the key vanished")];
+    check("read and flush", reads_through_a_flush, &faults);
 }
 
-/// A fault: publishes what was derived, whatever was published since.
-fn store<V>(published: &Published<V>, derive: impl Fn(&V) -> V) -> (Arc<V>, Arc<V>) {
-    let next = Arc::new(derive(&published.load_full()));
-    loop {
-        let current = published.load_full();
-        if published.replace(&current, Arc::clone(&next)) {
-            return (current, next);
-        }
+/// [`update`], or what a fault makes of it.
+fn update_with<V>(fault: Fault, published: &Published<V>, derive: impl Fn(&V) -> V) -> Arc<V> {
+    if fault == Fault::None {
+        return update(published, derive).0;
     }
+    let mut current = published.load_full();
+    let next = Arc::new(derive(&current));
+    while !published.replace(&current, Arc::clone(&next)) && fault == Fault::Stores {
+        current = published.load_full();
+    }
+    current
 }
 
 /// One updater rotates twice, one publishes segments twice.
-fn updates_are_kept(compares: bool) {
+fn updates_are_kept(fault: Fault) {
     let view = Arc::new(Published::new(Arc::new((0_u32, 0_u32))));
     let updater = |rotates: u32| {
         let view = Arc::clone(&view);
         move || {
             let derive =
                 |(memtables, segments): &(u32, u32)| (memtables + rotates, segments + 1 - rotates);
-            [(), ()].map(|()| if compares { update(&view, derive) } else { store(&view, derive) }.0)
+            [(), ()].map(|()| update_with(fault, &view, derive))
         }
     };
     let rotates = thread::spawn(updater(1));
@@ -248,8 +320,6 @@ fn updates_are_kept(compares: bool) {
 /// I4.
 #[test]
 fn no_update_of_the_view_is_lost() {
-    holds("update", None, 20_000, || updates_are_kept(true));
-    refuted("store instead of compare-and-swap", None, "an update was lost", || {
-        updates_are_kept(false);
-    });
+    let faults = [(Fault::Stores, "an update was lost"), (Fault::TriesOnce, "an update was lost")];
+    check("update", updates_are_kept, &faults);
 }
