@@ -7,7 +7,7 @@
 //! | pct | the one of the highest priority; a few of the steps, drawn beforehand, take it from the one that runs |
 //!
 //! The clock is the second task. It is not drawn like the others, or waits would time out all the
-//! time: one step in a thousand is its, and those when nobody else can run.
+//! time: one step in five hundred is its, and those when nobody else can run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
 /// One step in this many is the clock's.
-const CLOCK_ODDS: u64 = 1_000;
+const CLOCK_ODDS: u64 = 500;
 
 /// About as many steps as a run has: where priorities may change.
 const STEPS_USUAL: u64 = 20_000;

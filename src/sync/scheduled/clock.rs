@@ -1,6 +1,6 @@
 //! The clock of a run. It stands still while threads have something to do, and jumps to the next
-//! deadline when the scheduler gives its task a turn: a wait may time out whatever else can run,
-//! and waits time out in the order of their deadlines.
+//! deadline, or a little towards it, when the scheduler gives its task a turn: a wait may time out
+//! whatever else can run, and waits time out in the order of their deadlines.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,6 +18,10 @@ pub(crate) struct Instant(Duration);
 
 /// What each look at the clock takes, so that a thread which only looks gets on.
 const LOOK: Duration = Duration::from_nanos(100);
+
+/// How far the clock goes in one turn: a wait of seconds does not end while a thread that would end
+/// it is only kept from running for a moment.
+const TURN: Duration = Duration::from_millis(100);
 
 std::thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -73,7 +77,7 @@ fn wake_clock() {
     }
 }
 
-/// Each turn that the scheduler gives it, one call.
+/// Each turn that the scheduler gives it, one call, or the time until then that it takes.
 fn go() {
     loop {
         if CALLS.with_borrow(|calls| calls.stopped) {
@@ -83,9 +87,13 @@ fn go() {
             calls.waiting.retain(|_, turn| turn.is_waiting());
             calls.waiting.pop_first()
         });
-        if let Some(((deadline, _), turn)) = next {
-            NOW.set(NOW.get().max(deadline.0));
-            turn.end(TIMED_OUT);
+        if let Some(((deadline, made), turn)) = next {
+            NOW.set(NOW.get().max(deadline.0.min(NOW.get() + TURN)));
+            if NOW.get() < deadline.0 {
+                CALLS.with_borrow_mut(|calls| calls.waiting.insert((deadline, made), turn));
+            } else {
+                turn.end(TIMED_OUT);
+            }
             shuttle::thread::yield_now();
         } else {
             let idle = Turn::new();
