@@ -107,7 +107,8 @@ fn gets_of_what_is_on_disk_alone_are_counted() {
 
 /// Three readers beside a writer, flushes and merges. `try_get` is about memory alone, so it makes
 /// none whatever becomes of the data; `get` makes one for each block that a merge has written and
-/// nobody has read yet, and the allocator may make some for the block.
+/// nobody has read yet, or few where its file has to be opened, and the allocator may make some for
+/// the block.
 #[test]
 fn readers_beside_writers_flushes_and_merges_make_no_system_call() {
     let dir = tempfile::tempdir().unwrap();
@@ -168,7 +169,9 @@ fn readers_beside_writers_flushes_and_merges_make_no_system_call() {
     assert!(flushes > 0);
     let reads = total.of(&[libc::SYS_pread64]);
     let others = total.calls_all() - reads - total.of(&ALLOCATOR);
-    assert_eq!(others, 0, "{total}");
+    // A segment whose file is not open is opened for its block: an open, a look, perhaps a close.
+    let opens = total.of(&[libc::SYS_openat]);
+    assert!(others <= 4 * opens && opens <= reads, "{total}");
     assert!(reads <= misses, "{total} and {misses} misses");
     assert!(misses > 0 || total.calls.is_empty(), "{total}");
 }
