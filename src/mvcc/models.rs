@@ -22,6 +22,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("rotation", ALL, 45_000),
     ("read and flush", Some(3), 9_000),
     ("update", ALL, 20_000),
+    ("installs", Some(3), 75_000),
     ("snapshot", Some(3), 30_000),
     ("group sync", Some(4), 10_000),
     ("failed sync", Some(3), 2_200),

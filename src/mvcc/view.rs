@@ -71,6 +71,8 @@ pub(crate) fn update<V>(
 }
 
 #[cfg(all(test, loom))]
+mod installs_loom;
+#[cfg(all(test, loom))]
 mod models;
 #[cfg(all(test, not(loom)))]
 mod tests;
