@@ -282,7 +282,7 @@ cfg_if::cfg_if! {
 #[cfg(shuttle)]
 #[doc(hidden)]
 pub mod schedules {
-    pub use crate::sync::scheduled::{Fault, plant, run};
+    pub use crate::sync::scheduled::{Fault, elapsed, plant, run};
 }
 
 /// The README's program, compiled.

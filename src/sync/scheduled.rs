@@ -65,6 +65,11 @@ pub fn run(body: impl FnOnce()) {
     clock.stop();
 }
 
+/// The time of the run, since its beginning.
+pub fn elapsed() -> Duration {
+    clock::elapsed()
+}
+
 /// One wait of one thread, which another ends.
 #[derive(Debug)]
 struct Turn {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium::io::{CrashMode, SimFs};
+use alluvium::schedules;
 use alluvium::{
     CompareAndSwap, Db, Durability, Error, Keyspace, Result, Sequence, Snapshot, WriteBatch,
 };
@@ -302,7 +303,10 @@ pub(crate) fn close(seed: u64) {
 /// Writers who must wait for memory, and get it.
 pub(crate) fn overload(seed: u64) {
     fn write(client: &mut Client) -> Result<()> {
+        let begun = schedules::elapsed();
         client.write().unwrap();
+        // It may wait for ten, and does if nobody wakes it.
+        assert!(schedules::elapsed() - begun < Duration::from_secs(9), "a wait ended late (I22)");
         Ok(())
     }
     let fs = SimFs::new();

@@ -71,6 +71,11 @@ pub(super) fn call(deadline: Instant, turn: &Arc<Turn>) {
     wake_clock();
 }
 
+/// What the clock shows.
+pub(super) fn elapsed() -> Duration {
+    NOW.get()
+}
+
 fn wake_clock() {
     if let Some(idle) = CALLS.with_borrow_mut(|calls| calls.idle.take()) {
         idle.end(WOKEN);
