@@ -274,6 +274,8 @@ cfg_if::cfg_if! {
         pub use reader::Reader;
         pub use segment::skips::Skipped;
         pub use snapshot::Snapshot;
+        #[cfg(all(debug_assertions, feature = "sim", not(shuttle)))]
+        pub use sync::switches::switch_threads;
         pub use value::Value;
     }
 }

@@ -12,6 +12,9 @@
 //! A debug build counts the locks that a thread holds ([`locks_held`]), for what must not be done
 //! under any: `event` asks.
 
+#[cfg(all(debug_assertions, feature = "sim", not(any(shuttle, all(test, loom)))))]
+pub(crate) mod switches;
+
 #[cfg(not(all(test, loom)))]
 pub(crate) mod channel;
 #[cfg(not(all(test, loom)))]
@@ -25,7 +28,10 @@ pub(crate) mod threads;
 
 #[cfg(not(any(shuttle, all(test, loom))))]
 mod primitives {
+    #[cfg(all(debug_assertions, feature = "sim"))]
+    pub(crate) use crate::sync::switches::atomic;
     pub(crate) use std::sync::MutexGuard as RawGuard;
+    #[cfg(not(all(debug_assertions, feature = "sim")))]
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 }
@@ -49,6 +55,13 @@ mod primitives {
 
 pub(crate) use primitives::*;
 use std::sync::TryLockError;
+
+/// Where a test may have threads switch (`switches`).
+#[inline]
+fn step() {
+    #[cfg(all(debug_assertions, feature = "sim", not(any(shuttle, all(test, loom)))))]
+    switches::step();
+}
 
 /// What a thread that panicked under a lock leaves to the next one.
 const POISONED: &str = "a thread panicked while it held this lock, so its data cannot be trusted";
@@ -95,6 +108,7 @@ impl LockCount {
     fn begin() -> Self {
         #[cfg(debug_assertions)]
         let _ = HELD.try_with(|held| held.set(held.get() + 1));
+        step();
         Self
     }
 }
@@ -103,6 +117,7 @@ impl LockCount {
 impl Drop for LockCount {
     fn drop(&mut self) {
         let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(1)));
+        step();
     }
 }
 
@@ -130,6 +145,7 @@ fn counted<T>(guard: MutexGuard<'_, T>) -> MutexGuard<'_, T> {
 /// Locks, or panics if a thread panicked while it held the lock: its data may be half changed.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    step();
     counted(mutex.lock().expect(POISONED))
 }
 
@@ -141,6 +157,7 @@ pub(crate) fn lock_anyway<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Locks if nobody holds the lock, with the poison policy of [`lock`].
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    step();
     match mutex.try_lock() {
         Ok(guard) => Some(counted(guard)),
         Err(TryLockError::WouldBlock) => None,
@@ -207,17 +224,20 @@ impl<T> Published<T> {
     /// The current value, protected while the guard lives. Keep guards off structs: they are for
     /// one call. To keep the value, take [`Self::load_full`].
     pub(crate) fn load(&self) -> Loaded<T> {
+        step();
         self.0.load()
     }
 
     /// The current value, owned.
     pub(crate) fn load_full(&self) -> Arc<T> {
+        step();
         self.0.load_full()
     }
 
     /// Publishes `next` if `current` is still the value. Returns whether it did.
     #[must_use]
     pub(crate) fn replace(&self, current: &Arc<T>, next: Arc<T>) -> bool {
+        step();
         let previous = self.0.compare_and_swap(current, next);
         Arc::ptr_eq(&previous, current)
     }
@@ -240,11 +260,13 @@ impl<T> Slot<T> {
 
     /// The value, protected while the guard lives.
     pub(crate) fn load(&self) -> arc_swap::Guard<Option<Arc<T>>> {
+        step();
         self.0.load()
     }
 
     /// Puts `value` in if the slot is empty; otherwise leaves what is there.
     pub(crate) fn fill(&self, value: Arc<T>) {
+        step();
         // The value handed back is either nothing or what another reader put there first.
         let none: Option<Arc<T>> = None;
         drop(self.0.compare_and_swap(&none, Some(value)));
@@ -252,6 +274,7 @@ impl<T> Slot<T> {
 
     /// Empties the slot and hands its value to the caller, who must be a background thread.
     pub(crate) fn take(&self) -> Option<Arc<T>> {
+        step();
         self.0.swap(None)
     }
 }

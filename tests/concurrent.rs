@@ -14,6 +14,9 @@ use alluvium::{Db, Durability, Keyspace, Snapshot, Value, WriteBatch};
 type Pair = (Vec<u8>, Vec<u8>);
 
 fn open(path: &Path) -> Db {
+    // A release build has none of it.
+    #[cfg(debug_assertions)]
+    alluvium::switch_threads(1, 50);
     Db::builder(path)
         .memtable_bytes(8 << 10)
         .flush_bytes(16 << 10)
