@@ -29,6 +29,7 @@
 //! | `group_sync` | one sync of the log serves all who wait for one |
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
+//! | `residence` | blocks are cached, and none escapes the clock hand |
 //! | `seal` | a log ends while it is synced, and owes what was taken back |
 //! | `stretches` | scans jump over dead keys that a scan has walked over |
 //!
@@ -41,6 +42,7 @@
 pub(crate) mod commit;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
+pub(crate) mod residence;
 pub(crate) mod retire;
 pub(crate) mod seal;
 pub(crate) mod snapshots;

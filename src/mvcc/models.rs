@@ -31,6 +31,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("gate", Some(4), 25_000),
     ("retire", Some(3), 1_500),
     ("seal", ALL, 270),
+    ("residence", ALL, 50),
     ("stretches", Some(3), 16_000),
     ("stretches, since", Some(3), 4_000),
     ("stretches, cut", Some(3), 16_000),

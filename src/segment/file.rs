@@ -13,7 +13,7 @@ use crate::format::footer::Footer;
 use crate::format::index::Index;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::NamedFile;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::mvcc::residence::Residence;
 use crate::sync::{Arc, Slot};
 
 /// An open, immutable file and what of it is in memory.
@@ -22,7 +22,7 @@ pub(crate) struct SegmentFile {
     /// One per data block.
     pub(super) slots: Box<[Slot<CachedBlock>]>,
     /// Whether a slot may be filled; lets the clock hand pass by cold segments.
-    resident: AtomicBool,
+    residence: Residence,
     cache: Arc<BlockCache>,
     pub(super) file: NamedFile,
     pub(super) number: FileNumber,
@@ -45,8 +45,8 @@ impl SegmentFile {
         cache: Arc<BlockCache>,
     ) -> Self {
         let slots = (0..blocks).map(|_| Slot::empty()).collect();
-        let resident = AtomicBool::new(false);
-        Self { slots, resident, cache, file, number, uuid, bytes, footer, damaged }
+        let residence = Residence::none();
+        Self { slots, residence, cache, file, number, uuid, bytes, footer, damaged }
     }
 
     /// The number in the file's name.
@@ -117,10 +117,7 @@ impl SegmentFile {
         let block = CachedBlock::charged(block, &self.cache);
         if admitted {
             self.slots[i].fill(Arc::clone(&block));
-            // Release, after the slot is filled: pairs with the swap in `evict`.
-            if !self.resident.load(Ordering::Relaxed) {
-                self.resident.store(true, Ordering::Release);
-            }
+            self.residence.note();
         }
         Ok(block)
     }
@@ -154,8 +151,7 @@ impl SegmentFile {
     }
 
     pub(super) fn is_warm(&self) -> bool {
-        // Relaxed: nothing is read because of it.
-        self.resident.load(Ordering::Relaxed)
+        self.residence.is_warm()
     }
 
     /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.
@@ -166,16 +162,13 @@ impl SegmentFile {
         excess: &mut usize,
         out: &mut Vec<Arc<CachedBlock>>,
     ) -> usize {
-        // Acquire: a fill whose flag this swap clears is seen below; a later fill sets the flag
-        // again.
-        if !self.resident.swap(false, Ordering::AcqRel) {
+        if !self.residence.begin() {
             return self.slots.len();
         }
         let mut left_some = from > 0;
         for (i, slot) in self.slots.iter().enumerate().skip(from) {
             if *excess == 0 {
-                // Release; pairs with the swap above.
-                self.resident.store(true, Ordering::Release);
+                self.residence.note();
                 return i;
             }
             match slot.load().as_ref() {
@@ -192,8 +185,7 @@ impl SegmentFile {
             }
         }
         if left_some {
-            // Release; pairs with the swap above.
-            self.resident.store(true, Ordering::Release);
+            self.residence.note();
         }
         self.slots.len()
     }
