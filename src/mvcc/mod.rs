@@ -29,6 +29,7 @@
 //! | `group_sync` | one sync of the log serves all who wait for one |
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
+//! | `drops` | a keyspace is dropped, left out, forgotten |
 //! | `residence` | blocks are cached, and none escapes the clock hand |
 //! | `seal` | a log ends while it is synced, and owes what was taken back |
 //! | `stretches` | scans jump over dead keys that a scan has walked over |
@@ -40,6 +41,7 @@
 //! Those of `commit` stand outside the table, some with one fault.
 
 pub(crate) mod commit;
+pub(crate) mod drops;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
 pub(crate) mod residence;

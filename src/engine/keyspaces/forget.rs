@@ -46,9 +46,11 @@ pub(crate) fn place_of_dropped(core: &Core, id: KeyspaceId) -> Whereabouts {
 /// thread.
 pub(crate) fn forget_dropped(engine: &Engine) -> Result<()> {
     let core = &engine.core;
-    let view = core.view.load_full();
     let mut free = Vec::new();
-    for (id, until) in core.keyspaces.to_forget() {
+    let known = core.keyspaces.to_forget();
+    // After that: these drops are visible by now, so this view has all that was written before.
+    let view = core.view.load_full();
+    for (id, until) in known {
         let until = until.unwrap_or_else(|| {
             let until = view.in_memory_until(id);
             core.keyspaces.note_in_memory(id, until);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::error::{Error, Result};
 use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KeyspaceId, Sequence};
+use crate::mvcc::drops::Drops;
 use crate::options::KeyspaceOptions;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
@@ -76,38 +77,25 @@ pub(crate) struct Keyspaces {
 struct Table {
     by_id: BTreeMap<KeyspaceId, Arc<KeyspaceState>>,
     living: HashMap<String, Arc<KeyspaceState>>,
-    dropped: BTreeMap<KeyspaceId, Dropped>,
+    dropped: Drops,
     /// Those that handles were left of when they were forgotten: for their names.
     forgotten: BTreeMap<KeyspaceId, Weak<KeyspaceState>>,
     /// How many handles there were when `forgotten` was last looked through.
     handles: usize,
 }
 
-/// A dropped keyspace that may still have data, or that the manifest has not forgotten.
-#[derive(Clone, Copy, Debug)]
-struct Dropped {
-    at: Sequence,
-    /// Whether the manifest knows, and so the log has it durably.
-    durable: bool,
-    /// Once everything up to here is flushed no memtable holds it. Nothing where that was not
-    /// looked up yet.
-    until: Option<Sequence>,
-}
-
 impl Table {
     fn add(&mut self, state: Arc<KeyspaceState>) {
         match state.dropped_at() {
             // As the manifest says.
-            Some(at) => {
-                self.dropped.insert(state.id, Dropped { at, durable: true, until: None });
-            }
+            Some(at) => self.dropped.add(state.id, at, true),
             None => drop(self.living.insert(state.name.clone(), Arc::clone(&state))),
         }
         self.by_id.insert(state.id, state);
     }
 
     fn forget(&mut self, id: KeyspaceId) {
-        self.dropped.remove(&id);
+        self.dropped.forget(id);
         let Some(state) = self.by_id.remove(&id).filter(|state| Arc::strong_count(state) > 1)
         else {
             return;
@@ -163,30 +151,23 @@ impl Keyspaces {
 
     /// Dropped keyspaces that may still have data, with the sequences that dropped them.
     pub(crate) fn dropped(&self) -> BTreeMap<KeyspaceId, Sequence> {
-        let table = lock(&self.table);
-        table.dropped.iter().map(|(&id, dropped)| (id, dropped.at)).collect()
+        lock(&self.table).dropped.all()
     }
 
     /// Those of them whose drop the manifest knows, and so the log has durably: one that is only in
     /// memory so far may be lost with the power, and then the data has to be there.
     pub(crate) fn droppable(&self) -> BTreeMap<KeyspaceId, Sequence> {
-        let table = lock(&self.table);
-        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
-        durable.map(|(&id, dropped)| (id, dropped.at)).collect()
+        lock(&self.table).dropped.droppable()
     }
 
     /// The same, with what is known of when no memtable holds them any more.
     pub(crate) fn to_forget(&self) -> Vec<(KeyspaceId, Option<Sequence>)> {
-        let table = lock(&self.table);
-        let durable = table.dropped.iter().filter(|(_, dropped)| dropped.durable);
-        durable.map(|(&id, dropped)| (id, dropped.until)).collect()
+        lock(&self.table).dropped.to_forget()
     }
 
     /// Notes that no memtable holds a dropped keyspace once everything up to `until` is flushed.
     pub(crate) fn note_in_memory(&self, id: KeyspaceId, until: Sequence) {
-        if let Some(dropped) = lock(&self.table).dropped.get_mut(&id) {
-            dropped.until = Some(until);
-        }
+        lock(&self.table).dropped.note_in_memory(id, until);
     }
 
     /// Whether any dropped keyspace may still have data.
@@ -206,7 +187,7 @@ impl Keyspaces {
             state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
         if first.is_ok() {
             table.living.remove(&state.name);
-            table.dropped.insert(id, Dropped { at, durable: false, until: None });
+            table.dropped.add(id, at, false);
             self.dropped.store(table.dropped.len(), Ordering::Relaxed);
         }
     }
@@ -222,9 +203,7 @@ impl Keyspaces {
         let mut table = lock(&self.table);
         for change in changes {
             match change {
-                Change::DropKeyspace { id, .. } => {
-                    table.dropped.entry(*id).and_modify(|dropped| dropped.durable = true);
-                }
+                Change::DropKeyspace { id, .. } => table.dropped.settle(*id),
                 Change::ForgetKeyspace { id } => {
                     table.forget(*id);
                     forgotten.push(*id);
