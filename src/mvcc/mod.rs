@@ -27,6 +27,7 @@
 //! | `view` | a reader finds a view and a sequence that belong together |
 //! | `snapshots` | a sequence is registered, and the horizon never passes it |
 //! | `group_sync` | one sync of the log serves all who wait for one |
+//! | `live_logs` | what a sync covers while logs come and go |
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
 //! | `drops` | a keyspace is dropped, left out, forgotten |
@@ -44,6 +45,7 @@ pub(crate) mod commit;
 pub(crate) mod drops;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
+pub(crate) mod live_logs;
 pub(crate) mod residence;
 pub(crate) mod retire;
 pub(crate) mod seal;

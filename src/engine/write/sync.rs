@@ -3,12 +3,11 @@
 //! Called by writers with `Durability::Sync`, by `sync()`, by the log thread (periodic, and for
 //! each sealed log) and by the flush. The leader role is `mvcc::group_sync`'s. The leader:
 //!
-//! 1. reads `visible`, then the appended position. What is visible has been appended, so that
-//!    `visible` is `durable` once all is done;
-//! 2. syncs every live log that is not known durable, oldest first: of the open log what the
-//!    position covers, of a sealed one what is below its end, with the header behind it that a
-//!    failed append has zeroed. The rest of a prepared file may be dirty as well, and is nobody's
-//!    (D10);
+//! 1. reads `visible`, then the appended position, then the list of live logs (`mvcc::live_logs`);
+//!    that `visible` is `durable` once all is done;
+//! 2. syncs each that is not known durable, oldest first: of the open log what the position covers,
+//!    of a sealed one what is below its end, with the header behind it that a failed append has
+//!    zeroed. The rest of a prepared file may be dirty as well, and is nobody's (D10);
 //! 3. tells the witness, then raises `synced`.
 //!
 //! For a sealed log it syncs the sealed ones only, since the open one is in use. The first sync of
@@ -28,29 +27,22 @@ impl SyncEnv for Engine {
 
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.core;
-        // `visible` before the position: what is visible has been appended. The position before the
-        // list: that then holds every log that the position reaches into.
-        let visible = self.visible();
-        let covered = core.logs.appended();
         let synced = core.group_sync.synced();
-        // One that came after the position holds nothing that it covers.
-        let logs = core.logs.list();
-        let reached = || logs.iter().filter(|log| log.header.base < covered);
-        for log in reached() {
-            if log.end_position().is_none_or(|end| end > synced) || log.needs_sync() {
-                sync_log(self, log, covered)?;
-            }
-        }
+        let covered = core.logs.sync_all(
+            synced,
+            || self.visible(),
+            |log, covered| sync_log(self, log, covered),
+        )?;
         // Durable where nobody finds it would be a lie.
         core.check_directory()?;
         // Before anybody is told.
-        if let Some(newest) = reached().next_back() {
-            core.witness.note_log(newest.header.number, covered);
+        if let Some(newest) = covered.newest {
+            core.witness.note_log(newest.header.number, covered.position);
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
         // Release; pairs with the Acquire in `wait_durable`.
-        core.durable.fetch_max(visible.0, Ordering::Release);
-        Ok(covered)
+        core.durable.fetch_max(covered.visible.0, Ordering::Release);
+        Ok(covered.position)
     }
 }
 
@@ -68,17 +60,11 @@ impl SyncEnv for SealedLogs<'_> {
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.engine.core;
         let synced = core.group_sync.synced();
-        let logs = core.logs.list();
-        let sealed = |log: &&Arc<LogFile>| log.end_position().is_some_and(|end| end <= self.end);
-        for log in logs.iter().filter(sealed) {
-            if log.end_position().is_some_and(|end| end > synced) || log.needs_sync() {
-                sync_log(self.engine, log, self.end)?;
-            }
-        }
+        let newest = core
+            .logs
+            .sync_sealed(synced, self.end, |log, covered| sync_log(self.engine, log, covered))?;
         core.check_directory()?;
-        if let Some(newest) = logs.iter().rfind(sealed)
-            && newest.end_position() == Some(self.end)
-        {
+        if let Some(newest) = newest.filter(|log| log.end_position() == Some(self.end)) {
             core.witness.note_log(newest.header.number, self.end);
         }
         core.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
@@ -87,13 +73,10 @@ impl SyncEnv for SealedLogs<'_> {
     }
 }
 
-fn sync_log(engine: &Engine, log: &Arc<LogFile>, covered: LogPosition) -> Result<()> {
-    let rewritten = match log.sync(covered) {
-        // A flush has made durable what it held, and its file may be gone: one that the open
-        // found is opened by its name if the bound has closed it.
-        Err(_) if !engine.core.logs.is_live(log) => return Ok(()),
-        synced => synced?,
-    };
+fn sync_log(engine: &Engine, log: &LogFile, covered: LogPosition) -> Result<()> {
+    // If this fails, a flush may have made durable what it held, and its file may be gone: one that
+    // the open found is opened by its name if the bound has closed it.
+    let rewritten = log.sync(covered)?;
     engine.core.counters.log_bytes_rewritten.fetch_add(rewritten, Ordering::Relaxed);
     Ok(())
 }
@@ -101,11 +84,7 @@ fn sync_log(engine: &Engine, log: &Arc<LogFile>, covered: LogPosition) -> Result
 /// Where the last of the next `most` sealed logs ends that are not known to be durable, and
 /// whether there are more of them.
 pub(crate) fn sealed_end(engine: &Engine, most: usize) -> Option<(LogPosition, bool)> {
-    let synced = engine.core.group_sync.synced();
-    let list = engine.core.logs.list();
-    let mut ends = list.iter().map_while(|log| log.end_position()).filter(|&end| end > synced);
-    let end = ends.by_ref().take(most).last()?;
-    Some((end, ends.next().is_some()))
+    engine.core.logs.sealed_end(engine.core.group_sync.synced(), most)
 }
 
 /// Makes the sealed logs durable up to `end`, where one of them ends.
