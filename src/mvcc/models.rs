@@ -37,7 +37,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("recovered log goes", ALL, 160),
     ("drop and merge", Some(3), 1_700),
     ("forget keyspace", Some(3), 39_000),
-    ("forget keyspace, look", ALL, 1),
+    ("forget keyspace, look", Some(3), 9_000),
     ("residence", ALL, 50),
     ("stretches", Some(3), 16_000),
     ("stretches, since", Some(3), 4_000),

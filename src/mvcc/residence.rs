@@ -10,8 +10,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 ///
 /// Filling: 1. fill the slot; 2. set the flag, by an exchange.
 ///
-/// Emptying: 1. clear the flag, by an exchange; 2. look into the slots; 3. set the flag again if any
-/// was left filled.
+/// Emptying: 1. clear the flag, by an exchange; 2. look into the slots; 3. set the flag again if
+/// any was left filled.
 ///
 /// All exchanges of one flag have an order. If a fill's comes before the hand's, the hand sees the
 /// slot; if after, the flag stays set for the next time. A plain load before a plain store would

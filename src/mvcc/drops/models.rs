@@ -1,5 +1,5 @@
-//! Models of a keyspace that is dropped: what merges leave out of it, and when it is forgotten. Log,
-//! manifest, memtables and runs are the model's; commit section, views and snapshots are not.
+//! Models of a keyspace that is dropped: what merges leave out of it, and when it is forgotten.
+//! Log, manifest, memtables and runs are the model's; commit section, views and snapshots are not.
 
 use std::collections::BTreeMap;
 
