@@ -20,6 +20,7 @@ mod scan;
 mod settings;
 mod sync;
 mod workload;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   open     reopening after a kill with a log of 64 MiB to recover
   sync     puts that wait for the device
   merge    what merging writes and leaves, how fast it is, and what readers feel of it
+  writers  puts of 1, 2, 4 and 8 threads
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -83,6 +85,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "open" => open::run(settings),
         "sync" => sync::run(settings),
         "merge" => merge::run(settings),
+        "writers" => writers::run(settings),
         "limits" => limits::run(settings),
         // Not for people: what `open` starts and kills.
         "open-child" => open::run_child(settings),
