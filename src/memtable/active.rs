@@ -1,10 +1,10 @@
 //! The index of the memtable being written: a skiplist over records in an arena.
 //!
-//! One writer, inside the commit section; any number of readers on any thread, who never wait. It
-//! is `crossbeam_skiplist::base` 0.1.3, used insert-only with unique keys, because that release
-//! loses reads when a key is overwritten and leaks nodes out of `range`. So no node is ever retired
-//! before the whole list is dropped, and every guard can be the unprotected one: there is nothing
-//! to protect.
+//! Writers insert side by side, each into a room that it got in the commit section; any number of
+//! readers on any thread never wait. It is `crossbeam_skiplist::base` 0.1.3, used insert-only with
+//! unique keys, because that release loses reads when a key is overwritten and leaks nodes out of
+//! `range`. So no node is ever retired before the whole list is dropped, and every guard can be the
+//! unprotected one: there is nothing to protect.
 //!
 //! # A record in the arena
 //!
@@ -24,7 +24,8 @@ use std::slice;
 use crossbeam_epoch::Guard;
 use crossbeam_skiplist::base::SkipList;
 
-use super::arena::{Arena, ArenaWriter};
+use super::arena::{Arena, Room};
+use crate::format::batch::Op;
 use crate::format::key::{Entry, KeyWords, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 
@@ -46,6 +47,11 @@ pub(super) const NODE_BYTES: usize = 75;
 
 /// What an entry costs beyond its key and value, in bytes.
 pub(super) const ENTRY_OVERHEAD: usize = NODE_BYTES + HEAD_BYTES;
+
+/// The length of an operation's record.
+pub(super) fn record_bytes(op: &Op<'_>) -> usize {
+    op.key.len() + HEAD_BYTES + op.value.len()
+}
 
 /// A key in the list: one version of one user key, ordered by its first words before its memory is
 /// touched.
@@ -199,13 +205,13 @@ impl Active {
 
     /// Adds a version that is not there yet. The list publishes it with a release store, and
     /// readers who see a later `visible` see it for certain.
-    pub(super) fn insert(&self, arena: &mut ArenaWriter, entry: Entry<'_>) {
-        assert!(arena.fills(&self.arena), "the record's memory must live as long as the list");
-        let value_len = u32::try_from(entry.value.len()).expect("callers refuse over 1 GiB");
-        let mut head = [entry.kind as u8; HEAD_BYTES];
+    pub(super) fn insert(&self, room: &mut Room, op: Op<'_>, sequence: Sequence) {
+        let value_len = u32::try_from(op.value.len()).expect("callers refuse over 1 GiB");
+        let mut head = [op.kind as u8; HEAD_BYTES];
         head[1..].copy_from_slice(&value_len.to_le_bytes());
-        let key = arena.store(&[entry.key, &head, entry.value]);
-        let node = Node { key, ..Node::new(entry.position()) };
+        let key = room.store(&self.arena, &[op.key, &head, op.value]);
+        let position = Position { keyspace: op.keyspace, key: op.key, sequence };
+        let node = Node { key, ..Node::new(position) };
         // The entry handed back has no destructor. Not releasing it leaves the node's count one too
         // high, which nobody reads: the list's own drop frees every node regardless. It saves an
         // atomic.

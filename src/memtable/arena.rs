@@ -2,9 +2,10 @@
 //!
 //! Memory comes in slabs that are all freed together with the table: a large one is a mapping of
 //! its own, so that what is freed is the system's again, whichever thread frees it, and what was
-//! not touched has never been anybody's. One [`ArenaWriter`] fills them from inside the commit
-//! section; readers on other threads follow pointers that the index published to them, and never
-//! look at the slab list. Knows nothing of keys or order.
+//! not touched has never been anybody's. One [`ArenaWriter`] parts them into [`Room`]s from inside
+//! the commit section, which are filled by any thread; readers on other threads follow pointers
+//! that the index published to them, and never look at the slab list. Knows nothing of keys or
+//! order.
 
 #![allow(
     unsafe_code,
@@ -143,7 +144,7 @@ pub(super) struct ArenaWriter {
 }
 
 // SAFETY: `free` points into a slab that `arena` owns, and only this writer uses those bytes until
-// it hands out a pointer to them; nothing is tied to a thread.
+// it makes a room of them; nothing is tied to a thread.
 unsafe impl Send for ArenaWriter {}
 
 impl ArenaWriter {
@@ -170,31 +171,15 @@ impl ArenaWriter {
         self.arena.clone()
     }
 
-    /// Whether this is the writer of `arena`.
-    pub(super) fn fills(&self, arena: &Arena) -> bool {
-        Arc::ptr_eq(&self.arena.0, &arena.0)
-    }
-
     /// Bytes stored, and bytes given up at the ends of full slabs.
     pub(super) fn used(&self) -> usize {
         self.used
     }
 
-    /// Copies `parts` in, one after the other. The bytes stay where they are, and as they are,
-    /// until the writer and every clone of its arena are gone.
-    pub(super) fn store(&mut self, parts: &[&[u8]]) -> *const u8 {
-        let len = parts.iter().map(|part| part.len()).sum();
+    /// Room for `len` bytes.
+    pub(super) fn room(&mut self, len: usize) -> Room {
         let start = self.reserve(len);
-        let mut at = start;
-        for part in parts {
-            // SAFETY: `reserve` handed out `len` bytes, the sum of the parts, that overlap nothing
-            // else.
-            unsafe {
-                ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
-                at = at.add(part.len());
-            }
-        }
-        start
+        Room { arena: Arc::as_ptr(&self.arena.0), at: start, left: len }
     }
 
     /// The start of `len` bytes of its own.
@@ -229,6 +214,40 @@ impl ArenaWriter {
     }
 }
 
+/// Bytes of an arena that are one writer's to fill. It does not keep the arena alive.
+#[derive(Debug)]
+pub(crate) struct Room {
+    arena: *const Mutex<Slabs>,
+    /// The next free byte.
+    at: *mut u8,
+    left: usize,
+}
+
+impl Room {
+    /// Copies `parts` in, one after the other. The bytes stay where they are, and as they are,
+    /// until every clone of `arena` is gone, and its writer.
+    ///
+    /// # Panics
+    /// If it is no room in `arena`, or too small.
+    #[inline]
+    pub(super) fn store(&mut self, arena: &Arena, parts: &[&[u8]]) -> *const u8 {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(self.arena == Arc::as_ptr(&arena.0), "a room is filled while its arena lives");
+        assert!(len <= self.left, "a room is made as large as what comes into it");
+        let start = self.at.cast_const();
+        for part in parts {
+            // SAFETY: `at` has `left` bytes, no fewer than the parts have, in a slab of the arena,
+            // which the caller keeps alive; nothing else overlaps them.
+            unsafe {
+                ptr::copy_nonoverlapping(part.as_ptr(), self.at, part.len());
+                self.at = self.at.add(part.len());
+            }
+        }
+        self.left -= len;
+        start
+    }
+}
+
 impl Drop for ArenaWriter {
     fn drop(&mut self) {
         let mut slabs = lock(&self.arena.0);
@@ -249,13 +268,13 @@ mod tests {
     fn records_of_any_length_stay_as_stored_after_the_writer_is_gone() {
         let mut writer = ArenaWriter::new(4096, 4096);
         let arena = writer.arena();
-        assert!(writer.fills(&arena) && !writer.fills(&ArenaWriter::new(4096, 4096).arena()));
         let lens = [1, 0, 511, 512, 513, 4096, 4097, 100_000];
         let stored: Vec<_> = (0..200_usize)
             .map(|n| {
                 let a = vec![n as u8; lens[n % lens.len()]];
                 let b = vec![!(n as u8); n];
-                (writer.store(&[&a, &b]), [a, b].concat())
+                let mut room = writer.room(a.len() + b.len());
+                (room.store(&arena, &[&a, &b]), [a, b].concat())
             })
             .collect();
         assert!(writer.used() >= stored.iter().map(|(_, bytes)| bytes.len()).sum());
@@ -277,7 +296,7 @@ mod tests {
             let mut writer = ArenaWriter::new(SLAB_BYTES, SLAB_BYTES / 4);
             let arena = writer.arena();
             let bytes = vec![7; len];
-            let stored = writer.store(&[&bytes]);
+            let stored = writer.room(len).store(&arena, &[&bytes]);
             writer.touch(SLAB_BYTES);
             // SAFETY: all of the slab that nothing points to yet.
             unsafe { writer.free.write_bytes(9, writer.left) };
@@ -298,12 +317,29 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "while its arena lives")]
+    fn a_room_is_filled_in_its_own_arena() {
+        let other = ArenaWriter::new(4096, 4096).arena();
+        ArenaWriter::new(4096, 4096).room(5).store(&other, &[b"small"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "as large as what comes into it")]
+    fn a_room_is_not_overfilled() {
+        let mut writer = ArenaWriter::new(4096, 4096);
+        let arena = writer.arena();
+        let mut room = writer.room(5);
+        room.store(&arena, &[b"1234"]);
+        room.store(&arena, &[b"56"]);
+    }
+
+    #[test]
     fn a_record_with_a_slab_of_its_own_is_not_taken_for_unused() {
         let mut writer = ArenaWriter::new(4096, 4096);
         let arena = writer.arena();
-        writer.store(&[b"small"]);
+        writer.room(5).store(&arena, &[b"small"]);
         let bytes = vec![7; 1 << 20];
-        let stored = writer.store(&[&bytes]);
+        let stored = writer.room(bytes.len()).store(&arena, &[&bytes]);
         drop(writer);
         arena.give_back_unused();
         // SAFETY: `arena` is alive, and `store` copied that many bytes there.

@@ -1,14 +1,14 @@
 //! Memtables: the newest versions, in memory, in order, each with a filter.
 //!
-//! A table is either *active* (a skiplist that one [`MemtableWriter`] fills from inside the commit
-//! section, then sealed by no longer being written) or *sorted* (complete when made: recovered from
-//! a log, or one big batch). Readers on any thread call [`Memtable::get`] and cursors and never
-//! wait. What is visible is not decided here: a reader names its sequence. Nothing here knows a
-//! file, a segment or a snapshot.
+//! A table is either *active* (a skiplist in which one [`MemtableWriter`] gives out places from
+//! inside the commit section, filled by the writers side by side; then sealed by no longer being
+//! written) or *sorted* (complete when made: recovered from a log, or one big batch). Readers on
+//! any thread call [`Memtable::get`] and cursors and never wait. What is visible is not decided
+//! here: a reader names its sequence. Nothing here knows a file, a segment or a snapshot.
 //!
-//! Publication: the caller stores `visible` with Release after [`MemtableWriter::insert`], and
-//! readers load it with Acquire before they look: everything at or below that sequence is then
-//! found here, filter included.
+//! Publication: `visible` is stored with Release after [`Memtable::fill`], and readers load it with
+//! Acquire before they look: everything at or below that sequence is then found here, filter
+//! included.
 
 mod active;
 mod active_cursor;
@@ -20,6 +20,7 @@ mod sorted;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use arena::Room;
 pub(crate) use cursor::MemtableCursor;
 pub(crate) use sorted::SortedBuilder;
 
@@ -30,7 +31,9 @@ use sorted::Sorted;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::format::batch::Op;
 use crate::format::filter::Filter;
+use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, LogNumber, Sequence};
 use crate::iter::stretch::KeySpan;
@@ -108,8 +111,8 @@ enum TableIndex {
     Sorted(Sorted),
 }
 
-/// Written at each insert, read by any thread. Relaxed throughout: each is a number by itself,
-/// and a thread that needs them exact is ordered after the writer by the commit section.
+/// Written with each place given out, read by any thread. Relaxed throughout: each is a number by
+/// itself, and a thread that needs them exact is ordered after the writer by the commit section.
 ///
 /// Aligned to two cache lines, so that these stores do not take from readers the line of what they
 /// look up.
@@ -181,7 +184,7 @@ impl Memtable {
 
     /// Notes that no version comes any more, so that readers outside of its keys pass it over
     /// without a search. A queue leaves many such tables. Only of use to active tables. Inside the
-    /// commit section.
+    /// commit section, when all places are filled.
     pub(crate) fn seal(&self) {
         let TableIndex::Active(active) = &self.index else { return };
         self.ends.get_or_init(|| {
@@ -312,6 +315,34 @@ impl Memtable {
         Value::copy(found.value)
     }
 
+    /// Adds operations in the place that [`MemtableWriter::place`] gave them, beside other writers.
+    /// None may be there yet.
+    ///
+    /// Readers find them for certain once `visible` has passed them.
+    ///
+    /// # Panics
+    /// If the place is in another table, or other operations got it.
+    #[inline]
+    pub(crate) fn fill<'a>(
+        &self,
+        mut room: Room,
+        first: Sequence,
+        ops: impl Iterator<Item = Op<'a>>,
+    ) {
+        let mut sequence = first;
+        for op in ops {
+            self.list().insert(&mut room, op, sequence);
+            sequence = sequence.plus(1);
+        }
+    }
+
+    fn list(&self) -> &Active {
+        match &self.index {
+            TableIndex::Active(active) => active,
+            TableIndex::Sorted(_) => unreachable!("only active tables have writers"),
+        }
+    }
+
     /// A cursor over all versions, at none of them yet; it keeps the table alive.
     pub(crate) fn cursor(self: &Arc<Self>) -> MemtableCursor {
         MemtableCursor::new(self)
@@ -354,31 +385,46 @@ impl MemtableWriter {
         self.arena.touch((self.bytes_max / 8 * 5).min(TOUCHED_BYTES_MAX));
     }
 
-    /// Adds one version. Cannot fail; `sequence` must not be in the table yet, and `hash` is the
-    /// [key's](crate::format::hash::key_hash).
+    /// Adds operations, the first of which has sequence `first`. None may be there yet.
     ///
-    /// Readers find it for certain once the caller has stored `visible`.
-    pub(crate) fn insert(
-        &mut self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        kind: Kind,
-        value: &[u8],
-        sequence: Sequence,
-        hash: u64,
-    ) {
+    /// Readers find them for certain once the caller has stored `visible`.
+    #[inline]
+    pub(crate) fn add<'a>(&mut self, first: Sequence, ops: impl Iterator<Item = Op<'a>>) {
         let table = &*self.table;
-        let TableIndex::Active(active) = &table.index else {
-            unreachable!("Memtable::active makes writers for active tables only");
-        };
-        // The filter first, so that a version in the list always passes it.
-        table.filter.insert(hash);
-        active.insert(&mut self.arena, Entry { keyspace, key, sequence, kind, value });
-        let entries = table.entries() + 1;
-        table.counters.entries.store(entries, Ordering::Relaxed);
+        let mut sequence = first;
+        let mut entries = table.entries();
+        for op in ops {
+            // Before the list has it, so that a version in the list always passes the filter.
+            table.filter.insert(key_hash(op.keyspace, op.key));
+            let mut room = self.arena.room(active::record_bytes(&op));
+            table.list().insert(&mut room, op, sequence);
+            sequence = sequence.plus(1);
+            entries += 1;
+        }
+        self.count(first, entries);
+    }
+
+    /// Counts operations in as [`Self::add`] does, and gives them a place, in which
+    /// [`Memtable::fill`] adds them. The table is not to be sealed before that.
+    pub(crate) fn place<'a>(&mut self, first: Sequence, ops: impl Iterator<Item = Op<'a>>) -> Room {
+        let mut entries = self.table.entries();
+        let mut bytes = 0;
+        for op in ops {
+            self.table.filter.insert(key_hash(op.keyspace, op.key));
+            bytes += active::record_bytes(&op);
+            entries += 1;
+        }
+        let room = self.arena.room(bytes);
+        self.count(first, entries);
+        room
+    }
+
+    fn count(&self, first: Sequence, entries: usize) {
+        let counters = &self.table.counters;
+        counters.entries.store(entries, Ordering::Relaxed);
         let bytes = self.arena.used() + entries * active::NODE_BYTES;
-        table.counters.bytes.store(bytes, Ordering::Relaxed);
-        table.counters.cover(sequence);
+        counters.bytes.store(bytes, Ordering::Relaxed);
+        counters.cover(first);
     }
 
     /// Whether `ops` operations with `bytes` bytes of keys and values together leave the table

@@ -80,8 +80,8 @@ fn in_commit_order(model: &Model) -> Vec<Operation<'_>> {
 
 fn insert(writer: &mut MemtableWriter, keyspace: u32, key: &[u8], value: &[u8], sequence: u64) {
     let keyspace = KeyspaceId(keyspace);
-    let hash = key_hash(keyspace, key);
-    writer.insert(keyspace, key, Kind::Value, value, Sequence(sequence), hash);
+    let op = Op { kind: Kind::Value, keyspace, key, value };
+    writer.add(Sequence(sequence), std::iter::once(op));
 }
 
 fn active_of(model: &Model) -> Arc<Memtable> {
@@ -89,7 +89,11 @@ fn active_of(model: &Model) -> Arc<Memtable> {
     for (sequence, keyspace, key, kind, value) in in_commit_order(model) {
         let keyspace = KeyspaceId(keyspace);
         let sequence = Sequence(sequence);
-        writer.insert(keyspace, key, kind, value, sequence, key_hash(keyspace, key));
+        let op = std::iter::once(Op { kind, keyspace, key, value });
+        match sequence.0 % 2 {
+            0 => writer.add(sequence, op),
+            _ => table.fill(writer.place(sequence, op.clone()), sequence, op),
+        }
     }
     table
 }

@@ -23,7 +23,8 @@
 //!
 //! | file | protocol |
 //! |---|---|
-//! | `commit` | sequences are taken, and `visible` moves up |
+//! | `commit` | sequences are taken, writes inserted side by side |
+//! | `order` | `visible` moves up, in the commit order |
 //! | `view` | a reader finds a view and a sequence that belong together |
 //! | `snapshots` | a sequence is registered, and the horizon never passes it |
 //! | `group_sync` | one sync of the log serves all who wait for one |
@@ -46,6 +47,7 @@ pub(crate) mod drops;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
 pub(crate) mod live_logs;
+pub(crate) mod order;
 pub(crate) mod residence;
 pub(crate) mod retire;
 pub(crate) mod seal;

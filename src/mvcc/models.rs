@@ -18,8 +18,12 @@ const ALL: Bound = None;
 /// Name, bound, and how many executions there are at least: a model that explores less than it
 /// seems to proves less than it says.
 const MODELS: &[(&str, Bound, usize)] = &[
-    ("read point", ALL, 100_000),
-    ("rotation", ALL, 45_000),
+    ("order", Some(3), 500),
+    ("order, slots again", Some(2), 500),
+    ("order, the end", ALL, 5),
+    ("read point", Some(3), 10_000),
+    ("rotation", Some(3), 1_000),
+    ("sealing", Some(3), 500),
     ("read and flush", Some(3), 9_000),
     ("update", ALL, 20_000),
     ("installs", Some(3), 75_000),
@@ -36,8 +40,8 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("log goes", Some(3), 1_500),
     ("recovered log goes", ALL, 160),
     ("drop and merge", Some(3), 1_700),
-    ("forget keyspace", Some(3), 39_000),
-    ("forget keyspace, look", Some(3), 9_000),
+    ("forget keyspace", Some(2), 26_000),
+    ("forget keyspace, look", Some(3), 160_000),
     ("residence", ALL, 50),
     ("stretches", Some(3), 16_000),
     ("stretches, since", Some(3), 4_000),

@@ -87,11 +87,13 @@ pub(crate) trait Span: Clone {
 /// 1. enter the commit section, unless somebody is in it or the memtable is no longer the active
 ///    one: then give up, the next scan will try again;
 /// 2. if nothing was written since, publish; otherwise set a watch on the span, and leave;
-/// 3. outside, look for values above `since` that the memtable has in the span; give up if it has;
+/// 3. outside, when all that was written before the watch is visible, look for values above `since`
+///    that the memtable has in the span; give up if it has, or if that takes long;
 /// 4. enter again; publish if the watch is unspoiled.
 ///
-/// Writing, inside the section: 1. insert; 2. spoil the watch and cut the stretches that cover a
-/// new value ([`Book::written`]); 3. store `visible`. A tombstone changes nothing: dead stays dead.
+/// Writing: 1. inside the section, spoil the watch and cut the stretches that cover a new value
+/// ([`Book::written`]); 2. outside, insert; 3. store `visible`. A tombstone changes nothing: dead
+/// stays dead.
 ///
 /// Rotating, inside the section: hand the list on to the next memtable before its view is published
 /// ([`Book::hand_over`]): it is empty, so what held of the old one and all that is older holds of
@@ -215,13 +217,19 @@ impl<S: Span> Book<S> {
         self.list.bytes()
     }
 
-    /// A value was inserted at `point`: nothing that covers it holds any longer.
+    /// Whether a write has to say where it goes.
+    #[inline]
+    pub(crate) fn has_any(&self) -> bool {
+        self.watch.is_some() || !self.list.is_empty()
+    }
+
+    /// A value is going to be inserted at `point`: nothing that covers it holds any longer.
     ///
     /// Costs a look at two fields of the section where nothing is remembered, and elsewhere two
     /// binary searches.
     #[inline]
     pub(crate) fn written(&mut self, on: &Stretches<S>, point: S::Point<'_>) {
-        if self.watch.is_some() || !self.list.is_empty() {
+        if self.has_any() {
             self.cut(on, point);
         }
     }
@@ -360,8 +368,11 @@ pub(crate) trait RememberEnv<S: Span> {
     fn try_enter<R>(&self, f: impl FnOnce(&mut Book<S>, &Stretches<S>, Sequence) -> R)
     -> Option<R>;
 
-    /// Whether that memtable holds a value above `since` in the span: among what was inserted
-    /// before the call, at least. Outside the section.
+    /// Whether all up to `last` is visible by now, or soon. Outside the section.
+    fn is_visible(&self, last: Sequence) -> bool;
+
+    /// Whether that memtable holds a value above `since` in the span: among what was visible before
+    /// the call, at least. Outside the section.
     fn written_since(&self, span: &S, since: Sequence) -> bool;
 }
 
@@ -376,14 +387,14 @@ pub(crate) fn remember<S: Span>(
 ) -> bool {
     let entered = env.try_enter(|book, on, last| {
         if last > since {
-            return Some(book.watch(span));
+            return Some((book.watch(span), last));
         }
         book.add(on, span, keys, since);
         None
     });
     let Some(watch) = entered else { return false };
-    let Some(ticket) = watch else { return true };
-    if env.written_since(span, since) {
+    let Some((ticket, last)) = watch else { return true };
+    if !env.is_visible(last) || env.written_since(span, since) {
         return false;
     }
     let confirm = |_| env.try_enter(|book, on, _| book.confirm(on, ticket, keys, since));

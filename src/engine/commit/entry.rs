@@ -11,6 +11,8 @@ use crate::format::hash::checksum;
 use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes};
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
+use crate::mvcc::order::Broken;
+use crate::sync::Arc;
 use crate::sync::threads::thread_local;
 
 /// Operations encoded for the log, that commit together.
@@ -68,6 +70,20 @@ pub(crate) enum Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Broken> for Refused {
+    fn from(broken: Broken) -> Self {
+        Self::Failed(broken.into())
+    }
+}
+
+impl From<Broken> for Error {
+    fn from(_: Broken) -> Self {
+        let panicked = std::io::Error::other("a thread panicked while it inserted");
+        let cause = Self::io("insert into", std::path::Path::new("the memtable"), panicked);
+        Self::WriterStopped { cause: Arc::new(cause) }
     }
 }
 

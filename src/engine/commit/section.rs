@@ -1,7 +1,8 @@
 //! What the commit section does with a write: the checks, and its place in log and memtable.
 //!
-//! Everything here runs inside the section, called by `mvcc::commit`, by one thread at a time. The
-//! log's tail and the active memtable, and their rotation, are `tail`'s.
+//! What has `self` runs inside the section, called by `mvcc::commit`, by one thread at a time; the
+//! insert into the memtable runs outside, beside those of other writers. The log's tail and the
+//! active memtable, and their rotation, are `tail`'s.
 
 use crate::engine::commit::entry::{Condition, Refused, Write};
 use crate::engine::commit::holds::Holds;
@@ -12,12 +13,14 @@ use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::own::Caller;
 use crate::engine::{Core, Upkeep};
 use crate::error::Error;
-use crate::format::batch::{Control, ops};
+use crate::format::batch::{Control, Op, ops};
 use crate::format::hash::key_hash;
 use crate::format::key::Kind;
 use crate::format::record::{RecordHeader, RecordKind};
 use crate::ids::{KEYSPACE_DEFAULT, LogPosition, SEQUENCE_MAX, Sequence};
-use crate::mvcc::commit::CommitEnv;
+use crate::memtable::Room;
+use crate::mvcc::commit::{CommitEnv, Earlier};
+use crate::mvcc::order::Broken;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
@@ -37,9 +40,12 @@ pub(crate) struct WriteEnv {
 impl CommitEnv for WriteEnv {
     type Write<'a> = Write<'a>;
     type Receipt = LogPosition;
+    /// `None` for what is in its place when it leaves the section.
+    type Place = Option<Room>;
+    type Shared = Arc<Core>;
     type Error = Refused;
 
-    fn prepare(&mut self, write: &mut Write<'_>) -> Result<(), Refused> {
+    fn prepare(&mut self, write: &mut Write<'_>, earlier: &Earlier<'_>) -> Result<(), Refused> {
         if let Some(error) = self.core.stopped() {
             return Err(error.into());
         }
@@ -56,49 +62,65 @@ impl CommitEnv for WriteEnv {
             });
             return Err(error.into());
         }
-        self.check_keys(write)?;
+        self.check_keys(write, earlier)?;
         if write.private.is_some() {
             // As for `seal_active`: a write that brings a log of its own may wait for a spare.
             return if self.tail.takes_last_log() { Err(Refused::NeedsLog) } else { Ok(()) };
         }
-        self.tail.make_fit(write.body_len, write.count)
+        self.tail.make_fit(write.body_len, write.count, earlier)
     }
 
-    fn append(&mut self, first: Sequence, write: &mut Write<'_>) -> Result<LogPosition, Refused> {
+    fn append(
+        &mut self,
+        first: Sequence,
+        write: &mut Write<'_>,
+        earlier: &Earlier<'_>,
+    ) -> Result<LogPosition, Refused> {
         self.last = first.plus(u64::from(write.count) - 1);
         let synced = self.core.group_sync.synced();
         let header = write.header(first, synced);
         if write.private.is_some() {
-            return self.append_private(&header, write);
+            return self.append_private(&header, write, earlier);
         }
         self.tail.append(&mut write.encoded, &header, write.body_hash)
     }
 
-    fn insert(&mut self, first: Sequence, write: &mut Write<'_>) {
-        if let Some(private) = write.private.take() {
-            return self.insert_private(first, *private);
+    fn place(&mut self, first: Sequence, write: &mut Write<'_>) -> Option<Room> {
+        if self.insert_apart(first, write) {
+            return None;
         }
-        if write.kind == RecordKind::Control {
-            return self.insert_control(first, write.encoded.body());
+        let room = self.tail.memtable.place(first, own_ops(write.encoded.body()));
+        self.note_written(write);
+        Some(room)
+    }
+
+    fn insert_inside(&mut self, first: Sequence, write: &mut Write<'_>) {
+        if self.insert_apart(first, write) {
+            return;
         }
-        let mut sequence = first;
-        for op in ops(write.encoded.body()) {
-            let op = op.expect("the batch was encoded by this process");
-            let hash = key_hash(op.keyspace, op.key);
-            self.tail.memtable.insert(op.keyspace, op.key, op.kind, op.value, sequence, hash);
-            if op.kind != Kind::Tombstone {
-                let on = self.tail.memtable.table().stretches();
-                self.tail.stretches.written(on, (op.keyspace, op.key));
-            }
-            sequence = sequence.plus(1);
+        self.tail.memtable.add(first, own_ops(write.encoded.body()));
+        self.note_written(write);
+    }
+
+    fn insert(core: &Arc<Core>, place: Option<Room>, first: Sequence, write: &mut Write<'_>) {
+        if let Some(room) = place {
+            // The memtable that gave the place is not replaced before it is filled.
+            core.view.load().active.fill(room, first, own_ops(write.encoded.body()));
         }
-        let bytes = self.tail.memtable.table().bytes() as u64;
-        self.core.active_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn closed() -> Refused {
         Refused::Failed(Error::Closed)
     }
+
+    fn broken() -> Refused {
+        Broken.into()
+    }
+}
+
+/// The operations of a body that this process has encoded.
+fn own_ops(body: &[u8]) -> impl Iterator<Item = Op<'_>> {
+    ops(body).map(|op| op.expect("the batch was encoded by this process"))
 }
 
 impl WriteEnv {
@@ -107,12 +129,36 @@ impl WriteEnv {
         Self { core, tail, last, dropped: IdSet::default(), holds: Holds::default() }
     }
 
+    /// Inserts what does not go into the active memtable, or not as a version. Returns whether it
+    /// was such a write.
+    fn insert_apart(&mut self, first: Sequence, write: &mut Write<'_>) -> bool {
+        if let Some(private) = write.private.take() {
+            self.insert_private(first, *private);
+        } else if write.kind == RecordKind::Control {
+            self.insert_control(first, write.encoded.body());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Cuts the stretches that new values lie in, and says what the active memtable has come to.
+    fn note_written(&mut self, write: &Write<'_>) {
+        let Tail { memtable, stretches, .. } = &mut self.tail;
+        if stretches.has_any() {
+            let values = |op: &Op<'_>| op.kind != Kind::Tombstone;
+            for op in own_ops(write.encoded.body()).filter(values) {
+                stretches.written(memtable.table().stretches(), (op.keyspace, op.key));
+            }
+        }
+        self.core.active_bytes.store(memtable.table().bytes() as u64, Ordering::Relaxed);
+    }
+
     fn check_dropped(&self, write: &Write<'_>) -> Result<(), Error> {
         if self.dropped.is_empty() || write.kind == RecordKind::Control {
             return Ok(());
         }
-        for op in ops(write.body()) {
-            let op = op.expect("the batch was encoded by this process");
+        for op in own_ops(write.body()) {
             if op.keyspace != KEYSPACE_DEFAULT && self.dropped.contains(op.keyspace) {
                 return Err(self.core.keyspaces.dropped_error(op.keyspace));
             }
@@ -130,7 +176,7 @@ impl WriteEnv {
 
     /// Refuses a write to a key that another writer holds, and a conditional one if one of its keys
     /// may have a version that its writer has not seen (I27).
-    fn check_keys(&mut self, write: &Write<'_>) -> Result<(), Refused> {
+    fn check_keys(&mut self, write: &Write<'_>, earlier: &Earlier<'_>) -> Result<(), Refused> {
         // A control record has no keys.
         if write.kind == RecordKind::Control {
             return Ok(());
@@ -140,22 +186,24 @@ impl WriteEnv {
         }
         match write.condition {
             Condition::None => Ok(()),
-            Condition::UnchangedSince(seen) => self.check_unchanged(write, seen),
+            Condition::UnchangedSince(seen) => {
+                earlier.wait()?;
+                self.check_unchanged(write, seen)
+            }
             // Its hold is not on the list any more.
             Condition::Holds(_) => Err(Refused::Changed),
         }
     }
 
-    /// The memtables have every version above `flushed`, and none is added while this thread is in
-    /// the section.
+    /// The memtables have every version above `flushed` once all earlier writes are in, and none is
+    /// added while this thread is in the section.
     fn check_unchanged(&self, write: &Write<'_>, seen: Sequence) -> Result<(), Refused> {
         let view = self.core.view.load();
         if view.flushed > seen {
             return Err(Refused::Changed);
         }
         for table in std::iter::once(&view.active).chain(&view.sealed) {
-            for op in ops(write.body()) {
-                let op = op.expect("the batch was encoded by this process");
+            for op in own_ops(write.body()) {
                 let hash = key_hash(op.keyspace, op.key);
                 let newest = table.get(op.keyspace, op.key, hash, SEQUENCE_MAX);
                 if newest.is_some_and(|newest| newest.sequence > seen) {
@@ -175,15 +223,16 @@ impl WriteEnv {
         &mut self,
         header: &RecordHeader,
         write: &mut Write<'_>,
+        earlier: &Earlier<'_>,
     ) -> Result<LogPosition, Refused> {
         let body_hash = write.body_hash;
         let private = write.private.as_mut().expect("the caller looked");
         let log = private.log.take().expect("a private log is placed once");
         let path = log.path().to_path_buf();
-        let place = self.tail.place_private();
         if !self.tail.memtable.table().is_empty() {
-            self.tail.swap_memtable();
+            self.tail.swap_memtable(earlier)?;
         }
+        let place = self.tail.place_private();
         match log.activate_with_record(place, header, body_hash) {
             Ok(log) => Ok(self.tail.private_placed(log)),
             Err(error) => {

@@ -7,12 +7,12 @@
 //!
 //! # Rotation
 //!
-//! When the record or the memtable does not fit: seal the log; publish a view with a spare memtable
-//! in front; write the header of a spare log (number, predecessor and its end, base position,
-//! position known synced, and the random salt that the spare got when it was made). A number is
-//! used once, whether that write works or not. If no spare log is ready, the open log grows and so
-//! does the memtable, up to the budget. Logs that are shorter than a memtable are rotated without
-//! it (D33).
+//! When the record or the memtable does not fit: seal the log; wait for the writers that still
+//! insert, so that the memtable is complete; publish a view with a spare memtable in front; write
+//! the header of a spare log (number, predecessor and its end, base position, position known
+//! synced, and the random salt that the spare got when it was made). A number is used once, whether
+//! that write works or not. If no spare log is ready, the open log grows and so does the memtable,
+//! up to the budget. Logs that are shorter than a memtable are rotated without it (D33).
 
 use crate::engine::commit::entry::{Encoded, Refused};
 use crate::engine::shared::messages::{FlushJob, LogJob};
@@ -24,6 +24,8 @@ use crate::ids::{LogNumber, LogPosition};
 use crate::iter::stretch::KeySpan;
 use crate::log::{LogEnd, LogFile, LogWriter, SpareLog};
 use crate::memtable::{Memtable, MemtableWriter};
+use crate::mvcc::commit::Earlier;
+use crate::mvcc::order::Broken;
 use crate::mvcc::stretches::Book;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
@@ -80,14 +82,19 @@ impl Tail {
 
     /// Makes sure that a record with a body of `body_len` and `count` operations fits: goes over to
     /// a spare log and, with it or alone, to another memtable.
-    pub(crate) fn make_fit(&mut self, body_len: usize, count: u32) -> Result<(), Refused> {
+    pub(crate) fn make_fit(
+        &mut self,
+        body_len: usize,
+        count: u32,
+        earlier: &Earlier<'_>,
+    ) -> Result<(), Refused> {
         let bytes = record_bytes(body_len) as u64;
         let fits = self.memtable.fits(body_len, count);
         match &self.log {
             None => {
                 let spare = self.core.take_spare_log().ok_or(Refused::NeedsLog)?;
                 if !fits {
-                    self.swap_memtable();
+                    self.swap_memtable(earlier)?;
                 }
                 self.take_log(spare)?;
             }
@@ -104,7 +111,7 @@ impl Tail {
                     Some(spare) => {
                         self.seal_log();
                         if !keeps_memtable {
-                            self.swap_memtable();
+                            self.swap_memtable(earlier)?;
                         }
                         self.take_log(spare)?;
                     }
@@ -202,8 +209,9 @@ impl Tail {
         self.log.is_some() && !self.core.has_spare_log()
     }
 
-    /// Seals the active memtable and publishes an empty one in its place.
-    pub(crate) fn swap_memtable(&mut self) {
+    /// Seals the active memtable, once it is complete, and publishes an empty one in its place.
+    pub(crate) fn swap_memtable(&mut self, earlier: &Earlier<'_>) -> Result<(), Broken> {
+        earlier.wait()?;
         let (old, table) = self.next_memtable();
         old.table().seal();
         self.stretches.hand_over(table.stretches());
@@ -215,6 +223,7 @@ impl Tail {
             flushed: view.flushed,
         });
         self.core.send_flush(FlushJob::Sealed);
+        Ok(())
     }
 
     /// Puts an empty memtable in the active one's place. Not published yet.

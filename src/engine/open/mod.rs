@@ -183,7 +183,7 @@ impl Engine {
         let last = Sequence(state.sequence_ceiling.0.saturating_sub(reserved));
         let tail = Tail::new(Arc::clone(&core), end, next_log, writer);
         let env = WriteEnv::new(Arc::clone(&core), tail, last);
-        let commit = Commit::new(env, last);
+        let commit = Commit::new(env, Arc::clone(&core), last);
         let engine = Arc::new(Self { core, commit, _temporary: temporary });
         Ok((engine, log_work, flush_work))
     }

@@ -11,6 +11,9 @@ use crate::mvcc::stretches::{Book, RememberEnv, Stretches, remember};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
+/// How often a scan looks whether what is being inserted has become visible.
+const LOOKS: usize = 200;
+
 /// Remembers that a view which begins with `newest` has no live key where `dead` is at `since`.
 #[cold]
 pub(crate) fn remember_dead(engine: &Engine, newest: &Arc<Memtable>, dead: &Dead, since: Sequence) {
@@ -42,6 +45,12 @@ impl RememberEnv<KeySpan> for Walked<'_> {
             active.then(|| f(&mut env.tail.stretches, self.newest.stretches(), last))
         });
         entered.flatten()
+    }
+
+    fn is_visible(&self, last: Sequence) -> bool {
+        // What was in the section before is past its append, and has its insert to do.
+        let mut looks = (0..LOOKS).inspect(|_| std::hint::spin_loop());
+        looks.any(|_| self.engine.visible() >= last)
     }
 
     fn written_since(&self, span: &KeySpan, since: Sequence) -> bool {

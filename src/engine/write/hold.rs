@@ -7,6 +7,7 @@ use crate::engine::shared::own::Caller;
 use crate::engine::shared::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
 use crate::ids::KeyspaceId;
+use crate::mvcc::order::Broken;
 
 /// A hold, which ends with this.
 pub(crate) struct HoldGuard<'a> {
@@ -29,12 +30,19 @@ pub(crate) fn hold_key<'a>(
     stalled: &mut Stalled,
 ) -> Result<Option<HoldGuard<'a>>> {
     let caller = Caller::this();
-    let hold = || match engine.commit.with(|env, _| env.holds.hold(keyspace, key, caller)) {
-        Held::Now(hold) => Some(Some(HoldGuard { engine, hold })),
-        Held::ByThisThread => Some(None),
-        Held::BySomebody => None,
+    let hold = || {
+        let held = engine.commit.with_earlier(|env, earlier| {
+            // So that the read to come finds every version that others have written.
+            earlier.wait()?;
+            Ok::<_, Broken>(env.holds.hold(keyspace, key, caller))
+        });
+        Ok(match held? {
+            Held::Now(hold) => Some(Some(HoldGuard { engine, hold })),
+            Held::ByThisThread => Some(None),
+            Held::BySomebody => None,
+        })
     };
-    wait_for_hold(engine, stalled, || Ok(hold()))
+    wait_for_hold(engine, stalled, hold)
 }
 
 /// Tries until `attempt` has an answer, each time that a hold has ended.

@@ -25,16 +25,15 @@ pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
 pub(crate) fn seal_active(engine: &Engine) -> Result<()> {
     let mut waited = false;
     loop {
-        let sealed = engine.commit.with(|env, _| {
+        let sealed = engine.commit.with_earlier(|env, earlier| {
             let empty = env.tail.memtable.table().is_empty();
             if empty || (!waited && env.tail.takes_last_log()) {
-                return empty;
+                return Ok(empty);
             }
             env.tail.seal_log();
-            env.tail.swap_memtable();
-            true
+            env.tail.swap_memtable(earlier).map(|()| true)
         });
-        if sealed {
+        if sealed? {
             return Ok(());
         }
         if let Err(error) = wait_for_log(engine) {

@@ -1,24 +1,23 @@
 //! Models of the commit section: what `visible` promises, spent sequences, the close, a control
-//! operation that forbids later writes, and writes that depend on what their writer has read.
+//! operation that forbids later writes.
 //!
 //! The memtable is a row of relaxed flags: it orders nothing, so that every edge a reader needs
 //! must come from the section itself.
 
-use super::{Commit, CommitEnv};
+use super::{Commit, CommitEnv, Earlier};
 use crate::ids::Sequence;
 use crate::mvcc::models::{holds, refuted};
-use crate::mvcc::view::{read_point, update};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::models::thread;
-use crate::sync::{Arc, Published, lock};
+use crate::sync::{Arc, lock};
 
 /// The order of steps under test: the shipped one, or one with a fault planted.
 #[derive(Clone, Copy)]
 enum Steps {
     Shipped,
     VisibleBeforeInsert,
-    VisibleRelaxed,
-    VisibleOutside,
+    TurnNotWaitedFor,
+    AloneBesideOthers,
     SequencesNotSpent,
     CloseCheckedOutside,
 }
@@ -39,7 +38,7 @@ struct Put {
 const ONE: Put = Put { count: 1, append_fails: false };
 
 /// `found[s]`: whether a reader finds sequence `s`.
-type Memtable = Arc<Vec<AtomicBool>>;
+pub(super) type Memtable = Arc<Vec<AtomicBool>>;
 
 struct Env {
     memtable: Memtable,
@@ -51,13 +50,15 @@ struct Env {
 impl CommitEnv for Env {
     type Write<'a> = Put;
     type Receipt = ();
+    type Place = ();
+    type Shared = Memtable;
     type Error = Refused;
 
-    fn prepare(&mut self, _: &mut Put) -> Result<(), Refused> {
+    fn prepare(&mut self, _: &mut Put, _: &Earlier<'_>) -> Result<(), Refused> {
         Ok(())
     }
 
-    fn append(&mut self, first: Sequence, put: &mut Put) -> Result<(), Refused> {
+    fn append(&mut self, first: Sequence, put: &mut Put, _: &Earlier<'_>) -> Result<(), Refused> {
         assert!(!self.tried.contains(&first), "sequence {first} was issued twice");
         self.tried.push(first);
         if put.append_fails {
@@ -67,21 +68,32 @@ impl CommitEnv for Env {
         Ok(())
     }
 
-    fn insert(&mut self, first: Sequence, put: &mut Put) {
+    fn place(&mut self, _: Sequence, _: &mut Put) {}
+
+    fn insert_inside(&mut self, first: Sequence, put: &mut Put) {
+        Self::insert(&self.memtable, (), first, put);
+    }
+
+    fn insert(memtable: &Memtable, (): (), first: Sequence, put: &mut Put) {
         for sequence in first.0..first.0 + put.count {
-            self.memtable[sequence as usize].store(true, Ordering::Relaxed);
+            memtable[sequence as usize].store(true, Ordering::Relaxed);
         }
     }
 
     fn closed() -> Refused {
         Refused::Closed
     }
+
+    fn broken() -> Refused {
+        unreachable!("no insert panics here")
+    }
 }
 
 fn section(sequences: usize) -> (Arc<Commit<Env>>, Memtable) {
     let memtable: Memtable = Arc::new((0..=sequences).map(|_| AtomicBool::new(false)).collect());
     let env = Env { memtable: Arc::clone(&memtable), tried: Vec::new(), failed: Vec::new() };
-    (Arc::new(Commit::new(env, Sequence(0))), memtable)
+    // Some writers are alone, some are not.
+    (Arc::new(Commit::new(env, Arc::clone(&memtable), Sequence(0))), memtable)
 }
 
 /// One commit; the faulty orders repeat the shipped steps with two of them exchanged.
@@ -96,32 +108,42 @@ fn commit(steps: Steps, commit: &Commit<Env>, mut put: Put) -> Result<Sequence, 
         return Err(Refused::Closed);
     }
     let mut section = lock(&commit.section);
-    section.env.prepare(put)?;
+    let ticket = section.ticket;
+    let earlier = Earlier { order: &commit.order, next: ticket };
+    section.env.prepare(put, &earlier)?;
     let first = match steps {
         Steps::SequencesNotSpent => {
             let first = section.next;
-            section.env.append(first, put)?;
+            section.env.append(first, put, &earlier)?;
             section.take_sequences(put.count)
         }
         _ => {
             let first = section.take_sequences(put.count);
-            section.env.append(first, put)?;
+            section.env.append(first, put, &earlier)?;
             first
         }
     };
     let last = Sequence(section.next.0 - 1);
+    if let Steps::AloneBesideOthers = steps
+        && put.count == 1
+    {
+        section.env.insert_inside(first, put);
+        commit.order.publish_alone(last);
+        return Ok(last);
+    }
+    section.ticket = ticket.next();
+    drop(section);
     if let Steps::VisibleBeforeInsert = steps {
-        commit.visible.store(last.0, Ordering::Release);
+        commit.order.finish(ticket, last);
+        Env::insert(&commit.shared, (), first, put);
+    } else {
+        Env::insert(&commit.shared, (), first, put);
+        commit.order.finish(ticket, last);
     }
-    section.env.insert(first, put);
-    let edge = match steps {
-        Steps::VisibleRelaxed => Ordering::Relaxed,
-        _ => Ordering::Release,
-    };
-    if let Steps::VisibleOutside = steps {
-        drop(section);
+    match steps {
+        Steps::TurnNotWaitedFor => {}
+        _ => assert_eq!(commit.order.wait_for(ticket), Ok(())),
     }
-    commit.visible.store(last.0, edge);
     Ok(last)
 }
 
@@ -149,16 +171,12 @@ fn visible_is_findable(steps: Steps) {
 /// I2.
 #[test]
 fn visible_names_only_what_is_findable_and_covers_what_is_acknowledged() {
-    holds("visible", None, 2_000, || visible_is_findable(Steps::Shipped));
-    let lost = "visible names a write that cannot be found";
+    holds("visible", Some(3), 1_500, || visible_is_findable(Steps::Shipped));
+    let lost = "visible";
     for (name, steps, symptom) in [
         ("visible before insert", Steps::VisibleBeforeInsert, lost),
-        ("visible stored relaxed", Steps::VisibleRelaxed, lost),
-        (
-            "visible outside the section",
-            Steps::VisibleOutside,
-            "an acknowledged write is invisible",
-        ),
+        ("alone beside others", Steps::AloneBesideOthers, lost),
+        ("turn not waited for", Steps::TurnNotWaitedFor, "an acknowledged write is invisible"),
     ] {
         refuted(name, Some(3), symptom, move || visible_is_findable(steps));
     }
@@ -195,7 +213,7 @@ fn failed_append_is_spent(steps: Steps) {
 /// I1.
 #[test]
 fn sequences_of_a_failed_append_are_never_issued_again() {
-    holds("failed append", None, 800, || failed_append_is_spent(Steps::Shipped));
+    holds("failed append", Some(3), 1_000, || failed_append_is_spent(Steps::Shipped));
     refuted("sequences not spent", Some(3), "was issued twice", || {
         failed_append_is_spent(Steps::SequencesNotSpent);
     });
@@ -222,8 +240,8 @@ fn close_is_final(steps: Steps) {
 /// I23.
 #[test]
 fn no_write_is_acknowledged_after_the_close() {
-    holds("close", None, 300, || close_is_final(Steps::Shipped));
-    refuted("close checked outside", None, "acknowledged after the close", || {
+    holds("close", Some(3), 100, || close_is_final(Steps::Shipped));
+    refuted("close checked outside", Some(3), "acknowledged after the close", || {
         close_is_final(Steps::CloseCheckedOutside);
     });
 }
@@ -245,25 +263,37 @@ enum Op {
 impl CommitEnv for DropEnv {
     type Write<'a> = Op;
     type Receipt = ();
+    type Place = ();
+    type Shared = ();
     type Error = Refused;
 
-    fn prepare(&mut self, _: &mut Op) -> Result<(), Refused> {
+    fn prepare(&mut self, _: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         let dropped = self.dropped_at.load(Ordering::Relaxed) != 0;
         if self.checks_inside && dropped { Err(Refused::Dropped) } else { Ok(()) }
     }
 
-    fn append(&mut self, _: Sequence, _: &mut Op) -> Result<(), Refused> {
+    fn append(&mut self, _: Sequence, _: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         Ok(())
     }
 
-    fn insert(&mut self, first: Sequence, op: &mut Op) {
+    fn place(&mut self, first: Sequence, op: &mut Op) {
         if *op == Op::Drop {
             self.dropped_at.store(first.0, Ordering::Relaxed);
         }
     }
 
+    fn insert_inside(&mut self, first: Sequence, op: &mut Op) {
+        self.place(first, op);
+    }
+
+    fn insert((): &(), (): (), _: Sequence, _: &mut Op) {}
+
     fn closed() -> Refused {
         Refused::Closed
+    }
+
+    fn broken() -> Refused {
+        unreachable!("no insert panics here")
     }
 }
 
@@ -271,7 +301,7 @@ impl CommitEnv for DropEnv {
 fn drop_refuses_later_writes(checks_inside: bool) {
     let dropped_at = Arc::new(AtomicU64::new(0));
     let env = DropEnv { dropped_at: Arc::clone(&dropped_at), checks_inside };
-    let section = Arc::new(Commit::new(env, Sequence(0)));
+    let section = Arc::new(Commit::side_by_side(env, (), Sequence(0)));
     let writer = {
         let section = Arc::clone(&section);
         let dropped_at = Arc::clone(&dropped_at);
@@ -303,255 +333,8 @@ fn drop_refuses_later_writes(checks_inside: bool) {
 /// I24.
 #[test]
 fn no_write_follows_the_drop_of_its_keyspace() {
-    holds("drop keyspace", None, 2_500, || drop_refuses_later_writes(true));
+    holds("drop keyspace", Some(3), 1_000, || drop_refuses_later_writes(true));
     refuted("drop checked outside", Some(3), "ordered after the drop", || {
         drop_refuses_later_writes(false);
     });
-}
-
-/// One key as a view shows it: `found[s]` of a memtable says that version `s` is in it.
-struct KeyView {
-    active: Memtable,
-    sealed: Option<Memtable>,
-    /// The newest version on disk.
-    run: Sequence,
-    /// Nothing above it has left the memtables.
-    flushed: Sequence,
-}
-
-/// What a conditional write looks at inside the section.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Looks {
-    Shipped,
-    AtNothing,
-    AtMemtablesOnly,
-    AtActiveOnly,
-    /// As shipped, for versions above the sequence that was loaded after the view. A version in a
-    /// memtable that this view has not yet is missed by the read, and may be at or below it.
-    AboveTheReadsSequence,
-}
-
-struct KeyEnv {
-    view: Arc<Published<KeyView>>,
-    looks: Looks,
-}
-
-#[derive(Debug)]
-struct Changed;
-
-/// The newest version in a memtable, up to `at`.
-fn newest(memtable: &Memtable, at: Sequence) -> Sequence {
-    let is_there = |s: &u64| memtable[*s as usize].load(Ordering::Relaxed);
-    let up_to = at.0.min(memtable.len() as u64 - 1);
-    Sequence((1..=up_to).rev().find(is_there).unwrap_or(0))
-}
-
-impl CommitEnv for KeyEnv {
-    /// The sequence that its writer has read at.
-    type Write<'a> = Sequence;
-    type Receipt = ();
-    type Error = Changed;
-
-    fn prepare(&mut self, seen: &mut Sequence) -> Result<(), Changed> {
-        let view = self.view.load();
-        let last = Sequence(u64::MAX);
-        let sealed = view.sealed.iter().filter(|_| self.looks != Looks::AtActiveOnly);
-        let in_memory = sealed.chain([&view.active]).any(|table| newest(table, last) > *seen);
-        let flushed = view.flushed > *seen;
-        let changed = match self.looks {
-            Looks::Shipped => flushed || in_memory,
-            Looks::AtNothing => false,
-            Looks::AtMemtablesOnly => in_memory,
-            Looks::AtActiveOnly | Looks::AboveTheReadsSequence => flushed || in_memory,
-        };
-        if changed { Err(Changed) } else { Ok(()) }
-    }
-
-    fn append(&mut self, _: Sequence, _: &mut Sequence) -> Result<(), Changed> {
-        Ok(())
-    }
-
-    fn insert(&mut self, first: Sequence, _: &mut Sequence) {
-        self.view.load().active[first.0 as usize].store(true, Ordering::Relaxed);
-    }
-
-    fn closed() -> Changed {
-        Changed
-    }
-}
-
-/// Two writers that each replace the version they read by the next one, a rotation, a flush.
-fn conditional_writes_form_a_chain(looks: Looks) {
-    let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
-    let run = Sequence(0);
-    let flushed = Sequence(0);
-    let first = KeyView { active: memtable(), sealed: None, run, flushed };
-    let view = Arc::new(Published::new(Arc::new(first)));
-    let env = KeyEnv { view: Arc::clone(&view), looks };
-    let section = Arc::new(Commit::new(env, Sequence(0)));
-    let writers = [(), ()].map(|()| {
-        let section = Arc::clone(&section);
-        let view = Arc::clone(&view);
-        thread::spawn(move || {
-            loop {
-                let mut seen = section.visible();
-                let (view, at) = read_point(&view, || section.visible());
-                let memory = view.sealed.iter().chain([&view.active]);
-                let base = memory.map(|table| newest(table, at)).max().max(Some(view.run));
-                if looks == Looks::AboveTheReadsSequence {
-                    seen = at;
-                }
-                let base = base.expect("there is an active memtable");
-                if let Ok((version, ())) = section.commit(&mut seen, 1) {
-                    return (base, version);
-                }
-            }
-        })
-    });
-    let next = memtable();
-    section.with(|_, _| {
-        update(&view, |view| {
-            let active = Arc::clone(&next);
-            let sealed = Some(Arc::clone(&view.active));
-            KeyView { active, sealed, run: view.run, flushed: view.flushed }
-        });
-    });
-    update(&view, |view| {
-        let sealed = view.sealed.as_ref().expect("sealed above");
-        let newest = newest(sealed, Sequence(u64::MAX));
-        let active = Arc::clone(&view.active);
-        KeyView { active, sealed: None, run: newest, flushed: newest }
-    });
-    let mut steps = writers.map(|writer| writer.join().expect("no writer panics"));
-    steps.sort_by_key(|(_, version)| *version);
-    let chain = [(Sequence(0), Sequence(1)), (Sequence(1), Sequence(2))];
-    assert_eq!(steps, chain, "an update was lost");
-}
-
-/// (I27)
-#[test]
-fn a_conditional_write_replaces_the_version_that_it_has_read() {
-    holds("conditional", Some(2), 500, || conditional_writes_form_a_chain(Looks::Shipped));
-    for (name, looks) in [
-        ("nothing looked at", Looks::AtNothing),
-        ("flushes not looked at", Looks::AtMemtablesOnly),
-        ("sealed memtables not looked at", Looks::AtActiveOnly),
-        ("the read's own sequence trusted", Looks::AboveTheReadsSequence),
-    ] {
-        refuted(name, Some(3), "an update was lost", move || {
-            conditional_writes_form_a_chain(looks)
-        });
-    }
-}
-
-/// What may go wrong with a held key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    Shipped,
-    /// Another writer commits all the same.
-    IsIgnored,
-    /// The holder goes by what it has read before.
-    ComesAfterTheRead,
-}
-
-/// The key's section when it may be held; the rest is as for [`KeyEnv`].
-struct HeldEnv {
-    key: KeyEnv,
-    held: bool,
-    ignored: bool,
-}
-
-impl CommitEnv for HeldEnv {
-    /// What its writer has seen; nothing for the holder, who needs no look.
-    type Write<'a> = Option<Sequence>;
-    type Receipt = ();
-    type Error = Changed;
-
-    fn prepare(&mut self, seen: &mut Option<Sequence>) -> Result<(), Changed> {
-        match seen {
-            None => Ok(()),
-            Some(_) if self.held && !self.ignored => Err(Changed),
-            Some(seen) => self.key.prepare(seen),
-        }
-    }
-
-    fn append(&mut self, _: Sequence, _: &mut Option<Sequence>) -> Result<(), Changed> {
-        Ok(())
-    }
-
-    fn insert(&mut self, first: Sequence, _: &mut Option<Sequence>) {
-        self.key.insert(first, &mut Sequence(0));
-    }
-
-    fn closed() -> Changed {
-        Changed
-    }
-}
-
-/// One writer holds the key, reads and commits; another tries once; a rotation, a flush.
-fn a_holder_commits_at_once(hold: Hold) {
-    let memtable = || -> Memtable { Arc::new((0..3).map(|_| AtomicBool::new(false)).collect()) };
-    let run = Sequence(0);
-    let flushed = Sequence(0);
-    let first = KeyView { active: memtable(), sealed: None, run, flushed };
-    let view = Arc::new(Published::new(Arc::new(first)));
-    let key = KeyEnv { view: Arc::clone(&view), looks: Looks::Shipped };
-    let env = HeldEnv { key, held: false, ignored: hold == Hold::IsIgnored };
-    let section = Arc::new(Commit::new(env, Sequence(0)));
-    let read = |section: &Commit<HeldEnv>, view: &Published<KeyView>| {
-        let (view, at) = read_point(view, || section.visible());
-        let memory = view.sealed.iter().chain([&view.active]);
-        let base = memory.map(|table| newest(table, at)).max().max(Some(view.run));
-        base.expect("there is an active memtable")
-    };
-    let holder = {
-        let section = Arc::clone(&section);
-        let view = Arc::clone(&view);
-        thread::spawn(move || {
-            let early = read(&section, &view);
-            section.with(|env, _| env.held = true);
-            let base = if hold == Hold::ComesAfterTheRead { early } else { read(&section, &view) };
-            let (version, ()) = section.commit(&mut None, 1).expect("a holder is not refused");
-            section.with(|env, _| env.held = false);
-            (base, version)
-        })
-    };
-    let other = {
-        let section = Arc::clone(&section);
-        let view = Arc::clone(&view);
-        thread::spawn(move || {
-            let seen = section.visible();
-            let base = read(&section, &view);
-            section.commit(&mut Some(seen), 1).ok().map(|(version, ())| (base, version))
-        })
-    };
-    let next = memtable();
-    section.with(|_, _| {
-        update(&view, |view| {
-            let active = Arc::clone(&next);
-            let sealed = Some(Arc::clone(&view.active));
-            KeyView { active, sealed, run: view.run, flushed: view.flushed }
-        });
-    });
-    update(&view, |view| {
-        let newest = newest(view.sealed.as_ref().expect("sealed above"), Sequence(u64::MAX));
-        let active = Arc::clone(&view.active);
-        KeyView { active, sealed: None, run: newest, flushed: newest }
-    });
-    let mut steps = vec![holder.join().expect("no holder panics")];
-    steps.extend(other.join().expect("no writer panics"));
-    steps.sort_by_key(|(_, version)| *version);
-    let chain = [(Sequence(0), Sequence(1)), (Sequence(1), Sequence(2))];
-    assert_eq!(steps, chain[..steps.len()], "an update was lost");
-}
-
-/// (I40)
-#[test]
-fn a_held_key_gets_no_version_but_its_holders() {
-    holds("held key", Some(2), 300, || a_holder_commits_at_once(Hold::Shipped));
-    for (name, hold) in
-        [("hold ignored", Hold::IsIgnored), ("held after the read", Hold::ComesAfterTheRead)]
-    {
-        refuted(name, Some(3), "an update was lost", move || a_holder_commits_at_once(hold));
-    }
 }

@@ -1,6 +1,8 @@
 //! The commit section with real threads; `models.rs` has the interleavings.
 
-use super::{Commit, CommitEnv};
+use super::{Commit, CommitEnv, Earlier};
+use std::collections::BTreeSet;
+
 use crate::ids::Sequence;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -9,7 +11,11 @@ enum Refused {
     Closed,
     Prepare,
     Append,
+    Broken,
 }
+
+/// So many operations panic as they are inserted.
+const PANICS: u64 = 1_000;
 
 /// How many operations, and at which step they are refused.
 #[derive(Clone, Copy)]
@@ -18,22 +24,43 @@ struct Write(u64, Option<fn() -> Refused>);
 #[derive(Default)]
 struct Env {
     appended: Vec<Sequence>,
-    found: Arc<Mutex<Vec<Sequence>>>,
+    found: Found,
+}
+
+type Found = Arc<Mutex<BTreeSet<Sequence>>>;
+
+fn commit_after(last: Sequence) -> Commit<Env> {
+    let env = Env::default();
+    let found = Arc::clone(&env.found);
+    Commit::new(env, found, last)
+}
+
+fn side_by_side() -> Commit<Env> {
+    let env = Env::default();
+    let found = Arc::clone(&env.found);
+    Commit::side_by_side(env, found, Sequence(0))
 }
 
 impl CommitEnv for Env {
     type Write<'a> = Write;
     type Receipt = usize;
+    type Place = ();
+    type Shared = Found;
     type Error = Refused;
 
-    fn prepare(&mut self, write: &mut Write) -> Result<(), Refused> {
+    fn prepare(&mut self, write: &mut Write, _: &Earlier<'_>) -> Result<(), Refused> {
         match write.1.map(|refused| refused()) {
             Some(Refused::Prepare) => Err(Refused::Prepare),
             _ => Ok(()),
         }
     }
 
-    fn append(&mut self, first: Sequence, write: &mut Write) -> Result<usize, Refused> {
+    fn append(
+        &mut self,
+        first: Sequence,
+        write: &mut Write,
+        _: &Earlier<'_>,
+    ) -> Result<usize, Refused> {
         match write.1.map(|refused| refused()) {
             Some(refused) => Err(refused),
             None => {
@@ -43,19 +70,31 @@ impl CommitEnv for Env {
         }
     }
 
-    fn insert(&mut self, first: Sequence, write: &mut Write) {
-        lock(&self.found).extend((first.0..first.0 + write.0).map(Sequence));
+    fn place(&mut self, _: Sequence, _: &mut Write) {}
+
+    fn insert_inside(&mut self, first: Sequence, write: &mut Write) {
+        let found = Arc::clone(&self.found);
+        Self::insert(&found, (), first, write);
+    }
+
+    fn insert(found: &Found, (): (), first: Sequence, write: &mut Write) {
+        assert!(write.0 != PANICS, "asked for");
+        lock(found).extend((first.0..first.0 + write.0).map(Sequence));
     }
 
     fn closed() -> Refused {
         Refused::Closed
+    }
+
+    fn broken() -> Refused {
+        Refused::Broken
     }
 }
 
 /// I1.
 #[test]
 fn sequences_are_consecutive_and_only_a_failed_append_spends_them_for_nothing() {
-    let commit = Commit::new(Env::default(), Sequence(10));
+    let commit = commit_after(Sequence(10));
     let check = |mut write: Write, want, visible, next| {
         let count = write.0;
         let got = commit.commit(&mut write, count).map(|(last, receipt)| (last.0, receipt));
@@ -70,13 +109,14 @@ fn sequences_are_consecutive_and_only_a_failed_append_spends_them_for_nothing() 
     check(Write(3, Some(|| Refused::Append)), Err(Refused::Append), 13, 17);
     check(Write(1, None), Ok((17, 3)), 17, 18);
     let found = commit.with(|env, _| lock(&env.found).clone());
-    assert_eq!(found, [11, 12, 13, 17].map(Sequence), "what was refused was not inserted");
+    let all = BTreeSet::from([11, 12, 13, 17].map(Sequence));
+    assert_eq!(found, all, "what was refused was not inserted");
 }
 
 /// I23.
 #[test]
 fn a_close_happens_once_and_ends_writing_but_not_reading() {
-    let commit = Commit::new(Env::default(), Sequence(0));
+    let commit = commit_after(Sequence(0));
     commit.commit(&mut Write(1, None), 1).expect("open");
     assert!(commit.close(|env| assert_eq!(env.appended.len(), 1)));
     assert!(!commit.close(|_| unreachable!("closed before")));
@@ -88,16 +128,52 @@ fn a_close_happens_once_and_ends_writing_but_not_reading() {
 #[test]
 #[should_panic(expected = "at least one sequence")]
 fn a_write_of_nothing_is_a_bug() {
-    let _ = Commit::new(Env::default(), Sequence(0)).commit(&mut Write(0, None), 0);
+    let _ = commit_after(Sequence(0)).commit(&mut Write(0, None), 0);
+}
+
+/// A writer that dies in its insert ends writing; nobody waits for it, and readers go on.
+#[test]
+fn an_insert_that_panics_ends_writing() {
+    let commit = side_by_side();
+    commit.commit(&mut Write(1, None), 1).expect("open");
+    let dies = std::panic::AssertUnwindSafe(|| commit.commit(&mut Write(PANICS, None), 1));
+    assert!(std::panic::catch_unwind(dies).is_err());
+    for _ in 0..2 {
+        assert_eq!(commit.commit(&mut Write(1, None), 1), Err(Refused::Broken));
+        assert_eq!(commit.visible(), Sequence(1));
+    }
+    assert!(commit.with_earlier(|_, earlier| earlier.wait()).is_err());
+    assert!(commit.close(|_| ()), "a close does not wait for it either");
+}
+
+/// More writers than may insert at a time, which all have to wait.
+#[test]
+fn as_many_writers_as_there_are_slots_insert_side_by_side() {
+    const WRITERS: u64 = 100;
+    let commit = side_by_side();
+    let held = lock(&commit.shared);
+    std::thread::scope(|scope| {
+        let writers = [(); WRITERS as usize]
+            .map(|()| scope.spawn(|| commit.commit(&mut Write(1, None), 1).expect("open")));
+        // One that finds no slot, in the section.
+        while commit.order.sleeps() == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(commit.visible(), Sequence(0), "the first has not inserted");
+        drop(held);
+        let mut lasts = writers.map(|writer| writer.join().expect("no writer panics").0.0);
+        lasts.sort_unstable();
+        assert_eq!(lasts.to_vec(), (1..=WRITERS).collect::<Vec<_>>());
+    });
+    assert_eq!(commit.visible(), Sequence(WRITERS));
 }
 
 /// I2.
 #[test]
 fn readers_find_everything_that_is_visible() {
     const WRITES_PER_THREAD: u64 = 500;
-    let env = Env::default();
-    let found = Arc::clone(&env.found);
-    let commit = Commit::new(env, Sequence(0));
+    let commit = commit_after(Sequence(0));
+    let found = &commit.shared;
     std::thread::scope(|scope| {
         for count in 1..=3_u64 {
             let commit = &commit;
@@ -115,9 +191,9 @@ fn readers_find_everything_that_is_visible() {
                 let visible = commit.visible();
                 assert!(visible >= seen, "visible goes back");
                 seen = visible;
-                let found = lock(&found);
-                assert!(found.len() as u64 >= visible.0, "visible names what is not found");
-                assert!(found.is_sorted(), "the insert order is the commit order");
+                let found = lock(found);
+                let up_to = found.range(..=visible).count() as u64;
+                assert_eq!(up_to, visible.0, "visible names what is not found");
             }
         });
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Drops;
 use crate::ids::{KeyspaceId, Sequence};
-use crate::mvcc::commit::{Commit, CommitEnv};
+use crate::mvcc::commit::{Commit, CommitEnv, Earlier};
 use crate::mvcc::models::check;
 use crate::mvcc::snapshots::Snapshots;
 use crate::mvcc::view::{read_point_owned, update};
@@ -84,28 +84,43 @@ struct Env {
 impl CommitEnv for Env {
     type Write<'a> = Op;
     type Receipt = ();
+    type Place = Memtable;
+    type Shared = ();
     type Error = Refused;
 
-    fn prepare(&mut self, op: &mut Op) -> Result<(), Refused> {
+    fn prepare(&mut self, op: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         let refuses = self.dropped && *op == Op::Put && self.fault != Fault::WritesAfterDrop;
         if refuses { Err(Refused) } else { Ok(()) }
     }
 
-    fn append(&mut self, _: Sequence, _: &mut Op) -> Result<(), Refused> {
+    fn append(&mut self, _: Sequence, _: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         Ok(())
     }
 
-    fn insert(&mut self, first: Sequence, op: &mut Op) {
-        match op {
-            Op::Put => self.view.load().active.store(first.0, Ordering::Relaxed),
-            Op::Drop => {
-                lock(&self.drops).add(KEYSPACE, first, false);
-                self.dropped = true;
-            }
+    fn place(&mut self, first: Sequence, op: &mut Op) -> Memtable {
+        if *op == Op::Drop {
+            lock(&self.drops).add(KEYSPACE, first, false);
+            self.dropped = true;
+        }
+        Arc::clone(&self.view.load().active)
+    }
+
+    fn insert_inside(&mut self, first: Sequence, op: &mut Op) {
+        let place = self.place(first, op);
+        Self::insert(&(), place, first, op);
+    }
+
+    fn insert((): &(), place: Memtable, first: Sequence, op: &mut Op) {
+        if *op == Op::Put {
+            place.store(first.0, Ordering::Relaxed);
         }
     }
 
     fn closed() -> Refused {
+        Refused
+    }
+
+    fn broken() -> Refused {
         Refused
     }
 }
@@ -140,7 +155,7 @@ fn db(fault: Fault, first: First) -> Arc<Db> {
     Arc::new(Db {
         fault,
         view,
-        commit: Commit::new(env, Sequence(1)),
+        commit: Commit::side_by_side(env, (), Sequence(1)),
         snapshots: Snapshots::new(),
         drops,
         durable: AtomicBool::new(false),
@@ -229,7 +244,8 @@ impl Db {
 
     /// A writer seals the active memtable.
     fn rotate(&self) {
-        self.commit.with(|_, _| {
+        self.commit.with_earlier(|_, earlier| {
+            earlier.wait().expect("no insert panics here");
             let next = Arc::new(AtomicU64::new(0));
             update(&self.view, |view| View {
                 active: Arc::clone(&next),

@@ -3,7 +3,7 @@
 
 use super::{Book, RememberEnv, Span, Stretches, remember};
 use crate::ids::{SEQUENCE_MAX, Sequence};
-use crate::mvcc::commit::{Commit, CommitEnv};
+use crate::mvcc::commit::{Commit, CommitEnv, Earlier};
 use crate::mvcc::models::check;
 use crate::mvcc::view::{read_point_owned, update};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +67,8 @@ enum Fault {
     /// What is remembered is said to hold for all readers.
     SinceForgotten,
     ListBeforeVisible,
+    /// The look for later writes misses what is being inserted.
+    LookedTooEarly,
 }
 
 /// The most operations of one model.
@@ -154,10 +156,13 @@ struct Env {
 impl CommitEnv for Env {
     type Write<'a> = Write;
     type Receipt = ();
+    type Place = Option<Arc<Table>>;
+    type Shared = ();
     type Error = ();
 
-    fn prepare(&mut self, write: &mut Write) -> Result<(), ()> {
+    fn prepare(&mut self, write: &mut Write, earlier: &Earlier<'_>) -> Result<(), ()> {
         if let Write::PutNext(_) = write {
+            earlier.wait().expect("no insert panics here");
             self.table = table();
             self.book.hand_over(&self.table.stretches);
             update(&self.view, |view| View {
@@ -167,24 +172,44 @@ impl CommitEnv for Env {
         Ok(())
     }
 
-    fn append(&mut self, _: Sequence, _: &mut Write) -> Result<(), ()> {
+    fn append(&mut self, _: Sequence, _: &mut Write, _: &Earlier<'_>) -> Result<(), ()> {
         Ok(())
     }
 
-    fn insert(&mut self, first: Sequence, write: &mut Write) {
+    fn place(&mut self, first: Sequence, write: &mut Write) -> Option<Arc<Table>> {
         let (key, value) = match *write {
             Write::Put(key) | Write::PutNext(key) => (key, true),
             Write::Delete(key) => (key, false),
-            Write::PutUnder(key) => return self.put_under(first, key),
+            Write::PutUnder(key) => {
+                self.put_under(first, key);
+                return None;
+            }
         };
-        self.table.at[first.0 as usize].store(operation(key, value), Ordering::Relaxed);
         let cuts = !matches!(self.fault, Fault::NothingCut | Fault::CutAfterVisible);
         if value && cuts {
             self.book.written(&self.table.stretches, key);
         }
+        Some(Arc::clone(&self.table))
+    }
+
+    fn insert_inside(&mut self, first: Sequence, write: &mut Write) {
+        let place = self.place(first, write);
+        Self::insert(&(), place, first, write);
+    }
+
+    fn insert((): &(), place: Option<Arc<Table>>, first: Sequence, write: &mut Write) {
+        let operation = match *write {
+            Write::Put(key) | Write::PutNext(key) | Write::PutUnder(key) => operation(key, true),
+            Write::Delete(key) => operation(key, false),
+        };
+        if let Some(table) = place {
+            table.at[first.0 as usize].store(operation, Ordering::Relaxed);
+        }
     }
 
     fn closed() {}
+
+    fn broken() {}
 }
 
 impl Env {
@@ -220,7 +245,7 @@ fn db(fault: Fault, sealed: bool) -> Arc<Db> {
     let view = Arc::new(Published::new(Arc::new(View { tables })));
     let book = Book::new(&active.stretches, 1 << 20);
     let env = Env { view: Arc::clone(&view), table: active, book, fault };
-    Arc::new(Db { view, commit: Commit::new(env, Sequence(1)), fault })
+    Arc::new(Db { view, commit: Commit::side_by_side(env, (), Sequence(1)), fault })
 }
 
 struct Walked<'a> {
@@ -242,6 +267,10 @@ impl RememberEnv<Keys> for Walked<'_> {
             Some(f(&mut env.book, &on.stretches, Sequence(next.0 - 1)))
         });
         entered.flatten()
+    }
+
+    fn is_visible(&self, last: Sequence) -> bool {
+        self.db.fault == Fault::LookedTooEarly || self.db.commit.visible() >= last
     }
 
     fn written_since(&self, span: &Keys, since: Sequence) -> bool {
@@ -343,6 +372,7 @@ fn a_jump_misses_no_live_key() {
             Fault::NotLookedAgain,
             Fault::LookedBeforeTheWatch,
             Fault::ListBeforeVisible,
+            Fault::LookedTooEarly,
         ],
     );
     run("stretches, since", DELETE, &[Fault::SinceIgnored, Fault::SinceForgotten]);
@@ -354,7 +384,9 @@ fn a_jump_misses_no_live_key() {
 fn a_memtable_goes_under(fault: Fault) {
     let db = db(fault, false);
     db.write(Write::Delete(1));
-    db.commit.with(|env, _| env.prepare(&mut Write::PutNext(1)).expect("rotates"));
+    db.commit.with_earlier(|env, earlier| {
+        env.prepare(&mut Write::PutNext(1), earlier).expect("rotates");
+    });
     let writer = {
         let db = Arc::clone(&db);
         thread::spawn(move || db.write(Write::PutUnder(1)))

@@ -397,6 +397,9 @@ fn a_stretch_that_nobody_jumps_over_is_forgotten_after_some_rotations() {
     }
 }
 
+/// A write that is not visible for long.
+const STUCK: Sequence = Sequence(99);
+
 /// The steps of [`remember`] with something between them.
 struct Between<F> {
     layer: std::cell::RefCell<Layer>,
@@ -413,6 +416,10 @@ impl<F: Fn(&mut Layer)> RememberEnv<Keys> for Between<F> {
     ) -> Option<R> {
         let Layer { stretches, book } = &mut *self.layer.borrow_mut();
         Some(f(book, stretches, Sequence(self.last)))
+    }
+
+    fn is_visible(&self, last: Sequence) -> bool {
+        last != STUCK
     }
 
     fn written_since(&self, _: &Keys, _: Sequence) -> bool {
@@ -437,6 +444,7 @@ fn remembering_gives_up_where_something_was_written() {
     check(5, true, nothing, true);
     check(6, false, nothing, true);
     check(6, true, nothing, false);
+    check(STUCK.0, false, nothing, false);
     check(
         6,
         false,

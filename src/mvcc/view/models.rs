@@ -3,7 +3,7 @@
 
 use super::{read_point, update};
 use crate::ids::Sequence;
-use crate::mvcc::commit::{Commit, CommitEnv};
+use crate::mvcc::commit::{Commit, CommitEnv, Earlier};
 use crate::mvcc::models::check;
 use crate::mvcc::snapshots::Snapshots;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,10 @@ enum Fault {
     KeepsView,
     /// A reader loads `visible`, then the view.
     VisibleFirst,
+    /// A memtable is sealed while a writer inserts into it.
+    SealsEarly,
+    /// A flush takes the active memtable with it.
+    FlushesActive,
     /// A flush takes the memtables out of the view, and puts its run in by another update.
     RemovesFirst,
     /// An updater publishes what it has derived, whatever was published since.
@@ -87,11 +91,16 @@ impl Env {
 impl CommitEnv for Env {
     type Write<'a> = ();
     type Receipt = ();
+    type Place = Memtable;
+    type Shared = ();
     type Error = ();
 
-    fn prepare(&mut self, (): &mut ()) -> Result<(), ()> {
+    fn prepare(&mut self, (): &mut (), earlier: &Earlier<'_>) -> Result<(), ()> {
         if !self.active_is_full {
             return Ok(());
+        }
+        if self.fault != Fault::SealsEarly {
+            earlier.wait().expect("no insert panics here");
         }
         self.active = memtable();
         self.active_is_full = false;
@@ -108,16 +117,27 @@ impl CommitEnv for Env {
         Ok(())
     }
 
-    fn append(&mut self, _: Sequence, (): &mut ()) -> Result<(), ()> {
+    fn append(&mut self, _: Sequence, (): &mut (), _: &Earlier<'_>) -> Result<(), ()> {
         Ok(())
     }
 
-    fn insert(&mut self, first: Sequence, (): &mut ()) {
-        self.active.store(first.0, Ordering::Relaxed);
+    fn place(&mut self, _: Sequence, (): &mut ()) -> Memtable {
         self.active_is_full = true;
+        Arc::clone(&self.active)
+    }
+
+    fn insert_inside(&mut self, first: Sequence, (): &mut ()) {
+        let place = self.place(first, &mut ());
+        Self::insert(&(), place, first, &mut ());
+    }
+
+    fn insert((): &(), place: Memtable, first: Sequence, (): &mut ()) {
+        place.store(first.0, Ordering::Relaxed);
     }
 
     fn closed() {}
+
+    fn broken() {}
 }
 
 struct Db {
@@ -136,7 +156,7 @@ fn db(fault: Fault) -> Arc<Db> {
     let view = Arc::new(Published::new(Arc::new(first)));
     let env =
         Env { view: Arc::clone(&view), active, active_is_full: false, fault, unpublished: None };
-    let commit = Commit::new(env, Sequence(1));
+    let commit = Commit::side_by_side(env, (), Sequence(1));
     let acknowledged = AtomicU64::new(1);
     Arc::new(Db { view, commit, snapshots: Snapshots::new(), acknowledged, fault })
 }
@@ -170,8 +190,12 @@ impl Db {
         }
         update(&self.view, |view| {
             let mut run = view.run.clone();
-            let sealed = view.sealed.iter().rev();
-            run.extend(sealed.map(|memtable| Sequence(memtable.load(Ordering::Relaxed))));
+            let active = (self.fault == Fault::FlushesActive).then_some(&view.active);
+            run.extend(view.sealed.iter().rev().chain(active).map(|memtable| {
+                let version = Sequence(memtable.load(Ordering::Relaxed));
+                assert!(version > Sequence(0), "a memtable was flushed before it was complete");
+                version
+            }));
             let newest_below = run.iter().copied().filter(|version| *version <= horizon).max();
             run.retain(|version| *version > horizon || Some(*version) == newest_below);
             View { active: Arc::clone(&view.active), sealed: vec![], run }
@@ -281,6 +305,27 @@ fn a_read_point_loses_nothing_to_a_flush() {
     let faults =
         [(Fault::VisibleFirst, "the key vanished"), (Fault::RemovesFirst, "the key vanished")];
     check("read and flush", reads_through_a_flush, &faults);
+}
+
+/// Two writers, one of which rotates, and a flush of what is sealed.
+fn flushes_whole_memtables(fault: Fault) {
+    let db = db(fault);
+    let writers = [(), ()].map(|()| {
+        let db = Arc::clone(&db);
+        thread::spawn(move || db.put())
+    });
+    db.flush();
+    for writer in writers {
+        writer.join().expect("no writer panics");
+    }
+}
+
+/// I18.
+#[test]
+fn what_is_sealed_is_complete() {
+    let symptom = "flushed before it was complete";
+    let faults = [(Fault::SealsEarly, symptom), (Fault::FlushesActive, symptom)];
+    check("sealing", flushes_whole_memtables, &faults);
 }
 
 /// [`update`], or what a fault makes of it.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-pub(crate) use shuttle::thread::{JoinHandle, ThreadId, current, scope};
+pub(crate) use shuttle::thread::{JoinHandle, ThreadId, current, scope, yield_now};
 pub(crate) use shuttle::thread_local;
 
 use shuttle::thread::{Scope, ScopedJoinHandle};
