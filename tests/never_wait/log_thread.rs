@@ -151,3 +151,25 @@ fn files_are_bounded_on_a_disk_that_removes_nothing() {
         thread::yield_now();
     }
 }
+
+/// Symptom: a put waited for the log thread while the size of memtables was being changed.
+/// Mechanism: the spares of the old size were taken away before there were others. Fix: one log
+/// stays until there is one of the new size.
+#[test]
+fn a_put_does_not_wait_for_spares_of_another_size() {
+    let fs = GatedFs::default();
+    let db = builder(&fs).open().unwrap();
+    // No log is in use before the first write.
+    let held = fs.hold(OpKind::Create, ".wal");
+    thread::scope(|scope| {
+        let resized = scope.spawn(|| db.set_memtable_bytes(1 << 20).unwrap());
+        held.await_arrival();
+        db.put("k", "v").unwrap();
+        assert!(!resized.is_finished(), "the log thread is held");
+        held.release();
+    });
+    for i in 0..10 {
+        db.put(format!("{i}"), [b'v'; 500]).unwrap();
+    }
+    assert_eq!(db.stats().stalls_log, 0);
+}

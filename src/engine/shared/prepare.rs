@@ -11,7 +11,8 @@
 //! it gives back the memory, which slows the writers: a disk that cannot follow fills with no more
 //! than the memtables' worth and a constant.
 //!
-//! Another memtable size takes the spares of the old one away. The thread that makes a spare
+//! Another memtable size takes the spares of the old one away, but for one log, which goes when
+//! there is one of the new size: a write must not wait until then. The thread that makes a spare
 //! compares the size again under the spares' lock, so none of the old size is left afterwards.
 
 use std::path::{Path, PathBuf};
@@ -135,7 +136,22 @@ impl Core {
 
     pub(crate) fn take_spare_log(&self) -> Option<SpareLog> {
         let mut spares = lock(&self.spares.logs);
-        if spares.len() > self.held_back() { spares.pop() } else { None }
+        if spares.len() > self.held_back() {
+            return spares.pop();
+        }
+        drop(spares);
+        // The reserve of a flush that has none takes its place.
+        if self.is_short() { None } else { self.take_last_resort() }
+    }
+
+    /// Keeps a log of another size for a write that finds no other.
+    pub(crate) fn leave_last_resort(&self, spare: Option<SpareLog>) {
+        *lock(&self.spares.last_resort) = spare;
+    }
+
+    /// Takes it away again.
+    pub(crate) fn take_last_resort(&self) -> Option<SpareLog> {
+        lock(&self.spares.last_resort).take()
     }
 
     /// What the file system would give back for the spares.
@@ -337,7 +353,9 @@ impl Core {
 
     /// Takes all spare logs away.
     pub(crate) fn take_spare_logs(&self) -> Vec<SpareLog> {
-        std::mem::take(&mut *lock(&self.spares.logs))
+        let mut spares = std::mem::take(&mut *lock(&self.spares.logs));
+        spares.extend(self.take_last_resort());
+        spares
     }
 
     /// Removes one log file and one memtable beyond those that are kept ready. Called now and then

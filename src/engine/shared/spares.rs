@@ -13,6 +13,8 @@ pub(crate) const SPARES: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Spares {
     pub(crate) logs: Mutex<Vec<SpareLog>>,
+    /// One of the size before, while there may be none of another: not counted, taken last.
+    pub(crate) last_resort: Mutex<Option<SpareLog>>,
     pub(crate) memtables: Mutex<Vec<(MemtableWriter, Arc<Memtable>)>>,
     /// Whether the log thread has been asked for some and has not looked yet.
     pub(crate) asked: AtomicBool,
@@ -26,6 +28,7 @@ impl Default for Spares {
     fn default() -> Self {
         Self {
             logs: Mutex::default(),
+            last_resort: Mutex::default(),
             memtables: Mutex::default(),
             asked: AtomicBool::new(false),
             kept: AtomicUsize::new(SPARES),
