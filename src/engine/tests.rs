@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use super::cleanup::Reclaim;
 use super::threads::background::Threads;
 use super::{Engine, ReadAt};
+use crate::engine::agenda::pair::{Progress, Step};
 use crate::engine::cleanup::clean_up;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest;
+use crate::engine::merge::step::merge_step;
 use crate::engine::read::get::{self, default_keyspace};
 use crate::engine::report::stats::gather_health;
 use crate::engine::write::{big, put, rotate, sync};
@@ -22,9 +24,11 @@ use crate::io::{CrashMode, FaultPlan, Fs, OpKind, SimFs};
 use crate::log::LogFile;
 use crate::mvcc::group_sync::SyncEnv;
 use crate::options::{Durability, Options};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, lock};
+
+mod power;
 
 const DIR: &str = "data";
 
@@ -73,6 +77,21 @@ fn settle(engine: &Engine) {
     while core.wants_log() || core.wants_memtable() || core.dead_files() > 0 {
         std::thread::yield_now();
     }
+}
+
+/// Merges the two newest runs into one.
+fn merge_newest(engine: &Engine) {
+    let view = engine.core.view.load_full();
+    let runs: Vec<_> = view.segments.runs.iter().map(|run| run.id).collect();
+    let mut step = Step { newer: Some(runs[0]), older: runs[1], from: None, to: None };
+    for _ in 0..1_000 {
+        match merge_step(engine, &step, &|| false, &AtomicU64::new(0)).unwrap() {
+            Progress::At(frontier) => step.from = Some(frontier),
+            Progress::Done => return,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the merge does not end");
 }
 
 fn get(engine: &Engine, key: &str) -> Option<Vec<u8>> {

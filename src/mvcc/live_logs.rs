@@ -74,13 +74,6 @@ impl<L> LiveLogs<L> {
         lock(&self.live).push_back(log);
     }
 
-    /// Publishes how far the log reaches.
-    pub(crate) fn set_appended(&self, position: LogPosition) {
-        // Release; pairs with the Acquire in `appended`: a thread that reads the position finds its
-        // log, and what was appended to it.
-        self.appended.store(position.0, Ordering::Release);
-    }
-
     /// How far the log reaches: a log that is listed later holds nothing below this.
     pub(crate) fn appended(&self) -> LogPosition {
         // Acquire; pairs with the Release in `set_appended`.
@@ -114,6 +107,24 @@ impl<L> LiveLogs<L> {
 }
 
 impl<L: LiveLog> LiveLogs<L> {
+    /// Publishes how far the log reaches.
+    pub(crate) fn set_appended(&self, position: LogPosition) {
+        // Or a sync would take the position for durable and not have synced the log. The models
+        // look for themselves.
+        #[cfg(all(test, not(loom)))]
+        assert!(self.reaches(position), "a position in a log that is not listed");
+        // Release; pairs with the Acquire in `appended`: a thread that reads the position finds its
+        // log, and what was appended to it.
+        self.appended.store(position.0, Ordering::Release);
+    }
+
+    /// Whether a position lies in the newest log.
+    #[cfg(all(test, not(loom)))]
+    fn reaches(&self, position: LogPosition) -> bool {
+        let newest = self.newest().filter(|log| log.base() < position);
+        newest.is_some_and(|log| log.sealed_at().is_none_or(|end| position <= end))
+    }
+
     /// Takes out the logs below `floor`: step 2 of a flush.
     pub(crate) fn retire_below(&self, floor: LogNumber) -> Vec<Arc<L>> {
         let mut live = lock(&self.live);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use alluvium::io::{FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
+use alluvium::io::{CrashMode, FaultPlan, Fs, FsFile, FsLock, OpKind, OpenMode, SimFs};
 
 /// How long an operation stands at a gate before it goes through it by force. Nothing is measured
 /// by it: it turns a test that would hang into one that fails.
@@ -180,6 +180,11 @@ impl GatedFs {
         self.inner.set_fault(plan);
     }
 
+    /// What a crash now leaves.
+    pub(crate) fn crash(&self, mode: CrashMode) -> Self {
+        Self { inner: self.inner.crash(mode, 0), shared: Arc::default() }
+    }
+
     /// How many files have a name that contains `text`.
     pub(crate) fn count(&self, text: &str) -> usize {
         let names = self.inner.list(Path::new("db")).unwrap();
@@ -341,6 +346,10 @@ impl FsFile for GatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.fs.pass(OpKind::Sync, &self.path, || self.inner.sync_data())
+    }
+
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        self.fs.pass(OpKind::Sync, &self.path, || self.inner.sync_below(len))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -3,10 +3,10 @@
 use std::thread;
 
 use alluvium::Durability;
-use alluvium::io::OpKind;
+use alluvium::io::{CrashMode, OpKind};
 
 use crate::gates::{GatedFs, Op};
-use crate::open;
+use crate::{builder, open};
 
 const WRITERS: usize = 12;
 
@@ -50,4 +50,54 @@ fn what_is_durable_is_not_synced_again() {
     assert_eq!(done.iter().filter(|op| op.kind == OpKind::Sync).count(), 1, "{done:?}");
     let (_, done) = fs.done_by(|| db.sync().unwrap());
     assert!(done.is_empty(), "{done:?}");
+}
+
+/// What came after the leader had looked is not durable by its sync, and `wait_durable` knows.
+#[test]
+fn what_is_written_during_a_sync_is_not_taken_for_durable() {
+    let fs = GatedFs::default();
+    let db = open(&fs);
+    db.put("before", "v").unwrap();
+    let held = fs.hold(OpKind::Sync, ".wal");
+    let during = thread::scope(|scope| {
+        let leader = scope.spawn(|| db.sync().unwrap());
+        held.await_arrival();
+        let during = db.put("during", "v").unwrap();
+        held.release();
+        leader.join().unwrap();
+        during
+    });
+    db.wait_durable(during).unwrap();
+    let after = fs.crash(CrashMode::PowerLoseAll);
+    drop(db);
+    let db = builder(&after).open().unwrap();
+    assert_eq!(db.get("during").unwrap().unwrap(), "v", "it was said to be durable");
+}
+
+/// A later log that is durable before an earlier one would be a hole after a power loss (G2).
+#[test]
+fn logs_are_synced_in_the_order_in_which_they_were_written() {
+    let fs = GatedFs::default();
+    let db = open(&fs);
+    // The log thread would sync what is sealed by itself.
+    let held = fs.hold(OpKind::Create, ".wal");
+    let (_, done) = fs.done_by(|| {
+        for i in 0..40 {
+            db.put(format!("{i}"), [b'v'; 500]).unwrap();
+        }
+        db.sync().unwrap();
+    });
+    held.release();
+    let paths = |kind: OpKind| {
+        let mut paths: Vec<_> = Vec::new();
+        for op in done.iter().filter(|op| op.kind == kind && op.path.ends_with(".wal")) {
+            if !paths.contains(&op.path) {
+                paths.push(op.path.clone());
+            }
+        }
+        paths
+    };
+    let written = paths(OpKind::Write);
+    assert!(written.len() > 1, "no log was rotated");
+    assert_eq!(paths(OpKind::Sync), written);
 }

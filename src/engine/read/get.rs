@@ -145,10 +145,28 @@ pub(crate) fn multi_get(
     keys.into_iter().map(|key| get(key.as_ref())).collect()
 }
 
+#[cfg(test)]
+thread_local! {
+    static BETWEEN_LOADS: std::cell::Cell<Option<Box<dyn FnOnce()>>> =
+        const { std::cell::Cell::new(None) };
+}
+
+/// Does `work` in the next [`get_seen`] of this thread, when it has its view and no sequence yet.
+#[cfg(test)]
+pub(crate) fn between_loads(work: impl FnOnce() + 'static) {
+    let _ = BETWEEN_LOADS.try_with(|between| between.set(Some(Box::new(work))));
+}
+
 /// The value of a key, and since when it is known to be that.
 pub(crate) fn get_seen(engine: &Engine, keyspace: &KeyspaceState, key: &[u8]) -> Result<Seen> {
     let since = engine.visible();
-    let (view, visible) = read_point(&engine.core.view, || engine.visible());
+    let (view, visible) = read_point(&engine.core.view, || {
+        #[cfg(test)]
+        if let Ok(Some(work)) = BETWEEN_LOADS.try_with(std::cell::Cell::take) {
+            work();
+        }
+        engine.visible()
+    });
     let at = ReadAt::Now.resolve(keyspace, visible)?;
     let id = keyspace.id;
     let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));

@@ -45,3 +45,17 @@ impl Logs {
         self.list().iter().for_each(|log| log.release());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// I8: what is published as appended lies in a log that a sync finds.
+    #[test]
+    #[should_panic(expected = "a position in a log that is not listed")]
+    fn a_position_is_published_after_its_log() {
+        Logs::new(VecDeque::new(), LogPosition(0)).set_appended(LogPosition(4096));
+    }
+}
