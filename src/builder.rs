@@ -102,7 +102,7 @@ impl Builder {
     }
 
     /// Bound of cached blocks in bytes; default 256 MiB. Filters and indexes are not counted: about
-    /// 1.3 bytes a key and 0.3 % of the data.
+    /// 1.3 bytes a key and 0.3 % of the data. Nor are blocks that only values and iterators hold.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().cache_bytes(1 << 30).open()?;

@@ -264,12 +264,13 @@ impl<T> Slot<T> {
         self.0.load()
     }
 
-    /// Puts `value` in if the slot is empty; otherwise leaves what is there.
-    pub(crate) fn fill(&self, value: Arc<T>) {
+    /// Puts `value` in if the slot is empty; otherwise leaves what is there. Returns whether it
+    /// did.
+    pub(crate) fn fill(&self, value: Arc<T>) -> bool {
         step();
-        // The value handed back is either nothing or what another reader put there first.
         let none: Option<Arc<T>> = None;
-        drop(self.0.compare_and_swap(&none, Some(value)));
+        let before = self.0.compare_and_swap(&none, Some(value));
+        before.is_none()
     }
 
     /// Empties the slot and hands its value to the caller, who must be a background thread.

@@ -108,9 +108,10 @@ impl Reclaim {
         }
         let now = self.now_ms();
         let view = core.view.load_full();
-        let segments: Vec<_> = view.segments.segments().cloned().collect();
-        let retiring = self.blocks.iter().map(|block| block.memory_bytes()).sum();
-        for block in self.hand.evict(&core.cache, &segments, retiring) {
+        // What an iterator still reads of replaced ones is in slots, too.
+        let segments = view.segments.segments().chain(self.segments.iter());
+        let segments: Vec<_> = segments.cloned().collect();
+        for block in self.hand.evict(&core.cache, &segments) {
             self.blocks.push(block, now);
         }
         // Nobody can find an evicted block, so those that are free by now may go at once.

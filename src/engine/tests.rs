@@ -28,6 +28,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, lock};
 
+mod cache;
 mod power;
 
 const DIR: &str = "data";

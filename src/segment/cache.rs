@@ -1,4 +1,5 @@
-//! The block cache's accounts: how much memory blocks take, and whether another may stay.
+//! The block cache's accounts: how much memory blocks take, and whether another may stay. The bound
+//! is on blocks in their slots: what only users hold, by values and iterators, no eviction frees.
 //!
 //! The blocks themselves sit in slots of their segments, so a hit is one load and no lookup. A
 //! reader that misses never waits for room: while the cache is well over its capacity, blocks are
@@ -21,6 +22,8 @@ const COUNTER_SHARDS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     capacity: usize,
+    /// Bytes of blocks in their slots, at least: one counts from before it is put there.
+    cached: AtomicUsize,
     /// Bytes of all living blocks that were read through the cache, in a slot or only held by a
     /// reader.
     used: AtomicUsize,
@@ -52,21 +55,44 @@ impl BlockCache {
     /// A cache of at most `capacity` bytes (and an eighth more for a moment).
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
         let counters = (0..COUNTER_SHARDS).map(|_| CacheCounters::default()).collect();
-        Arc::new(Self { capacity, used: AtomicUsize::new(0), counters })
+        let cached = AtomicUsize::new(0);
+        Arc::new(Self { capacity, cached, used: AtomicUsize::new(0), counters })
     }
 
     /// Whether a block of that many bytes may be kept.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let bound = self.capacity.saturating_add(self.capacity / 8);
-        self.used().saturating_add(bytes) <= bound
+        self.cached().saturating_add(bytes) <= bound
     }
 
     /// Whether it is time to evict.
     pub(crate) fn over(&self) -> bool {
-        self.used() > self.capacity
+        self.excess() > 0
+    }
+
+    /// How many bytes have to leave their slots.
+    pub(crate) fn excess(&self) -> usize {
+        self.cached().saturating_sub(self.capacity)
+    }
+
+    /// Bytes of blocks in their slots.
+    pub(crate) fn cached(&self) -> usize {
+        // Relaxed, here and below: an account, it publishes nothing.
+        self.cached.load(Ordering::Relaxed)
+    }
+
+    /// Counts a block that is about to be put into its slot.
+    pub(super) fn enters(&self, block: &CachedBlock) {
+        self.cached.fetch_add(block.charged_bytes(), Ordering::Relaxed);
+    }
+
+    /// Counts a block that has left its slot, or did not get there.
+    pub(super) fn leaves(&self, block: &CachedBlock) {
+        self.cached.fetch_sub(block.charged_bytes(), Ordering::Relaxed);
     }
 
     /// The bound, in bytes.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }

@@ -20,18 +20,14 @@ impl ClockHand {
     /// `cache`.
     ///
     /// A block that was read since the hand last passed gets a second chance. The blocks come back
-    /// for the caller to drop once nobody else holds them, so that no reader frees memory; until
-    /// then they still count as used, and `retiring` says how many bytes of such blocks from
-    /// earlier calls the caller still holds.
+    /// for the caller to drop once nobody else holds them, so that no reader frees memory.
     pub(crate) fn evict(
         &mut self,
         cache: &BlockCache,
         segments: &[Arc<Segment>],
-        retiring: usize,
     ) -> Vec<Arc<CachedBlock>> {
         let mut out = Vec::new();
-        let used = cache.used().saturating_sub(retiring);
-        let mut excess = used.saturating_sub(cache.capacity());
+        let mut excess = cache.excess();
         let Some(start) = self.start(segments) else { return out };
         // Two rounds at most: the first takes second chances away, the second meets what the first
         // passed. The segment at the start is visited once more for the slots before the hand.

@@ -116,10 +116,18 @@ impl SegmentFile {
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);
         if admitted {
-            self.slots[i].fill(Arc::clone(&block));
-            self.residence.note();
+            self.keep(i, &block);
         }
         Ok(block)
+    }
+
+    /// Puts a block into its slot, unless another reader was first.
+    fn keep(&self, i: usize, block: &Arc<CachedBlock>) {
+        self.cache.enters(block);
+        if !self.slots[i].fill(Arc::clone(block)) {
+            self.cache.leaves(block);
+        }
+        self.residence.note();
     }
 
     /// Data block `i` from the file, past the cache.
@@ -180,6 +188,7 @@ impl SegmentFile {
                 Some(_) => {}
             }
             if let Some(block) = slot.take() {
+                self.cache.leaves(&block);
                 *excess = excess.saturating_sub(block.charged_bytes());
                 out.push(block);
             }
@@ -188,5 +197,13 @@ impl SegmentFile {
             self.residence.note();
         }
         self.slots.len()
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        for block in self.slots.iter().filter_map(Slot::take) {
+            self.cache.leaves(&block);
+        }
     }
 }

@@ -88,11 +88,13 @@ impl<T> Slot<T> {
         self.0.begin().clone()
     }
 
-    pub(crate) fn fill(&self, value: Arc<T>) {
+    pub(crate) fn fill(&self, value: Arc<T>) -> bool {
         let mut slot = self.0.begin();
-        if slot.is_none() {
+        let empty = slot.is_none();
+        if empty {
             *slot = Some(value);
         }
+        empty
     }
 
     pub(crate) fn take(&self) -> Option<Arc<T>> {
