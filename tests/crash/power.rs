@@ -8,7 +8,7 @@ use alluvium::io::{CrashMode, SimFs};
 use alluvium::{Db, Durability};
 
 use crate::oracle::{Demand, Effect, Op};
-use crate::world::{DEFAULT, Lie, World, observe};
+use crate::world::{DEFAULT, Lie, Setup, World, observe};
 use crate::{Check, Random, mix, seeds};
 
 /// How a mode of crashing limits what may be lost.
@@ -95,6 +95,42 @@ pub fn workload(seed: u64) -> Vec<Act> {
     acts
 }
 
+/// Runs that are merged as they come, and a keyspace that is dropped when one has come. It is the
+/// newest, so that its data lies behind the others' and a merge gets to it late.
+fn beside_merges(seed: u64) -> Vec<Act> {
+    use Act::{Do, Flush};
+    let mut random = Random::new(seed);
+    let mut acts = vec![Do(Effect::Create("users"))];
+    for round in 0..3 {
+        acts.push(Do(Effect::Create("tmp")));
+        for (index, keyspace) in [DEFAULT, "users", "users", "tmp", "tmp"].into_iter().enumerate() {
+            let key = 3 * index as u32 + random.below(3) as u32;
+            let bytes = 1_000 + random.below(500) as usize;
+            acts.push(Do(put(keyspace, key, bytes, Durability::Buffered)));
+        }
+        acts.push(Flush);
+        if round > 0 {
+            acts.push(Do(Effect::Drop("tmp")));
+        }
+    }
+    acts.push(Do(Effect::Drop("users")));
+    acts
+}
+
+/// Batches that are written from where they lie, and rotations between them.
+fn lent_batches(seed: u64) -> Vec<Act> {
+    use Act::Do;
+    let mut random = Random::new(seed);
+    let mut acts = vec![Do(Effect::Create("users"))];
+    for round in 0..2 {
+        let bytes = 22_000 + random.below(500) as usize;
+        acts.push(Do(batch(round, 4, bytes, Durability::Buffered)));
+        acts.push(Do(put(DEFAULT, 20 + round, 40, Durability::Buffered)));
+    }
+    acts.push(Do(batch(3, 4, 22_000, Durability::Sync)));
+    acts
+}
+
 /// The least that has a log, a private log, a flush and a log after it.
 pub fn small_workload() -> Vec<Act> {
     use Act::{Do, Flush};
@@ -172,12 +208,25 @@ pub fn enumerate_from(
     lie: Lie,
     acts: impl Fn() -> Vec<Act>,
 ) -> Check<(u64, u64)> {
+    enumerate_in(Setup::QUIET, (first, 1), seed, lie, acts)
+}
+
+/// As [`enumerate`], of a database that is opened as `setup` says, from operation
+/// `first` on at each `stride`-th.
+fn enumerate_in(
+    setup: Setup,
+    (first, stride): (u64, u64),
+    seed: u64,
+    lie: Lie,
+    acts: impl Fn() -> Vec<Act>,
+) -> Check<(u64, u64)> {
     let mut images = 0;
     // Threads make the count of operations vary, so the end is reached when runs survive.
     let mut at = first;
     let mut survived = 0;
     while survived < 3 {
         let mut world = World::new(SimFs::new(), lie);
+        world.setup = setup;
         world.fs.crash_at(at);
         let context = |error| format!("seed {seed}, crash at {at}: {error}");
         let alive = world.open().map_err(context)? && run(&mut world, acts()).map_err(context)?;
@@ -196,7 +245,7 @@ pub fn enumerate_from(
                 .map_err(|error| context(format!("{mode:?}: {error}")))?;
             images += 2;
         }
-        at += u64::from(crashed);
+        at += if crashed { stride } else { 0 };
     }
     Ok((at, images))
 }
@@ -210,6 +259,33 @@ fn every_crash_leaves_a_prefix_of_the_commit_order() {
             enumerate(seed, Lie::None, || workload(seed)).unwrap_or_else(|e| panic!("{e}"));
         println!("{points} crash points, {images} images recovered");
         assert!(points > 60, "the workload does too little");
+    }
+}
+
+/// With merges in the background, which a power loss must not find ahead of the drops that they go
+/// by.
+#[test]
+fn every_crash_beside_merges_and_drops_leaves_a_prefix() {
+    let setup = Setup { compactors: 2, slow_drops: true, ..Setup::QUIET };
+    for seed in seeds() {
+        let (points, images) =
+            enumerate_in(setup, (seed % 3, 3), seed, Lie::None, || beside_merges(seed))
+                .unwrap_or_else(|e| panic!("{e}"));
+        println!("seed {seed}: {points} crash points, {images} images recovered");
+        assert!(points > 60, "the workload does too little");
+    }
+}
+
+/// Batches over 64 KiB are appended in several writes, the header's last.
+#[test]
+fn every_crash_of_batches_that_are_not_copied_leaves_a_prefix() {
+    let setup = Setup { memtable_bytes: 512 << 10, ..Setup::QUIET };
+    for seed in seeds() {
+        let (points, images) =
+            enumerate_in(setup, (seed % 2, 2), seed, Lie::None, || lent_batches(seed))
+                .unwrap_or_else(|e| panic!("{e}"));
+        println!("seed {seed}: {points} crash points, {images} images recovered");
+        assert!(points > 20, "the workload does too little");
     }
 }
 

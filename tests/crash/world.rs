@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use alluvium::io::{CrashMode, Fs, FsFile, FsLock, OpenMode, SimFs};
 use alluvium::{
@@ -102,6 +104,99 @@ impl FileLayer for LyingFile {
     }
 }
 
+/// A file system on which merges overtake a drop: they wait until its record is written, and the
+/// sync of the log behind it waits until they have done what they had to do.
+#[derive(Clone, Debug)]
+struct SlowDrops(SimFs, Arc<Dropping>);
+
+#[derive(Debug)]
+struct SlowLog(Arc<dyn FsFile>, SlowDrops);
+
+/// How far the drop of a keyspace is.
+#[derive(Debug, Default)]
+struct Dropping(Mutex<DropStep>, Condvar);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum DropStep {
+    #[default]
+    None,
+    Asked,
+    Written,
+}
+
+impl Dropping {
+    fn is_at(&self, step: DropStep) -> bool {
+        *self.0.lock().unwrap() == step
+    }
+
+    fn set(&self, step: DropStep) {
+        *self.0.lock().unwrap() = step;
+        self.1.notify_all();
+    }
+
+    /// Waits until a record is written, but no longer than it takes where one is to come.
+    fn await_record(&self) {
+        let step = self.0.lock().unwrap();
+        let wait = Duration::from_millis(20);
+        drop(self.1.wait_timeout_while(step, wait, |step| *step != DropStep::Written).unwrap());
+    }
+}
+
+impl FsLayer for SlowDrops {
+    fn inner(&self) -> &dyn Fs {
+        &self.0
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let has_extension = |of: &str| path.extension().is_some_and(|extension| extension == of);
+        let merges = || thread::current().name().is_some_and(|name| name.contains("compactor"));
+        if has_extension("seg") && merges() && !self.0.crashed() {
+            self.1.await_record();
+        }
+        let file = self.0.open(path, mode)?;
+        let is_log = has_extension("wal");
+        Ok(if is_log { Arc::new(LayeredFile(SlowLog(file, self.clone()))) } else { file })
+    }
+}
+
+impl FileLayer for SlowLog {
+    fn inner(&self) -> &dyn FsFile {
+        &*self.0
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        let written = self.0.write_at(buf, offset);
+        if self.1.1.is_at(DropStep::Asked) {
+            self.1.1.set(DropStep::Written);
+        }
+        written
+    }
+
+    fn sync_below(&self, len: u64) -> io::Result<()> {
+        let SlowDrops(fs, dropping) = &self.1;
+        let mut done = None;
+        while dropping.is_at(DropStep::Written) && done != Some(fs.op_count()) {
+            done = Some(fs.op_count());
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.0.sync_below(len)
+    }
+}
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How many threads merge in the background.
+    pub compactors: usize,
+    pub memtable_bytes: u64,
+    /// Whether merges overtake drops, in the first life of a world.
+    pub slow_drops: bool,
+}
+
+impl Setup {
+    pub const QUIET: Self = Self { compactors: 0, memtable_bytes: 4 << 10, slow_drops: false };
+}
+
 /// A database and its history.
 pub struct World {
     pub fs: SimFs,
@@ -112,6 +207,8 @@ pub struct World {
     pub faulty: bool,
     /// The first error of a call while the file system had not crashed.
     pub errors: Vec<Error>,
+    pub setup: Setup,
+    dropping: Arc<Dropping>,
     handles: BTreeMap<&'static str, Keyspace>,
     next_step: u32,
 }
@@ -133,26 +230,35 @@ impl World {
 
     /// The world that goes on, on another file system.
     pub fn after(&self, fs: SimFs) -> Self {
-        Self::resume(fs, self.lie, self.history.clone(), self.next_step)
+        let after = Self::resume(fs, self.lie, self.history.clone(), self.next_step);
+        Self { setup: Setup { slow_drops: false, ..self.setup }, ..after }
     }
 
     fn resume(fs: SimFs, lie: Lie, history: History, next_step: u32) -> Self {
         let handles = BTreeMap::new();
         let errors = Vec::new();
-        Self { fs, lie, db: None, history, faulty: false, errors, handles, next_step }
+        let faulty = false;
+        let setup = Setup::QUIET;
+        let dropping = Arc::default();
+        Self { fs, lie, db: None, history, faulty, errors, setup, dropping, handles, next_step }
     }
 
     /// Opens the database as it is, on small memtables.
     pub fn try_open(&self) -> Result<Db, Error> {
         let fs: Arc<dyn Fs> = match self.lie {
+            Lie::None if self.setup.slow_drops => {
+                Arc::new(Layered(SlowDrops(self.fs.clone(), Arc::clone(&self.dropping))))
+            }
             Lie::None => Arc::new(self.fs.clone()),
             lie => Arc::new(Layered(LyingFs(self.fs.clone(), lie))),
         };
-        let builder = Db::builder(DIR).memtable_bytes(4 << 10).flush_bytes(8 << 10);
-        // Repeatable to the operation; merges have crash tests of their own.
-        let builder = builder.compaction_threads(0).segment_bytes(4 << 10);
-        let pace = OnOverload::Pace { stall_max: std::time::Duration::from_millis(1_000) };
-        builder.sync_every(std::time::Duration::ZERO).on_overload(pace).fs(fs).open()
+        let Setup { compactors, memtable_bytes, .. } = self.setup;
+        let builder = Db::builder(DIR).memtable_bytes(memtable_bytes);
+        let builder = builder.flush_bytes(2 * memtable_bytes);
+        // Without threads that merge it is repeatable to the operation.
+        let builder = builder.compaction_threads(compactors).segment_bytes(4 << 10);
+        let pace = OnOverload::Pace { stall_max: Duration::from_millis(1_000) };
+        builder.sync_every(Duration::ZERO).on_overload(pace).fs(fs).open()
     }
 
     /// Opens it and finds the handles. Whether the world goes on.
@@ -269,7 +375,10 @@ impl World {
             }),
             Effect::Drop(name) => {
                 self.handles.remove(name)?;
-                db.drop_keyspace(name)
+                self.dropping.set(DropStep::Asked);
+                let dropped = db.drop_keyspace(name);
+                self.dropping.set(DropStep::None);
+                dropped
             }
         })
     }
