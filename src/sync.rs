@@ -309,3 +309,7 @@ impl<T> Published<T> {
         same
     }
 }
+
+// Of the cell that ships: a model and a schedule have others.
+#[cfg(all(test, not(any(shuttle, loom))))]
+mod tests;
