@@ -106,8 +106,10 @@ impl Compaction {
     /// Why a merge failed, or [`Error::Closed`] if the database was closed meanwhile.
     pub fn wait(self) -> Result<()> {
         self.engine.core.check_process()?;
-        let answer = self.answer.as_ref().map(Receiver::recv);
-        answer.and_then(std::result::Result::ok).unwrap_or(Err(Error::Closed))
+        match &self.answer {
+            Some(answer) => answer.recv().unwrap_or_else(|_| Err(self.engine.core.unanswered())),
+            None => Err(Error::Closed),
+        }
     }
 }
 

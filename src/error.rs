@@ -137,6 +137,14 @@ pub enum Error {
         /// The failure that stopped it.
         cause: Arc<Error>,
     },
+    /// A thread panicked inside the database: in an [`Fs`](crate::io::Fs) of the program's own, in
+    /// a subscriber of events on a background thread, or by a fault of the engine. It is the cause
+    /// in [`Error::WriterStopped`].
+    #[non_exhaustive]
+    Panicked {
+        /// What the thread was about.
+        during: &'static str,
+    },
     /// The database was closed.
     Closed,
 }
@@ -252,6 +260,9 @@ impl fmt::Display for Error {
                 "writing has stopped, because an earlier call failed ({cause}); reads go on: \
                  reopen the database to recover"
             ),
+            Self::Panicked { during } => {
+                write!(f, "a thread panicked during {during}; its own message says why")
+            }
             Self::Closed => f.write_str("the database is closed; open it again"),
         }
     }

@@ -180,7 +180,7 @@
 //! |---|---|
 //! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded`, `KeyHeld` | free space or wait, and call again: nothing was lost, nothing half done |
 //! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
-//! | `WriterStopped` | what is durable is unknown after a failed sync: reads go on, reopening recovers |
+//! | `WriterStopped` | what is durable is unknown after a failed sync, or a panic: reads go on, reopening recovers |
 //! | `DirectoryLost` | writing has stopped, reads go on: open it where it is now |
 //! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked` | a matter of the program; nothing was changed |
 //! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |

@@ -37,7 +37,8 @@ impl Drop for Shared {
         if self.engine.core.is_own_thread() {
             return close_elsewhere(&self.engine, std::mem::take(&mut self.threads));
         }
-        // A panic under a lock makes the close panic too; a second panic would abort the process.
+        // What runs here is the program's too: the end of its lock on the directory. A second panic
+        // would abort the process.
         let closed = catch_unwind(AssertUnwindSafe(|| self.close()));
         if let Ok(Err(error)) = closed {
             event!(warn, %error, "the close could not flush; the log still has everything");

@@ -7,7 +7,15 @@
 //! and `mvcc` alone. arc-swap is not instrumented: in a model [`Published`] and [`Slot`] are a
 //! loom mutex around an `Arc`, so a model proves the protocol and trusts arc-swap's cell.
 //!
-//! Poison policy, decided once: a panic under a lock stops every later user of that lock.
+//! Poison policy, decided once. A panic under a lock is one of two things:
+//!
+//! - Where code runs that may panic half-way through a change (an `Fs` of the program's own, a
+//!   choice among many), what the lock owns is not to be used any more: that is [`lock_sound`],
+//!   which refuses then, and the writer stops as after a failed sync. The commit section, the
+//!   manifest and the choice of merges are taken so.
+//! - All other locks guard a list, a book or a number for a push, a copy or a look, under which
+//!   nothing of the program's runs: [`lock`] takes them all the same, so that readers, the close
+//!   and what says what is wrong go on.
 //!
 //! A debug build counts the locks that a thread holds ([`locks_held`]), for what must not be done
 //! under any: `event` asks.
@@ -54,7 +62,7 @@ mod primitives {
 }
 
 pub(crate) use primitives::*;
-use std::sync::TryLockError;
+use std::sync::{PoisonError, TryLockError};
 
 /// Where a test may have threads switch (`switches`).
 #[inline]
@@ -63,8 +71,9 @@ fn step() {
     switches::step();
 }
 
-/// What a thread that panicked under a lock leaves to the next one.
-const POISONED: &str = "a thread panicked while it held this lock, so its data cannot be trusted";
+/// A thread has panicked under the lock: what it owns may be half changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poisoned;
 
 /// A held lock, counted in debug builds.
 #[cfg(not(all(test, loom)))]
@@ -142,43 +151,44 @@ fn counted<T>(guard: MutexGuard<'_, T>) -> MutexGuard<'_, T> {
     guard
 }
 
-/// Locks, or panics if a thread panicked while it held the lock: its data may be half changed.
+/// Locks, also after a panic under the lock: for what is changed in one step.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     step();
-    counted(mutex.lock().expect(POISONED))
+    counted(mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Locks even after a panic under the lock, for callers that only report or end what is wrong.
-#[cfg(not(all(test, loom)))]
-pub(crate) fn lock_anyway<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    counted(mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+/// Locks, unless a thread has panicked under the lock.
+#[inline]
+pub(crate) fn lock_sound<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, Poisoned> {
+    step();
+    mutex.lock().map(counted).map_err(|_| Poisoned)
 }
 
-/// Locks if nobody holds the lock, with the poison policy of [`lock`].
-pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+/// [`lock_sound`], unless somebody holds the lock: then nothing.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Result<Option<MutexGuard<'_, T>>, Poisoned> {
     step();
     match mutex.try_lock() {
-        Ok(guard) => Some(counted(guard)),
-        Err(TryLockError::WouldBlock) => None,
-        Err(TryLockError::Poisoned(_)) => panic!("{POISONED}"),
+        Ok(guard) => Ok(Some(counted(guard))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Poisoned(_)) => Err(Poisoned),
     }
 }
 
-/// Waits on a condition variable, with the poison policy of [`lock`].
+/// Waits on a condition variable, as [`lock`] locks.
 #[cfg(not(all(test, loom)))]
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     let MutexGuard { guard, held } = guard;
-    MutexGuard { guard: condvar.wait(guard).expect(POISONED), held }
+    MutexGuard { guard: condvar.wait(guard).unwrap_or_else(PoisonError::into_inner), held }
 }
 
-/// Waits on a condition variable, with the poison policy of [`lock`].
+/// Waits on a condition variable, as [`lock`] locks.
 #[cfg(all(test, loom))]
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condvar.wait(guard).expect(POISONED)
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits on a condition variable for at most `timeout`, with the poison policy of [`lock`].
+/// Waits on a condition variable for at most `timeout`, as [`lock`] locks.
 #[cfg(not(all(test, loom)))]
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,
@@ -186,7 +196,8 @@ pub(crate) fn wait_timeout<'a, T>(
     timeout: std::time::Duration,
 ) -> MutexGuard<'a, T> {
     let MutexGuard { guard, held } = guard;
-    MutexGuard { guard: condvar.wait_timeout(guard, timeout).expect(POISONED).0, held }
+    let waited = condvar.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner);
+    MutexGuard { guard: waited.0, held }
 }
 
 #[cfg(shuttle)]

@@ -5,8 +5,8 @@
 //! It holds for these reasons:
 //!
 //! - What handles share is immutable, or an atomic number, or published whole in one step, or under
-//!   a lock. A panic under a lock poisons it, and `sync` stops each later user: nobody reads what
-//!   was left half changed.
+//!   a lock. What a panic may leave half changed under a lock nobody uses after it (`sync` says
+//!   which locks that is about), and the writer stops.
 //! - The caller's code (what `update` and `get_with` are given, iterators of keys, conversions to
 //!   bytes) runs under no lock. What a call has taken by then (a held key, a view) ends with its
 //!   guard.

@@ -258,7 +258,7 @@ fn install_without_dropped(
         part.first.keyspace == part.last.keyspace && gone.contains_key(&part.first.keyspace)
     };
     // Runs change under the manifest's lock only, so these are the ones that it names.
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core)?;
     let view = core.view.load_full();
     let mut replaced = Vec::new();
     let mut freed = Vec::new();
@@ -292,7 +292,7 @@ fn install_without_dropped(
 /// Reserves more sequences once half of the reservation is used. On the log thread.
 pub(crate) fn renew_ceiling(engine: &Engine) {
     let core = &engine.core;
-    let next = engine.commit.with(|_, next| next);
+    let Ok(next) = engine.in_section(|_, next| next) else { return };
     // Relaxed: this thread alone raises it.
     let ceiling = core.ceiling.load(Ordering::Relaxed);
     if core.options.read_only
@@ -302,7 +302,8 @@ pub(crate) fn renew_ceiling(engine: &Engine) {
     }
     let raised = Sequence(next.0.saturating_add(crate::engine::SEQUENCE_RESERVE));
     let change = Change::SequenceCeiling(raised);
-    let appended = append_change(core, &mut manifest::locked(core), vec![change]);
+    let appended = manifest::locked(core)
+        .and_then(|mut manifest| append_change(core, &mut manifest, vec![change]));
     core.note(Upkeep::Manifest, &appended);
     if appended.is_ok() {
         // Release; pairs with the Acquire in `section`: what commits up to it does so after its

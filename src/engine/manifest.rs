@@ -10,7 +10,7 @@ use crate::runs::SegmentSet;
 use crate::runs::manifest::Manifest;
 use crate::segment::FinishedSegment;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, MutexGuard, lock};
+use crate::sync::{Arc, MutexGuard, Poisoned, lock, lock_sound};
 
 /// The locked manifest.
 pub(crate) struct ManifestGuard<'a>(MutexGuard<'a, Option<Manifest>>);
@@ -29,9 +29,11 @@ impl std::ops::DerefMut for ManifestGuard<'_> {
     }
 }
 
-/// The manifest of a database that is open for writing.
-pub(crate) fn locked(core: &Core) -> ManifestGuard<'_> {
-    ManifestGuard(lock(&core.manifest))
+/// The manifest of a database that is open for writing. After a panic under its lock it may be half
+/// changed, in memory or on disk, so it is not to be had then.
+pub(crate) fn locked(core: &Core) -> Result<ManifestGuard<'_>> {
+    let locked = lock_sound(&core.manifest);
+    locked.map(ManifestGuard).map_err(|Poisoned| core.stop_after_panic("background work"))
 }
 
 /// Appends an edit that names the segments `fresh` for the first time. If it fails they stay
@@ -74,7 +76,7 @@ pub(crate) fn append_change(
 /// removes the segments that it named: until then an open might read them. While this fails, an
 /// open would do it.
 pub(crate) fn settle_manifest(core: &Core) -> Result<()> {
-    let mut manifest = locked(core);
+    let mut manifest = locked(core)?;
     if manifest.broken() {
         manifest.rotate()?;
     }

@@ -2,6 +2,7 @@
 //! mechanism, fix. On the simulated file system, and below the public face where only that can
 //! stop between two steps.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::Reclaim;
@@ -9,6 +10,7 @@ use super::threads::background::Threads;
 use super::{Engine, ReadAt};
 use crate::engine::agenda::pair::{Progress, Step};
 use crate::engine::cleanup::clean_up;
+use crate::engine::commit::section::INSERTING;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::manifest;
 use crate::engine::merge::step::merge_step;
@@ -399,6 +401,10 @@ impl SyncEnv for SlowSync<'_> {
         self.release.recv().unwrap();
         SyncEnv::sync(self.engine)
     }
+
+    fn panicked() -> Error {
+        Engine::panicked()
+    }
 }
 
 /// Does `work` while another thread syncs the log, so that one that wants the same waits.
@@ -426,7 +432,7 @@ fn rotations_that_find_no_spare_have_more_kept() {
     let (engine, threads) = open_roomy(&fs);
     let core = &engine.core;
     // The flush thread stands still: it would set logs free, to be spares again.
-    let manifest = manifest::locked(core);
+    let manifest = manifest::locked(core).unwrap();
     let spares = || (lock(&core.spares.logs).len(), lock(&core.spares.memtables).len());
     let fill = |until: &dyn Fn(&[Arc<LogFile>]) -> bool| {
         while !until(&core.logs.list()) {
@@ -484,4 +490,58 @@ fn a_sealed_log_that_a_flush_retires_is_not_waited_for() {
     sync::sync_sealed(&engine, end).unwrap();
     assert_eq!(core.group_sync.synced(), end);
     close(&engine, &threads);
+}
+
+/// An insert outside the section panics while another write waits for it, and a close. Both are
+/// told, as is all that comes later; nobody waits in vain.
+#[test]
+fn an_insert_that_panics_stops_the_writer_and_neither_readers_nor_the_close() {
+    for closes in [false, true] {
+        let fs = SimFs::new();
+        let (engine, threads) = open(&fs);
+        put(&engine, "a", "1").unwrap();
+        engine.commit.meet();
+        let (told, tells) = bounded(1);
+        let others = Arc::clone(&engine);
+        let hook = move || {
+            let next = others.commit.with(|_, next| next);
+            let engine = Arc::clone(&others);
+            let waiter = std::thread::spawn(move || {
+                let refused = if closes { engine.close() } else { put(&engine, "c", "3") };
+                (refused, engine.core.stopped())
+            });
+            // The close stays in the section; the write leaves it with its sequence.
+            while others.commit.try_enter(|_, now| now == next).unwrap_or(!closes) {
+                std::thread::yield_now();
+            }
+            told.send(waiter).unwrap();
+            panic!("planted");
+        };
+        let set = INSERTING.try_with(|inserting| inserting.replace(Some(Box::new(hook))));
+        set.unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| put(&engine, "b", "2"))).is_err());
+        let (refused, health) = tells.recv().unwrap().join().expect("only the insert panics");
+        assert!(is_panic(&refused.unwrap_err()));
+        assert!(is_panic(&health.expect("health says it once somebody is told")));
+        if !closes {
+            for refused in [put(&engine, "c", "3"), engine.flush(), sync::sync_all(&engine)] {
+                assert!(is_panic(refused.as_ref().unwrap_err()), "{refused:?}");
+            }
+            let found = ["a", "b", "c"].map(|key| get(&engine, key).is_some());
+            assert_eq!(found, [true, false, false]);
+            assert!(is_panic(&engine.close().unwrap_err()));
+        }
+        threads.join();
+        engine.release_directory();
+        assert_eq!(Arc::strong_count(&engine), 1, "all threads have ended");
+
+        let (engine, threads) = open(&fs);
+        assert_eq!(get(&engine, "a").unwrap(), b"1");
+        put(&engine, "d", "4").unwrap();
+        close(&engine, &threads);
+    }
+}
+
+fn is_panic(error: &Error) -> bool {
+    matches!(error, Error::WriterStopped { cause } if matches!(**cause, Error::Panicked { .. }))
 }

@@ -17,7 +17,7 @@
 use super::order::{Broken, Order, Ticket};
 use crate::ids::Sequence;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard, lock, try_lock};
+use crate::sync::{Mutex, MutexGuard, Poisoned, lock, lock_sound, try_lock};
 
 /// For how many commits writers go side by side after they have met. Alone it costs a put about a
 /// twelfth more.
@@ -69,8 +69,9 @@ pub(crate) trait CommitEnv {
     /// The answer to a write that comes after the close.
     fn closed() -> Self::Error;
 
-    /// The answer where an insert before has panicked.
-    fn broken() -> Self::Error;
+    /// The answer where a write before has panicked: inside the section, or as it inserted. Such an
+    /// insert calls it itself before others can.
+    fn panicked(shared: &Self::Shared) -> Self::Error;
 }
 
 /// The writes that have left the section and may not have inserted yet.
@@ -112,8 +113,8 @@ pub(crate) type Outcome<E> = Result<(Sequence, <E as CommitEnv>::Receipt), <E as
 /// ([`Earlier::wait`]): a rotation, since a sealed memtable is complete; a look for versions of a
 /// key; the close.
 ///
-/// A panic inside the section poisons it: every later writer panics too, and readers go on. One in
-/// an insert ends writing with an error: what comes after it can never be visible.
+/// A panic ends writing, and readers go on. One inside the section poisons it; one in an insert
+/// breaks the order, and what comes after that can never be visible. Every later write is refused.
 #[derive(Debug)]
 pub(crate) struct Commit<E: CommitEnv> {
     section: Mutex<Section<E>>,
@@ -144,15 +145,17 @@ struct Appended<R> {
 }
 
 /// What ends the order if an insert panics.
-struct Inserting<'a> {
-    order: &'a Order,
+struct Inserting<'a, E: CommitEnv> {
+    of: &'a Commit<E>,
     finished: bool,
 }
 
-impl Drop for Inserting<'_> {
+impl<E: CommitEnv> Drop for Inserting<'_, E> {
     fn drop(&mut self) {
         if !self.finished {
-            self.order.give_up();
+            // First, so that who finds the order broken finds what stands for it too.
+            let _ = self.of.panicked();
+            self.of.order.give_up();
         }
     }
 }
@@ -179,17 +182,23 @@ impl<E: CommitEnv> Commit<E> {
         commit
     }
 
+    /// Has the next writers go side by side, as if two had met.
+    #[cfg(test)]
+    pub(crate) fn meet(&self) {
+        self.met.store(true, Ordering::Relaxed);
+    }
+
     /// Commits `write`, which takes `count` consecutive sequences. Returns the last of them.
     ///
     /// On return the write is visible to every read that begins afterwards. An error means that
-    /// nothing of it ever becomes visible, but for [`CommitEnv::broken`].
+    /// nothing of it ever becomes visible, but for [`CommitEnv::panicked`].
     ///
     /// # Panics
     /// If `count` is zero: a write without a place in the order could not be told from the one
     /// before it.
     pub(crate) fn commit(&self, write: &mut E::Write<'_>, count: u64) -> Outcome<E> {
-        let mut section = self.enter();
-        self.order.wait_for_slot(section.ticket).map_err(|Broken| E::broken())?;
+        let mut section = self.lock_or_meet()?;
+        self.order.wait_for_slot(section.ticket).map_err(|Broken| self.panicked())?;
         let appended = self.append_in(&mut section, write, count)?;
         if self.is_alone(&mut section) {
             return Ok(self.insert_in(&mut section, write, appended));
@@ -198,20 +207,23 @@ impl<E: CommitEnv> Commit<E> {
         let place = section.env.place(first, write);
         let ticket = section.ticket;
         section.ticket = ticket.next();
-        let mut inserting = Inserting { order: &self.order, finished: false };
+        let mut inserting = Inserting { of: self, finished: false };
         drop(section);
         E::insert(&self.shared, place, first, write);
         inserting.finished = true;
         self.order.finish(ticket, last);
-        self.order.wait_for(ticket).map_err(|Broken| E::broken())?;
+        self.order.wait_for(ticket).map_err(|Broken| self.panicked())?;
         Ok((last, receipt))
     }
 
     /// [`Self::commit`], unless somebody is in the section or inserts: then nothing was done.
     pub(crate) fn try_commit(&self, write: &mut E::Write<'_>, count: u64) -> Option<Outcome<E>> {
-        let mut section = try_lock(&self.section)?;
+        let mut section = match try_lock(&self.section) {
+            Ok(locked) => locked?,
+            Err(Poisoned) => return Some(Err(self.panicked())),
+        };
         if self.order.check().is_err() {
-            return Some(Err(E::broken()));
+            return Some(Err(self.panicked()));
         }
         if !self.order.is_next(section.ticket) {
             return None;
@@ -253,12 +265,22 @@ impl<E: CommitEnv> Commit<E> {
     }
 
     #[inline]
-    fn enter(&self) -> MutexGuard<'_, Section<E>> {
-        try_lock(&self.section).unwrap_or_else(|| {
-            // Relaxed: a hint.
-            self.met.store(true, Ordering::Relaxed);
-            lock(&self.section)
-        })
+    fn lock_or_meet(&self) -> Result<MutexGuard<'_, Section<E>>, E::Error> {
+        let locked = match try_lock(&self.section) {
+            Ok(Some(section)) => Ok(section),
+            Ok(None) => {
+                // Relaxed: a hint.
+                self.met.store(true, Ordering::Relaxed);
+                lock_sound(&self.section)
+            }
+            Err(Poisoned) => Err(Poisoned),
+        };
+        locked.map_err(|Poisoned| self.panicked())
+    }
+
+    #[cold]
+    fn panicked(&self) -> E::Error {
+        E::panicked(&self.shared)
     }
 
     /// Whether no other writer has been about lately, and none inserts now.
@@ -286,36 +308,47 @@ impl<E: CommitEnv> Commit<E> {
     }
 
     /// Runs `f` inside the section without taking a sequence, whether open or closed. `f` also gets
-    /// the sequence that the next write will start at. What blocks must not be done in `f`.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> R {
-        let mut section = lock(&self.section);
+    /// the sequence that the next write will start at. What blocks must not be done in `f`. After a
+    /// panic inside the section it does not run.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> Result<R, Poisoned> {
+        let mut section = lock_sound(&self.section)?;
         let next = section.next;
-        f(&mut section.env, next)
+        Ok(f(&mut section.env, next))
     }
 
-    /// [`Self::with`], for an `f` that may have to find all that was written.
-    pub(crate) fn with_earlier<R>(&self, f: impl FnOnce(&mut E, &Earlier<'_>) -> R) -> R {
-        let mut section = lock(&self.section);
+    /// [`Self::enter`], for an `f` that may have to find all that was written.
+    pub(crate) fn with_earlier<R>(
+        &self,
+        f: impl FnOnce(&mut E, &Earlier<'_>) -> R,
+    ) -> Result<R, Poisoned> {
+        let mut section = lock_sound(&self.section)?;
         let earlier = Earlier { order: &self.order, next: section.ticket };
-        f(&mut section.env, &earlier)
+        Ok(f(&mut section.env, &earlier))
     }
 
-    /// [`Self::with`], unless somebody is in the section: then `f` has not run.
-    pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> Option<R> {
-        let mut section = try_lock(&self.section)?;
+    /// [`Self::enter`] where nobody panics.
+    #[cfg(test)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> R {
+        self.enter(f).expect("no thread has panicked")
+    }
+
+    /// [`Self::enter`], unless somebody is in the section: then `f` has not run.
+    pub(crate) fn try_enter<R>(&self, f: impl FnOnce(&mut E, Sequence) -> R) -> Option<R> {
+        let mut section = try_lock(&self.section).ok()??;
         let next = section.next;
         Some(f(&mut section.env, next))
     }
 
     /// Closes the section: no write is acknowledged after this returns. Returns whether this call
-    /// closed it; only then `f` has run, inside the section, after the last write.
+    /// closed it; only then `f` has run, inside the section, after the last write. Also after a
+    /// panic inside the section, so `f` changes nothing there.
     pub(crate) fn close(&self, f: impl FnOnce(&mut E)) -> bool {
         let mut section = lock(&self.section);
         if section.closed {
             return false;
         }
         section.closed = true;
-        // Those that wait for a broken insert are not acknowledged either.
+        // An error: those that wait for an insert that has panicked are not acknowledged either.
         let _ = self.order.wait_for_all_before(section.ticket);
         f(&mut section.env);
         true

@@ -17,6 +17,9 @@ pub(crate) trait SyncEnv {
     /// of [`GroupSync::wait`] gave, and returns the position covered: no byte below it is
     /// unsynced. That is read before the first sync.
     fn sync(&self) -> Result<LogPosition, Self::Error>;
+
+    /// What a leader that panicked leaves to the others, as a failed sync does.
+    fn panicked() -> Self::Error;
 }
 
 /// How far the log is durable, and who makes it so.
@@ -32,8 +35,8 @@ pub(crate) trait SyncEnv {
 /// 6. give the role up and wake everyone, under the same lock as 5: if the role were free before
 ///    the error is latched, the next leader would sync a file whose error is already consumed (I9).
 ///
-/// If the environment panics in step 4, the role is lost: this and every later wait that is not
-/// yet covered panics, as for a poisoned lock.
+/// If the environment panics in step 4, that is a failure as any other: nobody knows what is
+/// durable.
 #[derive(Debug)]
 pub(crate) struct GroupSync<X> {
     /// Everything below it is durable. Raised under the lock, read without it.
@@ -58,8 +61,6 @@ struct SyncState<X> {
 enum Role {
     Free,
     Taken,
-    /// The leader panicked: nobody knows what is durable.
-    Lost,
 }
 
 impl<X: Clone> GroupSync<X> {
@@ -97,9 +98,6 @@ impl<X: Clone> GroupSync<X> {
             state = match state.role {
                 Role::Free => self.lead(state, target, env),
                 Role::Taken => wait(&self.changed, state),
-                Role::Lost => {
-                    panic!("a thread panicked during a sync: nothing is known of the log")
-                }
             };
         }
     }
@@ -122,15 +120,15 @@ impl<X: Clone> GroupSync<X> {
     }
 
     /// Steps 4 to 6.
-    fn lead<'a>(
+    fn lead<'a, E: SyncEnv<Error = X>>(
         &'a self,
         mut state: MutexGuard<'a, SyncState<X>>,
         target: LogPosition,
-        env: &impl SyncEnv<Error = X>,
+        env: &E,
     ) -> MutexGuard<'a, SyncState<X>> {
         state.role = Role::Taken;
         drop(state);
-        let leading = Leading(self);
+        let leading = Leading { of: self, panicked: E::panicked };
         let result = env.sync();
         std::mem::forget(leading);
         let mut state = lock(&self.state);
@@ -138,10 +136,15 @@ impl<X: Clone> GroupSync<X> {
             result.as_ref().map_or(true, |&covered| covered.max(self.synced()) >= target),
             "the environment would be asked again for ever"
         );
-        self.settle(&mut state, result);
+        self.give_up(&mut state, result);
+        state
+    }
+
+    /// Steps 5 and 6.
+    fn give_up(&self, state: &mut SyncState<X>, result: Result<LogPosition, X>) {
+        self.settle(state, result);
         state.role = Role::Free;
         self.changed.notify_all();
-        state
     }
 
     /// Step 5.
@@ -166,15 +169,14 @@ impl<X: Clone> GroupSync<X> {
 }
 
 /// Held while the environment syncs. Dropped by a panic only.
-struct Leading<'a, X>(&'a GroupSync<X>);
+struct Leading<'a, X: Clone> {
+    of: &'a GroupSync<X>,
+    panicked: fn() -> X,
+}
 
-impl<X> Drop for Leading<'_, X> {
+impl<X: Clone> Drop for Leading<'_, X> {
     fn drop(&mut self) {
-        // A poisoned state says the same as a lost role, and a second panic would abort.
-        if let Ok(mut state) = self.0.state.lock() {
-            state.role = Role::Lost;
-        }
-        self.0.changed.notify_all();
+        self.of.give_up(&mut lock(&self.of.state), Err((self.panicked)()));
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `world` runs operations and notes what was acknowledged, `oracle` decides whether what is found
 //! later is a prefix of that, `power` crashes at every operation, `recovery` during recoveries,
-//! `faults` fails every call, `merges` does both to merges, `damage` changes every byte, `long_log`
-//! has more to recover than fits into one part. Background threads move operations between runs, so
-//! a failure prints the seed, the crash point and the trace of the file system.
+//! `faults` fails every call, `panics` panics in it, `merges` does both of the first to merges,
+//! `damage` changes every byte, `long_log` has more to recover than fits into one part. Background
+//! threads move operations between runs, so a failure prints the seed, the crash point and the
+//! trace of the file system.
 //!
 //! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED`
 //! which one is the first; the other variables are named where they are read.
@@ -18,6 +19,7 @@ mod faults;
 mod long_log;
 mod merges;
 mod oracle;
+mod panics;
 mod power;
 #[path = "../support/random.rs"]
 mod random;

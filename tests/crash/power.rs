@@ -97,7 +97,7 @@ pub fn workload(seed: u64) -> Vec<Act> {
 
 /// Runs that are merged as they come, and a keyspace that is dropped when one has come. It is the
 /// newest, so that its data lies behind the others' and a merge gets to it late.
-fn beside_merges(seed: u64) -> Vec<Act> {
+pub fn beside_merges(seed: u64) -> Vec<Act> {
     use Act::{Do, Flush};
     let mut random = Random::new(seed);
     let mut acts = vec![Do(Effect::Create("users"))];

@@ -1,11 +1,12 @@
 //! A database on a simulated file system, and everything that was done to it.
 
 #[path = "../../src/io/testing.rs"]
-mod layers;
+pub mod layers;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -207,6 +208,8 @@ pub struct World {
     pub faulty: bool,
     /// The first error of a call while the file system had not crashed.
     pub errors: Vec<Error>,
+    /// What the database is opened on in place of `fs`, which it passes on to. Its calls may panic.
+    pub layer: Option<Arc<dyn Fs>>,
     pub setup: Setup,
     dropping: Arc<Dropping>,
     handles: BTreeMap<&'static str, Keyspace>,
@@ -238,19 +241,33 @@ impl World {
         let handles = BTreeMap::new();
         let errors = Vec::new();
         let faulty = false;
+        let layer = None;
         let setup = Setup::QUIET;
         let dropping = Arc::default();
-        Self { fs, lie, db: None, history, faulty, errors, setup, dropping, handles, next_step }
+        Self {
+            fs,
+            lie,
+            db: None,
+            history,
+            faulty,
+            errors,
+            layer,
+            setup,
+            dropping,
+            handles,
+            next_step,
+        }
     }
 
     /// Opens the database as it is, on small memtables.
     pub fn try_open(&self) -> Result<Db, Error> {
-        let fs: Arc<dyn Fs> = match self.lie {
-            Lie::None if self.setup.slow_drops => {
+        let fs: Arc<dyn Fs> = match (&self.layer, self.lie) {
+            (Some(layer), _) => Arc::clone(layer),
+            (None, Lie::None) if self.setup.slow_drops => {
                 Arc::new(Layered(SlowDrops(self.fs.clone(), Arc::clone(&self.dropping))))
             }
-            Lie::None => Arc::new(self.fs.clone()),
-            lie => Arc::new(Layered(LyingFs(self.fs.clone(), lie))),
+            (None, Lie::None) => Arc::new(self.fs.clone()),
+            (None, lie) => Arc::new(Layered(LyingFs(self.fs.clone(), lie))),
         };
         let Setup { compactors, memtable_bytes, .. } = self.setup;
         let builder = Db::builder(DIR).memtable_bytes(memtable_bytes);
@@ -323,7 +340,16 @@ impl World {
     pub fn step(&mut self, effect: Effect) -> Check<bool> {
         let number = self.next_step;
         self.next_step += 1;
-        let Some(result) = self.carry_out(number, &effect) else { return Ok(true) };
+        let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out(number, &effect)));
+        let result = match carried_out {
+            Ok(Some(result)) => result,
+            Ok(None) => return Ok(true),
+            Err(_) if self.layer.is_some() => {
+                self.history.steps.push(Step { number, effect, acknowledged: false });
+                return Ok(true);
+            }
+            Err(panic) => resume_unwind(panic),
+        };
         let acknowledged = result.is_ok();
         // These say that the call came too late to have had any effect.
         let nothing = match &result {

@@ -8,7 +8,7 @@ use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::clock::Instant;
-use crate::sync::{Condvar, Mutex, lock, lock_anyway, wait_timeout};
+use crate::sync::{Condvar, Mutex, lock, wait_timeout};
 
 /// Jobs, requests, and what they wait for.
 #[derive(Debug)]
@@ -49,14 +49,13 @@ impl MergeBook {
 
     /// Answers all that wait for a compaction, after the last thread that could has gone.
     pub(crate) fn end_all(&self, error: &Error) {
-        let mut state = lock_anyway(&self.state);
+        let mut state = lock(&self.state);
         state.end_all(error);
     }
 
-    /// What merges have run into last and still stands in `set`. Also after a panic under the lock,
-    /// because it is for a user who wants to know what is wrong.
+    /// What merges have run into last and still stands in `set`.
     pub(crate) fn trouble(&self, set: &SegmentSet) -> Option<Error> {
-        let state = lock_anyway(&self.state);
+        let state = lock(&self.state);
         state.failures.newest(set)
     }
 
@@ -64,18 +63,18 @@ impl MergeBook {
     pub(crate) fn is_getting_on(&self) -> bool {
         self.debt_bytes.load(Ordering::Relaxed) > 0
             && !self.paused.load(Ordering::Relaxed)
-            && !lock_anyway(&self.state).failures.is_stuck()
+            && !lock(&self.state).failures.is_stuck()
     }
 
     /// Has what found the disk full tried again now.
     pub(crate) fn try_again_where_full(&self) {
-        lock_anyway(&self.state).failures.try_again_where_full();
+        lock(&self.state).failures.try_again_where_full();
         self.changed.notify_all();
     }
 
     /// Takes note that all of a segment was read, and nothing in it is damaged.
     pub(crate) fn found_sound(&self, segment: FileNumber) {
-        lock_anyway(&self.state).failures.found_sound(segment);
+        lock(&self.state).failures.found_sound(segment);
     }
 
     /// Runs of which a merge has begun.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::engine::Core;
 use crate::engine::commit::private::Private;
+use crate::engine::shared::panics::stopped_by_panic;
 use crate::engine::shared::patience::Stalled;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, ops};
@@ -12,7 +13,6 @@ use crate::format::key::{KEY_BYTES_MAX, Kind, VALUE_BYTES_MAX};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind, record_bytes};
 use crate::ids::{KeyspaceId, LogPosition, Sequence};
 use crate::mvcc::order::Broken;
-use crate::sync::Arc;
 use crate::sync::threads::thread_local;
 
 /// Operations encoded for the log, that commit together.
@@ -81,9 +81,8 @@ impl From<Broken> for Refused {
 
 impl From<Broken> for Error {
     fn from(_: Broken) -> Self {
-        let panicked = std::io::Error::other("a thread panicked while it inserted");
-        let cause = Self::io("insert into", std::path::Path::new("the memtable"), panicked);
-        Self::WriterStopped { cause: Arc::new(cause) }
+        // Latched by who has panicked, before others are told.
+        stopped_by_panic("a write")
     }
 }
 

@@ -20,9 +20,15 @@ use crate::format::record::{RecordHeader, RecordKind};
 use crate::ids::{KEYSPACE_DEFAULT, LogPosition, SEQUENCE_MAX, Sequence};
 use crate::memtable::Room;
 use crate::mvcc::commit::{CommitEnv, Earlier};
-use crate::mvcc::order::Broken;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
+
+#[cfg(test)]
+thread_local! {
+    /// What the next insert outside the section does first, in this thread.
+    pub(crate) static INSERTING: std::cell::RefCell<Option<Box<dyn FnOnce()>>> =
+        const { std::cell::RefCell::new(None) };
+}
 
 /// What the commit section owns.
 #[derive(Debug)]
@@ -104,6 +110,10 @@ impl CommitEnv for WriteEnv {
 
     fn insert(core: &Arc<Core>, place: Option<Room>, first: Sequence, write: &mut Write<'_>) {
         if let Some(room) = place {
+            #[cfg(test)]
+            if let Ok(Some(hook)) = INSERTING.try_with(std::cell::RefCell::take) {
+                hook();
+            }
             // The memtable that gave the place is not replaced before it is filled.
             core.view.load().active.fill(room, first, own_ops(write.encoded.body()));
         }
@@ -113,8 +123,8 @@ impl CommitEnv for WriteEnv {
         Refused::Failed(Error::Closed)
     }
 
-    fn broken() -> Refused {
-        Broken.into()
+    fn panicked(core: &Arc<Core>) -> Refused {
+        Refused::Failed(core.stop_after_panic("a write"))
     }
 }
 

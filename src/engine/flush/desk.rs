@@ -36,7 +36,7 @@ pub(crate) const PIECE_ENTRIES: u64 = 4_096;
 pub(crate) const PIECE_BYTES: u64 = 4 << 20;
 
 /// Segments with new tables, and who waits until they are in place.
-type Replacement = (Vec<Arc<Segment>>, Sender<()>);
+type Replacement = (Vec<Arc<Segment>>, Sender<Result<()>>);
 
 /// What has arrived and is not done yet.
 #[derive(Debug)]
@@ -121,9 +121,8 @@ impl<'a> Desk<'a> {
             self.reclaim.evict(core);
         }
         for (fresh, reply) in std::mem::take(&mut self.replacements) {
-            publish_replaced(core, &fresh, &mut self.reclaim);
             // The caller may have gone.
-            let _ = reply.send(());
+            let _ = reply.send(publish_replaced(core, &fresh, &mut self.reclaim));
         }
         for reply in std::mem::take(&mut self.checks) {
             // As above.

@@ -206,7 +206,7 @@ fn install(
     let (segments, (floor, exists)) = ready.inspect_err(|_| {
         finished.iter().for_each(|segment| remove_segment(core, segment.number));
     })?;
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core)?;
     let run = Run { id: manifest.state().next_run, segments };
     let run = (!run.segments.is_empty()).then_some(run);
     let mut changes: Vec<_> = run.iter().map(|run| Change::AddRun(run.meta())).collect();
@@ -229,14 +229,14 @@ fn install(
 fn next_floor(engine: &Engine, newest: &Arc<Memtable>) -> Result<(LogNumber, bool)> {
     // Everything sealed after the flush began, and the active memtable, comes later; read
     // inside the commit section, so that the log cannot appear in between.
-    let (floor, exists, position) = engine.commit.with(|env, _| {
+    let (floor, exists, position) = engine.in_section(|env, _| {
         let current = engine.core.view.load();
         let later = current.sealed.iter().take_while(|table| !Arc::ptr_eq(table, newest)).last();
         match later {
             Some(table) => (table.log_first(), true, None),
             None => env.tail.first_log_of_active(),
         }
-    });
+    })?;
     if exists {
         // The group sync goes oldest first, so everything appended by now covers the header.
         let target = position.unwrap_or_else(|| engine.core.logs.appended());
@@ -266,7 +266,10 @@ fn publish_run(engine: &Engine, flushed: &[Arc<Memtable>], run: Option<Run>, new
 
 /// Takes the logs below the manifest's floor out of the chain, for the log thread to use again.
 fn release_logs(core: &Core) {
-    let floor = manifest::locked(core).state().log_floor;
+    // After a panic under it: it may say a floor that is not durable.
+    let Ok(manifest) = manifest::locked(core) else { return };
+    let floor = manifest.state().log_floor;
+    drop(manifest);
     for log in core.logs.retire_below(floor) {
         let job = match SpareLog::recycle(&log) {
             // A recovered file may still be rewritten by a sync that began earlier: it goes.

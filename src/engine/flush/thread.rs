@@ -7,7 +7,7 @@ use crate::engine::flush::{flush_is_due, flush_sealed};
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::write::rotate;
 use crate::engine::{Core, Engine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::clock::Instant;
@@ -83,7 +83,7 @@ impl Engine {
         rotate::seal_active(self)?;
         let (reply, answer) = bounded(1);
         self.core.send_flush(FlushJob::Flush { reply });
-        answer.recv().unwrap_or(Err(Error::Closed))
+        answer.recv().unwrap_or_else(|_| Err(self.core.unanswered()))
     }
 }
 

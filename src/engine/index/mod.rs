@@ -13,13 +13,13 @@ use crate::engine::manifest::publish_segments;
 use crate::engine::read::get::check_open;
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, Engine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::scope;
 use crate::runs::each_file;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
 use crate::sync::channel::bounded;
-use crate::sync::{Arc, lock};
+use crate::sync::{Arc, Poisoned, lock_sound};
 
 /// What was done with the index and the filters of a database, from
 /// [`Db::rebuild_index`](crate::Db::rebuild_index),
@@ -85,15 +85,20 @@ pub(crate) fn replace_segments(engine: &Engine, fresh: Vec<Arc<Segment>>) -> Res
     engine.core.refuse_on_own_thread()?;
     let (reply, answer) = bounded(1);
     engine.core.send_flush(FlushJob::Replace { fresh, reply });
-    answer.recv().map_err(|_| Error::Closed)
+    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
 }
 
 /// Publishes `fresh` in the place of segments over the same files. Files that the set has no
 /// more are passed over. On the flush thread.
-pub(crate) fn publish_replaced(core: &Core, fresh: &[Arc<Segment>], reclaim: &mut Reclaim) {
+pub(crate) fn publish_replaced(
+    core: &Core,
+    fresh: &[Arc<Segment>],
+    reclaim: &mut Reclaim,
+) -> Result<()> {
     // Runs change under this lock only; a database that is open for reading has no manifest in
     // it.
-    let _unchanged = lock(&core.manifest);
+    let unchanged = lock_sound(&core.manifest);
+    let _unchanged = unchanged.map_err(|Poisoned| core.stop_after_panic("background work"))?;
     let view = core.view.load_full();
     for old in view.segments.segments().filter(|old| replacement(fresh, old).is_some()) {
         // A cursor may hold it longer than its run.
@@ -102,6 +107,7 @@ pub(crate) fn publish_replaced(core: &Core, fresh: &[Arc<Segment>], reclaim: &mu
     publish_segments(core, |set| SegmentSet {
         runs: set.runs.iter().map(|run| replace_in(run, fresh)).collect(),
     });
+    Ok(())
 }
 
 /// The one of `fresh`, which is sorted by number, that is over the same file.

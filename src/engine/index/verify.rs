@@ -18,7 +18,7 @@ use crate::runs::each_file;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
 use crate::sync::channel::bounded;
-use crate::sync::{Arc, lock};
+use crate::sync::{Arc, Poisoned, lock_sound};
 use crate::witness::Claims;
 
 /// How many errors a report lists; the others are counted.
@@ -109,7 +109,7 @@ pub(crate) fn verify(engine: &Engine) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let (reply, answer) = bounded(1);
     engine.core.send_flush(FlushJob::CheckManifest { reply });
-    if let Err(error) = answer.recv().map_err(|_| Error::Closed)? {
+    if let Err(error) = answer.recv().map_err(|_| engine.core.unanswered())? {
         report.add(error);
     }
     verify_witness(engine, &mut report);
@@ -185,7 +185,9 @@ fn misplaced(set: &SegmentSet, segment: &Segment) -> Option<Error> {
 
 /// Reads the manifest back. On the flush thread.
 pub(crate) fn check_manifest(core: &Core) -> Result<()> {
-    match lock(&core.manifest).as_ref() {
+    let manifest = lock_sound(&core.manifest);
+    let manifest = manifest.map_err(|Poisoned| core.stop_after_panic("background work"))?;
+    match manifest.as_ref() {
         Some(manifest) => manifest.verify(),
         None => Manifest::read(core.fs.as_ref(), &core.dir).map(drop),
     }

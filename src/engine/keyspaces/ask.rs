@@ -88,7 +88,7 @@ pub(crate) fn request_keyspace(engine: &Engine, request: KeyspaceRequest) -> Res
     engine.core.refuse_on_own_thread()?;
     let (reply, answer) = bounded(1);
     engine.core.send_log(LogJob::Keyspace { request, reply });
-    answer.recv().unwrap_or(Err(Error::Closed))
+    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
 }
 
 /// Names are for people: 1 to 255 bytes, no control characters.

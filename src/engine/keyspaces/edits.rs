@@ -108,7 +108,7 @@ fn edit_keyspaces(
         sync::sync_all(engine)?;
     }
     let places: Vec<_> = gone.keys().map(|&id| (id, place_of_dropped(core, id))).collect();
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core)?;
     let state = manifest.state();
     // A flush may have said it meanwhile.
     gone.retain(|id, _| state.keyspaces.get(id).is_some_and(|it| it.dropped_at.is_none()));
@@ -137,7 +137,7 @@ fn edit_keyspaces(
 
 /// The keyspace that is dropped, but under this name in the manifest yet.
 fn unsaid_drop(engine: &Engine, name: &str) -> Option<(KeyspaceId, Sequence)> {
-    let manifest = manifest::locked(&engine.core);
+    let manifest = manifest::locked(&engine.core).ok()?;
     let id = manifest.state().live(name)?.id;
     Some((id, engine.core.keyspaces.by_id(id)?.dropped_at()?))
 }

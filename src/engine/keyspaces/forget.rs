@@ -60,7 +60,7 @@ pub(crate) fn forget_dropped(engine: &Engine) -> Result<()> {
             free.push(id);
         }
     }
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core)?;
     // In one edit: each costs two syncs, and there may be thousands. The log thread may have
     // been first.
     free.retain(|id| manifest.state().keyspaces.contains_key(id));

@@ -29,7 +29,7 @@ use crate::runs::SegmentSet;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::clock::Instant;
-use crate::sync::{Arc, lock, wait_timeout};
+use crate::sync::{Arc, lock, lock_sound, wait_timeout};
 
 /// How long nothing may have been written for the foreground to count as idle, in milliseconds.
 const IDLE_MS: u64 = 1_000;
@@ -53,7 +53,9 @@ pub(crate) fn run_compactor(engine: &Engine) {
     loop {
         // Before the lock: the manifest may have to be asked.
         let horizon = Horizon::read(engine);
-        let mut state = lock(&core.merges.state);
+        // After a panic under it there is nothing to choose by. The thread that panicked has
+        // answered those that wait.
+        let Ok(mut state) = lock_sound(&core.merges.state) else { return };
         match next(engine, &mut state, &horizon) {
             Next::Stop => return,
             Next::Wait(timeout) => {
@@ -134,7 +136,7 @@ fn is_idle(engine: &Engine, state: &mut MergeState, set: &SegmentSet, now: Insta
 fn conclude(engine: &Engine, id: u64, result: Result<Progress>) {
     let core = &engine.core;
     let view = core.view.load_full();
-    let mut state = lock(&core.merges.state);
+    let Ok(mut state) = lock_sound(&core.merges.state) else { return };
     let at = state.jobs.iter().position(|job| job.id == id).expect("a running job stays");
     state.jobs[at].running = false;
     let mut failed = None;

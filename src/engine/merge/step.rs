@@ -164,7 +164,7 @@ fn install_step(
     let newer = pair.newer.as_ref().and_then(|run| run.with_between(from, frontier, Vec::new()));
     let older = pair.older.with_between(from, frontier, fresh);
     let after = Pair::after(newer, older);
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core).inspect_err(|_| remove())?;
     if !pair.is_in(&core.view.load_full().segments) {
         drop(manifest);
         remove();

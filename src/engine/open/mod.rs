@@ -123,7 +123,7 @@ impl Engine {
         engine.core.counters.orphans_kept.store(kept, Ordering::Relaxed);
         engine.core.prepare_first_log(&dead, &replayed.dead_old);
         let threads = Threads::start(&engine, log_jobs, flush_jobs)?;
-        flush_recovered(&engine);
+        threads.unless_it_panics(&engine, || flush_recovered(&engine));
         Ok((engine, threads))
     }
 

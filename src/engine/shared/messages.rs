@@ -56,7 +56,7 @@ pub(crate) enum FlushJob {
     /// Segments with new tables, to take the place of those over the same files.
     Replace {
         fresh: Vec<Arc<Segment>>,
-        reply: Sender<()>,
+        reply: Sender<Result<()>>,
     },
     /// Read the manifest back.
     CheckManifest {

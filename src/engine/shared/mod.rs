@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod messages;
 pub(crate) mod own;
 pub(crate) mod pace;
+pub(crate) mod panics;
 pub(crate) mod patience;
 pub(crate) mod prepare;
 pub(crate) mod room;

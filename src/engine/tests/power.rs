@@ -29,7 +29,7 @@ fn the_floor_of_a_flush_is_durable_before_the_manifest_names_it() {
         written += 1;
     }
     flush_sealed(&engine);
-    let floor = manifest::locked(&engine.core).state().log_floor;
+    let floor = manifest::locked(&engine.core).unwrap().state().log_floor;
     let newest = engine.core.logs.list().pop().unwrap();
     assert_eq!((floor, newest.end()), (newest.header.number, None), "the open log is the floor");
     let after = fs.crash(CrashMode::PowerLoseAll, 0);
@@ -80,7 +80,7 @@ fn a_dropped_keyspace_is_remembered_for_as_long_as_a_memtable_has_its_data() {
     put(&engine, "k", "v").unwrap();
     drop_keyspace(&engine, "tmp").unwrap();
     let known = |engine: &Engine, tmp: &KeyspaceState| {
-        let manifest = manifest::locked(&engine.core);
+        let manifest = manifest::locked(&engine.core).unwrap();
         let in_manifest = manifest.state().keyspaces.contains_key(&tmp.id);
         (in_manifest, engine.core.keyspaces.by_id(tmp.id).is_some())
     };

@@ -11,7 +11,7 @@
 //! thread that finds nothing to do sleeps until its next period. All own the engine, never a
 //! handle, and end at the close.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::engine::flush::thread::run_flush;
 use crate::engine::merge::scheduler::run_compactor;
@@ -85,17 +85,23 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until they have ended. Any number of callers may wait.
+    /// Waits until they have ended. Any number of callers may wait. None of them panics: what their
+    /// loops do is caught.
     pub(crate) fn join(&self) {
-        let mut panicked = 0;
-        {
-            let mut threads = lock(&self.0);
-            for thread in threads.drain(..) {
-                panicked += usize::from(thread.join().is_err());
-            }
+        for thread in lock(&self.0).drain(..) {
+            // What it was is in `health()`.
+            let _ = thread.join();
         }
-        if panicked > 0 {
-            event!(error, panicked, "background threads panicked");
+    }
+
+    /// Runs what an open has to do beside its threads. A panic goes on to its caller, who has no
+    /// handle to end them by.
+    pub(crate) fn unless_it_panics(&self, engine: &Engine, work: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            let _ = close(engine);
+            self.join();
+            engine.release_directory();
+            resume_unwind(panic);
         }
     }
 }
@@ -124,7 +130,8 @@ impl Engine {
     }
 }
 
-/// Ends writing, flushes what is in memory, and stops the threads.
+/// Ends writing, flushes what is in memory, and stops the threads, whatever of that fails or
+/// panics.
 fn close(engine: &Engine) -> Result<()> {
     let core = &engine.core;
     core.begin_close();
@@ -133,7 +140,8 @@ fn close(engine: &Engine) -> Result<()> {
     if !engine.commit.close(|_| ()) {
         return Ok(());
     }
-    let result = if core.options.read_only { Ok(()) } else { finish(engine) };
+    let finished = catch_unwind(AssertUnwindSafe(|| finish(engine)));
+    let result = finished.unwrap_or_else(|_| Err(core.stop_after_panic("a close")));
     core.send_log(LogJob::Stop);
     end_flush_thread(engine);
     result
@@ -145,11 +153,12 @@ fn close(engine: &Engine) -> Result<()> {
 pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
     let owned = Arc::clone(engine);
     let run = move || {
-        if let Err(error) = close(&owned) {
-            event!(warn, %error, "the close could not flush; the log still has everything");
-        }
+        let closed = close(&owned);
         threads.join();
         owned.release_directory();
+        if let Err(error) = closed {
+            event!(warn, %error, "the close could not flush; the log still has everything");
+        }
     };
     let builder = threads::Builder::new().name("alluvium-close".to_owned());
     if let Err(error) = builder.spawn(run) {
@@ -169,6 +178,9 @@ fn end_flush_thread(engine: &Engine) {
 }
 
 fn finish(engine: &Engine) -> Result<()> {
+    if engine.core.options.read_only {
+        return Ok(());
+    }
     // Buffered writes are made durable even if the flush below fails.
     let synced = sync::sync_all(engine);
     let flushed = engine.flush();
@@ -181,11 +193,8 @@ fn finish(engine: &Engine) -> Result<()> {
 fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
     work_for(&engine.core, own);
     if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
-        let panicked = std::io::Error::other("a background thread panicked");
-        let error = Error::io("run background work for", &engine.core.dir, panicked);
-        engine.core.group_sync.latch(error.clone());
-        engine.core.gate.wake();
-        engine.core.merges.end_all(&engine.core.stopped().unwrap_or(error));
+        let stopped = engine.core.stop_after_panic("background work");
+        engine.core.merges.end_all(&stopped);
     }
 }
 

@@ -7,7 +7,6 @@ use crate::engine::shared::own::Caller;
 use crate::engine::shared::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
 use crate::ids::KeyspaceId;
-use crate::mvcc::order::Broken;
 
 /// A hold, which ends with this.
 pub(crate) struct HoldGuard<'a> {
@@ -17,7 +16,8 @@ pub(crate) struct HoldGuard<'a> {
 
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
-        self.engine.commit.with(|env, _| env.holds.list.retain(|it| it.id != self.hold));
+        // After a panic in the section nobody commits, whatever is held.
+        let _ = self.engine.in_section(|env, _| env.holds.list.retain(|it| it.id != self.hold));
         self.engine.core.gate.wake();
     }
 }
@@ -30,19 +30,18 @@ pub(crate) fn hold_key<'a>(
     stalled: &mut Stalled,
 ) -> Result<Option<HoldGuard<'a>>> {
     let caller = Caller::this();
-    let hold = || {
-        let held = engine.commit.with_earlier(|env, earlier| {
+    wait_for_hold(engine, stalled, || {
+        let held = engine.in_section_with_earlier(|env, earlier| {
             // So that the read to come finds every version that others have written.
             earlier.wait()?;
-            Ok::<_, Broken>(env.holds.hold(keyspace, key, caller))
-        });
-        Ok(match held? {
+            Ok(env.holds.hold(keyspace, key, caller))
+        })?;
+        Ok(match held {
             Held::Now(hold) => Some(Some(HoldGuard { engine, hold })),
             Held::ByThisThread => Some(None),
             Held::BySomebody => None,
         })
-    };
-    wait_for_hold(engine, stalled, hold)
+    })
 }
 
 /// Tries until `attempt` has an answer, each time that a hold has ended.

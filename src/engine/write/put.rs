@@ -136,7 +136,7 @@ pub(crate) fn with_room<T>(
 /// not.
 #[inline]
 pub(crate) fn try_commit(engine: &Engine, write: &mut Write<'_>) -> Result<Committed, Refused> {
-    match engine.commit.commit(write, u64::from(write.count)) {
+    match engine.commit_write(write) {
         Err(Refused::Held) => commit_when_free(engine, write),
         tried => tried,
     }
@@ -145,11 +145,9 @@ pub(crate) fn try_commit(engine: &Engine, write: &mut Write<'_>) -> Result<Commi
 #[cold]
 fn commit_when_free(engine: &Engine, write: &mut Write<'_>) -> Result<Committed, Refused> {
     let mut stalled = std::mem::take(&mut write.stalled);
-    let tried = hold::wait_for_hold(engine, &mut stalled, || {
-        match engine.commit.commit(write, u64::from(write.count)) {
-            Err(Refused::Held) => Ok(None),
-            tried => Ok(Some(tried)),
-        }
+    let tried = hold::wait_for_hold(engine, &mut stalled, || match engine.commit_write(write) {
+        Err(Refused::Held) => Ok(None),
+        tried => Ok(Some(tried)),
     });
     write.stalled = stalled;
     tried?

@@ -14,7 +14,7 @@ pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
     engine.core.refuse_on_log_thread()?;
     let (reply, answer) = bounded(1);
     engine.core.send_log(LogJob::Spare { reply: Some(reply) });
-    answer.recv().unwrap_or(Err(Error::Closed))
+    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
 }
 
 /// Seals the active memtable if it holds anything, for an explicit flush and for the close.
@@ -25,15 +25,15 @@ pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
 pub(crate) fn seal_active(engine: &Engine) -> Result<()> {
     let mut waited = false;
     loop {
-        let sealed = engine.commit.with_earlier(|env, earlier| {
+        let sealed = engine.in_section_with_earlier(|env, earlier| {
             let empty = env.tail.memtable.table().is_empty();
             if empty || (!waited && env.tail.takes_last_log()) {
                 return Ok(empty);
             }
             env.tail.seal_log();
             env.tail.swap_memtable(earlier).map(|()| true)
-        });
-        if sealed? {
+        })?;
+        if sealed {
             return Ok(());
         }
         if let Err(error) = wait_for_log(engine) {

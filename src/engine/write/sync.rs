@@ -25,6 +25,10 @@ use crate::sync::atomic::Ordering;
 impl SyncEnv for Engine {
     type Error = Error;
 
+    fn panicked() -> Error {
+        Error::Panicked { during: "a sync" }
+    }
+
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.core;
         let synced = core.group_sync.synced();
@@ -56,6 +60,10 @@ struct SealedLogs<'a> {
 
 impl SyncEnv for SealedLogs<'_> {
     type Error = Error;
+
+    fn panicked() -> Error {
+        Error::Panicked { during: "a sync" }
+    }
 
     fn sync(&self) -> Result<LogPosition> {
         let core = &self.engine.core;
@@ -102,7 +110,10 @@ fn wait_with(
     position: LogPosition,
     env: &impl SyncEnv<Error = Error>,
 ) -> Result<()> {
-    engine.core.group_sync.wait(position, env).map_err(|cause| {
+    let leading = engine.core.stop_on_panic("a sync");
+    let synced = engine.core.group_sync.wait(position, env);
+    leading.over();
+    synced.map_err(|cause| {
         // A wait for memory is in vain now.
         engine.core.gate.wake();
         match cause {

@@ -141,7 +141,7 @@ fn try_enter(engine: &Engine, write: &mut Write<'_>) -> Result<TryWrite> {
     }
     let mut looks = 1;
     let tried = loop {
-        if let Some(tried) = engine.commit.try_commit(write, u64::from(write.count)) {
+        if let Some(tried) = engine.try_commit_write(write) {
             break tried;
         }
         if looks == LOOKS_MAX {

@@ -27,6 +27,7 @@ enum Refused {
     Closed,
     Append,
     Dropped,
+    Panicked,
 }
 
 #[derive(Clone, Copy)]
@@ -84,8 +85,8 @@ impl CommitEnv for Env {
         Refused::Closed
     }
 
-    fn broken() -> Refused {
-        unreachable!("no insert panics here")
+    fn panicked(_: &Self::Shared) -> Refused {
+        Refused::Panicked
     }
 }
 
@@ -292,8 +293,8 @@ impl CommitEnv for DropEnv {
         Refused::Closed
     }
 
-    fn broken() -> Refused {
-        unreachable!("no insert panics here")
+    fn panicked(_: &Self::Shared) -> Refused {
+        Refused::Panicked
     }
 }
 

@@ -1,17 +1,17 @@
 //! The commit section with real threads; `models.rs` has the interleavings.
 
-use super::{Commit, CommitEnv, Earlier};
+use super::{Broken, Commit, CommitEnv, Earlier};
 use std::collections::BTreeSet;
 
 use crate::ids::Sequence;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, Poisoned, lock};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Refused {
     Closed,
+    Panicked,
     Prepare,
     Append,
-    Broken,
 }
 
 /// So many operations panic as they are inserted.
@@ -86,8 +86,8 @@ impl CommitEnv for Env {
         Refused::Closed
     }
 
-    fn broken() -> Refused {
-        Refused::Broken
+    fn panicked(_: &Found) -> Refused {
+        Refused::Panicked
     }
 }
 
@@ -125,6 +125,23 @@ fn a_close_happens_once_and_ends_writing_but_not_reading() {
     assert_eq!(commit.with(|_, next| next), Sequence(2), "the section is still usable");
 }
 
+/// I2: what a writer had in hand when it panicked never becomes visible, nor anything after it.
+#[test]
+fn a_panic_inside_ends_writing_but_neither_reading_nor_closing() {
+    let commit = commit_after(Sequence(0));
+    commit.commit(&mut Write(1, None), 1).expect("open");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| commit.commit(&mut Write(1, Some(|| panic!("planted"))), 1));
+        writer.join().expect_err("it panics");
+    });
+    assert_eq!(commit.commit(&mut Write(1, None), 1), Err(Refused::Panicked));
+    assert_eq!(commit.enter(|_, _| ()), Err(Poisoned));
+    assert_eq!(commit.try_enter(|_, _| ()), None);
+    assert_eq!(commit.visible(), Sequence(1));
+    assert!(commit.close(|env| assert_eq!(env.appended.len(), 1)));
+    assert!(!commit.close(|_| unreachable!("closed before")));
+}
+
 #[test]
 #[should_panic(expected = "at least one sequence")]
 fn a_write_of_nothing_is_a_bug() {
@@ -139,10 +156,10 @@ fn an_insert_that_panics_ends_writing() {
     let dies = std::panic::AssertUnwindSafe(|| commit.commit(&mut Write(PANICS, None), 1));
     assert!(std::panic::catch_unwind(dies).is_err());
     for _ in 0..2 {
-        assert_eq!(commit.commit(&mut Write(1, None), 1), Err(Refused::Broken));
+        assert_eq!(commit.commit(&mut Write(1, None), 1), Err(Refused::Panicked));
         assert_eq!(commit.visible(), Sequence(1));
     }
-    assert!(commit.with_earlier(|_, earlier| earlier.wait()).is_err());
+    assert_eq!(commit.with_earlier(|_, earlier| earlier.wait()), Ok(Err(Broken)));
     assert!(commit.close(|_| ()), "a close does not wait for it either");
 }
 

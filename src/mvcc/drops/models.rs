@@ -120,7 +120,7 @@ impl CommitEnv for Env {
         Refused
     }
 
-    fn broken() -> Refused {
+    fn panicked(_: &Self::Shared) -> Refused {
         Refused
     }
 }
@@ -244,7 +244,7 @@ impl Db {
 
     /// A writer seals the active memtable.
     fn rotate(&self) {
-        self.commit.with_earlier(|_, earlier| {
+        let sealed = self.commit.with_earlier(|_, earlier| {
             earlier.wait().expect("no insert panics here");
             let next = Arc::new(AtomicU64::new(0));
             update(&self.view, |view| View {
@@ -253,6 +253,7 @@ impl Db {
                 ..view.clone()
             });
         });
+        sealed.expect("no thread panics");
     }
 
     /// A flush of all that is sealed, which leaves nothing out.

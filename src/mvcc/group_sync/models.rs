@@ -122,6 +122,10 @@ impl SyncEnv for Log {
         }
         Ok(LogPosition(appended))
     }
+
+    fn panicked() -> Failed {
+        Failed
+    }
 }
 
 /// Two writers that sync, and a third thread that looks at `synced`.

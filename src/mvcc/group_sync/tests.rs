@@ -25,6 +25,10 @@ impl SyncEnv for Device {
         self.syncing.store(false, Ordering::Release);
         if self.fails.load(Ordering::Relaxed) { Err("failed") } else { Ok(LogPosition(appended)) }
     }
+
+    fn panicked() -> &'static str {
+        "panicked"
+    }
 }
 
 impl Device {
@@ -99,16 +103,18 @@ fn writers_share_syncs_and_all_are_covered() {
     assert!(device.syncs() <= THREADS * WRITES);
 }
 
+/// I9: a sync that panicked is a failed one.
 #[test]
-fn a_panicking_leader_does_not_leave_others_waiting() {
+fn a_panicking_leader_is_the_last_and_all_others_get_an_error() {
     let device = Device::default();
     let group = GroupSync::new(LogPosition(0));
     device.panics.store(true, Ordering::Relaxed);
     std::thread::scope(|scope| {
         let waiters = [(), (), ()].map(|()| scope.spawn(|| group.wait(device.append(), &device)));
-        for waiter in waiters {
-            waiter.join().expect_err("nobody is told anything about the log");
-        }
+        let outcomes = waiters.map(|waiter| waiter.join().ok());
+        let told = outcomes.iter().filter(|outcome| **outcome == Some(Err("panicked")));
+        assert_eq!(told.count(), 2, "{outcomes:?}");
     });
-    assert_eq!(device.syncs(), 1, "nobody leads after the role is lost");
+    assert_eq!(device.syncs(), 1);
+    assert_eq!((group.latched(), group.synced()), (Some("panicked"), LogPosition(0)));
 }

@@ -233,6 +233,10 @@ impl SyncEnv for Db {
         self.durable.fetch_max(covered.visible.0, Ordering::Release);
         Ok(covered.position)
     }
+
+    fn panicked() -> Missing {
+        Missing
+    }
 }
 
 /// The log thread's turn.
@@ -250,6 +254,10 @@ impl SyncEnv for Sealed<'_> {
         logs.sync_sealed(synced, self.end, |log, covered| log.sync(covered))?;
         let all = self.db.fault == Fault::SealedCoversAll;
         Ok(if all { logs.appended() } else { self.end })
+    }
+
+    fn panicked() -> Missing {
+        Missing
     }
 }
 

@@ -209,7 +209,7 @@ impl CommitEnv for Env {
 
     fn closed() {}
 
-    fn broken() {}
+    fn panicked(_: &Self::Shared) {}
 }
 
 impl Env {
@@ -258,7 +258,7 @@ impl RememberEnv<Keys> for Walked<'_> {
         &self,
         f: impl FnOnce(&mut Book<Keys>, &Stretches<Keys>, Sequence) -> R,
     ) -> Option<R> {
-        let entered = self.db.commit.try_with(|env, next| {
+        let entered = self.db.commit.try_enter(|env, next| {
             let active = Arc::ptr_eq(&env.table, self.view.newest());
             if !active && self.db.fault != Fault::AnyMemtable {
                 return None;
@@ -384,9 +384,10 @@ fn a_jump_misses_no_live_key() {
 fn a_memtable_goes_under(fault: Fault) {
     let db = db(fault, false);
     db.write(Write::Delete(1));
-    db.commit.with_earlier(|env, earlier| {
+    let entered = db.commit.with_earlier(|env, earlier| {
         env.prepare(&mut Write::PutNext(1), earlier).expect("rotates");
     });
+    entered.expect("no thread panics");
     let writer = {
         let db = Arc::clone(&db);
         thread::spawn(move || db.write(Write::PutUnder(1)))

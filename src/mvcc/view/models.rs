@@ -137,7 +137,7 @@ impl CommitEnv for Env {
 
     fn closed() {}
 
-    fn broken() {}
+    fn panicked(_: &Self::Shared) {}
 }
 
 struct Db {

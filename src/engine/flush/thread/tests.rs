@@ -49,7 +49,7 @@ fn a_close_waits_for_one_try_of_many() {
     put(&engine, "k");
     rotate::seal_active(&engine).unwrap();
     // The first flush stands at the manifest while the others queue up behind it.
-    let manifest = manifest::locked(core);
+    let manifest = manifest::locked(core).unwrap();
     fail_flushes(&fs);
     let ask = || {
         let (reply, answer) = bounded(1);
@@ -176,7 +176,7 @@ impl<W: Watch> FsLayer for Watched<W> {
     }
 }
 
-type Answers = (Receiver<Result<()>>, Receiver<()>);
+type Answers = (Receiver<Result<()>>, Receiver<Result<()>>);
 
 /// Asks while a segment is begun, and looks for the answers when it is done.
 #[derive(Debug)]

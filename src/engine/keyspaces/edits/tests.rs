@@ -54,7 +54,7 @@ fn get(engine: &Engine, keyspace: &KeyspaceState, at: ReadAt) -> Result<Option<S
 }
 
 fn edits(engine: &Engine) -> u64 {
-    manifest::locked(&engine.core).state().edits
+    manifest::locked(&engine.core).unwrap().state().edits
 }
 
 /// Everything that is kept for dropped keyspaces: entries of the table, of those with handles, of
@@ -63,7 +63,7 @@ fn left_of_dropped(engine: &Engine) -> [usize; 4] {
     let [_, dropped, forgotten] = engine.core.keyspaces.known();
     let view = engine.core.view.load_full();
     let drops = view.sealed.iter().chain([&view.active]).map(|table| table.drops().len());
-    let manifest = manifest::locked(&engine.core);
+    let manifest = manifest::locked(&engine.core).unwrap();
     let known = manifest.state().keyspaces.values().filter(|meta| meta.dropped_at.is_some());
     [dropped, forgotten, known.count(), drops.sum()]
 }
@@ -106,7 +106,7 @@ fn requests_share_an_edit_and_each_has_its_own_answer() {
     for (name, want) in [("a", other), ("b", more), ("set", more)] {
         assert_eq!(engine.core.keyspaces.find(name).unwrap().options(), want, "{name}");
         assert_eq!(
-            manifest::locked(&engine.core).state().live(name).unwrap().options,
+            manifest::locked(&engine.core).unwrap().state().live(name).unwrap().options,
             want,
             "{name}"
         );
@@ -154,7 +154,7 @@ fn a_failed_edit_fails_those_who_need_it() {
 #[test]
 fn what_waits_at_the_same_time_is_one_edit() {
     let (engine, threads) = open(&SimFs::new());
-    let manifest = manifest::locked(&engine.core);
+    let manifest = manifest::locked(&engine.core).unwrap();
     let before = manifest.state().edits;
     let answers: Vec<_> = (0..8)
         .map(|number| {
@@ -198,7 +198,7 @@ fn nothing_is_left_of_empty_keyspaces_that_were_dropped() {
     put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let kept = open_keyspace(&engine, "kept", None).unwrap();
     let manifest_bytes = || {
-        let number = manifest::locked(&engine.core).number();
+        let number = manifest::locked(&engine.core).unwrap().number();
         let name = crate::format::names::FileName::Manifest(number).name();
         fs.read_file(Path::new(DIR).join(name)).unwrap().len()
     };
@@ -378,7 +378,11 @@ fn a_drop_is_recovered_however_far_it_came() {
             engine.flush().unwrap();
             clean_up(&engine, &mut Reclaim::new()).unwrap();
             assert_eq!(left_of_dropped(&engine), [0; 4], "{what}");
-            assert_eq!(manifest::locked(&engine.core).state().keyspaces.len(), 2, "{what}");
+            assert_eq!(
+                manifest::locked(&engine.core).unwrap().state().keyspaces.len(),
+                2,
+                "{what}"
+            );
             assert_eq!(get(&engine, &next, ReadAt::Now).unwrap().as_deref(), Some("new"));
             close(&engine, &threads);
         }

@@ -166,7 +166,7 @@ impl World {
     /// Everything that must hold between any two steps.
     fn check(&self) -> std::result::Result<(), String> {
         let set = self.set();
-        let named: Vec<RunMeta> = manifest::locked(&self.engine.core).state().runs.clone();
+        let named: Vec<RunMeta> = manifest::locked(&self.engine.core).unwrap().state().runs.clone();
         if named != set.runs.iter().map(|run| run.meta()).collect::<Vec<_>>() {
             return Err("the manifest names other runs than are published".to_owned());
         }

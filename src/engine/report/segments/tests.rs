@@ -191,7 +191,7 @@ fn the_runs_in_memory_are_those_of_the_manifest_at_every_moment() {
 
 /// The runs of the manifest, if those of the view are the same.
 fn agreed_runs(engine: &Engine) -> Option<Vec<crate::format::meta::RunMeta>> {
-    let manifest = manifest::locked(&engine.core);
+    let manifest = manifest::locked(&engine.core).unwrap();
     let view = engine.core.view.load_full();
     let runs: Vec<_> = view.segments.runs.iter().map(|run| run.meta()).collect();
     (manifest.state().runs == runs).then_some(runs)

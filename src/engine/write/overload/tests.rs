@@ -114,7 +114,7 @@ fn the_flush_thread_is_asked_once_however_many_are_refused() {
     let put = || put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered);
     put().unwrap();
     rotate::seal_active(&engine).unwrap();
-    let manifest = manifest::locked(core);
+    let manifest = manifest::locked(core).unwrap();
     let (reply, answer) = crate::sync::channel::bounded(1);
     core.send_flush(FlushJob::Flush { reply });
     while !core.flush_jobs.is_empty() {

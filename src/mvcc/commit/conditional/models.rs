@@ -97,8 +97,8 @@ impl CommitEnv for KeyEnv {
         Changed
     }
 
-    fn broken() -> Changed {
-        unreachable!("no insert panics here")
+    fn panicked(_: &Self::Shared) -> Changed {
+        Changed
     }
 }
 
@@ -131,7 +131,7 @@ fn conditional_writes_form_a_chain(looks: Looks) {
         })
     });
     let next = memtable();
-    section.with_earlier(|_, earlier| {
+    let sealed = section.with_earlier(|_, earlier| {
         earlier.wait().expect("no insert panics here");
         update(&view, |view| {
             let active = Arc::clone(&next);
@@ -139,6 +139,7 @@ fn conditional_writes_form_a_chain(looks: Looks) {
             KeyView { active, sealed, run: view.run, flushed: view.flushed }
         });
     });
+    sealed.expect("no thread panics");
     update(&view, |view| {
         let sealed = view.sealed.as_ref().expect("sealed above");
         let newest = newest(sealed, Sequence(u64::MAX));
@@ -232,8 +233,8 @@ impl CommitEnv for HeldEnv {
         Changed
     }
 
-    fn broken() -> Changed {
-        unreachable!("no insert panics here")
+    fn panicked(_: &Self::Shared) -> Changed {
+        Changed
     }
 }
 
@@ -258,12 +259,13 @@ fn a_holder_commits_at_once(hold: Hold) {
         let view = Arc::clone(&view);
         thread::spawn(move || {
             let early = read(&section, &view);
-            section.with_earlier(|env, earlier| {
+            let held = section.with_earlier(|env, earlier| {
                 if hold != Hold::ReadsBesideInserts {
                     earlier.wait().expect("no insert panics here");
                 }
                 env.held = true;
             });
+            held.expect("no thread panics");
             let base = if hold == Hold::ComesAfterTheRead { early } else { read(&section, &view) };
             let (version, ()) = section.commit(&mut None, 1).expect("a holder is not refused");
             section.with(|env, _| env.held = false);
@@ -280,7 +282,7 @@ fn a_holder_commits_at_once(hold: Hold) {
         })
     };
     let next = memtable();
-    section.with_earlier(|_, earlier| {
+    let sealed = section.with_earlier(|_, earlier| {
         earlier.wait().expect("no insert panics here");
         update(&view, |view| {
             let active = Arc::clone(&next);
@@ -288,6 +290,7 @@ fn a_holder_commits_at_once(hold: Hold) {
             KeyView { active, sealed, run: view.run, flushed: view.flushed }
         });
     });
+    sealed.expect("no thread panics");
     update(&view, |view| {
         let newest = newest(view.sealed.as_ref().expect("sealed above"), Sequence(u64::MAX));
         let active = Arc::clone(&view.active);
