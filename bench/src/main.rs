@@ -6,6 +6,7 @@
 //! median of its rounds, with the range beside it, because other processes run on most machines.
 //! Results are checked as they are read: a wrong answer ends the program.
 
+mod cores;
 mod count_fs;
 mod get;
 mod histogram;
@@ -43,6 +44,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   sync     puts that wait for the device
   merge    what merging writes and leaves, how fast it is, and what readers feel of it
   writers  puts of 1, 2, 4 and 8 threads
+  cores    what writers would reach on 1 to 16 cores, simulated from measured steps
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -86,6 +88,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "sync" => sync::run(settings),
         "merge" => merge::run(settings),
         "writers" => writers::run(settings),
+        "cores" => cores::run(settings),
         "limits" => limits::run(settings),
         // Not for people: what `open` starts and kills.
         "open-child" => open::run_child(settings),
