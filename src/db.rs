@@ -245,7 +245,8 @@ impl Db {
     /// Snapshots taken before still read it; later reads and writes through its handles get
     /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped). The name is free again at once.
     /// Space comes back as segments that hold nothing else are removed, at once if no snapshot is
-    /// older, and as merges take it out of the others.
+    /// older, and as merges take it out of the others. On a full disk that waits until there is
+    /// room for a few hundred bytes.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

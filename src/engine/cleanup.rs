@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
+use crate::engine::keyspaces::edits::say_drops;
 use crate::engine::keyspaces::forget::forget_dropped;
 use crate::engine::manifest::{self, append_change, publish_segments};
 use crate::engine::outputs::remove_segment;
@@ -221,8 +222,9 @@ fn tables_of(view: &View) -> HashSet<*const Memtable> {
     view.sealed.iter().chain([&view.active]).map(Arc::as_ptr).collect()
 }
 
-/// Takes segments that hold nothing but dropped keyspaces out of their runs, once no snapshot
-/// can see them, and forgets keyspaces whose last data is gone (`forget`).
+/// Says what the manifest could not be told of drops, takes segments that hold nothing but dropped
+/// keyspaces out of their runs, once no snapshot can see them, and forgets keyspaces whose last
+/// data is gone (`forget`).
 pub(crate) fn clean_up(engine: &Engine, reclaim: &mut Reclaim) -> Result<()> {
     if engine.core.options.read_only || !engine.core.keyspaces.any_dropped() {
         return Ok(());
@@ -237,6 +239,7 @@ fn remove_dropped(engine: &Engine, reclaim: &mut Reclaim) -> Result<()> {
     if let Some(stopped) = core.stopped() {
         return Err(stopped);
     }
+    say_drops(engine)?;
     let horizon = core.snapshots.read_points(|| engine.visible()).horizon();
     let mut gone = core.keyspaces.droppable();
     gone.retain(|_, at| *at <= horizon);

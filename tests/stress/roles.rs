@@ -205,24 +205,12 @@ impl Round<'_> {
             self.until_room(|| keyspace.put(key.to_be_bytes(), [value; 16].concat()));
         }
         let snapshot = self.db.snapshot();
-        self.drop_passing();
+        self.until_room(|| self.db.drop_keyspace(PASSING));
         let gone = keyspace.get(0_u32.to_be_bytes());
         assert!(matches!(gone, Err(Error::KeyspaceDropped { .. })), "{gone:?}");
         let kept = snapshot.of(&keyspace).range(..).values();
         let kept: Vec<_> = kept.collect::<Result<_, _>>().unwrap();
         assert!(kept.len() == 200 && kept.iter().all(|kept| kept.starts_with(&value)));
-    }
-
-    /// A drop that found no room may be in the log by then, and the name gone.
-    fn drop_passing(&self) {
-        let mut refused = false;
-        self.until_room(|| match self.db.drop_keyspace(PASSING) {
-            Err(Error::InvalidArgument { .. }) if refused => Ok(()),
-            other => {
-                refused = other.is_err();
-                other
-            }
-        });
     }
 
     /// What moves data about; a full disk may refuse it.

@@ -11,9 +11,11 @@
 //!
 //! Dropping, in this order: the control record takes its sequence *d* in the commit section, after
 //! which writes are refused; the log is synced past *d*; then the manifest says so, and forgets the
-//! keyspace at once where nothing holds its data. A crash between the last two is made good by the
-//! flush that retires the record's memtable: its edit carries the drop. Segments that hold nothing
-//! else go once the horizon is at or above *d*; merges take it out of the others.
+//! keyspace at once where nothing holds its data. The drop holds once the log is synced, and its
+//! caller is told so. Where the edit fails, on a full disk for instance, the clean-up makes it up;
+//! after a crash in between, the flush that retires the record's memtable: its edit carries the
+//! drop. Segments that hold nothing else go once the horizon is at or above *d*; merges take it out
+//! of the others.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -26,11 +28,13 @@ use crate::engine::shared::messages::{FlushJob, KeyspaceRequest};
 use crate::engine::write::{put, sync};
 use crate::engine::{Engine, manifest};
 use crate::error::{Error, Result};
+use crate::event::event;
 use crate::format::batch::Control;
 use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 /// Names that are asked for, and the options that they get.
 type Create<'a> = (&'a [String], Option<KeyspaceOptions>);
@@ -71,9 +75,22 @@ pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Re
     if !shared.contains(&true) {
         return answers;
     }
-    let edited = edit_keyspaces(engine, &creates, gone);
-    for (answer, _) in answers.iter_mut().zip(shared).filter(|(_, shares)| *shares) {
-        answer.clone_from(&edited);
+    let synced = sync_drops(engine, &creates, &mut gone);
+    let edited = synced.clone().and_then(|()| edit_keyspaces(engine, &creates, gone));
+    if synced.is_ok()
+        && let Err(error) = &edited
+    {
+        event!(warn, %error, "the manifest is told later of keyspaces that were dropped");
+        engine.core.keyspaces.leave_unsaid();
+        engine.core.send_flush(FlushJob::Cleanup);
+    }
+    for ((answer, request), _) in
+        answers.iter_mut().zip(requests).zip(shared).filter(|(_, shares)| *shares)
+    {
+        answer.clone_from(match request {
+            KeyspaceRequest::Create { .. } => &edited,
+            KeyspaceRequest::Drop { .. } => &synced,
+        });
     }
     answers
 }
@@ -92,21 +109,28 @@ fn write_drop(engine: &Engine, name: &str) -> Result<(KeyspaceId, Sequence)> {
     Err(Error::InvalidArgument { what })
 }
 
-/// One edit for everything: what is `gone`, and the names that are asked for.
+/// Syncs the log past all drops that the next edit has to say: those that are `gone`, and others,
+/// which it adds to them.
+fn sync_drops(
+    engine: &Engine,
+    creates: &[Create<'_>],
+    gone: &mut BTreeMap<KeyspaceId, Sequence>,
+) -> Result<()> {
+    // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
+    // the manifest. It goes there now, with the log synced first, as for every drop.
+    let missing = |name: &&String| engine.core.keyspaces.find(name).is_none();
+    let names = creates.iter().flat_map(|(names, _)| *names);
+    gone.extend(names.filter(missing).filter_map(|name| unsaid_drop(engine, name)));
+    if gone.is_empty() { Ok(()) } else { sync::sync_all(engine) }
+}
+
+/// One edit for everything: what is `gone`, durably, and the names that are asked for.
 fn edit_keyspaces(
     engine: &Engine,
     creates: &[Create<'_>],
     mut gone: BTreeMap<KeyspaceId, Sequence>,
 ) -> Result<()> {
     let core = &engine.core;
-    // A drop whose edit did not come to pass, by a crash or a failure, still holds the name in
-    // the manifest. It goes there now, with the log synced first, as for every drop.
-    let missing = |name: &&String| core.keyspaces.find(name).is_none();
-    let names = creates.iter().flat_map(|(names, _)| *names);
-    gone.extend(names.filter(missing).filter_map(|name| unsaid_drop(engine, name)));
-    if !gone.is_empty() {
-        sync::sync_all(engine)?;
-    }
     let places: Vec<_> = gone.keys().map(|&id| (id, place_of_dropped(core, id))).collect();
     let mut manifest = manifest::locked(core)?;
     let state = manifest.state();
@@ -140,6 +164,28 @@ fn unsaid_drop(engine: &Engine, name: &str) -> Option<(KeyspaceId, Sequence)> {
     let manifest = manifest::locked(&engine.core).ok()?;
     let id = manifest.state().live(name)?.id;
     Some((id, engine.core.keyspaces.by_id(id)?.dropped_at()?))
+}
+
+/// Says the drops whose own edits have failed. Called by the clean-up.
+pub(crate) fn say_drops(engine: &Engine) -> Result<()> {
+    let core = &engine.core;
+    if !core.keyspaces.take_unsaid() {
+        return Ok(());
+    }
+    // Acquire; pairs with the Release of the sync that raised it.
+    let durable = Sequence(core.durable.load(Ordering::Acquire));
+    let mut manifest = manifest::locked(core);
+    let state = manifest.state();
+    let mut unsaid = core.keyspaces.dropped();
+    unsaid.retain(|id, at| {
+        *at <= durable && state.keyspaces.get(id).is_some_and(|meta| meta.dropped_at.is_none())
+    });
+    if unsaid.is_empty() {
+        return Ok(());
+    }
+    let change = |(id, at)| Change::DropKeyspace { id, at };
+    let said = append_change(core, &mut manifest, unsaid.into_iter().map(change).collect());
+    said.inspect_err(|_| core.keyspaces.leave_unsaid())
 }
 
 /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of

@@ -10,7 +10,7 @@ use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::mvcc::drops::Drops;
 use crate::options::KeyspaceOptions;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// So many forgotten keyspaces are looked through for handles that are gone.
@@ -70,6 +70,8 @@ pub(crate) struct Keyspaces {
     table: Mutex<Table>,
     /// How many of them are dropped: so that the release of a snapshot need not look.
     dropped: AtomicUsize,
+    /// Whether an edit that was to say drops has failed. They are in the log, durably.
+    unsaid: AtomicBool,
 }
 
 /// Each step costs a search, whatever the number of keyspaces.
@@ -114,7 +116,7 @@ impl Keyspaces {
         let mut table = Table::default();
         states.for_each(|state| table.add(Arc::new(state)));
         let dropped = AtomicUsize::new(table.dropped.len());
-        Self { table: Mutex::new(table), dropped }
+        Self { table: Mutex::new(table), dropped, unsaid: AtomicBool::new(false) }
     }
 
     /// The living keyspace of this name.
@@ -174,6 +176,17 @@ impl Keyspaces {
     pub(crate) fn any_dropped(&self) -> bool {
         // Relaxed: who drops one has the flush thread look by itself.
         self.dropped.load(Ordering::Relaxed) > 0
+    }
+
+    /// An edit that was to say drops has failed: the clean-up is to say them.
+    pub(crate) fn leave_unsaid(&self) {
+        // Relaxed, here and below: what is left to say stands in the table and in the manifest.
+        self.unsaid.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has, since the last call.
+    pub(crate) fn take_unsaid(&self) -> bool {
+        self.unsaid.load(Ordering::Relaxed) && self.unsaid.swap(false, Ordering::Relaxed)
     }
 
     /// Marks a keyspace dropped; the first drop counts. Called inside the commit section, and by
