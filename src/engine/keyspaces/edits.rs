@@ -174,7 +174,7 @@ pub(crate) fn say_drops(engine: &Engine) -> Result<()> {
     }
     // Acquire; pairs with the Release of the sync that raised it.
     let durable = Sequence(core.durable.load(Ordering::Acquire));
-    let mut manifest = manifest::locked(core);
+    let mut manifest = manifest::locked(core)?;
     let state = manifest.state();
     let mut unsaid = core.keyspaces.dropped();
     unsaid.retain(|id, at| {
