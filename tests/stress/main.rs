@@ -12,6 +12,7 @@
 #![allow(clippy::print_stdout, reason = "how much was done is part of the result")]
 
 mod ledger;
+mod planted;
 #[path = "../support/random.rs"]
 mod random;
 mod roles;

@@ -27,6 +27,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("tests/fork.rs", "forks"),
     ("src/memtable/arena.rs", "hands out bytes of memory that it still fills elsewhere"),
     ("tests/memory.rs", "counts what the system's allocator gives"),
+    ("tests/stress/planted.rs", "has the faults that a sanitizer must find"),
     ("tests/system_calls/allocations.rs", "counts what a thread has of the allocator"),
     ("tests/system_calls/watch.rs", "puts a filter on a thread and counts its system calls"),
     ("src/memtable/active_cursor.rs", "keeps a place in the list of a table that it keeps alive"),
