@@ -178,3 +178,36 @@ fn readers_beside_writers_flushes_and_merges_make_no_system_call() {
     assert!(reads <= misses, "{total} and {misses} misses");
     assert!(misses > 0 || total.calls.is_empty(), "{total}");
 }
+
+/// Symptom, mechanism, fix: `src/engine/tests/cache.rs`. Here is what it cost, counted.
+#[test]
+fn gets_beside_more_than_the_cache_that_is_held_cost_nothing() {
+    const GETS: usize = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let db = builder(dir.path()).cache_bytes(256 << 10).open().unwrap();
+    // Too long to be copied: a value holds its block.
+    (0..GETS).for_each(|number| {
+        db.put(key(number), [b'h'; 2_000]).unwrap();
+    });
+    db.flush().unwrap();
+    let held: Vec<_> = (0..GETS).map(|number| db.get(key(number)).unwrap()).collect();
+    let measured = watched(|meter: &Meter| {
+        let gets = || {
+            let mut found = (0..GETS).map(|number| db.get_with(key(number % 4), |it| it.is_some()));
+            found.all(|found| found.unwrap())
+        };
+        // Until the cache has come to rest, which is more than that nobody has time to evict.
+        let mut idle = 0;
+        (0..2_000).any(|_| {
+            thread::sleep(std::time::Duration::from_millis(1));
+            let (found, cost) = meter.cost(gets);
+            assert!(found);
+            let is_free = cost.calls.is_empty() && cost.allocations == 0;
+            idle = if is_free { idle + 1 } else { 0 };
+            idle == 50
+        })
+    });
+    assert!(db.stats().cache_bytes > 1 << 20, "{}", db.stats().cache_bytes);
+    drop(held);
+    assert_ne!(measured, Some(false), "each {GETS} gets cost something");
+}
