@@ -40,7 +40,6 @@
 //!
 //! `models.rs` has the table of them. Every model has at least two planted faults, the same code
 //! with steps exchanged or left out, each of which it must find: `.ci/run loom` runs them all.
-//! Those of `commit` stand outside the table, some with one fault.
 
 pub(crate) mod commit;
 pub(crate) mod drops;

@@ -6,20 +6,32 @@
 
 use super::{Commit, CommitEnv, Earlier};
 use crate::ids::Sequence;
-use crate::mvcc::models::{holds, refuted};
+use crate::mvcc::models::check;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::models::thread;
 use crate::sync::{Arc, lock};
 
-/// The order of steps under test: the shipped one, or one with a fault planted.
-#[derive(Clone, Copy)]
-enum Steps {
-    Shipped,
+/// Which step is wrong, if any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
     VisibleBeforeInsert,
     TurnNotWaitedFor,
+    /// A writer inserts inside the section, and publishes at once, while others insert outside.
     AloneBesideOthers,
     SequencesNotSpent,
+    InsertBeforeAppend,
+    /// A writer asks whether the section is closed before it enters.
     CloseCheckedOutside,
+    /// The close does not wait for those that insert.
+    ClosesBesideInserts,
+    /// A writer asks whether the keyspace is dropped before it enters.
+    DropCheckedOutside,
+    /// The drop is noted outside the section.
+    DropNotedOutside,
+    /// The drop is noted once it is visible.
+    DropNotedLate,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +51,7 @@ struct Put {
 const ONE: Put = Put { count: 1, append_fails: false };
 
 /// `found[s]`: whether a reader finds sequence `s`.
-pub(super) type Memtable = Arc<Vec<AtomicBool>>;
+type Memtable = Arc<Vec<AtomicBool>>;
 
 struct Env {
     memtable: Memtable,
@@ -97,26 +109,30 @@ fn section(sequences: usize) -> (Arc<Commit<Env>>, Memtable) {
     (Arc::new(Commit::new(env, Arc::clone(&memtable), Sequence(0))), memtable)
 }
 
-/// One commit; the faulty orders repeat the shipped steps with two of them exchanged.
-fn commit(steps: Steps, commit: &Commit<Env>, mut put: Put) -> Result<Sequence, Refused> {
+/// One commit; with a fault, the shipped steps but for it.
+fn commit(fault: Fault, commit: &Commit<Env>, mut put: Put) -> Result<Sequence, Refused> {
     let put = &mut put;
-    if let Steps::Shipped = steps {
+    if let Fault::None | Fault::ClosesBesideInserts = fault {
         return commit.commit(put, put.count).map(|(last, ())| last);
     }
-    if let Steps::CloseCheckedOutside = steps
-        && lock(&commit.section).closed
-    {
+    if fault == Fault::CloseCheckedOutside && lock(&commit.section).closed {
         return Err(Refused::Closed);
     }
     let mut section = lock(&commit.section);
     let ticket = section.ticket;
     let earlier = Earlier { order: &commit.order, next: ticket };
     section.env.prepare(put, &earlier)?;
-    let first = match steps {
-        Steps::SequencesNotSpent => {
+    let first = match fault {
+        Fault::SequencesNotSpent => {
             let first = section.next;
             section.env.append(first, put, &earlier)?;
             section.take_sequences(put.count)
+        }
+        Fault::InsertBeforeAppend => {
+            let first = section.take_sequences(put.count);
+            Env::insert(&commit.shared, (), first, put);
+            section.env.append(first, put, &earlier)?;
+            first
         }
         _ => {
             let first = section.take_sequences(put.count);
@@ -125,36 +141,33 @@ fn commit(steps: Steps, commit: &Commit<Env>, mut put: Put) -> Result<Sequence, 
         }
     };
     let last = Sequence(section.next.0 - 1);
-    if let Steps::AloneBesideOthers = steps
-        && put.count == 1
-    {
+    if fault == Fault::AloneBesideOthers && put.count == 1 {
         section.env.insert_inside(first, put);
         commit.order.publish_alone(last);
         return Ok(last);
     }
     section.ticket = ticket.next();
     drop(section);
-    if let Steps::VisibleBeforeInsert = steps {
+    if fault == Fault::VisibleBeforeInsert {
         commit.order.finish(ticket, last);
         Env::insert(&commit.shared, (), first, put);
     } else {
         Env::insert(&commit.shared, (), first, put);
         commit.order.finish(ticket, last);
     }
-    match steps {
-        Steps::TurnNotWaitedFor => {}
-        _ => assert_eq!(commit.order.wait_for(ticket), Ok(())),
+    if fault != Fault::TurnNotWaitedFor {
+        assert_eq!(commit.order.wait_for(ticket), Ok(()));
     }
     Ok(last)
 }
 
 /// A batch of two, a single write and a reader.
-fn visible_is_findable(steps: Steps) {
+fn visible_is_findable(fault: Fault) {
     let (section, memtable) = section(3);
     let writers = [Put { count: 2, ..ONE }, ONE].map(|put| {
         let section = Arc::clone(&section);
         thread::spawn(move || {
-            let last = commit(steps, &section, put).expect("no append fails here");
+            let last = commit(fault, &section, put).expect("no append fails here");
             assert!(section.visible() >= last, "an acknowledged write is invisible");
             last
         })
@@ -172,31 +185,29 @@ fn visible_is_findable(steps: Steps) {
 /// I2.
 #[test]
 fn visible_names_only_what_is_findable_and_covers_what_is_acknowledged() {
-    holds("visible", Some(3), 1_500, || visible_is_findable(Steps::Shipped));
-    let lost = "visible";
-    for (name, steps, symptom) in [
-        ("visible before insert", Steps::VisibleBeforeInsert, lost),
-        ("alone beside others", Steps::AloneBesideOthers, lost),
-        ("turn not waited for", Steps::TurnNotWaitedFor, "an acknowledged write is invisible"),
-    ] {
-        refuted(name, Some(3), symptom, move || visible_is_findable(steps));
-    }
+    let lost = "visible names a write that cannot be found";
+    let faults = [
+        (Fault::VisibleBeforeInsert, lost),
+        (Fault::AloneBesideOthers, "visible"),
+        (Fault::TurnNotWaitedFor, "an acknowledged write is invisible"),
+    ];
+    check("visible", visible_is_findable, &faults);
 }
 
 /// One writer whose first append fails, one whose append does not, and a reader.
-fn failed_append_is_spent(steps: Steps) {
+fn failed_append_is_spent(fault: Fault) {
     let (section, memtable) = section(3);
     let unlucky = {
         let section = Arc::clone(&section);
         thread::spawn(move || {
-            let refused = commit(steps, &section, Put { append_fails: true, ..ONE });
+            let refused = commit(fault, &section, Put { append_fails: true, ..ONE });
             assert_eq!(refused, Err(Refused::Append));
-            commit(steps, &section, ONE).expect("the next write is fine")
+            commit(fault, &section, ONE).expect("the next write is fine")
         })
     };
     let lucky = {
         let section = Arc::clone(&section);
-        thread::spawn(move || commit(steps, &section, ONE).expect("its append does not fail"))
+        thread::spawn(move || commit(fault, &section, ONE).expect("its append does not fail"))
     };
     let visible = section.visible();
     let is_missing = |sequence: &u64| !memtable[*sequence as usize].load(Ordering::Relaxed);
@@ -214,46 +225,61 @@ fn failed_append_is_spent(steps: Steps) {
 /// I1.
 #[test]
 fn sequences_of_a_failed_append_are_never_issued_again() {
-    holds("failed append", Some(3), 1_000, || failed_append_is_spent(Steps::Shipped));
-    refuted("sequences not spent", Some(3), "was issued twice", || {
-        failed_append_is_spent(Steps::SequencesNotSpent);
-    });
+    let faults = [
+        (Fault::SequencesNotSpent, "was issued twice"),
+        (Fault::InsertBeforeAppend, "a failed write has no effect"),
+    ];
+    check("failed append", failed_append_is_spent, &faults);
+}
+
+/// The close; with a fault, the shipped steps but for it.
+fn close(fault: Fault, commit: &Commit<Env>, note: impl FnOnce(&mut Env)) -> bool {
+    if fault != Fault::ClosesBesideInserts {
+        return commit.close(note);
+    }
+    let mut section = lock(&commit.section);
+    section.closed = true;
+    note(&mut section.env);
+    true
 }
 
 /// Two writers and a close.
-fn close_is_final(steps: Steps) {
+fn close_is_final(fault: Fault) {
     let (section, _) = section(2);
     let writers = [(), ()].map(|()| {
         let section = Arc::clone(&section);
-        thread::spawn(move || commit(steps, &section, ONE))
+        thread::spawn(move || commit(fault, &section, ONE))
     });
     let mut at_close = None;
-    assert!(section.close(|env| at_close = Some(env.tried.len())), "nobody else closes");
+    let note = |env: &mut Env| at_close = Some(env.tried.len());
+    assert!(close(fault, &section, note), "nobody else closes");
     let visible = section.visible();
     let outcomes = writers.map(|writer| writer.join().expect("no writer panics"));
     let acknowledged = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(at_close, Some(acknowledged), "a write was acknowledged after the close");
-    assert_eq!(section.visible(), visible);
-    assert_eq!(commit(steps, &section, ONE), Err(Refused::Closed));
+    assert_eq!(section.visible(), visible, "a write becomes visible after the close");
+    assert_eq!(commit(fault, &section, ONE), Err(Refused::Closed));
     assert!(!section.close(|_| unreachable!("a second close runs nothing")));
 }
 
 /// I23.
 #[test]
 fn no_write_is_acknowledged_after_the_close() {
-    holds("close", Some(3), 100, || close_is_final(Steps::Shipped));
-    refuted("close checked outside", Some(3), "acknowledged after the close", || {
-        close_is_final(Steps::CloseCheckedOutside);
-    });
+    let faults = [
+        (Fault::CloseCheckedOutside, "acknowledged after the close"),
+        (Fault::ClosesBesideInserts, "a write becomes visible after the close"),
+    ];
+    check("close", close_is_final, &faults);
 }
 
 /// An environment in which a keyspace can be dropped.
 struct DropEnv {
-    /// Zero, or the sequence of the drop. Readers look at it, so it is shared.
-    dropped_at: Arc<AtomicU64>,
-    /// Whether the drop is checked where it must be.
-    checks_inside: bool,
+    dropped_at: DroppedAt,
+    fault: Fault,
 }
+
+/// Zero, or the sequence of the drop. Readers look at it, so it is shared.
+type DroppedAt = Arc<AtomicU64>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -264,30 +290,41 @@ enum Op {
 impl CommitEnv for DropEnv {
     type Write<'a> = Op;
     type Receipt = ();
-    type Place = ();
-    type Shared = ();
+    /// Whether the drop is still to be noted.
+    type Place = bool;
+    type Shared = DroppedAt;
     type Error = Refused;
 
     fn prepare(&mut self, _: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         let dropped = self.dropped_at.load(Ordering::Relaxed) != 0;
-        if self.checks_inside && dropped { Err(Refused::Dropped) } else { Ok(()) }
+        let refuses = dropped && self.fault != Fault::DropCheckedOutside;
+        if refuses { Err(Refused::Dropped) } else { Ok(()) }
     }
 
     fn append(&mut self, _: Sequence, _: &mut Op, _: &Earlier<'_>) -> Result<(), Refused> {
         Ok(())
     }
 
-    fn place(&mut self, first: Sequence, op: &mut Op) {
-        if *op == Op::Drop {
-            self.dropped_at.store(first.0, Ordering::Relaxed);
+    fn place(&mut self, first: Sequence, op: &mut Op) -> bool {
+        match self.fault {
+            Fault::DropNotedOutside => return true,
+            Fault::DropNotedLate => {}
+            _ if *op == Op::Drop => self.dropped_at.store(first.0, Ordering::Relaxed),
+            _ => {}
         }
+        false
     }
 
     fn insert_inside(&mut self, first: Sequence, op: &mut Op) {
-        self.place(first, op);
+        let place = self.place(first, op);
+        Self::insert(&self.dropped_at, place, first, op);
     }
 
-    fn insert((): &(), (): (), _: Sequence, _: &mut Op) {}
+    fn insert(dropped_at: &DroppedAt, note: bool, first: Sequence, op: &mut Op) {
+        if note && *op == Op::Drop {
+            dropped_at.store(first.0, Ordering::Relaxed);
+        }
+    }
 
     fn closed() -> Refused {
         Refused::Closed
@@ -299,16 +336,18 @@ impl CommitEnv for DropEnv {
 }
 
 /// One writer of two, a drop, and a reader.
-fn drop_refuses_later_writes(checks_inside: bool) {
-    let dropped_at = Arc::new(AtomicU64::new(0));
-    let env = DropEnv { dropped_at: Arc::clone(&dropped_at), checks_inside };
-    let section = Arc::new(Commit::side_by_side(env, (), Sequence(0)));
+fn drop_refuses_later_writes(fault: Fault) {
+    let dropped_at = DroppedAt::new(AtomicU64::new(0));
+    let env = DropEnv { dropped_at: Arc::clone(&dropped_at), fault };
+    let commit = Commit::side_by_side(env, Arc::clone(&dropped_at), Sequence(0));
+    let section = Arc::new(commit);
     let writer = {
         let section = Arc::clone(&section);
         let dropped_at = Arc::clone(&dropped_at);
         thread::spawn(move || {
             [(), ()].map(|()| {
-                if !checks_inside && dropped_at.load(Ordering::Relaxed) != 0 {
+                let outside = fault == Fault::DropCheckedOutside;
+                if outside && dropped_at.load(Ordering::Relaxed) != 0 {
                     return Err(Refused::Dropped);
                 }
                 section.commit(&mut Op::Put, 1).map(|(last, ())| last)
@@ -317,7 +356,14 @@ fn drop_refuses_later_writes(checks_inside: bool) {
     };
     let dropper = {
         let section = Arc::clone(&section);
-        thread::spawn(move || section.commit(&mut Op::Drop, 1).expect("dropped only once").0)
+        let dropped_at = Arc::clone(&dropped_at);
+        thread::spawn(move || {
+            let at = section.commit(&mut Op::Drop, 1).expect("dropped only once").0;
+            if fault == Fault::DropNotedLate {
+                dropped_at.store(at.0, Ordering::Relaxed);
+            }
+            at
+        })
     };
     let visible = section.visible();
     let seen_at = dropped_at.load(Ordering::Relaxed);
@@ -326,7 +372,7 @@ fn drop_refuses_later_writes(checks_inside: bool) {
     for put in writer.join().expect("no thread panics").into_iter().flatten() {
         assert!(put < dropped, "a write is ordered after the drop of its keyspace");
     }
-    if checks_inside {
+    if fault != Fault::DropCheckedOutside {
         assert_eq!(section.commit(&mut Op::Put, 1), Err(Refused::Dropped));
     }
 }
@@ -334,8 +380,11 @@ fn drop_refuses_later_writes(checks_inside: bool) {
 /// I24.
 #[test]
 fn no_write_follows_the_drop_of_its_keyspace() {
-    holds("drop keyspace", Some(3), 1_000, || drop_refuses_later_writes(true));
-    refuted("drop checked outside", Some(3), "ordered after the drop", || {
-        drop_refuses_later_writes(false);
-    });
+    let later = "a write is ordered after the drop of its keyspace";
+    let faults = [
+        (Fault::DropCheckedOutside, later),
+        (Fault::DropNotedOutside, later),
+        (Fault::DropNotedLate, "the drop"),
+    ];
+    check("drop keyspace", drop_refuses_later_writes, &faults);
 }
