@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::format::edit::Change;
 use crate::ids::{FileNumber, KeyspaceId, RunId, Sequence};
 use crate::memtable::Memtable;
-use crate::mvcc::retire::Retired;
+use crate::mvcc::retire::{Retired, RetiredFiles};
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{CachedBlock, ClockHand, Segment, SegmentFile};
 use crate::sync::Arc;
@@ -48,10 +48,8 @@ pub(crate) struct Reclaim {
     views_left: usize,
     memtables: Retired<Memtable>,
     runs: Retired<Run>,
-    /// Segments that the current set no longer has.
-    segments: Retired<Segment>,
-    /// Files that the current set no longer has: they are removed once no segment is over them.
-    files: Retired<SegmentFile>,
+    /// Segments that the current set no longer has, and their files.
+    files: RetiredFiles<Segment, SegmentFile>,
     /// Files that nothing reaches, with their lengths: removed a few at a time.
     doomed: VecDeque<(FileNumber, u64)>,
     blocks: Retired<CachedBlock>,
@@ -66,8 +64,7 @@ impl Reclaim {
             views_left: 0,
             memtables: Retired::new(),
             runs: Retired::new(),
-            segments: Retired::new(),
-            files: Retired::new(),
+            files: RetiredFiles::new(),
             doomed: VecDeque::new(),
             blocks: Retired::new(),
             hand: ClockHand::default(),
@@ -89,7 +86,7 @@ impl Reclaim {
     /// Takes over a segment that the current set has no more. Its file stays.
     pub(crate) fn retire_segment(&mut self, segment: Arc<Segment>) {
         let now = self.now_ms();
-        self.segments.push(segment, now);
+        self.files.retire(segment, now);
     }
 
     /// Takes over a segment whose file the current set has no more.
@@ -97,8 +94,8 @@ impl Reclaim {
         let now = self.now_ms();
         // Whoever still reads from it opens it again.
         segment.file().close();
-        self.files.push(Arc::clone(segment.file()), now);
-        self.retire_segment(segment);
+        let file = Arc::clone(segment.file());
+        self.files.retire_with_file(segment, file, now);
     }
 
     /// Brings the block cache back under its bound.
@@ -110,7 +107,7 @@ impl Reclaim {
         let now = self.now_ms();
         let view = core.view.load_full();
         // What an iterator still reads of replaced ones is in slots, too.
-        let segments = view.segments.segments().chain(self.segments.iter());
+        let segments = view.segments.segments().chain(self.files.segments());
         let segments: Vec<_> = segments.cloned().collect();
         for block in self.hand.evict(&core.cache, &segments) {
             self.blocks.push(block, now);
@@ -127,8 +124,7 @@ impl Reclaim {
         drop(self.memtables.collect(now, 0));
         drop(self.runs.collect(now, 0));
         drop(self.blocks.collect(now, 0));
-        drop(self.segments.collect(now, 0));
-        let files = self.files.collect(now, 0);
+        let files = self.files.collect(now);
         self.doomed.extend(files.iter().map(|file| (file.number(), file.bytes())));
         // At the close, which has no grace, all of them.
         let mut left = if grace_ms == 0 { u64::MAX } else { REMOVED_BYTES_MAX };
@@ -193,11 +189,11 @@ impl Reclaim {
     /// Bytes of files that no run refers to any more and that are still there. A merge gives up
     /// what neither of its runs has; another run may have a part of the same file.
     fn held_bytes(&self, current: &View) -> u64 {
-        let live: BTreeSet<_> = match self.files.iter().next() {
+        let live: BTreeSet<_> = match self.files.files().next() {
             Some(_) => current.segments.segments().map(|segment| segment.number()).collect(),
             None => BTreeSet::new(),
         };
-        let held = self.files.iter().filter(|file| !live.contains(&file.number()));
+        let held = self.files.files().filter(|file| !live.contains(&file.number()));
         let doomed = self.doomed.iter().map(|&(_, bytes)| bytes);
         held.map(|file| file.bytes()).chain(doomed).sum()
     }

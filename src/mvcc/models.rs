@@ -41,6 +41,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("latch from elsewhere", Some(3), 700),
     ("gate", Some(4), 25_000),
     ("retire", Some(3), 1_500),
+    ("files", ALL, 1_000),
     ("seal", ALL, 270),
     ("live logs", Some(3), 8_500),
     ("sealed logs", ALL, 9_000),

@@ -64,6 +64,54 @@ impl<T> Retired<T> {
     }
 }
 
+/// Segments that the current set has no more, and the files that it has none over.
+///
+/// A file: 1. publish the set without it; 2. put it here with its segment; 3. collect the segments,
+/// then the files; 4. remove those that come out.
+///
+/// A reader that can read from a file has a segment over it, by a view or by itself, and all
+/// segments over it share one `F`: so its count alone says that there is none.
+#[derive(Debug)]
+pub(crate) struct RetiredFiles<S, F> {
+    segments: Retired<S>,
+    files: Retired<F>,
+}
+
+impl<S, F> RetiredFiles<S, F> {
+    /// Nothing.
+    pub(crate) fn new() -> Self {
+        Self { segments: Retired::new(), files: Retired::new() }
+    }
+
+    /// Keeps a segment whose file another segment of the current set is over.
+    pub(crate) fn retire(&mut self, segment: Arc<S>, now_ms: u64) {
+        self.segments.push(segment, now_ms);
+    }
+
+    /// Keeps a segment together with its file.
+    pub(crate) fn retire_with_file(&mut self, segment: Arc<S>, file: Arc<F>, now_ms: u64) {
+        self.files.push(file, now_ms);
+        self.segments.push(segment, now_ms);
+    }
+
+    /// Takes out the files that nobody can read from any more.
+    pub(crate) fn collect(&mut self, now_ms: u64) -> Vec<Arc<F>> {
+        // First: they have the files.
+        drop(self.segments.collect(now_ms, 0));
+        self.files.collect(now_ms, 0)
+    }
+
+    /// The segments that someone may still have.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<S>> {
+        self.segments.iter()
+    }
+
+    /// The files that are still there.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<F>> {
+        self.files.iter()
+    }
+}
+
 fn address<T>(value: &Arc<T>) -> usize {
     std::ptr::from_ref(&**value).addr()
 }
