@@ -23,7 +23,6 @@
 #[cfg(all(debug_assertions, feature = "sim", not(any(shuttle, all(test, loom)))))]
 pub(crate) mod switches;
 
-#[cfg(not(all(test, loom)))]
 pub(crate) mod channel;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod clock;

@@ -32,6 +32,7 @@
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
 //! | `drops` | a keyspace is dropped, left out, forgotten |
+//! | `ending` | a close answers all who wait, and the threads end |
 //! | `residence` | blocks are cached, and none escapes the clock hand |
 //! | `seal` | a log ends while it is synced, and owes what was taken back |
 //! | `stretches` | scans jump over dead keys that a scan has walked over |
@@ -43,6 +44,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod drops;
+pub(crate) mod ending;
 pub(crate) mod gate;
 pub(crate) mod group_sync;
 pub(crate) mod live_logs;

@@ -25,6 +25,112 @@ struct Explores {
     message: String,
 }
 
+/// The channels of a model: the contract that crossbeam's keep, over a mutex. What is in a channel
+/// goes with its receiver.
+pub(crate) mod channel {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use crate::sync::{Condvar, Mutex, lock, wait};
+
+    #[derive(Debug)]
+    struct State<T> {
+        queue: VecDeque<T>,
+        senders: usize,
+        received: bool,
+    }
+
+    #[derive(Debug)]
+    struct Channel<T> {
+        state: Mutex<State<T>>,
+        changed: Condvar,
+    }
+
+    /// Nobody is at the other end any more.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Disconnected;
+
+    // Not the checker's `Arc`: after a deadlock no thread is active that one could be dropped on.
+    #[derive(Debug)]
+    pub(crate) struct Sender<T>(Arc<Channel<T>>);
+
+    #[derive(Debug)]
+    pub(crate) struct Receiver<T>(Arc<Channel<T>>);
+
+    pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+        let state = Mutex::new(State { queue: VecDeque::new(), senders: 1, received: true });
+        let channel = Arc::new(Channel { state, changed: Condvar::new() });
+        (Sender(Arc::clone(&channel)), Receiver(channel))
+    }
+
+    /// The bound is not kept: no model sends more.
+    pub(crate) fn bounded<T>(_: usize) -> (Sender<T>, Receiver<T>) {
+        unbounded()
+    }
+
+    impl<T> Sender<T> {
+        pub(crate) fn send(&self, value: T) -> Result<(), Disconnected> {
+            let mut state = lock(&self.0.state);
+            if !state.received {
+                drop(state);
+                return Err(Disconnected);
+            }
+            state.queue.push_back(value);
+            self.0.changed.notify_all();
+            Ok(())
+        }
+    }
+
+    impl<T> Receiver<T> {
+        pub(crate) fn try_recv(&self) -> Result<T, Disconnected> {
+            lock(&self.0.state).queue.pop_front().ok_or(Disconnected)
+        }
+
+        pub(crate) fn recv(&self) -> Result<T, Disconnected> {
+            let mut state = lock(&self.0.state);
+            loop {
+                if let Some(value) = state.queue.pop_front() {
+                    return Ok(value);
+                }
+                if state.senders == 0 {
+                    return Err(Disconnected);
+                }
+                state = wait(&self.0.changed, state);
+            }
+        }
+    }
+
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Self {
+            lock(&self.0.state).senders += 1;
+            Self(Arc::clone(&self.0))
+        }
+    }
+
+    // After a panic of the model there is nothing to lock by.
+    impl<T> Drop for Sender<T> {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                lock(&self.0.state).senders -= 1;
+                self.0.changed.notify_all();
+            }
+        }
+    }
+
+    impl<T> Drop for Receiver<T> {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                let mut state = lock(&self.0.state);
+                state.received = false;
+                let left = std::mem::take(&mut state.queue);
+                drop(state);
+                // Not under the lock: a job may have a way back.
+                drop(left);
+            }
+        }
+    }
+}
+
 std::thread_local! {
     static EXPLORES: RefCell<Option<Explores>> = const { RefCell::new(None) };
 }

@@ -6,7 +6,7 @@ use crate::engine::agenda::jobs::MergeState;
 use crate::error::Error;
 use crate::ids::{FileNumber, RunId};
 use crate::runs::SegmentSet;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::clock::Instant;
 use crate::sync::{Condvar, Mutex, lock, wait_timeout};
 
@@ -19,8 +19,6 @@ pub(crate) struct MergeBook {
     pub(crate) paused: AtomicBool,
     /// Bytes that the present jobs have still to read.
     pub(crate) debt_bytes: AtomicU64,
-    /// What may still have work for the flush thread: the compactor threads, and the close.
-    flush_users: AtomicUsize,
 }
 
 impl MergeBook {
@@ -30,21 +28,7 @@ impl MergeBook {
             changed: Condvar::new(),
             paused: AtomicBool::new(false),
             debt_bytes: AtomicU64::new(0),
-            flush_users: AtomicUsize::new(1),
         }
-    }
-
-    /// Notes that a compactor thread is about to start.
-    pub(crate) fn begin_thread(&self) {
-        self.flush_users.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that a compactor thread has ended, or that the close has nothing more to flush.
-    /// Whether that was the last: the flush thread may end then, and files that a last merge has
-    /// freed have been handed to it.
-    pub(crate) fn ends_flushing(&self) -> bool {
-        // AcqRel: what the others have sent was sent before the last of them sends the end.
-        self.flush_users.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Answers all that wait for a compaction, after the last thread that could has gone.

@@ -9,7 +9,7 @@ use crate::engine::write::rotate;
 use crate::engine::{Core, Engine};
 use crate::error::Result;
 use crate::sync::atomic::Ordering;
-use crate::sync::channel::{Receiver, bounded};
+use crate::sync::channel::Receiver;
 use crate::sync::clock::Instant;
 
 /// The loop of the flush thread.
@@ -81,9 +81,7 @@ impl Engine {
     pub(crate) fn flush(&self) -> Result<()> {
         self.core.refuse_on_own_thread()?;
         rotate::seal_active(self)?;
-        let (reply, answer) = bounded(1);
-        self.core.send_flush(FlushJob::Flush { reply });
-        answer.recv().unwrap_or_else(|_| Err(self.core.unanswered()))
+        self.core.ask_flush(|reply| FlushJob::Flush { reply })
     }
 }
 

@@ -18,7 +18,6 @@ use crate::event::scope;
 use crate::runs::each_file;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::Segment;
-use crate::sync::channel::bounded;
 use crate::sync::{Arc, Poisoned, lock_sound};
 
 /// What was done with the index and the filters of a database, from
@@ -83,9 +82,7 @@ pub(crate) fn rebuild_index(engine: &Engine) -> Result<IndexReport> {
 /// Has the flush thread publish segments in the place of others over the same files, and waits.
 pub(crate) fn replace_segments(engine: &Engine, fresh: Vec<Arc<Segment>>) -> Result<()> {
     engine.core.refuse_on_own_thread()?;
-    let (reply, answer) = bounded(1);
-    engine.core.send_flush(FlushJob::Replace { fresh, reply });
-    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
+    engine.core.ask_flush(|reply| FlushJob::Replace { fresh, reply })
 }
 
 /// Publishes `fresh` in the place of segments over the same files. Files that the set has no

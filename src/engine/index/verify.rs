@@ -13,11 +13,11 @@ use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::{event, scope};
 use crate::log::verify_log;
+use crate::mvcc::ending::ask;
 use crate::runs::SegmentSet;
 use crate::runs::each_file;
 use crate::runs::manifest::Manifest;
 use crate::segment::Segment;
-use crate::sync::channel::bounded;
 use crate::sync::{Arc, Poisoned, lock_sound};
 use crate::witness::Claims;
 
@@ -107,9 +107,8 @@ pub(crate) fn verify(engine: &Engine) -> Result<VerifyReport> {
     engine.core.refuse_on_own_thread()?;
     let _scope = scope!("verify");
     let mut report = VerifyReport::default();
-    let (reply, answer) = bounded(1);
-    engine.core.send_flush(FlushJob::CheckManifest { reply });
-    if let Err(error) = answer.recv().map_err(|_| engine.core.unanswered())? {
+    let manifest = ask(&engine.core.flush_jobs, |reply| FlushJob::CheckManifest { reply });
+    if let Err(error) = manifest.ok_or_else(|| engine.core.unanswered())? {
         report.add(error);
     }
     verify_witness(engine, &mut report);

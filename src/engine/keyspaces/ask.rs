@@ -7,7 +7,6 @@ use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::error::{Error, Result};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
-use crate::sync::channel::bounded;
 
 /// Longest keyspace name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -86,9 +85,7 @@ pub(crate) fn drop_keyspace(engine: &Engine, name: &str) -> Result<()> {
 /// Sends a keyspace request to the log thread and waits for it.
 pub(crate) fn request_keyspace(engine: &Engine, request: KeyspaceRequest) -> Result<()> {
     engine.core.refuse_on_own_thread()?;
-    let (reply, answer) = bounded(1);
-    engine.core.send_log(LogJob::Keyspace { request, reply });
-    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
+    engine.core.ask_log(|reply| LogJob::Keyspace { request, reply })
 }
 
 /// Names are for people: 1 to 255 bytes, no control characters.

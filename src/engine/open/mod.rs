@@ -47,6 +47,7 @@ use crate::io::{Fs, Process, RetriedFs, TemporaryDir, sync_dir};
 use crate::log::{Expected, Replayed, replay, write_end_record};
 use crate::memtable::Memtable;
 use crate::mvcc::commit::Commit;
+use crate::mvcc::ending::Ending;
 use crate::mvcc::gate::Gate;
 use crate::mvcc::group_sync::GroupSync;
 use crate::mvcc::snapshots::Snapshots;
@@ -55,7 +56,7 @@ use crate::runs::manifest::Manifest;
 use crate::runs::state::ManifestState;
 use crate::runs::{Run, SegmentRef, SegmentSet};
 use crate::segment::{BlockCache, Expect, Segment};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, unbounded};
 use crate::sync::{Arc, Mutex, Published, Slot, unchecked};
 use crate::witness::{Claims, Witness};
@@ -160,7 +161,7 @@ impl Engine {
             ceiling: AtomicU64::new(state.sequence_ceiling.0),
             slot_next: slots,
             segment_next: AtomicU64::new(segment_next),
-            closed: AtomicBool::new(false),
+            ending: Ending::new(),
             keyspaces,
             counters: Default::default(),
             space: Space::new(options.memory_bytes),

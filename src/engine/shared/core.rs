@@ -18,13 +18,14 @@ use crate::event::event;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::{Fs, Process, sync_dir};
 use crate::log::Slots;
+use crate::mvcc::ending::{Ending, ask};
 use crate::mvcc::gate::Gate;
 use crate::mvcc::group_sync::GroupSync;
 use crate::mvcc::snapshots::Snapshots;
 use crate::options::Options;
 use crate::runs::manifest::Manifest;
 use crate::segment::BlockCache;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::channel::Sender;
 use crate::sync::{Arc, Mutex, Published, Slot, lock};
 use crate::witness::Witness;
@@ -82,7 +83,7 @@ pub(crate) struct Core {
     pub(crate) ceiling: AtomicU64,
     pub(crate) slot_next: AtomicU64,
     pub(crate) segment_next: AtomicU64,
-    pub(crate) closed: AtomicBool,
+    pub(crate) ending: Ending,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) counters: Counters,
 
@@ -119,6 +120,16 @@ impl Core {
         let _ = self.log_jobs.send(job);
     }
 
+    /// Asks the flush thread, and waits for its answer.
+    pub(crate) fn ask_flush(&self, job: impl FnOnce(Sender<Result<()>>) -> FlushJob) -> Result<()> {
+        ask(&self.flush_jobs, job).unwrap_or_else(|| Err(self.unanswered()))
+    }
+
+    /// The same of the log thread.
+    pub(crate) fn ask_log(&self, job: impl FnOnce(Sender<Result<()>>) -> LogJob) -> Result<()> {
+        ask(&self.log_jobs, job).unwrap_or_else(|| Err(self.unanswered()))
+    }
+
     /// Bytes of a memtable that is made now.
     pub(crate) fn memtable_bytes(&self) -> usize {
         // Relaxed: a number of its own. What makes a spare compares again under the spares' lock.
@@ -150,19 +161,10 @@ impl Core {
         self.stopped().map_or(Ok(()), Err)
     }
 
-    /// Says that the close has begun. Whoever waits is to be woken after it.
-    pub(crate) fn begin_close(&self) {
-        // Release; pairs with the Acquire in `is_closed`: who finds the database closed finds all
-        // that its closer had done before. Nobody needs more: a waiter looks under the lock by
-        // which it is woken.
-        self.closed.store(true, Ordering::Release);
-    }
-
     /// Whether the close has begun.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        // Acquire; pairs with the Release in `begin_close`.
-        self.closed.load(Ordering::Acquire)
+        self.ending.has_begun()
     }
 
     /// Records how a piece of background work went, for `health()` and for writers that wait.

@@ -56,12 +56,12 @@ impl Threads {
                 end_flush_thread(&owned);
             };
             started = started.and_then(|()| {
-                engine.core.merges.begin_thread();
+                engine.core.ending.add_user();
                 threads.spawn(engine, "alluvium-compactor", run)
             });
         }
         if let Err(error) = started {
-            engine.core.begin_close();
+            engine.core.ending.begin();
             engine.core.merges.wake();
             engine.core.send_log(LogJob::Stop);
             engine.core.send_flush(FlushJob::Stop);
@@ -134,7 +134,7 @@ impl Engine {
 /// panics.
 fn close(engine: &Engine) -> Result<()> {
     let core = &engine.core;
-    core.begin_close();
+    core.ending.begin();
     core.gate.wake();
     core.merges.wake();
     if !engine.commit.close(|_| ()) {
@@ -162,7 +162,7 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
     };
     let builder = threads::Builder::new().name("alluvium-close".to_owned());
     if let Err(error) = builder.spawn(run) {
-        engine.core.begin_close();
+        engine.core.ending.begin();
         engine.core.merges.wake();
         engine.core.send_log(LogJob::Stop);
         end_flush_thread(engine);
@@ -170,9 +170,10 @@ pub(crate) fn close_elsewhere(engine: &Arc<Engine>, threads: Threads) {
     }
 }
 
-/// Stops the flush thread if nobody else has work for it.
+/// Stops the flush thread if nobody else has work for it: the compactor threads and the close are
+/// its users. Files that a last merge has freed have been handed to it then.
 fn end_flush_thread(engine: &Engine) {
-    if engine.core.merges.ends_flushing() {
+    if engine.core.ending.end_user() {
         engine.core.send_flush(FlushJob::Stop);
     }
 }

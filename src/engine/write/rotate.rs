@@ -5,16 +5,13 @@ use crate::engine::shared::messages::LogJob;
 use crate::error::{Error, Result};
 use crate::event::event;
 use crate::sync::atomic::Ordering;
-use crate::sync::channel::bounded;
 use crate::sync::lock;
 
 /// Waits, outside the section, until there is a spare log or the log thread has failed to make
 /// one.
 pub(crate) fn wait_for_log(engine: &Engine) -> Result<()> {
     engine.core.refuse_on_log_thread()?;
-    let (reply, answer) = bounded(1);
-    engine.core.send_log(LogJob::Spare { reply: Some(reply) });
-    answer.recv().unwrap_or_else(|_| Err(engine.core.unanswered()))
+    engine.core.ask_log(|reply| LogJob::Spare { reply: Some(reply) })
 }
 
 /// Seals the active memtable if it holds anything, for an explicit flush and for the close.

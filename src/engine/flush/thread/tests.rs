@@ -14,7 +14,7 @@ use crate::io::testing::{FileLayer, FsLayer, Layered, LayeredFile};
 use crate::io::{FaultPlan, Fs, FsFile, OpKind, OpenMode, SimFs};
 use crate::options::{Durability, Options};
 use crate::sync::Arc;
-use crate::sync::channel::{Sender, unbounded};
+use crate::sync::channel::{Sender, bounded, unbounded};
 
 /// Opens with room for so much that nothing is flushed on its own account.
 fn open(fs: Arc<dyn Fs>) -> (Arc<Engine>, Threads) {

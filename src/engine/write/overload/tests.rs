@@ -63,7 +63,7 @@ fn waits_end_when_memory_comes_the_writer_stops_or_the_database_closes() {
     check(|engine| engine.core.gate.sub(engine.core.gate.used()), Result::is_ok);
     check(
         |engine| {
-            engine.core.begin_close();
+            engine.core.ending.begin();
             engine.core.gate.wake();
         },
         |result| matches!(result, Err(Error::Closed)),
