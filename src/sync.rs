@@ -290,6 +290,35 @@ impl<T> Slot<T> {
     }
 }
 
+/// The model's slot: the same contract over a loom mutex.
+#[cfg(all(test, loom))]
+#[derive(Debug)]
+pub(crate) struct Slot<T>(Mutex<Option<Arc<T>>>);
+
+#[cfg(all(test, loom))]
+impl<T> Slot<T> {
+    pub(crate) fn empty() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    pub(crate) fn load(&self) -> Option<Arc<T>> {
+        lock(&self.0).clone()
+    }
+
+    pub(crate) fn fill(&self, value: Arc<T>) -> bool {
+        let mut slot = lock(&self.0);
+        let fits = slot.is_none();
+        if fits {
+            *slot = Some(value);
+        }
+        fits
+    }
+
+    pub(crate) fn take(&self) -> Option<Arc<T>> {
+        lock(&self.0).take()
+    }
+}
+
 /// The model's cell: the same contract over a loom mutex.
 #[cfg(all(test, loom))]
 #[derive(Debug)]

@@ -34,6 +34,7 @@
 //! | `drops` | a keyspace is dropped, left out, forgotten |
 //! | `ending` | a close answers all who wait, and the threads end |
 //! | `residence` | blocks are cached, and none escapes the clock hand |
+//! | `slots` | two load one block, one is kept, the hand takes it out |
 //! | `seal` | a log ends while it is synced, and owes what was taken back |
 //! | `stretches` | scans jump over dead keys that a scan has walked over |
 //!
@@ -52,6 +53,7 @@ pub(crate) mod order;
 pub(crate) mod residence;
 pub(crate) mod retire;
 pub(crate) mod seal;
+pub(crate) mod slots;
 pub(crate) mod snapshots;
 pub(crate) mod stretches;
 pub(crate) mod view;

@@ -54,6 +54,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("forget keyspace", Some(2), 26_000),
     ("forget keyspace, look", Some(3), 160_000),
     ("residence", ALL, 50),
+    ("slot", Some(3), 100),
     ("stretches", Some(3), 16_000),
     ("stretches, since", Some(3), 4_000),
     ("stretches, cut", Some(3), 16_000),

@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use super::VALUE_COPY_BYTES_MAX;
 use crate::format::data_block::Block;
+use crate::mvcc::slots::{Cached, Resident};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::threads::thread_local;
 use crate::sync::{Arc, unchecked};
@@ -22,8 +23,7 @@ const COUNTER_SHARDS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     capacity: usize,
-    /// Bytes of blocks in their slots, at least: one counts from before it is put there.
-    cached: AtomicUsize,
+    in_slots: Cached,
     /// Bytes of all living blocks that were read through the cache, in a slot or only held by a
     /// reader.
     used: AtomicUsize,
@@ -55,8 +55,8 @@ impl BlockCache {
     /// A cache of at most `capacity` bytes (and an eighth more for a moment).
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
         let counters = (0..COUNTER_SHARDS).map(|_| CacheCounters::default()).collect();
-        let cached = AtomicUsize::new(0);
-        Arc::new(Self { capacity, cached, used: AtomicUsize::new(0), counters })
+        let in_slots = Cached::none();
+        Arc::new(Self { capacity, in_slots, used: AtomicUsize::new(0), counters })
     }
 
     /// Whether a block of that many bytes may be kept.
@@ -77,18 +77,12 @@ impl BlockCache {
 
     /// Bytes of blocks in their slots.
     pub(crate) fn cached(&self) -> usize {
-        // Relaxed, here and below: an account, it publishes nothing.
-        self.cached.load(Ordering::Relaxed)
+        self.in_slots.bytes()
     }
 
-    /// Counts a block that is about to be put into its slot.
-    pub(super) fn enters(&self, block: &CachedBlock) {
-        self.cached.fetch_add(block.charged_bytes(), Ordering::Relaxed);
-    }
-
-    /// Counts a block that has left its slot, or did not get there.
-    pub(super) fn leaves(&self, block: &CachedBlock) {
-        self.cached.fetch_sub(block.charged_bytes(), Ordering::Relaxed);
+    /// Counts blocks as they come into their slots and leave them.
+    pub(super) fn in_slots(&self) -> &Cached {
+        &self.in_slots
     }
 
     /// The bound, in bytes.
@@ -174,6 +168,16 @@ impl Backing for CachedBlock {
     }
 }
 
+impl Resident for CachedBlock {
+    fn cached_bytes(&self) -> usize {
+        self.charged_bytes()
+    }
+
+    fn take_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed) && self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
 impl std::ops::Deref for CachedBlock {
     type Target = Block;
 
@@ -208,11 +212,6 @@ impl CachedBlock {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Whether it was read since the last call.
-    pub(super) fn take_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed) && self.used.swap(false, Ordering::Relaxed)
     }
 
     /// The value of entry `i` for the user to keep: copied if small, else shared with the block.

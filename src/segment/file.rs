@@ -13,16 +13,14 @@ use crate::format::footer::Footer;
 use crate::format::index::Index;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::NamedFile;
-use crate::mvcc::residence::Residence;
-use crate::sync::{Arc, Slot};
+use crate::mvcc::slots::FileSlots;
+use crate::sync::Arc;
 
 /// An open, immutable file and what of it is in memory.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     /// One per data block.
-    pub(super) slots: Box<[Slot<CachedBlock>]>,
-    /// Whether a slot may be filled; lets the clock hand pass by cold segments.
-    residence: Residence,
+    pub(super) slots: FileSlots<CachedBlock>,
     cache: Arc<BlockCache>,
     pub(super) file: NamedFile,
     pub(super) number: FileNumber,
@@ -44,9 +42,8 @@ impl SegmentFile {
         damaged: bool,
         cache: Arc<BlockCache>,
     ) -> Self {
-        let slots = (0..blocks).map(|_| Slot::empty()).collect();
-        let residence = Residence::none();
-        Self { slots, residence, cache, file, number, uuid, bytes, footer, damaged }
+        let slots = FileSlots::empty(blocks);
+        Self { slots, cache, file, number, uuid, bytes, footer, damaged }
     }
 
     /// The number in the file's name.
@@ -82,7 +79,7 @@ impl SegmentFile {
         i: usize,
         lend: impl FnOnce(&Arc<CachedBlock>) -> R,
     ) -> Result<R> {
-        let slot = self.slots[i].load();
+        let slot = self.slots.at(i).load();
         if let Some(block) = slot.as_ref() {
             block.touch();
             self.cache.count_hit();
@@ -98,7 +95,7 @@ impl SegmentFile {
         i: usize,
         lend: impl FnOnce(&Arc<CachedBlock>) -> R,
     ) -> Option<R> {
-        let slot = self.slots[i].load();
+        let slot = self.slots.at(i).load();
         let block = slot.as_ref()?;
         block.touch();
         self.cache.count_hit();
@@ -116,18 +113,9 @@ impl SegmentFile {
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);
         if admitted {
-            self.keep(i, &block);
+            self.slots.keep(i, &block, self.cache.in_slots());
         }
         Ok(block)
-    }
-
-    /// Puts a block into its slot, unless another reader was first.
-    fn keep(&self, i: usize, block: &Arc<CachedBlock>) {
-        self.cache.enters(block);
-        if !self.slots[i].fill(Arc::clone(block)) {
-            self.cache.leaves(block);
-        }
-        self.residence.note();
     }
 
     /// Data block `i` from the file, past the cache.
@@ -159,51 +147,22 @@ impl SegmentFile {
     }
 
     pub(super) fn is_warm(&self) -> bool {
-        self.residence.is_warm()
+        self.slots.are_warm()
     }
 
-    /// Takes blocks out of the slots from `from` on, until their bytes make up for `excess`.
-    /// Returns the slot to go on with. Background threads only.
+    /// Takes blocks out of the slots: see [`FileSlots::evict`]. Background threads only.
     pub(super) fn evict(
         &self,
         from: usize,
         excess: &mut usize,
         out: &mut Vec<Arc<CachedBlock>>,
     ) -> usize {
-        if !self.residence.begin() {
-            return self.slots.len();
-        }
-        let mut left_some = from > 0;
-        for (i, slot) in self.slots.iter().enumerate().skip(from) {
-            if *excess == 0 {
-                self.residence.note();
-                return i;
-            }
-            match slot.load().as_ref() {
-                None => continue,
-                Some(block) if block.take_used() => {
-                    left_some = true;
-                    continue;
-                }
-                Some(_) => {}
-            }
-            if let Some(block) = slot.take() {
-                self.cache.leaves(&block);
-                *excess = excess.saturating_sub(block.charged_bytes());
-                out.push(block);
-            }
-        }
-        if left_some {
-            self.residence.note();
-        }
-        self.slots.len()
+        self.slots.evict(from, excess, out, self.cache.in_slots())
     }
 }
 
 impl Drop for SegmentFile {
     fn drop(&mut self) {
-        for block in self.slots.iter().filter_map(Slot::take) {
-            self.cache.leaves(&block);
-        }
+        self.slots.clear(self.cache.in_slots());
     }
 }

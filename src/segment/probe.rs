@@ -24,7 +24,7 @@ impl Segment {
         let mut probe = Probe::default();
         let mut i = index.find(keyspace, key);
         while i < index.len() && index.keyspace(i) == keyspace {
-            let slot = file.slots[i].load();
+            let slot = file.slots.at(i).load();
             probe.blocks.push((i, slot.is_some()));
             let goes_on = match slot.as_ref() {
                 Some(block) => probe.take(block, key),

@@ -256,7 +256,7 @@ impl Segment {
 
     /// Whether data block `i` is there and in its slot.
     pub(crate) fn is_resident(&self, i: usize) -> bool {
-        self.file.slots.get(i).is_some_and(|slot| slot.load().is_some())
+        i < self.file.slots.count() && self.file.slots.at(i).load().is_some()
     }
 
     /// Whether any block may be in its slot. While blocks are being evicted it may say no.
@@ -309,7 +309,7 @@ impl Segment {
 
     /// Memory of index and filter, which stay for as long as the segment is open.
     pub(crate) fn pinned_bytes(&self) -> usize {
-        let slots = self.file.slots.len() * size_of::<Slot<CachedBlock>>();
+        let slots = self.file.slots.count() * size_of::<Slot<CachedBlock>>();
         self.tables.memory_bytes() + slots
     }
 }

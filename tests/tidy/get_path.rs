@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "src/reader.rs",
     "src/engine/read/get.rs",
     "src/engine/shared/view.rs",
+    "src/mvcc/slots.rs",
     "src/mvcc/view.rs",
     "src/memtable/mod.rs",
     "src/memtable/active.rs",
