@@ -7,9 +7,9 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::thread::{self, ThreadId};
 
 use alluvium::io::{Fs, FsFile, FsLock, OpenMode, SimFs};
 use alluvium::{Db, Error, Snapshot, Value};
@@ -31,14 +31,17 @@ struct Plan {
     on: &'static str,
     calls: AtomicU64,
     at: AtomicU64,
+    /// The thread whose next call panics.
+    armed: Mutex<Option<ThreadId>>,
     fired: AtomicU64,
 }
 
 impl Plan {
     fn new(on: &'static str, at: u64) -> Arc<Self> {
         quiet();
-        let calls = AtomicU64::new(0);
-        Arc::new(Self { on, calls, at: AtomicU64::new(at), fired: AtomicU64::new(0) })
+        let at = AtomicU64::new(at);
+        let (calls, armed, fired) = Default::default();
+        Arc::new(Self { on, calls, at, armed, fired })
     }
 
     fn meet(&self, path: &Path) {
@@ -46,15 +49,17 @@ impl Plan {
             return;
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        if call == self.at.load(Ordering::SeqCst) {
+        let this = thread::current().id();
+        let armed = self.armed.lock().unwrap().take_if(|thread| *thread == this).is_some();
+        if armed || call == self.at.load(Ordering::SeqCst) {
             self.fired.fetch_add(1, Ordering::SeqCst);
             std::panic::panic_any(PLANTED);
         }
     }
 
-    /// Has the next call panic.
+    /// Has the next call of this thread panic. The log thread comes with calls on logs at any time.
     fn arm(&self) {
-        self.at.store(self.calls.load(Ordering::SeqCst), Ordering::SeqCst);
+        *self.armed.lock().unwrap() = Some(thread::current().id());
     }
 
     fn fired(&self) -> bool {
