@@ -313,8 +313,11 @@ fn a_panic_of_any_call_leaves_readers_the_close_and_the_next_open() {
 
 /// A database on a file system whose call on a log panics once it is armed.
 fn open() -> (Db, SimFs, Arc<Plan>) {
+    open_under(Plan::new(".wal", NEVER))
+}
+
+fn open_under(plan: Arc<Plan>) -> (Db, SimFs, Arc<Plan>) {
     let fs = SimFs::new();
-    let plan = Plan::new(".wal", NEVER);
     let layered = Layered(PanickingFs(fs.clone(), Arc::clone(&plan)));
     let builder = Db::builder(DIR).fs(Arc::new(layered)).compaction_threads(0);
     (builder.sync_every(std::time::Duration::ZERO).open().unwrap(), fs, plan)
@@ -418,4 +421,25 @@ fn a_panic_in_the_close_is_an_error_of_it() {
     assert_eq!(Arc::strong_count(&plan), 1, "all threads have ended");
     let db = Db::builder(DIR).fs(Arc::new(fs)).open().unwrap();
     assert_eq!(db.get("k").unwrap().unwrap(), "v");
+}
+
+/// Symptom: where the flush thread had panicked the close said that the database was closed, not
+/// what had happened. Mechanism: it asks for a flush, nobody answers, and to others who are not
+/// answered once a close has begun it says just that. Fix: before the close has told the threads to
+/// end, only a panic leaves it without an answer.
+#[test]
+fn a_panic_on_the_flush_thread_is_an_error_of_the_close() {
+    for before in [false, true] {
+        let (db, fs, plan) = open_under(Plan::new(".seg", 0));
+        db.put("k", "v").unwrap();
+        if before {
+            assert!(is_panic(&db.flush().unwrap_err()));
+        }
+        let closed = db.close().unwrap_err();
+        assert!(is_panic(&closed), "{closed}");
+        drop(db);
+        assert_eq!(Arc::strong_count(&plan), 1, "all threads have ended");
+        let db = Db::builder(DIR).fs(Arc::new(fs)).open().unwrap();
+        assert_eq!(db.get("k").unwrap().unwrap(), "v");
+    }
 }

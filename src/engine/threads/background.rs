@@ -184,7 +184,11 @@ fn finish(engine: &Engine) -> Result<()> {
     }
     // Buffered writes are made durable even if the flush below fails.
     let synced = sync::sync_all(engine);
-    let flushed = engine.flush();
+    let flushed = engine.flush().map_err(|error| match error {
+        // The threads have not been told to end: one that does not answer has panicked.
+        Error::Closed => engine.core.stop_after_panic("background work"),
+        error => error,
+    });
     engine.core.witness.sync();
     flushed.and(synced)
 }
