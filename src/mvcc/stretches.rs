@@ -364,7 +364,7 @@ impl<S: Span> Book<S> {
 /// What [`remember`] works on.
 pub(crate) trait RememberEnv<S: Span> {
     /// Runs `f` inside the commit section, if nobody is in it and the memtable that was walked is
-    /// still the active one. `f` gets its list and the last sequence that was taken.
+    /// still the active one. `f` gets its list and the last sequence that a write has.
     fn try_enter<R>(&self, f: impl FnOnce(&mut Book<S>, &Stretches<S>, Sequence) -> R)
     -> Option<R>;
 

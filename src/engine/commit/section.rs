@@ -37,6 +37,8 @@ pub(crate) struct WriteEnv {
     pub(crate) tail: Tail,
     /// The last sequence that was taken.
     last: Sequence,
+    /// The last one that a write has: a failed append spends some for nothing.
+    pub(crate) appended: Sequence,
     /// The keyspaces dropped since open: writes to them are refused here, in commit order.
     pub(crate) dropped: IdSet,
     /// Keys that only one writer may write.
@@ -85,10 +87,12 @@ impl CommitEnv for WriteEnv {
         self.last = first.plus(u64::from(write.count) - 1);
         let synced = self.core.group_sync.synced();
         let header = write.header(first, synced);
-        if write.private.is_some() {
-            return self.append_private(&header, write, earlier);
-        }
-        self.tail.append(&mut write.encoded, &header, write.body_hash)
+        let position = match write.private {
+            Some(_) => self.append_private(&header, write, earlier)?,
+            None => self.tail.append(&mut write.encoded, &header, write.body_hash)?,
+        };
+        self.appended = self.last;
+        Ok(position)
     }
 
     fn place(&mut self, first: Sequence, write: &mut Write<'_>) -> Option<Room> {
@@ -136,7 +140,8 @@ fn own_ops(body: &[u8]) -> impl Iterator<Item = Op<'_>> {
 impl WriteEnv {
     /// `last` is the sequence that the first write follows.
     pub(crate) fn new(core: Arc<Core>, tail: Tail, last: Sequence) -> Self {
-        Self { core, tail, last, dropped: IdSet::default(), holds: Holds::default() }
+        let (dropped, holds) = Default::default();
+        Self { core, tail, last, appended: last, dropped, holds }
     }
 
     /// Inserts what does not go into the active memtable, or not as a version. Returns whether it

@@ -39,10 +39,9 @@ impl RememberEnv<KeySpan> for Walked<'_> {
         &self,
         f: impl FnOnce(&mut Book<KeySpan>, &Stretches<KeySpan>, Sequence) -> R,
     ) -> Option<R> {
-        let entered = self.engine.try_in_section(|env, next| {
+        let entered = self.engine.try_in_section(|env, _| {
             let active = Arc::ptr_eq(env.tail.memtable.table(), self.newest);
-            let last = Sequence(next.0.saturating_sub(1));
-            active.then(|| f(&mut env.tail.stretches, self.newest.stretches(), last))
+            active.then(|| f(&mut env.tail.stretches, self.newest.stretches(), env.appended))
         });
         entered.flatten()
     }

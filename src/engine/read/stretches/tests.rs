@@ -12,7 +12,7 @@ use crate::engine::threads::background::Threads;
 use crate::engine::write::{put, rotate};
 use crate::engine::{Batch, Engine, EngineIter, KeyspaceState, ReadAt};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, SEQUENCE_MAX, Sequence};
-use crate::io::{CrashMode, SimFs};
+use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::iter::range::{Bounds, prefix_bounds};
 use crate::iter::stretch::{Edge, KeySpan, Way};
 use crate::iter::testing::Random;
@@ -160,6 +160,26 @@ fn an_empty_queue_is_remembered_from_either_end_and_its_tail_stays_free() {
         assert_eq!(first(&engine), Some(key(100)));
         close(&engine, &threads);
     }
+}
+
+/// Symptom: after an append that failed nothing was remembered until a later write had gone well:
+/// on a full disk, or once the writer had stopped, each scan walked over all dead keys again.
+/// Mechanism: a scan waited until the last sequence that was taken is visible, and that one is
+/// nobody's. Fix: it waits for the last one that a write has.
+#[test]
+fn what_is_dead_is_remembered_after_a_failed_append() {
+    let fs = SimFs::new();
+    let (engine, threads) = open(&fs, 64 << 10, 0);
+    (0..100).for_each(|number| write(&engine, number, Some(b"v")));
+    (0..100).for_each(|number| write(&engine, number, None));
+    fs.set_fault(Some(FaultPlan::new(OpKind::Write).on(".wal")));
+    let durability = Durability::Buffered;
+    put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), durability).unwrap_err();
+    let next = engine.commit.with(|_, next| next);
+    assert!(next > engine.visible().plus(1), "a sequence was spent");
+    let scan = || assert_eq!(first(&engine), None);
+    assert_eq!(remembered(&engine, scan, |_| true), (0, 100));
+    close(&engine, &threads);
 }
 
 /// I28.
