@@ -191,9 +191,9 @@ impl Keyspace {
     /// [`Self::put`], if that can be done without waiting: for threads that must not, like those of
     /// an async executor.
     ///
-    /// The answer says what would be waited for ([`WaitFor`](crate::WaitFor)): another writer in
-    /// the commit section, memory, a log file, a conditional write that holds the key, or the disk
-    /// that takes a big value. It costs what a [`put`](Self::put) does, and ends after a bounded
+    /// The answer says what would be waited for ([`WaitFor`](crate::WaitFor)): another writer,
+    /// memory, a log file, a conditional write that holds the key, or the disk that takes a big
+    /// value. It costs what a [`put`](Self::put) does, and ends after a bounded
     /// number of its own steps, whatever other threads do, but for the locks on lists that others
     /// hold for a push or a look. Where the log is not mapped
     /// ([`Builder::log_mapping`](crate::Builder::log_mapping)) it makes one `write`, which the

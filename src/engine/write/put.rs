@@ -4,8 +4,8 @@
 //!    (`entry`).
 //! 2. *Admit*, outside: wait if memory is short (`overload`).
 //! 3. *Commit*, inside (`mvcc::commit`; what it does there is `section`'s): refuse, or make room;
-//!    take the sequences; append; insert; store `visible`. Refused for want of a log it waits
-//!    outside for one, and tries again.
+//!    take the sequences; append. Then insert and become visible: inside too, or outside beside
+//!    other writers. Refused for want of a log it waits outside for one, and tries again.
 //! 4. *Settle*, outside: for `Durability::Sync` wait until the log is durable up to there (`sync`).
 //!
 //! A write on a condition goes the same way, with a loop of its own around 3 (`conditional`).

@@ -1,10 +1,10 @@
 //! Writes that never wait: what would be waited for is the answer.
 //!
 //! They take what is there: memory below the line from which writes are slowed down, a log that is
-//! open, or a spare, and the commit section where nobody is in it. They look `LOOKS_MAX` times
-//! whether it is free, without a system call; so a write ends after a bounded number of its own
-//! steps, whatever other threads do. Inside it takes a lock or two that others hold for a push or a
-//! look, as every write does.
+//! open, or a spare, and the commit section where nobody is in it or inserts. They look
+//! `LOOKS_MAX` times whether that is so, without a system call; so a write ends after a bounded
+//! number of its own steps, whatever other threads do. Inside it takes a lock or two that others
+//! hold for a push or a look, as every write does.
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Batch, Refused, Write};
@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::OnOverload;
 
-/// How often a write looks whether the commit section is free. Others stay in it for about a
-/// microsecond, which is as long as some tens of looks take.
+/// How often a write looks whether the commit section is free, and nobody inserts. Others take
+/// about a microsecond for both, which is as long as some tens of looks take.
 const LOOKS_MAX: usize = 64;
 
 /// How a write that must not wait went: a [`Keyspace::try_put`](crate::Keyspace::try_put),
@@ -57,8 +57,9 @@ pub enum TryWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitFor {
-    /// For another writer, who is in the commit section: for a microsecond or so, unless its thread
-    /// is not running.
+    /// For another writer, who is in the commit section, or has left it and inserts: for a
+    /// microsecond or so, unless its thread is not running. Beside several that write all the time
+    /// there often is one.
     Writer,
     /// For a flush, because memory runs short, or room on the disk
     /// ([`Builder::on_overload`](crate::Builder::on_overload)). It has been asked for.
