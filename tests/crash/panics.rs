@@ -227,8 +227,7 @@ fn run_under(at: u64, compactors: usize, acts: Vec<Act>) -> Check<bool> {
 
 fn check_after(world: &mut World, plan: &Arc<Plan>, seen: Option<Seen>) -> Check<()> {
     if world.db.is_some() {
-        let live =
-            caught(|| check_live(world, plan.fired())).ok_or("a read or a write panicked")?;
+        let live = caught(|| check_live(world, plan)).ok_or("a read or a write panicked")?;
         live?;
     }
     if let Some((snapshot, rows)) = seen {
@@ -250,21 +249,21 @@ fn check_after(world: &mut World, plan: &Arc<Plan>, seen: Option<Seen>) -> Check
     world.history.explain(&observe(world.db())?, Demand::Live).map(drop)
 }
 
-/// Reads are right; writes go on, or are told that a thread panicked, and health says the same.
-fn check_live(world: &mut World, fired: bool) -> Check<()> {
+/// Reads are right; writes go on, or are told that a thread panicked, and health says the same. The
+/// thread may be about to stop the writer yet.
+fn check_live(world: &mut World, plan: &Plan) -> Check<()> {
     let found = observe(world.db())?;
     world.history.explain(&found, Demand::Live).map_err(|what| format!("live: {what}"))?;
-    let stopped = world.db().health().writer_stopped;
-    if stopped.is_some() && !fired {
-        return Err("the writer stopped without a panic".to_owned());
-    }
+    let before = world.db().health().writer_stopped;
     let errors = world.errors.len();
     world.step(put(DEFAULT, 51, 40, alluvium::Durability::Sync))?;
     let refused = world.errors.len() > errors;
-    match stopped {
-        None if refused => Err(format!("a write without cause: {:?}", world.errors.last())),
-        Some(error) if !refused => Err(format!("a stopped writer wrote: {error}")),
-        Some(error) if !is_panic(&error) => Err(format!("stopped by something else: {error}")),
+    let after = world.db().health().writer_stopped;
+    match (before, after) {
+        (Some(error), _) if !refused => Err(format!("a stopped writer wrote: {error}")),
+        (_, None) if refused => Err(format!("a write without cause: {:?}", world.errors.last())),
+        (_, Some(_)) if !plan.fired() => Err("the writer stopped without a panic".to_owned()),
+        (_, Some(error)) if !is_panic(&error) => Err(format!("stopped by something else: {error}")),
         _ => Ok(()),
     }
 }
