@@ -21,6 +21,7 @@ pub(crate) fn all(calls: &'static Calls) {
         ("a failing sync", failing_sync),
         ("a failing periodic sync", failing_periodic_sync),
         ("a failing clean-up", failing_cleanup),
+        ("a drop that the manifest does not take", untold_drop),
         ("files that cannot be removed", removals),
         ("no witness", no_witness),
         ("damage", damage),
@@ -160,6 +161,16 @@ fn failing_cleanup(calls: &'static Calls) {
     while db.health().background_error.is_none() {
         std::thread::yield_now();
     }
+    fs.set_fault(None);
+    let _ = db.close();
+}
+
+fn untold_drop(calls: &'static Calls) {
+    let fs = SimFs::new();
+    let db = open(&fs, calls);
+    db.keyspace("dropped").unwrap();
+    fail(&fs, OpKind::Write, "MANIFEST");
+    db.drop_keyspace("dropped").unwrap();
     fs.set_fault(None);
     let _ = db.close();
 }

@@ -76,8 +76,10 @@ pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Re
         return answers;
     }
     let synced = sync_drops(engine, &creates, &mut gone);
+    let drops = !gone.is_empty();
     let edited = synced.clone().and_then(|()| edit_keyspaces(engine, &creates, gone));
     if synced.is_ok()
+        && drops
         && let Err(error) = &edited
     {
         event!(warn, %error, "the manifest is told later of keyspaces that were dropped");
