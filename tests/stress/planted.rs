@@ -7,6 +7,7 @@
 use std::cell::UnsafeCell;
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::Barrier;
 use std::thread;
 
 /// A number without a lock, which two threads add to.
@@ -17,7 +18,10 @@ unsafe impl Sync for Racy {}
 
 fn race() {
     let racy = Racy(UnsafeCell::new(0));
+    // Otherwise one may have ended before the other is spawned, which orders them.
+    let both = Barrier::new(2);
     let add = || {
+        both.wait();
         for _ in 0..1_000 {
             let racy = &racy;
             // SAFETY: none: the other thread does the same.
