@@ -11,6 +11,9 @@ use crate::workload::{self, Workload};
 /// Short scans in a round.
 const SEEKS: u64 = 50_000;
 
+/// Keys of one timed step of a long scan.
+const STEP_KEYS: u64 = 100;
+
 /// Keys that a short scan reads.
 const SEEK_KEYS: usize = 10;
 
@@ -43,22 +46,29 @@ fn series(settings: &Settings, db: &Db, workload: &Workload, n: u64, title: &str
     println!();
     Rounds::print_heading(title);
     let keys = n.min(SCAN_KEYS_MAX);
-    let all = |name: &str, next: &(dyn Fn(&mut Range) -> Item + Sync)| {
+    let all = |name: &str, step: &(dyn Fn(&mut Range, &mut Vec<u8>) + Sync)| {
         let round = |_| {
             let range = std::sync::Mutex::new((db.range(..), Vec::new()));
-            runner::run(1, keys, 16, |_, _| {
-                // One thread: the lock is a formality of some 10 ns.
+            runner::run(1, keys / STEP_KEYS, 16, |_, _| {
+                // One thread: the lock is a formality.
                 let (range, last) = &mut *range.lock().expect("no step panics");
-                let (key, _) = next(range).expect("as many keys as were written").expect("healthy");
-                assert!(*last != *key, "a key came twice");
-                last.clear();
-                last.extend_from_slice(&key);
+                (0..STEP_KEYS).for_each(|_| step(range, last));
             })
         };
         Rounds::take(settings.rounds, round).print(name);
     };
-    all("forward, a key", &|range| range.next());
-    all("backward, a key", &|range| range.next_back());
+    all("100 keys forward, to keep", &|range, last| {
+        check(range.next().map(|pair| pair.map(|(key, value)| note(last, &key, &value))));
+    });
+    all("100 keys backward, to keep", &|range, last| {
+        check(range.next_back().map(|pair| pair.map(|(key, value)| note(last, &key, &value))));
+    });
+    all("100 keys forward, lent", &|range, last| {
+        check(range.lend().map(|pair| pair.map(|(key, value)| note(last, key, value))));
+    });
+    all("100 keys backward, lent", &|range, last| {
+        check(range.lend_back().map(|pair| pair.map(|(key, value)| note(last, key, value))));
+    });
     let short = |name: &str, take: &(dyn Fn([u8; 24]) -> usize + Sync)| {
         let round = |round: usize| {
             let first = round as u64 * SEEKS;
@@ -73,10 +83,20 @@ fn series(settings: &Settings, db: &Db, workload: &Workload, n: u64, title: &str
     short("seek and 10 backward, a scan", &|at| read_all(db.range(..=at).rev().take(SEEK_KEYS)));
 }
 
+fn check(step: Option<alluvium::Result<()>>) {
+    step.expect("as many keys as were written").expect("healthy");
+}
+
+/// Looks at a pair, and keeps its key to tell whether it comes twice.
+fn note(last: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    assert!(last != key && !value.is_empty(), "a key came twice");
+    last.clear();
+    last.extend_from_slice(key);
+}
+
 /// How many pairs there are, each read.
 fn read_all(pairs: impl Iterator<Item = alluvium::Result<Pair>>) -> usize {
     pairs.inspect(|pair| assert!(pair.is_ok(), "healthy")).count()
 }
 
-type Item = Option<alluvium::Result<Pair>>;
 type Pair = (alluvium::Value, alluvium::Value);

@@ -38,7 +38,7 @@ use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Backing;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use walk::{Unpacked, Window};
+pub(crate) use walk::{Unpacked, WINDOW_ENTRIES, Window};
 
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";
@@ -315,6 +315,17 @@ impl Block {
             std::cmp::Ordering::Equal => self.search(target.key, target.sequence),
             std::cmp::Ordering::Greater => 0,
         }
+    }
+
+    /// Where entry `i` lies as seen from a position.
+    pub(crate) fn compare(&self, i: usize, position: Position<'_>) -> std::cmp::Ordering {
+        let prefix = self.prefix();
+        let keyspaces = self.keyspace.cmp(&position.keyspace);
+        let keys = || match position.key.split_at_checked(prefix.len()) {
+            Some((start, rest)) => prefix.cmp(start).then_with(|| self.key_suffix(i).cmp(rest)),
+            None => prefix.cmp(position.key),
+        };
+        keyspaces.then_with(keys).then_with(|| position.sequence.cmp(&self.sequence(i)))
     }
 
     /// The bytes that it was decoded from, for their memory to be used again.

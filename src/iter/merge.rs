@@ -16,13 +16,16 @@
 //! is nearly every one, meets no cache miss in the sources.
 
 use std::mem;
+use std::ops::Range;
 
 use crate::error::Result;
+use crate::format::data_block::Block;
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::value::Value;
 
 use super::Cursor;
+use super::ahead::near_side;
 use super::stretch::{Edge, Way};
 
 /// The entries of all its sources in order.
@@ -172,6 +175,32 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
 
     fn entry(&self) -> Option<Entry<'_>> {
         self.winner.and_then(|winner| self.sources[winner].entry())
+    }
+
+    fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
+        let (block, entries) = self.sources[self.winner?].ahead(way, most)?;
+        let Some(&runner_up) = self.heap.first() else { return Some((block, entries)) };
+        let limit = self.sources[runner_up].entry()?.position();
+        Some((block, near_side(block, entries, way, limit)))
+    }
+
+    #[inline]
+    fn pass_to(&mut self, entry: usize) {
+        if let Some(winner) = self.winner {
+            self.sources[winner].pass_to(entry);
+        }
+    }
+
+    fn settle(&mut self) {
+        let Some(winner) = self.winner else { return };
+        self.sources[winner].settle();
+        // The entry is still before the runner-up's.
+        self.words[winner] = self.sources[winner].words().unwrap_or_default();
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> &[u8] {
+        self.winner.map(|winner| self.sources[winner].value_bytes()).unwrap_or_default()
     }
 
     fn value(&self) -> Value {

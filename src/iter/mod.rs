@@ -3,9 +3,11 @@
 //!
 //! Nothing here knows what a memtable or a segment is. In reading order, for readers: the
 //! [`Cursor`] contract, [`merge`] (many cursors as one), [`visible`] (what a reader sees),
-//! [`range`] (what it asks for), [`stretch`] (dead keys that it need not walk over again). For
-//! merges of runs: the [`Source`] contract, [`two_way`] (two sources as one).
+//! [`ahead`] (what it sees next, known without a look), [`range`] (what it asks for), [`stretch`]
+//! (dead keys that it need not walk over again). For merges of runs: the [`Source`] contract,
+//! [`two_way`] (two sources as one).
 
+pub(crate) mod ahead;
 pub(crate) mod merge;
 pub(crate) mod range;
 pub(crate) mod stretch;
@@ -15,10 +17,12 @@ pub(crate) mod two_way;
 pub(crate) mod visible;
 
 use crate::error::Result;
-use crate::format::data_block::Unpacked;
+use crate::format::data_block::{Block, Unpacked};
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::value::Value;
+
+use std::ops::Range;
 
 use stretch::{Edge, Way};
 
@@ -54,6 +58,24 @@ pub(crate) trait Cursor {
     /// The value of the entry here for the user to keep: copied if small, else shared. Empty if
     /// there is none.
     fn value(&self) -> Value;
+
+    /// The bytes of that value where they lie.
+    fn value_bytes(&self) -> &[u8] {
+        self.entry().map(|entry| entry.value).unwrap_or_default()
+    }
+
+    /// The block that the entry here lies in, and at most `most` of its entries, this one and those
+    /// that come next going `way`, with nothing else between them. Most cursors walk no blocks.
+    fn ahead(&self, _way: Way, _most: usize) -> Option<(&Block, Range<usize>)> {
+        None
+    }
+
+    /// Stands at an entry of [`Self::ahead`]. Only its value may be asked for until
+    /// [`Self::settle`].
+    fn pass_to(&mut self, _entry: usize) {}
+
+    /// Finds the key of the entry that it was passed to.
+    fn settle(&mut self) {}
 
     /// Whether a stretch of dead keys is remembered that holds at `edge`, for readers at `at`. If
     /// so, `to` becomes the key before which its far end lies, going that way: the cursor may be

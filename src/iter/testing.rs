@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Value;
 
+use super::stretch::Way;
 use super::two_way::{Batch, TwoWay};
 use super::{Cursor, Source};
 
@@ -148,6 +150,105 @@ impl Cursor for ListCursor {
     }
 }
 
+/// A [`ListCursor`] whose entries lie in blocks.
+#[derive(Debug)]
+pub(crate) struct BlockCursor<'a> {
+    list: ListCursor,
+    blocks: &'a [Block],
+    settled: bool,
+}
+
+impl<'a> BlockCursor<'a> {
+    /// Over `entries`, which `blocks` were cut from.
+    pub(crate) fn new(entries: Vec<OwnedEntry>, blocks: &'a [Block]) -> Self {
+        Self { list: ListCursor::new(entries), blocks, settled: true }
+    }
+
+    /// The block of the entry here, and the number of its first entry.
+    fn block(&self) -> Option<(&Block, usize)> {
+        let at = self.list.at?;
+        let mut first = 0;
+        let block = self.blocks.iter().find(|block| {
+            first += block.len();
+            at < first
+        });
+        block.map(|block| (block, first - block.len()))
+    }
+}
+
+impl Cursor for BlockCursor<'_> {
+    fn seek(&mut self, target: Position<'_>) -> Result<()> {
+        self.settled = true;
+        self.list.seek(target)
+    }
+
+    fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
+        self.settled = true;
+        self.list.seek_before(target)
+    }
+
+    fn next(&mut self) -> Result<()> {
+        assert!(self.settled);
+        self.list.next()
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        assert!(self.settled);
+        self.list.prev()
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        assert!(self.settled);
+        self.list.entry()
+    }
+
+    fn value(&self) -> Value {
+        self.list.value()
+    }
+
+    fn value_bytes(&self) -> &[u8] {
+        self.list.entry().map(|entry| entry.value).unwrap_or_default()
+    }
+
+    fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
+        assert!(self.settled);
+        let (block, first) = self.block()?;
+        let here = self.list.at? - first;
+        let entries = match way {
+            Way::Forward => here..block.len().min(here + most),
+            Way::Backward => (here + 1).saturating_sub(most)..here + 1,
+        };
+        Some((block, entries))
+    }
+
+    fn pass_to(&mut self, entry: usize) {
+        let (_, first) = self.block().expect("an entry of what is ahead");
+        self.list.at = Some(first + entry);
+        self.settled = false;
+    }
+
+    fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
+/// Sorted entries in blocks of at most as many as `most` says for each.
+pub(crate) fn cut(entries: &[OwnedEntry], mut most: impl FnMut() -> usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut left = entries;
+    while let Some(first) = left.first() {
+        let same = left.iter().take_while(|entry| entry.keyspace == first.keyspace).count();
+        let (now, later) = left.split_at(same.min(most()));
+        let mut builder = BlockBuilder::default();
+        assert!(now.iter().all(|entry| builder.add(&entry.borrow(), usize::MAX)));
+        let mut bytes = Vec::new();
+        builder.finish(&mut bytes);
+        blocks.push(Block::decode(bytes, 0).expect("the block is sound"));
+        left = later;
+    }
+    blocks
+}
+
 /// A source over a sorted list, of which at most a few entries are ahead, and which may fail once.
 #[derive(Debug)]
 pub(crate) struct ListSource {
@@ -159,18 +260,8 @@ pub(crate) struct ListSource {
 impl ListSource {
     pub(crate) fn new(mut entries: Vec<OwnedEntry>) -> Self {
         entries.sort();
-        let mut blocks = VecDeque::new();
-        let mut left = &entries[..];
-        while let Some(first) = left.first() {
-            let same = left.iter().take_while(|entry| entry.keyspace == first.keyspace).count();
-            let (now, later) = left.split_at(same.min(1 + blocks.len() % 5));
-            let mut builder = BlockBuilder::default();
-            assert!(now.iter().all(|entry| builder.add(&entry.borrow(), usize::MAX)));
-            let mut bytes = Vec::new();
-            builder.finish(&mut bytes);
-            blocks.push_back(Block::decode(bytes, 0).expect("the block is sound"));
-            left = later;
-        }
+        let mut lens = (1..=5).cycle();
+        let blocks = cut(&entries, || lens.next().expect("it has no end")).into();
         let mut source = Self { blocks, window: Window::default(), fail_in: None };
         source.unpack();
         source

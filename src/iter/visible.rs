@@ -10,8 +10,10 @@ use std::ops::Bound;
 use crate::error::Result;
 use crate::format::key::{KEY_BYTES_MAX, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
+use crate::value::Value;
 
 use super::Cursor;
+use super::ahead::Ahead;
 use super::range::{Bounds, copy_into, exclude, include, key_of};
 use super::stretch::{Dead, DeadRun, Edge, Jump, Way};
 
@@ -43,6 +45,14 @@ pub(crate) struct VisibleIter<C, F> {
     front: Option<C>,
     /// Stands below the key last yielded.
     back: Option<C>,
+    /// What either end yields next, as far as it is known; what it has drawn from there is not in
+    /// `start` or `end` until it is settled. Empty, for the end that was not drawn from last.
+    front_ahead: Ahead,
+    back_ahead: Ahead,
+    /// The end that was drawn from last.
+    last: Option<Way>,
+    /// The value that was drawn from the back last to be lent, if no cursor stands on it.
+    lent: Option<Value>,
     /// The dead keys that either end has walked over since it met a live one.
     front_run: DeadRun,
     back_run: DeadRun,
@@ -66,6 +76,10 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
             end,
             front: None,
             back: None,
+            front_ahead: Ahead::new(),
+            back_ahead: Ahead::new(),
+            last: None,
+            lent: None,
             front_run: DeadRun::new(),
             back_run: DeadRun::new(),
             walked: None,
@@ -84,6 +98,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// Goes on with cursors from `make`, which walk the same set or a part of it, behind what was
     /// yielded, also after an error.
     pub(crate) fn remake(&mut self, make: F) {
+        self.settle();
         let bounds = (self.start.clone(), self.end.clone());
         *self = Self::new(make, self.keyspace, self.at, bounds);
     }
@@ -91,6 +106,13 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// How often it has jumped over remembered stretches instead of walking.
     pub(crate) fn jumps(&self) -> u64 {
         self.front_run.jumps() + self.back_run.jumps()
+    }
+
+    /// How many keys have been drawn ahead of where the cursors were settled: none or one.
+    #[cfg(test)]
+    pub(crate) fn drawn_ahead(&self) -> u64 {
+        let keys = [self.front_ahead.key(), self.back_ahead.key()];
+        keys.into_iter().flatten().count() as u64
     }
 
     /// How many dead keys it has walked over.
@@ -109,8 +131,14 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         if self.done || self.failed {
             return None;
         }
+        if self.front_ahead.draw(self.front.as_mut(), Way::Forward)
+            && let Some(cursor) = &self.front
+        {
+            return self.front_ahead.key().map(|drawn| Ok((key(drawn), value(cursor))));
+        }
+        self.settle();
         let found = self.advance_front(key, value);
-        self.conclude(found)
+        self.conclude(Way::Forward, found)
     }
 
     /// As [`Self::next_front`], in descending order. `value` may be asked about versions that turn
@@ -123,13 +151,53 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         if self.done || self.failed {
             return None;
         }
+        if self.back_ahead.draw(self.back.as_mut(), Way::Backward)
+            && let Some(cursor) = &self.back
+        {
+            return self.back_ahead.key().map(|drawn| Ok((key(drawn), value(cursor))));
+        }
+        self.settle();
         let found = self.advance_back(key, value);
-        self.conclude(found)
+        self.conclude(Way::Backward, found)
+    }
+
+    /// Draws from the front, for [`Self::lent_front`].
+    #[inline]
+    pub(crate) fn draw_front(&mut self) -> Option<Result<()>> {
+        self.next_front(|_| (), |_| ()).map(|drawn| drawn.map(|_| ()))
+    }
+
+    /// The key and the value that [`Self::draw_front`] has drawn last.
+    #[inline]
+    pub(crate) fn lent_front(&self) -> (&[u8], &[u8]) {
+        let key = self.front_ahead.key().unwrap_or_else(|| key_of(&self.start));
+        (key, self.front.as_ref().map(C::value_bytes).unwrap_or_default())
+    }
+
+    /// Draws from the back, for [`Self::lent_back`].
+    #[inline]
+    pub(crate) fn draw_back(&mut self) -> Option<Result<()>> {
+        if self.back_ahead.draw(self.back.as_mut(), Way::Backward) {
+            return Some(Ok(()));
+        }
+        // The cursor leaves it.
+        let drawn = self.next_back(|_| (), C::value)?;
+        Some(drawn.map(|((), value)| self.lent = Some(value)))
+    }
+
+    /// The key and the value that [`Self::draw_back`] has drawn last.
+    #[inline]
+    pub(crate) fn lent_back(&self) -> (&[u8], &[u8]) {
+        match self.back_ahead.key() {
+            Some(key) => (key, self.back.as_ref().map(C::value_bytes).unwrap_or_default()),
+            None => (key_of(&self.end), self.lent.as_deref().unwrap_or_default()),
+        }
     }
 
     /// Passes over the keys before `key`, from the front. Never back: no key comes twice. After an
     /// error both ends may be drawn from again.
     pub(crate) fn seek(&mut self, key: &[u8]) {
+        self.settle();
         self.failed = false;
         let ahead = match &self.start {
             Bound::Included(start) | Bound::Excluded(start) => key > start.as_slice(),
@@ -143,6 +211,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
 
     /// Passes over the keys after `key`, from the back, as [`Self::seek`] does from the front.
     pub(crate) fn seek_back(&mut self, key: &[u8]) {
+        self.settle();
         self.failed = false;
         let ahead = match &self.end {
             Bound::Included(end) | Bound::Excluded(end) => key < end.as_slice(),
@@ -154,9 +223,37 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         }
     }
 
-    fn conclude<T>(&mut self, found: Result<Option<T>>) -> Option<Result<T>> {
+    /// Has both ends stand where they would without looking ahead.
+    fn settle(&mut self) {
+        if let Some(key) = self.front_ahead.settle(self.front.as_mut(), Way::Forward) {
+            exclude(&mut self.start, key);
+        }
+        if let Some(key) = self.back_ahead.settle(self.back.as_mut(), Way::Backward) {
+            exclude(&mut self.end, key);
+        }
+    }
+
+    /// Looks ahead, where the last draw was from the same end.
+    fn look_ahead(&mut self, way: Way) {
+        if self.last.replace(way).is_some_and(|last| last != way) {
+            return;
+        }
+        let (ahead, cursor, limit) = match way {
+            Way::Forward => (&mut self.front_ahead, &self.front, &self.end),
+            Way::Backward => (&mut self.back_ahead, &self.back, &self.start),
+        };
+        if let Some(cursor) = cursor {
+            ahead.look(cursor, way, self.keyspace, self.at, limit);
+        }
+    }
+
+    /// Ends a draw that was made from settled ends.
+    fn conclude<T>(&mut self, way: Way, found: Result<Option<T>>) -> Option<Result<T>> {
         match found {
-            Ok(Some(found)) => return Some(Ok(found)),
+            Ok(Some(found)) => {
+                self.look_ahead(way);
+                return Some(Ok(found));
+            }
             // Nothing is left between the bounds, for either end.
             Ok(None) => self.done = true,
             Err(_) => self.fail(),

@@ -1,10 +1,15 @@
 //! A cursor over one run: its segments one after the other, opened as they are reached.
 
+use std::ops::Range;
+
 use super::Run;
 use crate::error::Result;
+use crate::format::data_block::Block;
 use crate::format::key::{Entry, Position};
 use crate::ids::SEQUENCE_MAX;
 use crate::iter::Cursor;
+use crate::iter::ahead::near_side;
+use crate::iter::stretch::Way;
 use crate::segment::{SegmentCursor, Skips};
 use crate::sync::Arc;
 use crate::value::Value;
@@ -133,6 +138,35 @@ impl Cursor for RunCursor {
 
     fn entry(&self) -> Option<Entry<'_>> {
         self.current.as_ref().and_then(|(_, cursor)| cursor.entry())
+    }
+
+    fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
+        let (index, cursor) = self.current.as_ref()?;
+        let (block, entries) = cursor.ahead(way, most)?;
+        let part = &self.run.segments[*index];
+        let limit = match way {
+            Way::Forward => part.to.as_ref(),
+            Way::Backward => Some(&part.first),
+        };
+        let Some(limit) = limit else { return Some((block, entries)) };
+        let limit = Position::first(limit.keyspace, &limit.key);
+        Some((block, near_side(block, entries, way, limit)))
+    }
+
+    fn pass_to(&mut self, entry: usize) {
+        if let Some((_, cursor)) = &mut self.current {
+            cursor.pass_to(entry);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some((_, cursor)) = &mut self.current {
+            cursor.settle();
+        }
+    }
+
+    fn value_bytes(&self) -> &[u8] {
+        self.current.as_ref().map(|(_, cursor)| cursor.value_bytes()).unwrap_or_default()
     }
 
     fn value(&self) -> Value {

@@ -4,12 +4,16 @@
 //! a run. A block that cannot be read is an error, or, for a reader that has asked for that, passed
 //! over and noted.
 
+use std::ops::Range;
+
 use super::cache::CachedBlock;
 use super::reader::Segment;
 use super::skips::Skips;
 use crate::error::Result;
+use crate::format::data_block::Block;
 use crate::format::key::{Entry, Position};
 use crate::iter::Cursor;
+use crate::iter::stretch::Way;
 use crate::sync::Arc;
 use crate::value::Value;
 
@@ -192,6 +196,34 @@ impl Cursor for SegmentCursor {
             kind: block.kind(*entry),
             value: block.value(*entry),
         })
+    }
+
+    fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
+        let BlockPlace { block, entry, .. } = self.place.as_ref()?;
+        let entries = match way {
+            Way::Forward => *entry..block.len().min(entry + most),
+            Way::Backward => (entry + 1).saturating_sub(most)..entry + 1,
+        };
+        Some((block, entries))
+    }
+
+    fn pass_to(&mut self, to: usize) {
+        if let Some(BlockPlace { entry, .. }) = &mut self.place {
+            *entry = to;
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(BlockPlace { entry, .. }) = &self.place {
+            self.step_to(*entry);
+        }
+    }
+
+    fn value_bytes(&self) -> &[u8] {
+        match &self.place {
+            Some(BlockPlace { block, entry, .. }) => block.value(*entry),
+            None => &[],
+        }
     }
 
     fn value(&self) -> Value {

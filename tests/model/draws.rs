@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::ops::{Bound, RangeBounds};
 
+use alluvium::{Range, Value};
+
 use crate::random::Random;
-use crate::{Bounds, Iter, Pair, Table};
+use crate::{Bounds, Pair, Table};
 
 impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
@@ -64,11 +66,18 @@ pub(crate) fn within(table: &Table, bounds: &Bounds) -> VecDeque<Pair> {
     inside.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Draws once from either end and compares.
-pub(crate) fn draw(iter: &mut Iter, want: &mut VecDeque<Pair>, front: bool) {
-    let got = if front { iter.next() } else { iter.next_back() };
+/// Draws once from either end, lent or to keep, and compares.
+pub(crate) fn draw(iter: &mut Range, want: &mut VecDeque<Pair>, front: bool, lent: bool) {
+    let kept = |pair: (Value, Value)| (pair.0.to_vec(), pair.1.to_vec());
+    let copied = |pair: (&[u8], &[u8])| (pair.0.to_vec(), pair.1.to_vec());
+    let got = match (front, lent) {
+        (true, false) => iter.next().map(|pair| pair.map(kept)),
+        (false, false) => iter.next_back().map(|pair| pair.map(kept)),
+        (true, true) => iter.lend().map(|pair| pair.map(copied)),
+        (false, true) => iter.lend_back().map(|pair| pair.map(copied)),
+    };
+    let got = got.map(|pair| pair.unwrap());
     let want = if front { want.pop_front() } else { want.pop_back() };
-    let got = got.map(|pair| pair.unwrap()).map(|(key, value)| (key.to_vec(), value.to_vec()));
     // The keys first: they are what a person can read.
     let key = |pair: &Option<Pair>| pair.as_ref().map(|(key, _)| key.escape_ascii().to_string());
     assert_eq!(key(&got), key(&want), "drawn from the {}", if front { "front" } else { "back" });
@@ -76,19 +85,17 @@ pub(crate) fn draw(iter: &mut Iter, want: &mut VecDeque<Pair>, front: bool) {
 }
 
 /// Draws to the end and past it: forward, backward, or from both ends in turns.
-pub(crate) fn drain(mut iter: Iter, mut want: VecDeque<Pair>, random: &mut Random) {
-    let style = random.below(3);
+pub(crate) fn drain(mut iter: Range, mut want: VecDeque<Pair>, random: &mut Random) {
+    let turns = [usize::MAX, 12, 2][random.below(3)];
+    let lends = [usize::MAX, 2, 1][random.below(3)];
+    let mut front = random.one_in(2);
     for _ in 0..want.len() {
-        let front = match style {
-            0 => true,
-            1 => false,
-            _ => random.one_in(2),
-        };
-        draw(&mut iter, &mut want, front);
+        front ^= random.one_in(turns);
+        draw(&mut iter, &mut want, front, random.one_in(lends));
     }
     for _ in 0..2 {
         let front = random.one_in(2);
-        draw(&mut iter, &mut want, front);
-        draw(&mut iter, &mut want, !front);
+        draw(&mut iter, &mut want, front, random.one_in(2));
+        draw(&mut iter, &mut want, !front, random.one_in(2));
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use alluvium::io::{Fs, SimFs};
 use alluvium::{
-    CompareAndSwap, Db, Durability, Keyspace, Sequence, Snapshot, TryGet, Value, WriteBatch,
+    CompareAndSwap, Db, Durability, Keyspace, Range, Sequence, Snapshot, TryGet, Value, WriteBatch,
 };
 use draws::{drain, draw, within};
 use random::Random;
@@ -25,8 +25,6 @@ use random::Random;
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 type Pair = (Vec<u8>, Vec<u8>);
-type Iter = Box<dyn DoubleEndedIterator<Item = alluvium::Result<(Value, Value)>>>;
-
 /// The keyspace that is always there and has no handle of its own.
 const DEFAULT: &str = "default";
 const NAMES: [&str; 4] = [DEFAULT, "orders", "users", "\u{fc}ber"];
@@ -50,7 +48,7 @@ struct World {
     /// Keyspaces of which some data may be compressed, besides the default one.
     compressed: BTreeSet<String>,
     snapshots: Vec<Held>,
-    iterators: Vec<(Iter, VecDeque<Pair>)>,
+    iterators: Vec<(Range, VecDeque<Pair>)>,
     /// Handles of dropped keyspaces.
     stale: Vec<Keyspace>,
     last_sequence: Sequence,
@@ -383,10 +381,10 @@ impl World {
         }
     }
 
-    fn range_over(&self, name: &str, bounds: Bounds) -> Iter {
+    fn range_over(&self, name: &str, bounds: Bounds) -> Range {
         match self.handles.get(name) {
-            Some(keyspace) => Box::new(keyspace.range(bounds)),
-            None => Box::new(self.db().range(bounds)),
+            Some(keyspace) => keyspace.range(bounds),
+            None => self.db().range(bounds),
         }
     }
 
@@ -402,9 +400,9 @@ impl World {
         let name = self.name();
         let mut prefix = self.random.key();
         prefix.truncate(self.random.below(prefix.len() + 1));
-        let iter: Iter = match self.handles.get(&name) {
-            Some(keyspace) => Box::new(keyspace.prefix(&prefix)),
-            None => Box::new(self.db().prefix(&prefix)),
+        let iter = match self.handles.get(&name) {
+            Some(keyspace) => keyspace.prefix(&prefix),
+            None => self.db().prefix(&prefix),
         };
         let mut want = within(&self.tables[&name], &(Bound::Unbounded, Bound::Unbounded));
         want.retain(|(key, _)| key.starts_with(&prefix));
@@ -442,9 +440,9 @@ impl World {
             assert_eq!(got.as_deref(), want, "snapshot of {name}: {}", key.escape_ascii());
         }
         let bounds = (self.random.bound(), self.random.bound());
-        let iter: Iter = match handle {
-            Some(keyspace) => Box::new(held.snapshot.of(keyspace).range(bounds.clone())),
-            None => Box::new(held.snapshot.range(bounds.clone())),
+        let iter = match handle {
+            Some(keyspace) => held.snapshot.of(keyspace).range(bounds.clone()),
+            None => held.snapshot.range(bounds.clone()),
         };
         drain(iter, within(table, &bounds), &mut self.random);
     }
@@ -452,7 +450,7 @@ impl World {
     /// Begins an iteration that goes on after other operations.
     fn hold_iterator(&mut self) {
         if self.iterators.len() == 3 {
-            self.iterators.remove(0);
+            drop(self.iterators.remove(0));
         }
         let name = self.name();
         let bounds = (self.random.bound(), self.random.bound());
@@ -461,7 +459,7 @@ impl World {
         // Half of them have looked at something, half have not.
         let draws = self.random.below(2) * self.random.below(10);
         for _ in 0..draws {
-            draw(&mut held.0, &mut held.1, self.random.one_in(2));
+            draw(&mut held.0, &mut held.1, self.random.one_in(2), self.random.one_in(2));
         }
         self.iterators.push(held);
     }

@@ -355,6 +355,26 @@ impl EngineIter {
         next
     }
 
+    /// The next key in ascending order and its value, lent until the next call.
+    pub(crate) fn lend_front(&mut self) -> Option<Result<(&[u8], &[u8])>> {
+        if self.engine.core.is_forked() {
+            return self.refuse_forked();
+        }
+        let drawn = self.inner.draw_front();
+        self.after_draw();
+        drawn.map(|drawn| drawn.map(|()| self.inner.lent_front()))
+    }
+
+    /// As [`Self::lend_front`], in descending order.
+    pub(crate) fn lend_back(&mut self) -> Option<Result<(&[u8], &[u8])>> {
+        if self.engine.core.is_forked() {
+            return self.refuse_forked();
+        }
+        let drawn = self.inner.draw_back();
+        self.after_draw();
+        drawn.map(|drawn| drawn.map(|()| self.inner.lent_back()))
+    }
+
     #[inline]
     fn after_draw(&mut self) {
         after_disk_read(&self.engine.core);

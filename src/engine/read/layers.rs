@@ -2,8 +2,11 @@
 //!
 //! Made by `read`; each cursor is moved by one thread at a time.
 
+use std::ops::Range;
+
 use crate::engine::View;
 use crate::error::Result;
+use crate::format::data_block::Block;
 use crate::format::key::{Entry, KeyWords, Position};
 use crate::ids::Sequence;
 use crate::iter::Cursor;
@@ -67,6 +70,25 @@ impl Cursor for LayerCursor {
     #[inline]
     fn words(&self) -> Option<KeyWords> {
         each_layer!(self, cursor => cursor.words())
+    }
+
+    #[inline]
+    fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
+        each_layer!(self, cursor => cursor.ahead(way, most))
+    }
+
+    #[inline]
+    fn pass_to(&mut self, entry: usize) {
+        each_layer!(self, cursor => cursor.pass_to(entry));
+    }
+
+    fn settle(&mut self) {
+        each_layer!(self, cursor => cursor.settle());
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> &[u8] {
+        each_layer!(self, cursor => cursor.value_bytes())
     }
 
     fn value(&self) -> Value {

@@ -1,5 +1,5 @@
-//! A walk over a data block from front to back, for a merge: a window of entries is unpacked at a
-//! time, column by column, which costs less than finding each entry by itself.
+//! A walk over a data block, for merges and scans: a window of entries is unpacked at a time,
+//! column by column, which costs less than finding each entry by itself.
 //!
 //! Knows the layout as the parent does, and nothing of where the block came from. Used by the one
 //! thread that reads the block.
@@ -12,7 +12,7 @@ use crate::format::key::{Entry, KeyWords, Kind};
 use crate::ids::{KeyspaceId, Sequence};
 
 /// Entries that are unpacked at a time, a bound for the memory of long keys: 8 MiB.
-const WINDOW_ENTRIES: usize = 128;
+pub(crate) const WINDOW_ENTRIES: usize = 128;
 
 /// Some consecutive entries of a block, and how many of them a walk has passed. Its memory is used
 /// again.
@@ -69,6 +69,13 @@ impl Window {
     /// The number in its block of the entry after those that are unpacked.
     pub(crate) fn next(&self) -> usize {
         self.next
+    }
+
+    /// The key of the entry in row `i` of those that were unpacked.
+    #[inline]
+    pub(crate) fn key(&self, i: usize) -> &[u8] {
+        let Row { key_at, key_end, .. } = self.rows[i];
+        &self.keys[key_at..key_end]
     }
 
     /// Where its keys lie.
