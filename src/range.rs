@@ -232,8 +232,9 @@ impl Range {
         self.front(nothing, nothing).transpose().map(|first| first.is_none())
     }
 
-    /// The next key and its value as [`next`](Iterator::next) gives them, lent until the next call:
-    /// nothing is copied or allocated for them. The fastest way to read a range.
+    /// The next key and its value as [`next`](Iterator::next) gives them, lent until the next call.
+    /// The fastest way to read a range: nothing is allocated for a key or a value, and values are
+    /// lent from where they lie.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -256,7 +257,7 @@ impl Range {
     }
 
     /// As [`Self::lend`], from the back, as [`next_back`](DoubleEndedIterator::next_back) gives
-    /// them.
+    /// them; but values of keys that lie in memtables, or have several versions, are copied first.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -1,14 +1,17 @@
 //! [`Ahead`]: keys that one end of a [`VisibleIter`](super::visible::VisibleIter) yields next
 //! without a look at anything else.
 //!
-//! A scan is mostly in a block of one source for a while, among keys with one version each that all
-//! of its readers see. Such entries are unpacked, some at a time, and looked at together; each draw
-//! is then a step in a row. Where the sources take turns, or versions lie about, looking ahead
-//! gains nothing and is tried less often.
+//! A scan is mostly in a block of one source for a while, among keys with one version each, all of
+//! which it sees. Such entries are unpacked, some at a time, and looked at together; each draw is
+//! then a step in a row. Where the sources take turns, or versions lie about, looking ahead gains
+//! nothing and is tried less often.
 //!
 //! ```text
-//! block      | a | b | c | d | d | e |          the cursor stands on `a`, which was yielded
-//! rows             0   1                        `b` and `c` come next; `d` has two versions
+//! block   | a | b | c | d | d | e |    forward, the cursor stands on `a`, which was yielded:
+//! row       0   1   2   3   4   5      `b`, `c` and the newer `d` come next, without a look
+//!
+//!                               ^      backward, it stands on `e`, which was not: `e` comes next;
+//!                                      of `d` the newest version has to be found
 //! ```
 
 use std::ops::{Bound, Range};
@@ -28,8 +31,8 @@ const GAIN_MIN: usize = 3;
 /// How many draws pass at most before the next look.
 const PAUSE_MAX: u32 = 64;
 
-/// Entries of the block in which an end's cursor stands. Forward, the cursor stands on the entry
-/// that was yielded last; backward, on the first one below it.
+/// Entries of the block in which an end's cursor stands. Settled, it stands forward on the entry
+/// that was yielded last, backward on the first one below it.
 #[derive(Debug)]
 pub(super) struct Ahead {
     window: Window,
@@ -39,16 +42,19 @@ pub(super) struct Ahead {
     rows: Range<usize>,
     /// The row that was drawn last, since the cursor was settled.
     drawn: Option<usize>,
+    /// How many entries the next look takes in.
     most: usize,
+    /// How many draws the last pause had, if the last look was not worth it.
     pause: u32,
-    paused: u32,
+    /// How many draws are left of it.
+    pause_left: u32,
 }
 
 impl Ahead {
     pub(super) fn new() -> Self {
         let window = Window::default();
         let drawn = None;
-        Self { window, base: 0, rows: 0..0, drawn, most: FIRST, pause: 0, paused: 0 }
+        Self { window, base: 0, rows: 0..0, drawn, most: FIRST, pause: 0, pause_left: 0 }
     }
 
     /// Takes the next key, and has the cursor stand on its entry.
@@ -73,7 +79,10 @@ impl Ahead {
     /// Forgets what was not drawn, and has the cursor stand as it would have without it. Returns
     /// the key that was drawn last, if any was.
     pub(super) fn settle<C: Cursor>(&mut self, cursor: Option<&mut C>, way: Way) -> Option<&[u8]> {
-        self.rows = 0..0;
+        if !self.rows.is_empty() {
+            // More was looked at than was wanted.
+            (self.rows, self.most) = (0..0, FIRST);
+        }
         let row = self.drawn.take()?;
         let cursor = cursor?;
         match way {
@@ -94,21 +103,19 @@ impl Ahead {
         at: Sequence,
         limit: &Bound<Vec<u8>>,
     ) {
-        if self.paused > 0 {
-            self.paused -= 1;
-            return;
-        }
-        let gained = self.unpack(cursor, way, keyspace, at, limit);
-        if gained < GAIN_MIN {
-            self.pause = (2 * self.pause + 1).min(PAUSE_MAX);
-            self.paused = self.pause;
-            self.most = FIRST;
-        } else {
+        if self.pause_left > 0 {
+            self.pause_left -= 1;
+        } else if self.unpack(cursor, way, keyspace, at, limit) {
             self.pause = 0;
             self.most = (2 * self.most).min(WINDOW_ENTRIES);
+        } else {
+            self.pause = (2 * self.pause + 1).min(PAUSE_MAX);
+            self.pause_left = self.pause;
+            self.most = FIRST;
         }
     }
 
+    /// Whether that was worth it.
     fn unpack<C: Cursor>(
         &mut self,
         cursor: &C,
@@ -116,10 +123,10 @@ impl Ahead {
         keyspace: KeyspaceId,
         at: Sequence,
         limit: &Bound<Vec<u8>>,
-    ) -> usize {
-        let Some((block, entries)) = cursor.ahead(way, self.most) else { return 0 };
+    ) -> bool {
+        let Some((block, entries)) = cursor.ahead(way, self.most) else { return false };
         if block.keyspace() != keyspace {
-            return 0;
+            return false;
         }
         let position = match (limit, way) {
             (Bound::Unbounded, _) => None,
@@ -134,14 +141,19 @@ impl Ahead {
             Some(position) => near_side(block, entries, way, position),
             None => entries,
         };
+        let block_ends = match way {
+            Way::Forward => entries.end == block.len(),
+            Way::Backward => entries.start == 0,
+        };
         if entries.len() < 2 {
-            return 0;
+            return block_ends;
         }
         let count = entries.len();
         self.base = entries.start;
         block.unpack(entries, &mut self.window);
         let unpacked = self.window.unpacked(block);
-        // The only version of its key here, but for those beyond the row before.
+        // The newest version of its key, as the row before is another key's. Backward, the rows
+        // above were looked at first, so it is the only one.
         let plain = |row: &usize| {
             let entry = unpacked.entry(*row);
             let before = unpacked.entry(*row - 1);
@@ -153,7 +165,7 @@ impl Ahead {
                 (1..count).rev().find(|row| !plain(row)).map_or(1, |row| row + 1)..count
             }
         };
-        self.rows.len()
+        self.rows.len() >= GAIN_MIN || block_ends
     }
 }
 

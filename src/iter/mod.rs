@@ -64,8 +64,9 @@ pub(crate) trait Cursor {
         self.entry().map(|entry| entry.value).unwrap_or_default()
     }
 
-    /// The block that the entry here lies in, and at most `most` of its entries, this one and those
-    /// that come next going `way`, with nothing else between them. Most cursors walk no blocks.
+    /// The block that the entry here lies in, and at most `most` of its entries: this one and those
+    /// that come next going `way`, with nothing else between them; none where something else may
+    /// be. Most cursors walk no blocks.
     fn ahead(&self, _way: Way, _most: usize) -> Option<(&Block, Range<usize>)> {
         None
     }

@@ -43,13 +43,13 @@ pub(crate) struct VisibleIter<C, F> {
     end: Bound<Vec<u8>>,
     /// Stays on the entry last yielded, so that nothing is read before it is asked for.
     front: Option<C>,
-    /// Stands below the key last yielded.
+    /// Stands below the key last yielded, but on it if that was drawn ahead.
     back: Option<C>,
     /// What either end yields next, as far as it is known; what it has drawn from there is not in
     /// `start` or `end` until it is settled. Empty, for the end that was not drawn from last.
     front_ahead: Ahead,
     back_ahead: Ahead,
-    /// The end that was drawn from last.
+    /// The end that was drawn from last, since a seek.
     last: Option<Way>,
     /// The value that was drawn from the back last to be lent, if no cursor stands on it.
     lent: Option<Value>,
@@ -198,6 +198,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// error both ends may be drawn from again.
     pub(crate) fn seek(&mut self, key: &[u8]) {
         self.settle();
+        self.last = None;
         self.failed = false;
         let ahead = match &self.start {
             Bound::Included(start) | Bound::Excluded(start) => key > start.as_slice(),
@@ -212,6 +213,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// Passes over the keys after `key`, from the back, as [`Self::seek`] does from the front.
     pub(crate) fn seek_back(&mut self, key: &[u8]) {
         self.settle();
+        self.last = None;
         self.failed = false;
         let ahead = match &self.end {
             Bound::Included(end) | Bound::Excluded(end) => key < end.as_slice(),
@@ -225,6 +227,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
 
     /// Has both ends stand where they would without looking ahead.
     fn settle(&mut self) {
+        self.lent = None;
         if let Some(key) = self.front_ahead.settle(self.front.as_mut(), Way::Forward) {
             exclude(&mut self.start, key);
         }
@@ -233,9 +236,9 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         }
     }
 
-    /// Looks ahead, where the last draw was from the same end.
+    /// Looks ahead, where the draw before was from the same end: who draws once may be done.
     fn look_ahead(&mut self, way: Way) {
-        if self.last.replace(way).is_some_and(|last| last != way) {
+        if self.last.replace(way) != Some(way) {
             return;
         }
         let (ahead, cursor, limit) = match way {
@@ -260,6 +263,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         }
         // Cursors hold on to what they read from; an iterator that is over holds on to nothing.
         (self.front, self.back) = (None, None);
+        (self.front_ahead, self.back_ahead) = (Ahead::new(), Ahead::new());
         found.transpose()
     }
 

@@ -34,7 +34,6 @@ use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::options::KeyspaceOptions;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// Names that are asked for, and the options that they get.
 type Create<'a> = (&'a [String], Option<KeyspaceOptions>);
@@ -76,14 +75,13 @@ pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Re
         return answers;
     }
     let synced = sync_drops(engine, &creates, &mut gone);
-    let drops = !gone.is_empty();
+    let last = gone.values().copied().max();
     let edited = synced.clone().and_then(|()| edit_keyspaces(engine, &creates, gone));
     if synced.is_ok()
-        && drops
-        && let Err(error) = &edited
+        && let (Some(last), Err(error)) = (last, &edited)
     {
         event!(warn, %error, "the manifest is told later of keyspaces that were dropped");
-        engine.core.keyspaces.leave_unsaid();
+        engine.core.keyspaces.leave_unsaid(last);
         engine.core.send_flush(FlushJob::Cleanup);
     }
     for ((answer, request), _) in
@@ -171,23 +169,21 @@ fn unsaid_drop(engine: &Engine, name: &str) -> Option<(KeyspaceId, Sequence)> {
 /// Says the drops whose own edits have failed. Called by the clean-up.
 pub(crate) fn say_drops(engine: &Engine) -> Result<()> {
     let core = &engine.core;
-    if !core.keyspaces.take_unsaid() {
-        return Ok(());
-    }
-    // Acquire; pairs with the Release of the sync that raised it.
-    let durable = Sequence(core.durable.load(Ordering::Acquire));
-    let mut manifest = manifest::locked(core)?;
+    // Not `durable`: a sync that another write led may cover them and name less.
+    let Some(last) = core.keyspaces.take_unsaid() else { return Ok(()) };
+    let put_back = || core.keyspaces.leave_unsaid(last);
+    let mut manifest = manifest::locked(core).inspect_err(|_| put_back())?;
     let state = manifest.state();
     let mut unsaid = core.keyspaces.dropped();
     unsaid.retain(|id, at| {
-        *at <= durable && state.keyspaces.get(id).is_some_and(|meta| meta.dropped_at.is_none())
+        *at <= last && state.keyspaces.get(id).is_some_and(|meta| meta.dropped_at.is_none())
     });
     if unsaid.is_empty() {
         return Ok(());
     }
     let change = |(id, at)| Change::DropKeyspace { id, at };
     let said = append_change(core, &mut manifest, unsaid.into_iter().map(change).collect());
-    said.inspect_err(|_| core.keyspaces.leave_unsaid())
+    said.inspect_err(|_| put_back())
 }
 
 /// Which keyspaces are to be made, with ids from `next` on, and which get other options. Of

@@ -10,7 +10,7 @@ use crate::format::edit::{Change, KeyspaceMeta};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::mvcc::drops::Drops;
 use crate::options::KeyspaceOptions;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// So many forgotten keyspaces are looked through for handles that are gone.
@@ -70,8 +70,9 @@ pub(crate) struct Keyspaces {
     table: Mutex<Table>,
     /// How many of them are dropped: so that the release of a snapshot need not look.
     dropped: AtomicUsize,
-    /// Whether an edit that was to say drops has failed. They are in the log, durably.
-    unsaid: AtomicBool,
+    /// Up to where an edit that was to say drops has failed, or zero: all up to there are in the
+    /// log, durably.
+    unsaid: AtomicU64,
 }
 
 /// Each step costs a search, whatever the number of keyspaces.
@@ -116,7 +117,7 @@ impl Keyspaces {
         let mut table = Table::default();
         states.for_each(|state| table.add(Arc::new(state)));
         let dropped = AtomicUsize::new(table.dropped.len());
-        Self { table: Mutex::new(table), dropped, unsaid: AtomicBool::new(false) }
+        Self { table: Mutex::new(table), dropped, unsaid: AtomicU64::new(0) }
     }
 
     /// The living keyspace of this name.
@@ -178,15 +179,19 @@ impl Keyspaces {
         self.dropped.load(Ordering::Relaxed) > 0
     }
 
-    /// An edit that was to say drops has failed: the clean-up is to say them.
-    pub(crate) fn leave_unsaid(&self) {
+    /// An edit that was to say drops has failed: the clean-up is to say those up to `last`, which
+    /// are durable.
+    pub(crate) fn leave_unsaid(&self, last: Sequence) {
         // Relaxed, here and below: what is left to say stands in the table and in the manifest.
-        self.unsaid.store(true, Ordering::Relaxed);
+        self.unsaid.fetch_max(last.0, Ordering::Relaxed);
     }
 
-    /// Whether one has, since the last call.
-    pub(crate) fn take_unsaid(&self) -> bool {
-        self.unsaid.load(Ordering::Relaxed) && self.unsaid.swap(false, Ordering::Relaxed)
+    /// Up to where drops are left to say, since the last call.
+    pub(crate) fn take_unsaid(&self) -> Option<Sequence> {
+        if self.unsaid.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(Sequence(self.unsaid.swap(0, Ordering::Relaxed)))
     }
 
     /// Marks a keyspace dropped; the first drop counts. Called inside the commit section, and by

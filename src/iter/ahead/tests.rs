@@ -95,12 +95,12 @@ fn blocks_read_as_the_map_does_from_both_ends() {
             MergeCursor::new(both.map(|(all, cut)| BlockCursor::new(all.clone(), cut)).collect())
         };
         let [start, end] = bounds.clone();
-        let mut iter = VisibleIter::new(make, KeyspaceId(1), at, (start, end));
+        let mut iter = VisibleIter::new(&make, KeyspaceId(1), at, (start, end));
         let seed = random.seed;
         let row_max = 1 + random.below(60);
         while !left.is_empty() || random.below(4) > 0 {
             let key = format!("{:03}", random.below(900)).into_bytes();
-            match random.below(40) {
+            match random.below(20) {
                 0 => {
                     iter.seek(&key);
                     left.retain(|pair| pair.0 >= key);
@@ -109,6 +109,7 @@ fn blocks_read_as_the_map_does_from_both_ends() {
                     iter.seek_back(&key);
                     left.retain(|pair| pair.0 <= key);
                 }
+                2 => iter.remake(&make),
                 _ => {}
             }
             let way = random.below(8);

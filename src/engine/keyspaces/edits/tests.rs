@@ -18,6 +18,7 @@ use crate::engine::write::put;
 use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};
+use crate::sync::atomic::Ordering;
 use crate::sync::channel::bounded;
 
 const DIR: &str = "data";
@@ -406,7 +407,8 @@ fn until(done: impl Fn() -> bool) {
 #[test]
 fn a_drop_holds_though_the_manifest_has_no_room() {
     let full = || FaultPlan::new(OpKind::Write).on("MANIFEST").error(ErrorKind::StorageFull);
-    for mode in [None, Some(CrashMode::Process), Some(CrashMode::PowerLoseAll)] {
+    let crashes = [None, Some(CrashMode::Process), Some(CrashMode::PowerLoseAll)];
+    for (mode, led) in crashes.map(|mode| (mode, false)).into_iter().chain([(None, true)]) {
         let fs = SimFs::new();
         let (engine, threads) = open(&fs);
         let tmp = open_keyspace(&engine, "tmp", None).unwrap();
@@ -416,6 +418,11 @@ fn a_drop_holds_though_the_manifest_has_no_room() {
         let asked = [drop_of("tmp"), create(&["new"], None), drop_of("nobody")];
         let answers = carry_out(&engine, &asked);
         assert!(answers[0].is_ok() && fs.fault_fired() > 0, "{answers:?}");
+        if led {
+            // What a sync leaves whose leader read what is visible before the drop, and the
+            // position behind it: the drop is durable, and the clean-up does not find it by that.
+            engine.core.durable.store(0, Ordering::Release);
+        }
         assert!(matches!(answers[1], Err(Error::StorageFull { .. })), "{answers:?}");
         assert_eq!(engine.core.keyspaces.names(), ["default"]);
         assert!(is_dropped(put(&engine, &tmp, "v"), "tmp"));
