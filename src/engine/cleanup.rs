@@ -105,15 +105,21 @@ impl Reclaim {
             return;
         }
         let now = self.now_ms();
-        let view = core.view.load_full();
-        // What an iterator still reads of replaced ones is in slots, too.
-        let segments = view.segments.segments().chain(self.files.segments());
-        let segments: Vec<_> = segments.cloned().collect();
+        let segments = self.with_slots(&core.view.load_full());
         for block in self.hand.evict(&core.cache, &segments) {
-            self.blocks.push(block, now);
+            // Nobody can find an evicted block, so one that is free by now goes at once.
+            if Arc::strong_count(&block) > 1 {
+                self.blocks.push(block, now);
+            }
         }
-        // Nobody can find an evicted block, so those that are free by now may go at once.
-        drop(self.blocks.collect(now, 0));
+    }
+
+    /// Segments with all blocks that are in slots, each file once: the hand goes on behind the one
+    /// where it stopped. What an iterator still reads of replaced ones is in slots, too.
+    pub(crate) fn with_slots(&self, view: &View) -> Vec<Arc<Segment>> {
+        let mut seen = HashSet::new();
+        let segments = view.segments.segments().chain(self.files.segments());
+        segments.filter(|segment| seen.insert(segment.number())).cloned().collect()
     }
 
     /// Drops what is held by nobody else and older than `grace_ms`, outermost first.

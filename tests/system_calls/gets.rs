@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use alluvium::{Db, TryGet};
+use alluvium::{Db, Snapshot, TryGet};
 
 use crate::watch::{ALLOCATOR, Cost, Meter, say, watched};
 use crate::{OPERATIONS, builder, key};
@@ -33,9 +33,9 @@ fn filled(dir: &std::path::Path) -> Db {
     db
 }
 
-/// Reads keys with every verb that needs no more than memory, and returns how many there were.
-fn read(db: &Db, keys: impl Iterator<Item = usize>) -> usize {
-    let snapshot = db.snapshot();
+/// Reads keys with every verb that needs no more than memory, and returns how many there were. The
+/// snapshot is the caller's: taking one locks the list of snapshots for a moment.
+fn read(db: &Db, snapshot: &Snapshot, keys: impl Iterator<Item = usize>) -> usize {
     let mut found = 0;
     for number in keys {
         // Every other one is nowhere.
@@ -57,8 +57,9 @@ fn gets_of_what_is_in_memory_make_no_system_call() {
     let numbers = |from: usize| (from..from + OPERATIONS).map(|number| number % (2 * KEYS));
     let measured = watched(|meter: &Meter| {
         // All blocks come into memory, and what the thread needs is made.
-        read(&db, 0..2 * KEYS);
-        let (found, cost) = meter.cost(|| read(&db, numbers(0)));
+        let snapshot = db.snapshot();
+        read(&db, &snapshot, 0..2 * KEYS);
+        let (found, cost) = meter.cost(|| read(&db, &snapshot, numbers(0)));
         assert!(found > OPERATIONS / 4, "{found}");
         (found, cost)
     });
@@ -72,7 +73,7 @@ fn a_get_allocates_its_value_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let db = filled(dir.path());
     let measured = watched(|meter: &Meter| {
-        read(&db, 0..2 * KEYS);
+        read(&db, &db.snapshot(), 0..2 * KEYS);
         let cost_of = |work: &dyn Fn([u8; 16])| {
             let keys = (0..KEYS).filter(|number| number % 100 != 0);
             meter.cost(|| keys.map(key).for_each(work)).1.allocations
@@ -98,7 +99,8 @@ fn gets_of_what_is_on_disk_alone_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).close().unwrap();
     let db = builder(dir.path()).open().unwrap();
-    let measured = watched(|meter: &Meter| meter.cost(|| read(&db, 0..KEYS)).1);
+    let snapshot = db.snapshot();
+    let measured = watched(|meter: &Meter| meter.cost(|| read(&db, &snapshot, 0..KEYS)).1);
     let Some(cost) = measured else { return };
     let blocks = db.stats().cache_misses;
     assert!(blocks > 10, "{blocks} blocks");
@@ -117,7 +119,7 @@ fn readers_beside_writers_flushes_and_merges_make_no_system_call() {
     let reader = |own: usize| {
         watched(|meter: &Meter| {
             let try_get = |number| !matches!(db.try_get(key(number)).unwrap(), TryGet::WouldRead);
-            read(&db, 0..2 * KEYS);
+            read(&db, &db.snapshot(), 0..2 * KEYS);
             let mut known = (0..2 * KEYS).map(try_get).filter(|known| *known).count();
             let mut total = Cost::default();
             for turn in 0..(OPERATIONS / 3).div_ceil(KEYS) {
@@ -126,7 +128,8 @@ fn readers_beside_writers_flushes_and_merges_make_no_system_call() {
                     known += numbers.clone().map(try_get).filter(|known| *known).count();
                 });
                 assert!(tried.calls.is_empty(), "try_get: {tried}");
-                let (_, cost) = meter.cost(|| read(&db, numbers));
+                let snapshot = db.snapshot();
+                let (_, cost) = meter.cost(|| read(&db, &snapshot, numbers));
                 total.add(&cost);
             }
             (known, total)

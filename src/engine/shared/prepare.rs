@@ -144,9 +144,14 @@ impl Core {
         if self.is_short() { None } else { self.take_last_resort() }
     }
 
-    /// Keeps a log of another size for a write that finds no other.
-    pub(crate) fn leave_last_resort(&self, spare: Option<SpareLog>) {
-        *lock(&self.spares.last_resort) = spare;
+    /// Takes away the spare logs but for one, which is kept for a write that finds no other.
+    pub(crate) fn take_spare_logs_but_one(&self) -> Vec<SpareLog> {
+        let mut spares = lock(&self.spares.logs);
+        let mut taken = std::mem::take(&mut *spares);
+        if let Some(last) = taken.pop() {
+            taken.extend(lock(&self.spares.last_resort).replace(last));
+        }
+        taken
     }
 
     /// Takes it away again.

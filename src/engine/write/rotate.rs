@@ -49,12 +49,14 @@ pub(crate) fn set_memtable_bytes(engine: &Engine, bytes: usize) -> Result<()> {
     // A spare that is made at this moment is either in the lists by now, or compared with the
     // new size under their locks.
     let memtables = std::mem::take(&mut *lock(&core.spares.memtables));
-    let mut logs = core.take_spare_logs();
-    core.leave_last_resort(logs.pop());
+    let logs = core.take_spare_logs_but_one();
     drop(memtables);
     logs.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
     let waited = wait_for_log(engine);
-    core.take_last_resort().into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
+    if waited.is_ok() {
+        let last = core.take_last_resort();
+        last.into_iter().for_each(|spare| core.give_back(LogJob::Recycle(spare)));
+    }
     match waited {
         Err(Error::Closed) => Err(Error::Closed),
         // What kept the log thread from making a spare is in `health()`, and tried again.
