@@ -125,9 +125,10 @@
 //! # Memory and options
 //!
 //! Memory is the sum of three: memtables, at most [`Builder::memory_bytes`], and as long as
-//! iterators hold flushed ones, these too; cached blocks, at most [`Builder::cache_bytes`]; and
-//! filters and indexes of all segments, about 1.3 bytes a key and 0.3 % of the data. With the
-//! defaults and 100 million keys of 100 bytes that is 256 MiB, 256 MiB and about 160 MiB.
+//! iterators hold flushed ones, these too; cached blocks, at most [`Builder::cache_bytes`], and
+//! beyond that those that a value or an iterator holds (a value of more than 256 bytes holds its
+//! block); and filters and indexes of all segments, about 1.3 bytes a key and 0.3 % of the data.
+//! With the defaults and 100 million keys of 100 bytes that is 256 MiB, 256 MiB and about 160 MiB.
 //! [`Db::stats`] has the figures of the moment.
 //!
 //! There are thirteen options, and the defaults suit most. Raise `cache_bytes` towards the data

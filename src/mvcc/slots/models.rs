@@ -128,7 +128,7 @@ fn what_is_counted_is_in_a_slot(fault: Fault) {
     assert_eq!(retired.iter().count(), 0, "once the readers are gone, all are freed");
 }
 
-/// The cache stays within its bound.
+/// What the cache compares with its bound is what lies in slots.
 #[test]
 fn a_block_is_counted_while_it_is_in_its_slot_and_no_reader_frees_it() {
     let faults = [
