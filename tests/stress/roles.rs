@@ -7,7 +7,7 @@ use alluvium::{CompareAndSwap, Durability, Error, Keyspace, Snapshot, WriteBatch
 
 use crate::Random;
 use crate::ledger::{Cell, Found, Turns, leaves_nothing};
-use crate::round::Round;
+use crate::round::{Round, queued};
 
 /// The key that all writers count up.
 const COUNTED: &str = "counted";
@@ -36,7 +36,11 @@ impl Round<'_> {
     /// A writer's life: so many operations on its own keys.
     pub(crate) fn write(&self, writer: usize, operations: u64, seed: u64) {
         let mut random = Random::new(seed);
+        let mut before = queued();
         for operation in 0..operations {
+            if operation % 16 == 0 {
+                before = queued();
+            }
             let start = Instant::now();
             match random.next() % 8 {
                 0 | 1 => self.write_group(writer, random.next() as usize, operation),
@@ -44,7 +48,7 @@ impl Round<'_> {
                 3 => self.swap(writer, random.next() as usize, operation),
                 _ => self.write_single(writer, random.next() as usize, operation),
             }
-            self.longest_write.note(start.elapsed(), || self.cause());
+            self.longest_write.note(start.elapsed(), || self.cause(before));
             self.written.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -121,11 +125,12 @@ impl Round<'_> {
     }
 
     pub(crate) fn read(&self, random: &mut Random) {
+        let before = queued();
         for _ in 0..64 {
             let cell = &self.ledger.cells[random.next() as usize % self.ledger.cells.len()];
             let start = Instant::now();
             cell.check_now(|| self.of(cell).get(cell.key()), "a get");
-            self.longest_read.note(start.elapsed(), || self.cause());
+            self.longest_read.note(start.elapsed(), || self.cause(before));
         }
         self.check_counted();
         self.reads.fetch_add(65, Ordering::Relaxed);

@@ -199,15 +199,28 @@ impl<'a> Round<'a> {
         assert!(stats.memtable_bytes <= MEMORY_BYTES + MEMORY_SLACK, "{stats:?}");
     }
 
-    /// What a long call may have waited for, as far as the database has counted it.
-    pub(crate) fn cause(&self) -> String {
+    /// What a long call may have waited for, as far as database and system have counted it;
+    /// `before` is what [`queued`] said a few calls earlier.
+    pub(crate) fn cause(&self, before: Duration) -> String {
         let stats = self.db.stats();
         format!(
-            " (last stall {:?}; so far in the round {} stalls, {} paced, {} for a log, {} on a \
-             full disk; else the processor was elsewhere, or the disk)",
-            stats.stall_last, stats.stalls, stats.paced, stats.stalls_log, stats.refused_full
+            " ({:.1?} of it the thread was ready and had no processor; last stall {:?}; so far in \
+             the round {} stalls, {} paced, {} for a log, {} on a full disk)",
+            queued().saturating_sub(before),
+            stats.stall_last,
+            stats.stalls,
+            stats.paced,
+            stats.stalls_log,
+            stats.refused_full
         )
     }
+}
+
+/// How long this thread has been ready to run while others ran; zero where the system does not say.
+pub(crate) fn queued() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text.split_whitespace().nth(1).and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.unwrap_or(0))
 }
 
 /// The memory of this process that is resident, where the system says so.
