@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::io::{DiskFs, Fs, MemoryFs, TemporaryDir};
-use crate::options::{OnOverload, Options, addressable};
+use crate::io::{DiskFs, Fs, MemoryFs, TemporaryDir, memory_bytes};
+use crate::options::{OnOverload, Options, addressable, cache_bytes_for};
 use crate::sync::Arc;
 
 /// Sets options and opens a database. From [`Db::builder`](crate::Db::builder).
@@ -32,12 +32,14 @@ pub struct Builder {
     path: Option<PathBuf>,
     /// The disk if `None`.
     fs: Option<Arc<dyn Fs>>,
+    /// What suits the machine if `None`.
+    cache_bytes: Option<usize>,
     options: Options,
 }
 
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: Some(path.to_path_buf()), fs: None, options: Options::default() }
+        Self { path: Some(path.to_path_buf()), ..Self::temporary() }
     }
 
     /// Sets options of a database in a fresh directory below the system's temporary one, which is
@@ -49,7 +51,7 @@ impl Builder {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn temporary() -> Self {
-        Self { path: None, fs: None, options: Options::default() }
+        Self { path: None, fs: None, cache_bytes: None, options: Options::default() }
     }
 
     /// Size of one memtable in bytes, index included; default 4 MiB, at least 4 KiB.
@@ -101,8 +103,17 @@ impl Builder {
         self
     }
 
-    /// Bound of cached blocks in bytes; default 256 MiB. Filters and indexes are not counted: about
-    /// 1.3 bytes a key and 0.3 % of the data. Nor are blocks that only values and iterators hold.
+    /// Bound of cached blocks in bytes. Filters and indexes are not counted: about 1.3 bytes a key
+    /// and 0.3 % of the data. Nor are blocks that only values and iterators hold.
+    ///
+    /// The default is a quarter of the memory that the process may use, from 16 MiB to 4 GiB: on
+    /// Linux of what the machine has or its control group allows, and of `ulimit -v` and `-d` where
+    /// they are less; 256 MiB on other systems, which are not asked, and with an
+    /// [`fs`](Self::fs) of your own. It is found at the open ([`Stats::cache_bytes_max`] says
+    /// what it came to), and filled only as blocks are read. Each database of a process has its
+    /// own: with several, divide.
+    ///
+    /// [`Stats::cache_bytes_max`]: crate::Stats::cache_bytes_max
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().cache_bytes(1 << 30).open()?;
@@ -110,8 +121,7 @@ impl Builder {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        let bytes = addressable(bytes);
-        self.options.cache_bytes = bytes;
+        self.cache_bytes = Some(addressable(bytes));
         self
     }
 
@@ -313,7 +323,12 @@ impl Builder {
     ///
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for options that cannot work, and
     /// what [`Db::open`](crate::Db::open) lists.
-    pub fn open(self) -> Result<Db> {
+    pub fn open(mut self) -> Result<Db> {
+        if let Some(bytes) = self.cache_bytes {
+            self.options.cache_bytes = bytes;
+        } else if self.fs.is_none() {
+            self.options.cache_bytes = cache_bytes_for(memory_bytes());
+        }
         let Some(path) = self.path else {
             if self.fs.is_some() {
                 return Err(Error::InvalidArgument {

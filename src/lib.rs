@@ -128,19 +128,20 @@
 //! iterators hold flushed ones, these too; cached blocks, at most [`Builder::cache_bytes`], and
 //! beyond that those that a value or an iterator holds (a value of more than 256 bytes holds its
 //! block); and filters and indexes of all segments, about 1.3 bytes a key and 0.3 % of the data.
-//! With the defaults and 100 million keys of 100 bytes that is 256 MiB, 256 MiB and about 160 MiB.
-//! [`Db::stats`] has the figures of the moment.
+//! With the defaults and 100 million keys of 100 bytes that is 256 MiB, a quarter of the machine's
+//! memory or of its control group's (4 GiB at most; 256 MiB where neither is known), and about 160
+//! MiB. Each database of a process takes its own. [`Db::stats`] has the figures of the moment.
 //!
 //! There are thirteen options, and the defaults suit most. Raise `cache_bytes` towards the data
-//! that is read often; raise `memory_bytes` if bursts wait (`stalls`, `paced` in [`Stats`]); lower
-//! both on a small machine.
+//! that is read often, and divide it among several databases; raise `memory_bytes` if bursts wait
+//! (`stalls`, `paced` in [`Stats`]); lower both on a small machine.
 //!
 //! | option of [`Builder`] | default | what it trades |
 //! |---|---|---|
 //! | [`memtable_bytes`](Builder::memtable_bytes) | 4 MiB | cost of an insert for number of memtables |
 //! | [`flush_bytes`](Builder::flush_bytes) | 64 MiB | number of runs for time of a recovery |
 //! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
-//! | [`cache_bytes`](Builder::cache_bytes) | 256 MiB | memory for reads without the disk |
+//! | [`cache_bytes`](Builder::cache_bytes) | ¼ of memory, ≤ 4 GiB | memory for reads without the disk |
 //! | [`sync_every`](Builder::sync_every) | 1 s | syncs for what a power loss may take |
 //! | [`on_overload`](Builder::on_overload) | wait, 10 s | waiting for [`Error::Overloaded`] |
 //! | [`compaction_threads`](Builder::compaction_threads) | 1 | cores and disk for fewer runs |

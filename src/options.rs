@@ -23,6 +23,18 @@ const MERGE_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 const SPACE_AMP_TARGET_MIN: f64 = 1.05;
 const SPACE_AMP_TARGET_MAX: f64 = 4.0;
 
+/// The part of the memory that the process may use which cached blocks take by default (D48), and
+/// the bounds of that.
+const CACHE_PART: u64 = 4;
+const CACHE_BYTES_LEAST: u64 = 16 << 20;
+const CACHE_BYTES_MOST: u64 = 4 << 30;
+
+/// The default of `cache_bytes` where the process may use `memory_bytes`.
+pub(crate) fn cache_bytes_for(memory_bytes: u64) -> usize {
+    let bytes = (memory_bytes / CACHE_PART).clamp(CACHE_BYTES_LEAST, CACHE_BYTES_MOST);
+    addressable(bytes).min(usize::MAX / 4)
+}
+
 /// When a write is acknowledged.
 ///
 /// ```
@@ -98,7 +110,7 @@ pub(crate) struct Options {
     pub(crate) flush_bytes: usize,
     /// Bound of all memtables, active and sealed.
     pub(crate) memory_bytes: usize,
-    /// Bound of the block cache.
+    /// Bound of the block cache. The default here is for a file system of the user's.
     pub(crate) cache_bytes: usize,
     /// Period of the background sync of the log; zero turns it off.
     pub(crate) sync_every: Duration,
@@ -379,4 +391,28 @@ fn check_bytes(name: &str, value: usize, min: usize, max: usize) -> Result<()> {
     Err(Error::InvalidArgument {
         what: format!("{name} must be between {min} and {max} bytes, and is {value}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_cache_gets_a_quarter_within_bounds() {
+        let check = |memory_bytes: u64, want_mib: usize| {
+            assert_eq!(cache_bytes_for(memory_bytes), want_mib << 20, "{memory_bytes}");
+        };
+        const MIB: u64 = 1 << 20;
+        check(0, 16);
+        check(32 * MIB, 16);
+        check(64 * MIB, 16);
+        check(128 * MIB, 32);
+        check(1024 * MIB, Options::default().cache_bytes >> 20);
+        #[cfg(target_pointer_width = "64")]
+        {
+            check(6000 * MIB, 1500);
+            check(16_384 * MIB, 4096);
+            check(u64::MAX, 4096);
+        }
+    }
 }

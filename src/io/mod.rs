@@ -20,6 +20,7 @@ mod file;
 pub(crate) mod files;
 mod guarded;
 mod linked;
+mod machine;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod memory;
@@ -40,6 +41,7 @@ pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
 pub use file::FsFile;
 pub(crate) use guarded::GuardedFs;
+pub(crate) use machine::memory_bytes;
 pub(crate) use memory::MemoryFs;
 pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
 pub(crate) use process::Process;

@@ -86,7 +86,6 @@ impl BlockCache {
     }
 
     /// The bound, in bytes.
-    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }

@@ -185,6 +185,19 @@ fn options_of_merging_that_cannot_work_are_refused_with_their_bounds() {
 }
 
 #[test]
+fn the_block_cache_follows_the_machine_on_a_disk_alone() {
+    const MIB: u64 = 1 << 20;
+    let max = |db: &Db| db.stats().cache_bytes_max;
+    assert_eq!(max(&Db::in_memory().unwrap()), 256 * MIB);
+    let on_disk = max(&Db::temporary().unwrap());
+    assert!((16 * MIB..=4096 * MIB).contains(&on_disk), "{on_disk}");
+    assert_eq!(max(&Builder::temporary().cache_bytes(5).open().unwrap()), 5);
+    let own = Db::builder("data").fs(std::sync::Arc::new(alluvium::io::SimFs::new()));
+    assert_eq!(max(&own.clone().open().unwrap()), 256 * MIB);
+    assert_eq!(max(&own.cache_bytes(7).open().unwrap()), 7);
+}
+
+#[test]
 fn the_smallest_options_work() {
     let directory = tempfile::tempdir().unwrap();
     let builder = Db::builder(directory.path()).memtable_bytes(4 << 10).flush_bytes(4 << 10);

@@ -38,6 +38,7 @@ pub(super) fn stats(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         "flushes": stats.flushes,
         "flush_bytes": stats.flush_bytes,
         "cache_bytes": stats.cache_bytes,
+        "cache_bytes_max": stats.cache_bytes_max,
         "cache_hits": stats.cache_hits,
         "cache_misses": stats.cache_misses,
         "stretches": stats.stretches,

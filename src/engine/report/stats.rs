@@ -61,6 +61,8 @@ pub struct Stats {
     pub merges: MergeStats,
     /// Bytes of decoded blocks in memory, those that values still share included.
     pub cache_bytes: u64,
+    /// The bound of those in the cache, [`cache_bytes`](crate::Builder::cache_bytes).
+    pub cache_bytes_max: u64,
     /// Block reads that found the block in the cache.
     pub cache_hits: u64,
     /// Block reads that went to the file.
@@ -191,6 +193,7 @@ pub(crate) fn gather_stats(engine: &Engine) -> Stats {
         flush_bytes: count(&core.counters.flush_bytes_out),
         merges: merge_stats(engine),
         cache_bytes: core.cache.used() as u64,
+        cache_bytes_max: core.cache.capacity() as u64,
         cache_hits: core.cache.stats().hits,
         cache_misses: core.cache.stats().misses,
         stretches: view.active.stretches().count() as u64,
@@ -270,8 +273,9 @@ impl fmt::Display for Stats {
         row(
             "block cache",
             format!(
-                "{} ({}, {} missed)",
+                "{} of {} ({}, {} missed)",
                 bytes(self.cache_bytes),
+                bytes(self.cache_bytes_max),
                 counted(self.cache_hits, "hit"),
                 grouped(self.cache_misses)
             ),
