@@ -6,6 +6,7 @@
 //! median of its rounds, with the range beside it, because other processes run on most machines.
 //! Results are checked as they are read: a wrong answer ends the program.
 
+mod beside;
 mod cores;
 mod count_fs;
 mod get;
@@ -43,17 +44,22 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   open     reopening after a kill with a log of 64 MiB to recover
   sync     puts that wait for the device
   merge    what merging writes and leaves, how fast it is, and what readers feel of it
+  beside   gets beside a writer at full speed, by the niceness of the engine's own threads
   writers  puts of 1, 2, 4 and 8 threads
   cores    what writers would reach on 1 to 16 cores, simulated from measured steps
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
   memory=COUNT   keys of the in-memory tables of get and scan (default 400,000)
-  threads=COUNT  callers of put (default 1; get and sync have their own series)
+  threads=COUNT  callers of put, readers of beside (default 1; get and sync have their own series)
   rounds=COUNT   how often each figure is taken (default 3)
   breakdown=0    leaves that of a single-threaded put out, for a profiler
   seed=NUMBER    of keys and choices (default 1)
   dir=PATH       where to make the databases (default: the system's temporary directory)
+
+  Of beside:
+  seconds=COUNT  how long each turn lasts (default 10)
+  nice=F:C,...   niceness of the flush thread and the compactors, to take turns (default 0:0,0:10,10:10,19:19)
 
   Of merge:
   part=NAME        amplification, speed or latency (default all)
@@ -87,6 +93,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "open" => open::run(settings),
         "sync" => sync::run(settings),
         "merge" => merge::run(settings),
+        "beside" => beside::run(settings),
         "writers" => writers::run(settings),
         "cores" => cores::run(settings),
         "limits" => limits::run(settings),

@@ -14,6 +14,9 @@ pub(crate) struct Settings {
     pub(crate) breakdown: bool,
     pub(crate) seed: u64,
     pub(crate) dir: PathBuf,
+    /// Of `beside`.
+    pub(crate) seconds: u64,
+    pub(crate) nice: String,
     pub(crate) merge: MergeSettings,
 }
 
@@ -64,6 +67,8 @@ impl Settings {
             breakdown: true,
             seed: 1,
             dir: std::env::temp_dir(),
+            seconds: 10,
+            nice: "0:0,0:10,10:10,19:19".to_owned(),
             merge: MergeSettings::default(),
         };
         for arg in args {
@@ -83,6 +88,8 @@ impl Settings {
                 "breakdown" => settings.breakdown = number()? != 0,
                 "seed" => settings.seed = number()?,
                 "dir" => settings.dir = PathBuf::from(value),
+                "seconds" => settings.seconds = number()?.max(1),
+                "nice" => settings.nice = value.to_owned(),
                 "part" => settings.merge.part = value.to_owned(),
                 "flush_kib" => settings.merge.flush_kib = number()?.max(64),
                 "data" => settings.merge.data = number()?.max(1),
