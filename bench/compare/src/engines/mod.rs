@@ -1,0 +1,69 @@
+//! The engines, a file each, their names and versions.
+
+mod alluvium;
+mod fjall;
+mod lmdb;
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+mod sled;
+mod surrealkv;
+
+use crate::Result;
+use crate::engine::Engine;
+
+/// The first is the one that the others are compared with.
+pub(crate) const ALL: &[Description] = &[
+    Description { name: "alluvium", title: "Alluvium", packages: &["alluvium"] },
+    #[cfg(feature = "rocksdb")]
+    Description { name: "rocksdb", title: "RocksDB", packages: &["rocksdb", "librocksdb-sys"] },
+    Description { name: "fjall", title: "fjall", packages: &["fjall"] },
+    Description { name: "lmdb", title: "LMDB", packages: &["heed", "lmdb-master-sys"] },
+    Description { name: "redb", title: "redb", packages: &["redb"] },
+    Description { name: "sled", title: "sled", packages: &["sled"] },
+    Description { name: "surrealkv", title: "SurrealKV", packages: &["surrealkv"] },
+];
+
+/// An engine as a reader of the results knows it.
+pub(crate) struct Description {
+    /// As the settings have it.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// The crates that it comes in.
+    packages: &'static [&'static str],
+}
+
+impl Description {
+    /// As the lock file has them.
+    pub(crate) fn versions(&self) -> String {
+        const LOCK: &str = include_str!("../../../../Cargo.lock");
+        let version = |package: &&str| {
+            let head = format!("name = \"{package}\"\nversion = \"");
+            let rest = LOCK.split_once(&head).map_or("?", |(_, rest)| rest);
+            format!("{package} {}", rest.split('"').next().unwrap_or("?"))
+        };
+        self.packages.iter().map(version).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Something to do with an engine, whichever it is.
+pub(crate) trait Visit {
+    type Output;
+
+    fn visit<E: Engine>(self) -> Result<Self::Output>;
+}
+
+/// Does it with the engine of this name.
+pub(crate) fn visit<V: Visit>(name: &str, what: V) -> Result<V::Output> {
+    match name {
+        "alluvium" => what.visit::<alluvium::Alluvium>(),
+        "fjall" => what.visit::<fjall::Fjall>(),
+        "lmdb" => what.visit::<lmdb::Lmdb>(),
+        "redb" => what.visit::<redb::Redb>(),
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => what.visit::<rocksdb::RocksDb>(),
+        "sled" => what.visit::<sled::Sled>(),
+        "surrealkv" => what.visit::<surrealkv::SurrealKv>(),
+        other => Err(format!("there is no engine `{other}` in this build").into()),
+    }
+}
