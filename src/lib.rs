@@ -132,7 +132,7 @@
 //! memory or of its control group's (4 GiB at most; 256 MiB where neither is known), and about 160
 //! MiB. Each database of a process takes its own. [`Db::stats`] has the figures of the moment.
 //!
-//! There are thirteen options, and the defaults suit most. Raise `cache_bytes` towards the data
+//! There are fourteen options, and the defaults suit most. Raise `cache_bytes` towards the data
 //! that is read often, and divide it among several databases; raise `memory_bytes` if bursts wait
 //! (`stalls`, `paced` in [`Stats`]); lower both on a small machine.
 //!
@@ -145,6 +145,7 @@
 //! | [`sync_every`](Builder::sync_every) | 1 s | syncs for what a power loss may take |
 //! | [`on_overload`](Builder::on_overload) | wait, 10 s | waiting for [`Error::Overloaded`] |
 //! | [`compaction_threads`](Builder::compaction_threads) | 1 | cores and disk for fewer runs |
+//! | [`background_nice`](Builder::background_nice) | 0 | puts for the tail of gets, on busy cores |
 //! | [`merge_bytes_per_second`](Builder::merge_bytes_per_second) | no limit | runs and space for disk |
 //! | [`space_amp_target`](Builder::space_amp_target) | 1.25 | space for rewriting old data |
 //! | [`segment_bytes`](Builder::segment_bytes) | 16 MiB | number of files for their size |

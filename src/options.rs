@@ -15,6 +15,9 @@ const FILTER_BITS_MAX: u8 = 32;
 /// More threads than this would only wait for the disk.
 const COMPACTION_THREADS_MAX: usize = 64;
 
+/// Niceness ends there.
+const BACKGROUND_NICE_MAX: u8 = 19;
+
 /// With less a second merging would stand still, which `compaction_threads(0)` says better.
 const MERGE_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 
@@ -120,6 +123,8 @@ pub(crate) struct Options {
     pub(crate) on_overload: OnOverload,
     /// Threads that merge; 0 for one that does what is asked for, and nothing by itself.
     pub(crate) compaction_threads: usize,
+    /// By how many steps the threads that flush and merge are nicer than the one that opens.
+    pub(crate) background_nice: u8,
     /// How many bytes merges may read in a second, all together; 0 for any number.
     pub(crate) merge_bytes_per_second: u64,
     /// Bytes in segments for each byte that is live, which merging aims at.
@@ -298,6 +303,7 @@ impl Default for Options {
             log_mapping: true,
             on_overload: OnOverload::default(),
             compaction_threads: 1,
+            background_nice: 0,
             merge_bytes_per_second: 0,
             space_amp_target: 1.25,
             segment_bytes: 16 << 20,
@@ -363,6 +369,11 @@ impl Options {
         if threads > COMPACTION_THREADS_MAX {
             let max = COMPACTION_THREADS_MAX;
             return refuse(format!("compaction_threads must be at most {max}, and is {threads}"));
+        }
+        let nice = self.background_nice;
+        if nice > BACKGROUND_NICE_MAX {
+            let max = BACKGROUND_NICE_MAX;
+            return refuse(format!("background_nice must be at most {max}, and is {nice}"));
         }
         let rate = self.merge_bytes_per_second;
         if rate != 0 && rate < MERGE_BYTES_PER_SECOND_MIN {

@@ -25,6 +25,7 @@ mod machine;
 mod mapping;
 mod memory;
 mod named;
+mod niceness;
 mod process;
 mod retried;
 #[cfg(feature = "sim")]
@@ -44,6 +45,7 @@ pub(crate) use guarded::GuardedFs;
 pub(crate) use machine::memory_bytes;
 pub(crate) use memory::MemoryFs;
 pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
+pub(crate) use niceness::yield_readily;
 pub(crate) use process::Process;
 pub(crate) use retried::RetriedFs;
 #[cfg(feature = "sim")]

@@ -197,6 +197,42 @@ fn the_block_cache_follows_the_machine_on_a_disk_alone() {
     assert_eq!(max(&own.cache_bytes(7).open().unwrap()), 7);
 }
 
+/// Linux: the threads that flush and merge are nicer than this one, and the log thread is not.
+#[cfg(target_os = "linux")]
+#[test]
+fn background_threads_are_as_nice_as_asked_for() {
+    /// Names and niceness of this process's threads; that is the 17th number behind the name.
+    fn threads() -> Vec<(String, i64)> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let stats =
+            tasks.flat_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
+        let parse = |stat: String| {
+            let (before, after) = stat.rsplit_once(") ").unwrap();
+            let nice = after.split(' ').nth(16).unwrap().parse().unwrap();
+            (before.split_once('(').unwrap().1.to_owned(), nice)
+        };
+        stats.map(parse).collect()
+    }
+    // Threads of other tests have the niceness of this one, which may be any.
+    let me = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let mine: i64 = me.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap();
+    let want = (mine + 7).min(19);
+    let db = Builder::temporary().background_nice(7).open().unwrap();
+    // Each sets it when it begins, and has begun when it has done something.
+    db.put("k", "v").unwrap();
+    db.flush().unwrap();
+    db.compact().unwrap();
+    assert_eq!(i64::try_from(db.stats().background_nice).unwrap(), want - mine);
+    if want > mine {
+        let nice: Vec<_> = threads().into_iter().filter(|(_, nice)| *nice == want).collect();
+        let of = |name: &str| nice.iter().filter(|(thread, _)| thread.starts_with(name)).count();
+        let counts = ["alluvium-flush", "alluvium-compac", "alluvium-log"].map(of);
+        assert_eq!(counts, [1, 1, 0], "{nice:?}");
+    }
+    assert_eq!(Db::temporary().unwrap().stats().background_nice, 0);
+    invalid(Builder::temporary().background_nice(20).open().map(drop), &["background_nice", "19"]);
+}
+
 #[test]
 fn the_smallest_options_work() {
     let directory = tempfile::tempdir().unwrap();

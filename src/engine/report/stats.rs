@@ -57,6 +57,10 @@ pub struct Stats {
     pub flushes: u64,
     /// Bytes that flushes wrote since open.
     pub flush_bytes: u64,
+    /// By how many steps the threads that flush and merge are nicer than the one that opened the
+    /// database ([`background_nice`](crate::Builder::background_nice)): 0 where the system has no
+    /// such thing, or has refused.
+    pub background_nice: u64,
     /// What merging has done, and what the shape of the runs costs.
     pub merges: MergeStats,
     /// Bytes of decoded blocks in memory, those that values still share included.
@@ -191,6 +195,7 @@ pub(crate) fn gather_stats(engine: &Engine) -> Stats {
         log_bytes_rewritten: count(&core.counters.log_bytes_rewritten),
         flushes: count(&core.counters.flushes),
         flush_bytes: count(&core.counters.flush_bytes_out),
+        background_nice: count(&core.counters.background_nice),
         merges: merge_stats(engine),
         cache_bytes: core.cache.used() as u64,
         cache_bytes_max: core.cache.capacity() as u64,

@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     pub(crate) orphans_kept: AtomicUsize,
     pub(crate) snapshots_saved: AtomicU64,
     pub(crate) stalls: Stalls,
+    /// By how many steps the threads that flush and merge are nicer.
+    pub(crate) background_nice: AtomicU64,
     /// Counted when an iterator goes.
     pub(crate) stretch_jumps: AtomicU64,
     /// Whether the flush thread has been asked to evict and has not done so yet.

@@ -8,7 +8,8 @@
 //! - A **helper** thread for each of the two passes of an open over the logs ([`in_parallel`]).
 //!
 //! Work arrives over channels (for the compactors, by a signal that the segment set has changed); a
-//! thread that finds nothing to do sleeps until its next period. All own the engine, never a
+//! thread that finds nothing to do sleeps until its next period. Flush and compactor threads are as
+//! nice as the options say. All own the engine, never a
 //! handle, and end at the close.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,6 +23,8 @@ use crate::engine::write::sync;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
+use crate::io::yield_readily;
+use crate::sync::atomic::Ordering;
 use crate::sync::channel::Receiver;
 use crate::sync::threads::{self, JoinHandle};
 use crate::sync::{Arc, Mutex, lock};
@@ -197,10 +200,20 @@ fn finish(engine: &Engine) -> Result<()> {
 /// it is seen.
 fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
     work_for(&engine.core, own);
+    if own == Own::Other {
+        be_nice(&engine.core);
+    }
     if catch_unwind(AssertUnwindSafe(|| run(engine))).is_err() {
         let stopped = engine.core.stop_after_panic("background work");
         engine.core.merges.end_all(&stopped);
     }
+}
+
+/// Has the calling thread yield to the callers' as the options say. Not the log thread: puts wait
+/// for what it prepares.
+fn be_nice(core: &Core) {
+    let steps = yield_readily(core.options.background_nice);
+    core.counters.background_nice.store(u64::from(steps), Ordering::Relaxed);
 }
 
 impl Core {
