@@ -166,7 +166,8 @@
 //! than what is live; what a [`Snapshot`] sees, or a live iterator's files, come on top.
 //!
 //! It needs no attention. After a second without writes, or longer the more there is, everything is
-//! merged down as far as it goes. [`Db::compact`] does that now,
+//! merged down as far as it goes; while there are writes, once reads have lost as much to the runs
+//! that they meet as the merging costs. [`Db::compact`] does that now,
 //! [`Keyspace::compact_range`] for some
 //! keys, say after a large deletion; [`Db::start_compaction_of_all`] does not wait, and tells how
 //! far it is. [`Db::pause_compaction`] keeps merges off while something else needs the disk;

@@ -181,6 +181,33 @@ fn merges_go_unnoticed_by_everything_else() {
     assert_eq!(db.verify().unwrap().damages, 0);
 }
 
+/// A commit now and then is no reason to leave what is read in several runs.
+#[test]
+fn a_store_that_is_read_and_hardly_written_is_soon_one_run() {
+    let fs = SimFs::new();
+    let db = builder(&fs).open().unwrap();
+    let write = |keys: std::ops::Range<u64>| {
+        keys.for_each(|key| {
+            db.put(key.to_be_bytes(), noise(key, 200)).unwrap();
+        });
+        db.flush().unwrap();
+    };
+    write(0..2_000);
+    db.compact().unwrap();
+    // Too little to be merged for its own sake.
+    write(0..300);
+    let mut commits = 0_u64;
+    wait_until("one run", || {
+        commits += 1;
+        db.put("counter", commits.to_be_bytes()).unwrap();
+        for key in 0..100_u64 {
+            assert_eq!(*db.get(key.to_be_bytes()).unwrap().unwrap(), *noise(key, 200));
+        }
+        db.stats().runs == 1
+    });
+    assert_eq!(db.get("counter").unwrap().as_deref(), Some(&commits.to_be_bytes()[..]));
+}
+
 /// I33.
 #[test]
 fn a_file_lives_as_long_as_an_iterator_over_it() {

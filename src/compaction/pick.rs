@@ -22,7 +22,7 @@
 //!    one pass over the oldest run costs the same however much it takes in; and the last of them
 //!    is merged into it. If merging is behind there is always more to gather: at three times
 //!    `space_amp_target - 1` it begins as it is.
-//! 4. *Idle*: any pair, down to one run.
+//! 4. *Down*, in a pause or when reads have paid for it: any pair, down to one run.
 //!
 //! A tombstone weighs as much as what it may remove, an entry of ordinary size in the run below. So
 //! a run full of tombstones comes early, in proportion to the space that it may free, and deleting
@@ -60,9 +60,9 @@ pub(crate) struct JobState {
 pub(crate) struct Policy {
     /// How large all runs may be together, in sizes of the oldest, before that is merged into.
     pub(crate) space_amp_target: f64,
-    /// The foreground is idle: merge down to one run. That may rewrite everything for little, so it
-    /// is for a pause long enough to do it in.
-    pub(crate) idle: bool,
+    /// Merge down to one run. That may rewrite everything for little, so it is for a pause long
+    /// enough to do it in, or for reads that have paid for it.
+    pub(crate) down: bool,
 }
 
 /// What to take the next step of.
@@ -199,7 +199,7 @@ impl<'a> Shape<'a> {
                 weight(newer, older) * ratio >= older.bytes as f64
                     || (due && may_gather(older, newer_than_older))
             };
-            let may_start = ripe || self.policy.idle || bytes <= CRUMB_BYTES_MAX;
+            let may_start = ripe || self.policy.down || bytes <= CRUMB_BYTES_MAX;
             if may_start && best.is_none_or(|(least, _)| bytes < least) {
                 best = Some((bytes, pair));
             }

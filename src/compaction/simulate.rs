@@ -11,6 +11,7 @@
 //! two runs which lie apart in key order are relinked instead of written.
 
 use super::pick::{JobState, Pick, Policy, RULES, Rules, RunSize, pick_by};
+use super::toll::{BYTES_PER_READ, Toll};
 use crate::ids::RunId;
 use crate::iter::testing::Random;
 
@@ -51,6 +52,8 @@ struct Setup {
     /// Jobs are forgotten, as by a restart, each time after that many flushes.
     restart_every: usize,
     space_amp_target: f64,
+    /// Blocks that are read while a flush's worth arrives.
+    reads: f64,
     seed: u64,
 }
 
@@ -74,6 +77,7 @@ impl Setup {
             threads: 1,
             restart_every: usize::MAX,
             space_amp_target: 1.25,
+            reads: 0.0,
             seed: 0x7069_636b,
         }
     }
@@ -84,6 +88,8 @@ impl Setup {
 struct Report {
     /// Bytes written by flushes and merges for each byte flushed.
     write_amp: f64,
+    /// What reads have paid for merging, for each byte flushed.
+    paid: f64,
     /// Runs when a flush has been added, and a tick's work been done.
     runs_mean: f64,
     runs_p99: usize,
@@ -150,6 +156,9 @@ struct Simulation {
     steps: u64,
     flushed: f64,
     merged: f64,
+    toll: Toll,
+    paid: f64,
+    looked_at: f64,
     space_max: f64,
     jobs_max: usize,
 }
@@ -165,6 +174,9 @@ fn simulate(setup: &Setup) -> Report {
         steps: 0,
         flushed: 0.0,
         merged: 0.0,
+        toll: Toll::default(),
+        paid: 0.0,
+        looked_at: 0.0,
         space_max: 0.0,
         jobs_max: 0,
     };
@@ -188,6 +200,7 @@ fn simulate(setup: &Setup) -> Report {
     run_counts.sort_unstable();
     Report {
         write_amp: 1.0 + simulation.merged / simulation.flushed,
+        paid: simulation.paid / simulation.flushed,
         runs_mean,
         runs_p99: run_counts[run_counts.len() * 99 / 100],
         runs_max: run_counts[run_counts.len() - 1],
@@ -252,7 +265,8 @@ impl Simulation {
     /// Asks for work for an idle thread; false if there is none.
     fn begin_step(&mut self, thread: usize, now: f64) -> bool {
         let Setup { rules, space_amp_target, bandwidth, threads, flush_bytes, .. } = self.setup;
-        let policy = Policy { space_amp_target, idle: false };
+        self.take_toll(now);
+        let policy = Policy { space_amp_target, down: self.toll.is_due() };
         let picked = pick_by(&rules, &self.run_sizes(), &self.job_states(), &policy, self.steps);
         let index = match picked {
             None => return false,
@@ -273,7 +287,18 @@ impl Simulation {
         let done = if output_bytes > 0.0 { job.done + bytes / output_bytes } else { 1.0 };
         job.step = Some((thread, now + seconds, done));
         self.merged += bytes;
+        self.toll.charge(bytes as u64);
         true
+    }
+
+    /// Reads pay for the runs that they find.
+    fn take_toll(&mut self, now: f64) {
+        let reads = self.setup.reads;
+        let bytes = self.runs.iter().map(|run| run.size.bytes()).sum::<f64>() as u64;
+        self.toll.look((reads * now) as u64, self.runs.len(), bytes);
+        let further = self.runs.len().saturating_sub(1) as f64;
+        self.paid += reads * (now - self.looked_at) * further * BYTES_PER_READ as f64;
+        self.looked_at = now;
     }
 
     fn run_sizes(&self) -> Vec<RunSize> {

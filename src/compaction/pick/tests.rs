@@ -4,7 +4,7 @@ use super::*;
 use crate::iter::testing::Random;
 
 const KIB: f64 = 1024.0;
-const POLICY: Policy = Policy { space_amp_target: 1.25, idle: false };
+const POLICY: Policy = Policy { space_amp_target: 1.25, down: false };
 
 /// A run of that many KiB, of entries of 128 bytes.
 fn run(id: usize, kib: f64, tombstones: u64) -> RunSize {
@@ -23,10 +23,10 @@ fn describe(pick: Option<Pick>) -> String {
 /// Runs in MiB, newest first, with their index as id; of jobs the newer's index, the MiB that
 /// remain, and whether a thread is at it. Wants `0+1`, `job 0` or nothing.
 #[track_caller]
-fn check(runs: &[f64], jobs: &[(usize, f64, bool)], idle: bool, want: &str) {
+fn check(runs: &[f64], jobs: &[(usize, f64, bool)], down: bool, want: &str) {
     let runs: Vec<_> = runs.iter().enumerate().map(|(i, mib)| run(i, mib * KIB, 0)).collect();
     let jobs: Vec<_> = jobs.iter().map(job).collect();
-    assert_eq!(describe(pick(&runs, &jobs, &Policy { idle, ..POLICY }, 0)), want);
+    assert_eq!(describe(pick(&runs, &jobs, &Policy { down, ..POLICY }, 0)), want);
 }
 
 fn job(&(newer, mib, running): &(usize, f64, bool)) -> JobState {
@@ -93,7 +93,7 @@ fn the_least_work_comes_first() {
 }
 
 #[test]
-fn idle_merges_down_to_one() {
+fn down_means_to_one() {
     check(&[], &[], true, "");
     check(&[64.0], &[], true, "");
     check(&[1.0, 1000.0], &[], true, "0+1");
@@ -244,7 +244,7 @@ fn settle(
     // At rest each upper run is more than 1.75 times the next newer, and no pair is crumbs.
     let doublings = (total.max(1) as f64 / (40.0 * KIB)).log2().max(0.0);
     let runs_max = 3.0 + doublings / 1.75f64.log2();
-    let runs_max = if policy.idle { 1.0 } else { runs_max };
+    let runs_max = if policy.down { 1.0 } else { runs_max };
     if !jobs.is_empty() || runs.len() as f64 > runs_max {
         return Err(format!("at rest, {runs_max}: {runs:?}, {jobs:?}"));
     }
@@ -261,7 +261,7 @@ fn picking_ends_and_leaves_few_runs() {
     for round in 0..300 {
         let (mut runs, jobs) = random_shape(&mut random);
         let space_amp_target = [1.0, 1.25, 2.0, f64::INFINITY][round % 4];
-        let policy = Policy { space_amp_target, idle: round % 5 == 0 };
+        let policy = Policy { space_amp_target, down: round % 5 == 0 };
         match settle(&RULES, &policy, &mut runs, jobs) {
             Ok(taken) => steps += taken,
             Err(why) => panic!("{why}, seed {}", random.seed),
@@ -276,7 +276,7 @@ fn picking_ends_and_leaves_few_runs() {
 fn runs_that_pile_up_are_noticed() {
     let mut random = Random::from_env(0x7069_6c65);
     let faulty = Rules { ratio: 0.0, ratio_small: 0.0, ..RULES };
-    let lazy = Policy { space_amp_target: f64::INFINITY, idle: false };
+    let lazy = Policy { space_amp_target: f64::INFINITY, down: false };
     let caught = (0..100)
         .map(|_| random_shape(&mut random))
         .filter_map(|(mut runs, jobs)| settle(&faulty, &lazy, &mut runs, jobs).err())

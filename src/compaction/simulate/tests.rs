@@ -163,6 +163,26 @@ fn restarts_forget_jobs() {
     }
 }
 
+/// Merging that reads ask for costs no more than they have paid, whether they come beside few
+/// writes, where it leaves one run, or beside many, where it changes nothing.
+#[test]
+fn reads_pay_for_what_is_merged_for_them() {
+    header("overwrite, data 100, beside reads of so many blocks a flush");
+    let without = run("no reads", &overwrite(100, 1e4));
+    for (reads, runs_mean) in [(1e5, 3.5), (1e7, 2.8), (1e8, 2.0), (1e9, 1.1)] {
+        let setup = Setup { reads, ..overwrite(100, 1e4) };
+        let report = run(&format!("{reads:e}"), &setup);
+        let most = without.write_amp + report.paid;
+        assert!(report.write_amp <= most, "{}, above {most}", report.write_amp);
+        assert!(report.runs_mean <= runs_mean, "{} runs", report.runs_mean);
+    }
+    // As many as a thread can read, beside a writer at full speed.
+    for (data, bandwidth, bars) in [(10, 8.0, BARS_10), (100, 12.0, BARS_100)] {
+        let setup = Setup { reads: 2e5, ..overwrite(data, bandwidth) };
+        bars.hold(&run(&format!("data {data}, bandwidth {bandwidth}, 2e5"), &setup));
+    }
+}
+
 /// Explicit flushes of little data: few runs, at a cost that grows with the logarithm.
 #[test]
 fn small_flushes() {

@@ -9,6 +9,7 @@
 //! Plain data under the lock of [`super::book`]; no I/O, no thread.
 
 use crate::compaction::pick::{JobState, RunSize};
+use crate::compaction::toll::Toll;
 use crate::engine::agenda::failures::Failures;
 use crate::engine::agenda::pair::Step;
 use crate::error::{Error, Result};
@@ -36,6 +37,7 @@ pub(crate) struct MergeState {
     next_job: u64,
     /// The last commit that was seen, and since when there was no other.
     pub(crate) idle: (Sequence, Instant),
+    pub(crate) toll: Toll,
     /// When the bytes read so far are paid for, where there is a rate.
     pub(crate) paid_until: Instant,
 }
@@ -145,6 +147,7 @@ impl MergeState {
             steps: 0,
             next_job: 0,
             idle: (Sequence(0), now),
+            toll: Toll::default(),
             paid_until: now,
         }
     }

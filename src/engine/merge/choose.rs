@@ -42,7 +42,8 @@ pub(crate) fn choose(
     if first.is_some() {
         return first;
     }
-    if background && let Some(at) = choose_unasked(engine, state, set, idle, now) {
+    let down = idle || state.toll.is_due();
+    if background && let Some(at) = choose_unasked(engine, state, set, down, now) {
         return Some(at);
     }
     if !request_first && let Some(at) = requested(state) {
@@ -64,13 +65,13 @@ pub(crate) fn choose_unasked(
     engine: &Engine,
     state: &mut MergeState,
     set: &SegmentSet,
-    idle: bool,
+    down: bool,
     now: Instant,
 ) -> Option<usize> {
     let waits = |job: &Job| job.running || state.failures.is_waiting(&job.step, now);
     let jobs = state.jobs.iter().map(|job| job.state(set, waits(job)));
     let jobs: Vec<_> = jobs.chain(state.failures.left_alone(set, now)).collect();
-    pick_among(engine, state, &set.runs, &jobs, idle)
+    pick_among(engine, state, &set.runs, &jobs, down)
 }
 
 /// As [`choose`], for the request at hand.
@@ -145,7 +146,7 @@ fn pick_among(
     state: &mut MergeState,
     runs: &[Arc<Run>],
     jobs: &[JobState],
-    idle: bool,
+    down: bool,
 ) -> Option<usize> {
     // Each job that has begun keeps parts of two segments in vain, until it is done with them.
     if engine.core.is_room_tight() {
@@ -163,7 +164,7 @@ fn pick_among(
         true => 1.0,
         false => engine.core.options.space_amp_target,
     };
-    let policy = Policy { space_amp_target, idle };
+    let policy = Policy { space_amp_target, down };
     match pick(&sizes, jobs, &policy, state.steps)? {
         Pick::Continue(at) => Some(at),
         Pick::Start { newer, older } => {

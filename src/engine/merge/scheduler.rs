@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::event::event;
 use crate::format::meta::BoundKey;
 use crate::ids::RunId;
-use crate::runs::SegmentSet;
+use crate::runs::{SegmentSet, raw_bytes};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::clock::Instant;
@@ -67,9 +67,11 @@ pub(crate) fn run_compactor(engine: &Engine) {
                     || core.is_closed() || asked.as_ref().is_some_and(|asked| asked.is_cancelled());
                 let read = AtomicU64::new(0);
                 let result = merge_step(engine, &step, &stop, &read);
+                let read = read.into_inner();
                 if let Some(asked) = &asked {
-                    asked.bytes_done.fetch_add(read.into_inner(), Ordering::Relaxed);
+                    asked.bytes_done.fetch_add(read, Ordering::Relaxed);
                 }
+                charge(engine, read);
                 conclude(engine, job, result);
             }
         }
@@ -98,6 +100,7 @@ fn next(engine: &Engine, state: &mut MergeState, horizon: &Horizon) -> Next {
     state.forget_gone(set);
     state.take_request();
     let idle = is_idle(engine, state, set, now);
+    take_toll(engine, state, set);
     let chosen = choose(engine, state, set, (idle, now), horizon);
     let debt = state.jobs.iter().map(|job| job.remaining(set)).sum();
     core.merges.debt_bytes.store(debt, Ordering::Relaxed);
@@ -130,6 +133,21 @@ fn is_idle(engine: &Engine, state: &mut MergeState, set: &SegmentSet, now: Insta
     let bytes: u64 = set.runs.iter().map(|run| run.bytes()).sum();
     let enough_ms = IDLE_MS + bytes / IDLE_BYTES_PER_MS;
     now.duration_since(state.idle.1) >= Duration::from_millis(enough_ms)
+}
+
+/// Has reads pay for the runs that they have met since the last look.
+fn take_toll(engine: &Engine, state: &mut MergeState, set: &SegmentSet) {
+    let stats = engine.core.cache.stats();
+    let parts = set.runs.iter().flat_map(|run| &run.segments);
+    let bytes = parts.map(raw_bytes).sum();
+    state.toll.look(stats.hits.wrapping_add(stats.misses), set.runs.len(), bytes);
+}
+
+/// Charges what a step has read to what reads have paid.
+fn charge(engine: &Engine, bytes: u64) {
+    if let Ok(mut state) = lock_sound(&engine.core.merges.state) {
+        state.toll.charge(bytes);
+    }
 }
 
 /// Takes the outcome of a step in.

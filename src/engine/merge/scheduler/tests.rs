@@ -11,9 +11,10 @@ use crate::engine::index::verify::verify;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace};
 use crate::engine::merge::choose::{choose, choose_unasked};
 use crate::engine::merge::scheduler::{
-    cancel_compaction, conclude, pause_compaction, request_compaction,
+    cancel_compaction, charge, conclude, pause_compaction, request_compaction, take_toll,
 };
 use crate::engine::merge::step::{merge_step, would_write};
+use crate::engine::read::get::{ReadAt, default_keyspace, get};
 use crate::engine::report::segments::list_segments;
 use crate::engine::report::stats::gather_health;
 use crate::engine::threads::background::Threads;
@@ -24,6 +25,8 @@ use crate::iter::testing::Random;
 use crate::options::{Durability, KeyspaceOptions, Options};
 
 type Answer = Receiver<Result<()>>;
+
+const BUFFERED: Durability = Durability::Buffered;
 
 fn open() -> (Arc<Engine>, Threads) {
     open_with(4 << 10)
@@ -253,6 +256,46 @@ fn what_has_failed_waits_by_itself() {
     let at = choose_unasked(&engine, &mut state, set, true, now).unwrap();
     assert_eq!(state.jobs[at].id, failed);
     drop(state);
+    close(&engine, &threads);
+}
+
+/// Symptom: a store that was read all the time and written to now and then kept its runs.
+/// Mechanism: each commit began the wait for a pause again. Fix: reads pay for what they meet.
+#[test]
+fn reads_have_runs_merged_down_though_there_is_no_pause() {
+    let (engine, threads) = open_with(64 << 10);
+    let keyspace = default_keyspace(&engine);
+    let mut random = Random::from_env(0x0074_6f6c);
+    let mut add = |keys: std::ops::Range<u32>| {
+        for key in keys {
+            let value: Vec<_> = (0..25).flat_map(|_| random.next().to_be_bytes()).collect();
+            put::write_one(&engine, keyspace.id, &key.to_be_bytes(), Some(&value), BUFFERED)
+                .unwrap();
+        }
+        engine.flush().unwrap();
+    };
+    add(0..2_000);
+    ask(&engine).1.recv().unwrap().unwrap();
+    // Neither in proportion to what is below, nor enough for that to be due.
+    add(0..300);
+    assert_eq!(runs(&engine).len(), 2);
+    let begun = |reads: u32| {
+        for key in 0..reads {
+            let key = (key % 300).to_be_bytes();
+            get(&engine, &keyspace, &key, ReadAt::Now).unwrap().unwrap();
+        }
+        let view = engine.core.view.load_full();
+        let mut state = lock(&engine.core.merges.state);
+        take_toll(&engine, &mut state, &view.segments);
+        let due = state.toll.is_due();
+        choose_unasked(&engine, &mut state, &view.segments, due, Instant::now()).is_some()
+    };
+    let bytes: u64 = list_segments(&engine).iter().map(|segment| segment.raw_bytes).sum();
+    let enough = u32::try_from(bytes / 50 + 1).unwrap();
+    assert!(!begun(0) && !begun(enough / 2));
+    // What another merge has read is charged.
+    charge(&engine, 25 * u64::from(enough));
+    assert!(!begun(enough - enough / 2) && begun(enough / 2 + 1));
     close(&engine, &threads);
 }
 
