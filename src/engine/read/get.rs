@@ -297,7 +297,7 @@ fn find_in<R>(
 }
 
 /// Tells the flush thread when the block cache needs it. One load where it does not.
-fn after_disk_read(core: &Core) {
+pub(crate) fn after_disk_read(core: &Core) {
     if core.cache.over() && !core.counters.evicting.swap(true, Ordering::Relaxed) {
         core.send_flush(FlushJob::Evict);
     }
