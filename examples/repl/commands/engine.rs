@@ -60,6 +60,7 @@ pub(super) fn stats(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         "refused_full": stats.refused_full,
         "stall_last": stats.stall_last.map(|cause| cause.to_string()),
         "indexes_rebuilt": stats.indexes_rebuilt,
+        "background_nice": stats.background_nice,
         "merges": merges,
         "healthy": health.is_healthy(),
         "health": health.to_string(),
