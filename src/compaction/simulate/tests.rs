@@ -169,7 +169,7 @@ fn restarts_forget_jobs() {
 fn reads_pay_for_what_is_merged_for_them() {
     header("overwrite, data 100, beside reads of so many blocks a flush");
     let without = run("no reads", &overwrite(100, 1e4));
-    for (reads, runs_mean) in [(1e5, 3.5), (1e7, 2.8), (1e8, 2.0), (1e9, 1.1)] {
+    for (reads, runs_mean) in [(2.5e5, 3.5), (2.5e7, 2.8), (2.5e8, 2.0), (2.5e9, 1.1)] {
         let setup = Setup { reads, ..overwrite(100, 1e4) };
         let report = run(&format!("{reads:e}"), &setup);
         let most = without.write_amp + report.paid;
@@ -178,8 +178,8 @@ fn reads_pay_for_what_is_merged_for_them() {
     }
     // As many as a thread can read, beside a writer at full speed.
     for (data, bandwidth, bars) in [(10, 8.0, BARS_10), (100, 12.0, BARS_100)] {
-        let setup = Setup { reads: 2e5, ..overwrite(data, bandwidth) };
-        bars.hold(&run(&format!("data {data}, bandwidth {bandwidth}, 2e5"), &setup));
+        let setup = Setup { reads: 5e5, ..overwrite(data, bandwidth) };
+        bars.hold(&run(&format!("data {data}, bandwidth {bandwidth}, 5e5"), &setup));
     }
 }
 

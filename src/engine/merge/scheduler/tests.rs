@@ -291,10 +291,10 @@ fn reads_have_runs_merged_down_though_there_is_no_pause() {
         choose_unasked(&engine, &mut state, &view.segments, due, Instant::now()).is_some()
     };
     let bytes: u64 = list_segments(&engine).iter().map(|segment| segment.raw_bytes).sum();
-    let enough = u32::try_from(bytes / 50 + 1).unwrap();
+    let enough = u32::try_from(bytes / 20 + 1).unwrap();
     assert!(!begun(0) && !begun(enough / 2));
     // What another merge has read is charged.
-    charge(&engine, 25 * u64::from(enough));
+    charge(&engine, 10 * u64::from(enough));
     assert!(!begun(enough - enough / 2) && begun(enough / 2 + 1));
     close(&engine, &threads);
 }
