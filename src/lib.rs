@@ -243,6 +243,7 @@ cfg_if::cfg_if! {
         mod maintenance;
         mod memtable;
         mod options;
+        mod prefetch;
         mod range;
         mod reader;
         mod runs;

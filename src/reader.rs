@@ -5,6 +5,7 @@ use std::fmt;
 use crate::engine::read::estimate::estimate;
 use crate::engine::read::explain::{Explain, explain};
 use crate::engine::read::get::{self, check_open};
+use crate::engine::read::many;
 use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
@@ -241,7 +242,7 @@ impl Reader {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
         let at = self.at()?;
-        get::multi_get(&self.engine, &self.keyspace, keys, at)
+        many::multi_get(&self.engine, &self.keyspace, keys, at)
     }
 
     /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.

@@ -1,16 +1,22 @@
-//! `get`: hits and misses, from memtables and from segments, in and out of the block cache.
+//! `get`: hits and misses, from memtables and from segments, in and out of the block cache; and
+//! `multi_get`.
 
 use std::path::Path;
 
-use alluvium::Db;
+use alluvium::{Db, Value};
 
 use crate::Outcome;
 use crate::runner::{self, Round, Rounds};
 use crate::settings::Settings;
-use crate::workload::{self, Workload};
+use crate::workload::{self, KEY_BYTES, Workload};
 
 /// Gets of each thread in a round.
 const GETS: u64 = 500_000;
+
+/// Keys of one `multi_get`.
+const MANY: u64 = 100;
+
+type Keys = [[u8; KEY_BYTES]];
 
 /// A block cache that holds everything, and one that holds next to nothing, in bytes.
 const CACHE_LARGE: u64 = 8 << 30;
@@ -21,20 +27,28 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     println!("get: 24-byte keys, 100-byte values, random order; seed {}", settings.seed);
     let dir = workload::temp_dir(&settings.dir)?;
 
-    let db = open_in_memory(&dir.path().join("memtables"))?;
-    load(&db, &workload, settings.memory)?;
-    let stats = db.stats();
-    assert_eq!(stats.runs, 0, "too many keys to stay in memory: lower memory=");
-    let title = format!("{} keys in {} memtables", settings.memory, stats.memtables_sealed + 1);
-    series(settings, &db, &workload, settings.memory, &title);
-    db.close()?;
+    if settings.takes("memtables") {
+        let db = open_in_memory(&dir.path().join("memtables"))?;
+        load(&db, &workload, settings.memory)?;
+        let stats = db.stats();
+        assert_eq!(stats.runs, 0, "too many keys to stay in memory: lower memory=");
+        let title = format!("{} keys in {} memtables", settings.memory, stats.memtables_sealed + 1);
+        series(settings, &db, &workload, settings.memory, &title);
+        db.close()?;
+    }
 
     let path = dir.path().join("segments");
     let db = Db::open(&path)?;
     load(&db, &workload, settings.n)?;
-    db.flush()?;
+    // One run, so that figures do not depend on how far merging has come.
+    db.compact()?;
     db.close()?;
-    for (what, cache) in [("in the cache", CACHE_LARGE), ("out of the cache", CACHE_SMALL)] {
+    let parts =
+        [("cached", "in the cache", CACHE_LARGE), ("uncached", "out of the cache", CACHE_SMALL)];
+    for (part, what, cache) in parts {
+        if !settings.takes(part) {
+            continue;
+        }
         let db = Db::builder(&path).cache_bytes(cache).open()?;
         warm(&db, settings.n)?;
         let before = db.stats();
@@ -99,4 +113,24 @@ fn series(settings: &Settings, db: &Db, workload: &Workload, n: u64, title: &str
             assert!(!found.expect("a read from a healthy disk"), "an absent key was found");
         });
     }
+    let line = |name: &str, get: &(dyn Fn(&Keys) -> Vec<Option<Value>> + Sync)| {
+        let many = |i: u64| -> Vec<u64> {
+            (0..MANY).map(|key| workload.choice(0, MANY * i + key, n)).collect()
+        };
+        let round = |round: usize| -> Round {
+            let first = round as u64 * GETS / MANY;
+            runner::run(1, GETS / MANY, 1, |_, i| {
+                let numbers = many(first + i);
+                let keys: Vec<_> = numbers.iter().map(|&i| workload.key(i)).collect();
+                for (value, i) in get(&keys).iter().zip(numbers) {
+                    assert!(value.as_deref() == Some(workload.value(i)), "key {i}");
+                }
+            })
+        };
+        Rounds::take(settings.rounds, round).print(name);
+    };
+    line("100 keys by get", &|keys| {
+        keys.iter().map(|key| db.get(key).expect("a read from a healthy disk")).collect()
+    });
+    line("100 keys by multi_get", &|keys| db.multi_get(keys).expect("a read from a healthy disk"));
 }

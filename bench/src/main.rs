@@ -38,7 +38,8 @@ const HELP: &str = "\
 Usage: alluvium-bench COMMAND [NAME=VALUE]...
 
   put      24-byte random keys, 100-byte values, Buffered: time in the caller, and where it goes
-  get      hits and misses, from memtables and from segments, in and out of the block cache
+  get      hits and misses, from memtables and from segments, in and out of the block cache; and
+           multi_get
   scan     all keys forward and backward, and seek + 10
   queue    put at the tail, delete at the head, scan 10 from the head
   open     reopening after a kill with a log of 64 MiB to recover
@@ -57,12 +58,14 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   seed=NUMBER    of keys and choices (default 1)
   dir=PATH       where to make the databases (default: the system's temporary directory)
 
+  part=NAME        of get: memtables, cached or uncached; of merge: amplification, speed or latency
+                   (default all)
+
   Of beside:
   seconds=COUNT  how long each turn lasts (default 10)
   nice=F:C,...   niceness of the flush thread and the compactors, to take turns (default 0:0,0:10,10:10,19:19)
 
   Of merge:
-  part=NAME        amplification, speed or latency (default all)
   flush_kib=COUNT  flush_bytes in KiB (default 4,096; segments take a quarter of it)
   data=COUNT       size of the data, in flushes (default 100)
   passes=COUNT     how often it is overwritten (default 3)

@@ -56,6 +56,11 @@ impl std::fmt::Display for MergeSettings {
 }
 
 impl Settings {
+    /// Whether this part of a command is asked for.
+    pub(crate) fn takes(&self, part: &str) -> bool {
+        ["all", part].contains(&self.merge.part.as_str())
+    }
+
     pub(crate) fn parse(
         args: impl Iterator<Item = String>,
     ) -> Result<Self, Box<dyn std::error::Error>> {

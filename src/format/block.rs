@@ -5,7 +5,7 @@
 //!
 //! | at | width | what |
 //! |---|---|---|
-//! | 0 | 1 | type: 1 data, 2 filter, 3 index, 4 properties; reserved: 5 range tombstones, 6 dictionary, 7 filter partition, 8 index partition |
+//! | 0 | 1 | type: 9 data, 1 data in columns, which nothing writes any more, 2 filter, 3 index, 4 properties; reserved: 5 range tombstones, 6 dictionary, 7 filter partition, 8 index partition |
 //! | 1 | 1 | compression: 0 none, 1 LZ4 (data blocks only); reserved: 2 zstd |
 //! | 2 | 2 | zero |
 //! | 4 | 4 | stored length: bytes of the payload as it follows |
@@ -67,22 +67,29 @@ impl BlockHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum BlockType {
-    Data = 1,
+    Columns = 1,
     Filter = 2,
     Index = 3,
     Properties = 4,
+    Data = 9,
 }
 
 impl BlockType {
     /// The type with this number on disk, if this version knows it.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
-            1 => Some(Self::Data),
+            1 => Some(Self::Columns),
             2 => Some(Self::Filter),
             3 => Some(Self::Index),
             4 => Some(Self::Properties),
+            9 => Some(Self::Data),
             _ => None,
         }
+    }
+
+    /// Whether it holds data, in whatever layout.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Data | Self::Columns)
     }
 }
 
@@ -148,6 +155,7 @@ pub(crate) fn open_header(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Payload<'a> {
     pub(crate) stored: &'a [u8],
+    pub(crate) kind: BlockType,
     codec: Codec,
     raw_bytes: u32,
 }
@@ -163,7 +171,7 @@ impl Payload<'_> {
 }
 
 /// Checks a whole block that was read at `offset`, and returns its payload. Only a data block's
-/// may be compressed.
+/// may be compressed. A data block may be of either layout.
 pub(crate) fn open_block(
     block: &[u8],
     kind: BlockType,
@@ -198,16 +206,16 @@ pub(crate) fn open_block(
 
     // From here on the bytes are as they were written; what is not understood is newer.
     let found = BlockType::from_byte(head[0]);
-    let codec = match (found, head[1]) {
-        (Some(_), 0) => Codec::None,
-        (Some(BlockType::Data), 1) => Codec::Lz4,
+    let (found, codec) = match (found, head[1]) {
+        (Some(found), 0) => (found, Codec::None),
+        (Some(found), 1) if found.is_data() => (found, Codec::Lz4),
         (_, byte) => {
             let got = format!("type {}, compression {byte}", head[0]);
-            let want = "type 1 to 4, compression 0, or 1 with type 1";
+            let want = "type 1 to 4 or 9, compression 0, or 1 with type 1 or 9";
             return Err(Malformed::new(0, WHAT, want, got).newer());
         }
     };
-    if found != Some(kind) {
+    if found != kind && !(found.is_data() && kind.is_data()) {
         let want = format!("type {}", kind as u8);
         return Err(Malformed::new(0, WHAT, want, head[0].to_string()));
     }
@@ -215,7 +223,7 @@ pub(crate) fn open_block(
         let want = format!("zeros, a raw length that {codec:?} stores in {stored} bytes");
         return Err(Malformed::new(2, WHAT, want, format!("{:?}, {raw}", &head[2..])));
     }
-    Ok(Payload { stored: payload, codec, raw_bytes: raw })
+    Ok(Payload { stored: payload, kind: found, codec, raw_bytes: raw })
 }
 
 /// The number on disk: frozen.

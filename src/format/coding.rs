@@ -62,6 +62,26 @@ fn copy_ends<const BYTES: usize>(to: &mut [u8], bytes: &[u8]) {
     }
 }
 
+/// Whether bytes that are mostly few are the same, without a call for up to 32 of them: by two
+/// pieces of one length, which overlap.
+#[inline(always)]
+pub(crate) fn equal_few(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && match a.len() {
+            0 => true,
+            8..=16 => equal_ends::<8>(a, b),
+            17..=32 => equal_ends::<16>(a, b),
+            4..=7 => equal_ends::<4>(a, b),
+            _ => a == b,
+        }
+}
+
+#[inline(always)]
+fn equal_ends<const BYTES: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<BYTES>() == b.first_chunk::<BYTES>()
+        && a.last_chunk::<BYTES>() == b.last_chunk::<BYTES>()
+}
+
 /// How many bytes are mostly enough.
 pub(crate) const PIECE_BYTES: usize = 32;
 

@@ -1,30 +1,38 @@
 //! A data block's payload: sorted entries of one keyspace, every one of them addressable at once.
 //!
 //! No deltas between neighbours and no restarts, so a step back costs what a step forward does.
-//! Keys lie apart from values, so that a search touches few cache lines.
+//! Keys lie apart from values, so that a search touches few cache lines; and a byte of each key's
+//! hash lies before all, so that a get finds its entry with one comparison of keys (D47).
 //!
 //! | at | width | what |
 //! |---|---|---|
 //! | 0 | 4 | keyspace id |
 //! | 4 | 4 | count *n* of entries, at least 1 |
 //! | 8 | 2 | length *p* of the prefix that all keys share |
-//! | 10 | 1 | width *k* of a key end, 2 or 4 |
-//! | 11 | 1 | width *v* of a value end, 2 or 4 |
-//! | 12 | 1 | width *s* of a sequence delta, 1, 2, 4 or 8 |
-//! | 13 | 3 | zero |
+//! | 10 | 1 | width *w* of a row, 8 or 16 |
+//! | 11 | 5 | zero |
 //! | 16 | 8 | base sequence |
 //! | 24 | p | the prefix |
-//! | | n × k | key ends: where each key's suffix ends in the key area |
-//! | | n × v | value ends: where each value ends in the value area |
-//! | | n × s | sequence deltas: sequence minus base |
-//! | | n × 1 | kinds |
+//! | | n | tags: of each entry, bits 24 to 31 of its key's hash ([`super::hash`]) |
+//! | | to a multiple of 8 tags | zero |
+//! | | n × w | rows, see below |
 //! | | last key end | key area: the keys without the prefix |
 //! | | last value end | value area, to the end of the payload |
 //!
-//! [`Block::decode`] checks all of it once, except the order of the keys, which the block's
-//! checksum vouches for; no access to a decoded block can fail.
+//! A row, which is 8 bytes wide wherever its numbers fit, else 16 in all the block:
+//!
+//! | at | width | what |
+//! |---|---|---|
+//! | 0 | w / 4 | key end: where the key's suffix ends in the key area |
+//! | w / 4 | w / 4 | value end: where the value ends in the value area |
+//! | w / 2 | w / 2 | 8 × (sequence − base) + kind |
+//!
+//! [`Block::decode`] checks all of it once, except the order of the keys and the tags, which the
+//! block's checksum vouches for; no access to a decoded block can fail. Blocks of an earlier layout
+//! become this one as they are read (`columns`).
 
 mod builder;
+pub(crate) mod columns;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -32,9 +40,10 @@ mod walk;
 use std::ops::Range;
 
 use super::Malformed;
-use super::coding::Decoder;
+use super::coding::{Decoder, equal_few};
 use super::key::{KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
 use crate::ids::{KeyspaceId, Sequence};
+use crate::prefetch::prefetch;
 use crate::value::Backing;
 
 pub(crate) use builder::BlockBuilder;
@@ -43,24 +52,72 @@ pub(crate) use walk::{Unpacked, WINDOW_ENTRIES, Window};
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";
 
+/// Cache lines of a value that are fetched ahead at most: the processor goes on by itself.
+const VALUE_LINES_MAX: usize = 4;
+
+/// Bits of a row's last number that say the kind.
+const KIND_BITS: u32 = 3;
+
+/// Sequences of one block are less than this apart.
+const SPAN_END: u64 = 1 << (64 - KIND_BITS);
+
 /// A checked data block in memory, with the bytes it was read in.
 #[derive(Debug)]
 pub(crate) struct Block {
     bytes: Vec<u8>,
+    // Where the payload begins in `bytes`, which are less than 4 GiB, and offsets in it.
+    start: u32,
+    keys_at: u32,
+    values_at: u32,
+    count: u32,
     keyspace: KeyspaceId,
-    count: usize,
     base: u64,
-    key_width: u8,
-    value_width: u8,
-    sequence_width: u8,
-    // Offsets in `bytes`; each area ends where the next begins.
-    prefix_at: usize,
-    key_ends_at: usize,
-    value_ends_at: usize,
-    sequences_at: usize,
-    kinds_at: usize,
-    keys_at: usize,
-    values_at: usize,
+    prefix_bytes: u16,
+    wide: bool,
+}
+
+/// What a block says of an entry, its bytes apart.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    key_end: u32,
+    value_end: u32,
+    /// Sequence minus base, and kind.
+    version: u64,
+}
+
+impl Row {
+    /// Of its 8 or 16 bytes.
+    #[inline(always)]
+    fn read(bytes: &[u8], wide: bool) -> Self {
+        let word = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("a row"));
+        let first = word(0);
+        if wide {
+            let key_end = first as u32;
+            return Self { key_end, value_end: (first >> 32) as u32, version: word(8) };
+        }
+        let key_end = u32::from(first as u16);
+        Self { key_end, value_end: u32::from((first >> 16) as u16), version: first >> 32 }
+    }
+
+    #[inline(always)]
+    fn kind(self) -> u8 {
+        self.version as u8 & ((1 << KIND_BITS) - 1)
+    }
+
+    #[inline(always)]
+    fn delta(self) -> u64 {
+        self.version >> KIND_BITS
+    }
+}
+
+/// What a block has of a key, at or below a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InBlock {
+    /// The newest version.
+    At(usize),
+    Absent,
+    /// All versions here are too new, and the block ends with them: the next may have older ones.
+    MayGoOn,
 }
 
 impl Backing for Block {
@@ -70,158 +127,88 @@ impl Backing for Block {
 }
 
 impl Block {
-    /// Checks and takes over a payload that begins at `start` of `bytes`. Offsets in the error
-    /// count from `start`.
-    pub(crate) fn decode(bytes: Vec<u8>, start: usize) -> Result<Self, Malformed> {
-        let end = bytes.len();
-        Self::decode_part(bytes, start..end)
-    }
-
-    /// [`Self::decode`] of a payload that is one part of `bytes`, all of which it takes over.
-    pub(crate) fn decode_part(bytes: Vec<u8>, part: Range<usize>) -> Result<Self, Malformed> {
+    /// Checks and takes over a payload that is one part of `bytes`, all of which it takes over.
+    /// Offsets in the error count from the beginning of the payload.
+    pub(crate) fn decode(bytes: Vec<u8>, part: Range<usize>) -> Result<Self, Malformed> {
         let start = part.start;
         let payload = bytes.get(part).unwrap_or_default();
-        let payload_bytes = payload.len();
         let mut decoder = Decoder::new(payload, WHAT);
         let keyspace = KeyspaceId(decoder.u32()?);
-        let count = decoder.u32()? as usize;
-        let prefix_bytes = usize::from(decoder.u16()?);
-        let [key_width, value_width, sequence_width, zeros @ ..] = decoder.array::<6>()?;
+        let count = decoder.u32()?;
+        let prefix_bytes = decoder.u16()?;
+        let [width, zeros @ ..] = decoder.array::<6>()?;
         let base = decoder.u64()?;
-        if count == 0 || zeros != [0; 3] {
-            let got = format!("{count} entries, {zeros:?}");
-            return Err(Malformed::new(4, WHAT, "at least one entry, and zeros", got));
+        if count == 0 || ![8, 16].contains(&width) || zeros != [0; 5] {
+            let want = "at least one entry, rows of 8 or 16 bytes, and zeros";
+            let got = format!("{count} entries, {width}, {zeros:?}");
+            return Err(Malformed::new(4, WHAT, want, got));
         }
-        if ![2, 4].contains(&key_width)
-            || ![2, 4].contains(&value_width)
-            || ![1, 2, 4, 8].contains(&sequence_width)
-        {
-            let got = format!("{key_width}, {value_width}, {sequence_width}");
-            return Err(Malformed::new(10, WHAT, "widths of 2 or 4, 2 or 4, 1, 2, 4 or 8", got));
-        }
-        // Each array is within the payload before its length is used, so nothing here overflows.
-        let mut area = |len: usize, width: u8| {
-            let at = start + decoder.at();
-            let bytes = len as u64 * u64::from(width);
-            decoder.take(usize::try_from(bytes).unwrap_or(usize::MAX))?;
-            Ok(at)
+        // Each area is within the payload before its length is used, so nothing here overflows.
+        let mut area = |len: u64| {
+            decoder.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+            Ok(decoder.at())
         };
-        let prefix_at = area(prefix_bytes, 1)?;
-        let key_ends_at = area(count, key_width)?;
-        let value_ends_at = area(count, value_width)?;
-        let sequences_at = area(count, sequence_width)?;
-        let kinds_at = area(count, 1)?;
-        let keys_at = start + decoder.at();
-        let mut block = Self {
-            bytes,
-            keyspace,
-            count,
-            base,
-            key_width,
-            value_width,
-            sequence_width,
-            prefix_at,
-            key_ends_at,
-            value_ends_at,
-            sequences_at,
-            kinds_at,
-            keys_at,
-            values_at: keys_at,
-        };
-        let areas_end = start + payload_bytes;
-        block.check_areas(start, areas_end)?;
-        block.check_entries(start)?;
-        Ok(block)
-    }
-
-    /// Finds where values begin, and that both areas fill the payload exactly.
-    fn check_areas(&mut self, start: usize, end: usize) -> Result<(), Malformed> {
-        let last = self.count - 1;
-        let keys = self.number(self.key_ends_at, self.key_width, last);
-        let values = self.number(self.value_ends_at, self.value_width, last);
-        let left = (end - self.keys_at) as u64;
-        if keys + values != left {
+        area(u64::from(prefix_bytes))?;
+        let rows_at = area(u64::from(count).next_multiple_of(8))?;
+        let keys_at = area(u64::from(count) * u64::from(width))?;
+        let wide = width == 16;
+        let rows = StoredRows { bytes: &payload[rows_at..keys_at], wide };
+        let last = rows.last();
+        let key_bytes = u64::from(last.key_end);
+        let left = (payload.len() - keys_at) as u64;
+        if key_bytes + u64::from(last.value_end) != left || bytes.len() > u32::MAX as usize {
             let want = format!("{left} bytes of keys and values");
-            let got = format!("{keys} and {values}");
-            return Err(Malformed::new(self.keys_at - start, WHAT, want, got));
+            let got = format!("{key_bytes} and {}", last.value_end);
+            return Err(Malformed::new(keys_at, WHAT, want, got));
         }
-        self.values_at = self.keys_at + keys as usize;
-        Ok(())
+        rows.check(rows_at, usize::from(prefix_bytes), base)?;
+        let values_at = keys_at as u32 + last.key_end;
+        let keys_at = keys_at as u32;
+        let start = start as u32;
+        Ok(Self { bytes, start, keys_at, values_at, count, keyspace, base, prefix_bytes, wide })
     }
 
-    /// Checks what each entry says of itself, one array after the other.
-    fn check_entries(&self, start: usize) -> Result<(), Malformed> {
-        let fail = |at: usize, i: usize, want: &str, got: String| {
-            Err(Malformed::new(at - start, WHAT, format!("{want} of entry {i}"), got))
-        };
-        let ends = |at: usize, width: u8, len_max: usize| match width {
-            2 => unsound_end::<2>(&self.bytes[at..][..2 * self.count], len_max),
-            _ => unsound_end::<4>(&self.bytes[at..][..4 * self.count], len_max),
-        };
-        let suffix_max = KEY_BYTES_MAX - self.prefix().len();
-        if let Some(i) = ends(self.key_ends_at, self.key_width, suffix_max) {
-            let got = self.number(self.key_ends_at, self.key_width, i);
-            return fail(self.key_ends_at, i, "a sound key end", got.to_string());
-        }
-        if let Some(i) = ends(self.value_ends_at, self.value_width, VALUE_BYTES_MAX) {
-            let got = self.number(self.value_ends_at, self.value_width, i);
-            return fail(self.value_ends_at, i, "a sound value end", got.to_string());
-        }
-        // Only sequences near the largest number need a look at each.
-        let delta_max = u64::MAX >> (64 - 8 * u32::from(self.sequence_width));
-        if self.base.checked_add(delta_max).is_none() {
-            let delta = |i: &usize| self.number(self.sequences_at, self.sequence_width, *i);
-            let unsound = |i: &usize| self.base.checked_add(delta(i)).is_none();
-            if let Some(i) = (0..self.count).find(unsound) {
-                let got = format!("delta {}", delta(&i));
-                return fail(self.sequences_at, i, "a sound sequence", got);
+    #[inline(always)]
+    fn head_end(&self) -> usize {
+        self.start as usize + HEAD_BYTES
+    }
+
+    #[inline(always)]
+    fn tags_at(&self) -> usize {
+        self.head_end() + usize::from(self.prefix_bytes)
+    }
+
+    #[inline(always)]
+    fn rows_at(&self) -> usize {
+        self.tags_at() + (self.count as usize).next_multiple_of(8)
+    }
+
+    /// The rows from `i` on.
+    #[inline(always)]
+    fn row_bytes(&self, i: usize) -> &[u8] {
+        &self.bytes[self.rows_at() + (i << (3 + u32::from(self.wide)))..]
+    }
+
+    #[inline(always)]
+    fn row(&self, i: usize) -> Row {
+        Row::read(self.row_bytes(i), self.wide)
+    }
+
+    /// Where the key and the value of entry `i` begin in their areas.
+    #[inline(always)]
+    fn starts(&self, i: usize) -> (u32, u32) {
+        match i {
+            0 => (0, 0),
+            _ => {
+                let before = self.row(i - 1);
+                (before.key_end, before.value_end)
             }
         }
-        let kinds = &self.bytes[self.kinds_at..self.keys_at];
-        // Without a way out on the way, so that many are looked at in one step.
-        if kinds.iter().fold(true, |all, &byte| all & (byte == Kind::Value as u8)) {
-            return Ok(());
-        }
-        for (i, &byte) in kinds.iter().enumerate() {
-            match Kind::from_byte(byte) {
-                Some(Kind::Value) => {}
-                Some(Kind::Tombstone) if self.value_range(i).is_empty() => {}
-                Some(Kind::Tombstone) => {
-                    return fail(self.kinds_at, i, "no value", "a tombstone with one".into());
-                }
-                None => {
-                    let at = self.kinds_at + i - start;
-                    let unknown = Malformed::new(at, WHAT, "kind 1 or 2", byte.to_string());
-                    let reserved = (1..=KIND_RESERVED_MAX).contains(&byte);
-                    return Err(if reserved { unknown.newer() } else { unknown });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Number `i` of an array of little-endian numbers.
-    #[inline]
-    fn number(&self, array_at: usize, width: u8, i: usize) -> u64 {
-        let at = array_at + i * usize::from(width);
-        // A whole word, cut to the width: the same few steps for every width.
-        match self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
-            Some(word) => u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * u32::from(width))),
-            None => self.number_near_end(at, width),
-        }
-    }
-
-    /// The number at `at`, with less than a word of bytes from there on.
-    #[cold]
-    fn number_near_end(&self, at: usize, width: u8) -> u64 {
-        let mut word = [0; 8];
-        word[..usize::from(width)].copy_from_slice(&self.bytes[at..at + usize::from(width)]);
-        u64::from_le_bytes(word)
     }
 
     /// How many entries it holds: at least one.
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     /// The keyspace of all its entries.
@@ -231,51 +218,49 @@ impl Block {
     }
 
     /// What all its keys begin with.
+    #[inline]
     pub(crate) fn prefix(&self) -> &[u8] {
-        &self.bytes[self.prefix_at..self.key_ends_at]
+        &self.bytes[self.head_end()..self.tags_at()]
+    }
+
+    #[inline(always)]
+    fn keys_at(&self) -> usize {
+        (self.start + self.keys_at) as usize
+    }
+
+    #[inline(always)]
+    fn values_at(&self) -> usize {
+        (self.start + self.values_at) as usize
     }
 
     /// The key of entry `i` after the prefix.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key_suffix(&self, i: usize) -> &[u8] {
-        let end = self.number(self.key_ends_at, self.key_width, i) as usize;
-        &self.bytes[self.keys_at + self.key_start(i)..self.keys_at + end]
-    }
-
-    /// Where the suffix of entry `i` begins in the key area.
-    #[inline]
-    fn key_start(&self, i: usize) -> usize {
-        match i {
-            0 => 0,
-            _ => self.number(self.key_ends_at, self.key_width, i - 1) as usize,
-        }
+        let end = self.row(i).key_end as usize;
+        &self.bytes[self.keys_at() + self.starts(i).0 as usize..self.keys_at() + end]
     }
 
     /// The sequence of entry `i`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sequence(&self, i: usize) -> Sequence {
-        Sequence(self.base + self.number(self.sequences_at, self.sequence_width, i))
+        Sequence(self.base + self.row(i).delta())
     }
 
     /// The kind of entry `i`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn kind(&self, i: usize) -> Kind {
-        Kind::from_byte(self.bytes[self.kinds_at + i]).expect("decode refuses unknown kinds")
+        Kind::from_byte(self.row(i).kind()).expect("decode refuses unknown kinds")
     }
 
     /// Where the value of entry `i` lies in [`Backing::bytes`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value_range(&self, i: usize) -> Range<usize> {
-        let start = match i {
-            0 => 0,
-            _ => self.number(self.value_ends_at, self.value_width, i - 1) as usize,
-        };
-        let end = self.number(self.value_ends_at, self.value_width, i) as usize;
-        self.values_at + start..self.values_at + end
+        let end = self.row(i).value_end as usize;
+        self.values_at() + self.starts(i).1 as usize..self.values_at() + end
     }
 
     /// The value of entry `i`; empty for a tombstone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&self, i: usize) -> &[u8] {
         &self.bytes[self.value_range(i)]
     }
@@ -286,16 +271,81 @@ impl Block {
         key.strip_prefix(self.prefix()).is_some_and(|suffix| suffix == self.key_suffix(i))
     }
 
+    /// Where what [`Self::find`] looks at first begins.
+    pub(crate) fn address(&self) -> usize {
+        self.bytes.as_ptr().addr() + self.start as usize
+    }
+
+    /// Asks for key and value of the first entry that a key with this hash may have.
+    pub(crate) fn prefetch_entry(&self, hash: u64) {
+        if let Some(i) = self.tagged(hash).next() {
+            let key = self.key_suffix(i);
+            prefetch(key.as_ptr().addr(), lines(key));
+            let value = self.value(i);
+            prefetch(value.as_ptr().addr(), lines(value).min(VALUE_LINES_MAX));
+        }
+    }
+
+    /// The newest version of a key of this keyspace with a sequence of at most `at`. `hash` is the
+    /// key's.
+    #[inline(always)]
+    pub(crate) fn find(&self, key: &[u8], hash: u64, at: Sequence) -> InBlock {
+        let prefix_bytes = usize::from(self.prefix_bytes);
+        let Some((start, suffix)) = key.split_at_checked(prefix_bytes) else {
+            return InBlock::Absent;
+        };
+        let same =
+            |&i: &usize| equal_few(self.key_suffix(i), suffix) && equal_few(self.prefix(), start);
+        match self.tagged(hash).find(same) {
+            Some(first) => self.find_version(key, first, at),
+            None => InBlock::Absent,
+        }
+    }
+
+    /// The entries whose tag is that of this hash, in order.
+    #[inline(always)]
+    fn tagged(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let tags = self.bytes[self.tags_at()..self.rows_at()].as_chunks::<8>().0;
+        let same = u64::from_ne_bytes([tag(hash); 8]);
+        let mut groups = tags.iter().enumerate();
+        let mut from = 0;
+        let mut equal = 0;
+        std::iter::from_fn(move || {
+            while equal == 0 {
+                let (group, tags) = groups.next()?;
+                equal = zero_bytes(u64::from_le_bytes(*tags) ^ same);
+                from = 8 * group;
+            }
+            let i = from + equal.trailing_zeros() as usize / 8;
+            equal &= equal - 1;
+            // Behind the last tag there are zeros.
+            (i < self.len()).then_some(i)
+        })
+    }
+
+    /// [`Self::find`] for a key whose newest version here is entry `first`.
+    #[inline(always)]
+    fn find_version(&self, key: &[u8], first: usize, at: Sequence) -> InBlock {
+        if self.sequence(first) <= at {
+            return InBlock::At(first);
+        }
+        let i = self.search(key, at);
+        if i == self.len() {
+            return InBlock::MayGoOn;
+        }
+        if self.has_key(i, key) { InBlock::At(i) } else { InBlock::Absent }
+    }
+
     /// The first entry of this keyspace at or after (`key`, `sequence`) in the internal order;
     /// [`Self::len`] if all are before it.
     #[inline]
     pub(crate) fn search(&self, key: &[u8], sequence: Sequence) -> usize {
         let prefix = self.prefix();
         let Some(suffix) = key.strip_prefix(prefix) else {
-            return if key < prefix { 0 } else { self.count };
+            return if key < prefix { 0 } else { self.len() };
         };
         let mut low = 0;
-        let mut high = self.count;
+        let mut high = self.len();
         while low < high {
             let middle = low + (high - low) / 2;
             let order = self.key_suffix(middle).cmp(suffix);
@@ -311,7 +361,7 @@ impl Block {
     /// [`Self::search`] for a place in any keyspace.
     pub(crate) fn search_position(&self, target: Position<'_>) -> usize {
         match self.keyspace.cmp(&target.keyspace) {
-            std::cmp::Ordering::Less => self.count,
+            std::cmp::Ordering::Less => self.len(),
             std::cmp::Ordering::Equal => self.search(target.key, target.sequence),
             std::cmp::Ordering::Greater => 0,
         }
@@ -339,25 +389,73 @@ impl Block {
     }
 }
 
-/// The first of these ends that is before the one before it, or more than `len_max` behind.
-fn unsound_end<const WIDTH: usize>(ends: &[u8], len_max: usize) -> Option<usize> {
-    let number = |end: &[u8]| {
-        let mut word = [0; 4];
-        word[..WIDTH].copy_from_slice(end);
-        u32::from_le_bytes(word)
-    };
-    let len_max = u32::try_from(len_max).unwrap_or(u32::MAX);
-    let sound = |start: u32, end: u32| (start <= end) & (end.wrapping_sub(start) <= len_max);
-    let after = ends.get(WIDTH..).unwrap_or_default();
-    let pairs = || ends.chunks_exact(WIDTH).zip(after.chunks_exact(WIDTH));
-    // Without a way out on the way, so that many are looked at in one step.
-    let first_sound = ends.chunks_exact(WIDTH).take(1).all(|end| sound(0, number(end)));
-    if first_sound && pairs().fold(true, |all, (a, b)| all & sound(number(a), number(b))) {
-        return None;
+/// How many cache lines bytes may lie on.
+fn lines(bytes: &[u8]) -> usize {
+    bytes.len() / 64 + 1
+}
+
+/// The byte of a key's hash that stands for it.
+#[inline(always)]
+fn tag(hash: u64) -> u8 {
+    (hash >> 24) as u8
+}
+
+/// The high bit of each byte that is zero.
+#[inline(always)]
+fn zero_bytes(word: u64) -> u64 {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    // No carry leaves its byte.
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
+/// The rows of a block, not checked yet.
+struct StoredRows<'a> {
+    bytes: &'a [u8],
+    wide: bool,
+}
+
+impl StoredRows<'_> {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = Row> {
+        let wide = self.wide;
+        self.bytes.chunks_exact(8 << u32::from(wide)).map(move |row| Row::read(row, wide))
     }
-    let mut start = 0;
-    ends.chunks_exact(WIDTH).position(|end| {
-        let end = number(end);
-        !sound(std::mem::replace(&mut start, end), end)
-    })
+
+    fn last(&self) -> Row {
+        self.iter().next_back().expect("there is an entry")
+    }
+
+    /// Checks what each row says. They lie at `rows_at` of the payload.
+    fn check(&self, rows_at: usize, prefix_bytes: usize, base: u64) -> Result<(), Malformed> {
+        let key_bytes_max = (KEY_BYTES_MAX - prefix_bytes) as u32;
+        let delta_max = u64::MAX - base;
+        let mut before = Row { key_end: 0, value_end: 0, version: 0 };
+        let sound = |before: Row, row: Row| {
+            let key_bytes = row.key_end.wrapping_sub(before.key_end);
+            let value_bytes = row.value_end.wrapping_sub(before.value_end);
+            let tombstone = (row.kind() == Kind::Tombstone as u8) & (value_bytes == 0);
+            (before.key_end <= row.key_end)
+                & (before.value_end <= row.value_end)
+                & (key_bytes <= key_bytes_max)
+                & (value_bytes <= VALUE_BYTES_MAX as u32)
+                & (row.delta() <= delta_max)
+                & ((row.kind() == Kind::Value as u8) | tombstone)
+        };
+        // Without a way out on the way, so that many are looked at in one step.
+        let all = self
+            .iter()
+            .fold(true, |all, row| all & sound(std::mem::replace(&mut before, row), row));
+        if all {
+            return Ok(());
+        }
+        before = Row { key_end: 0, value_end: 0, version: 0 };
+        let bad = self.iter().position(|row| !sound(std::mem::replace(&mut before, row), row));
+        let i = bad.unwrap_or(0);
+        let row = self.iter().nth(i).expect("it was met above");
+        let at = rows_at + i * (8 << u32::from(self.wide));
+        let got = format!("{row:?} with base {base}");
+        let malformed = Malformed::new(at, WHAT, format!("a sound row of entry {i}"), got);
+        let known = Kind::from_byte(row.kind()).is_some();
+        let newer = !known && (1..=KIND_RESERVED_MAX).contains(&row.kind());
+        Err(if newer { malformed.newer() } else { malformed })
+    }
 }

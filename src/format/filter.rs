@@ -26,6 +26,7 @@
 
 use super::Malformed;
 use super::coding::Decoder;
+use crate::prefetch::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Probes per lookup: the best number for about 10 bits a key.
@@ -93,6 +94,12 @@ impl Filter {
             g = g.wrapping_mul(MULTIPLIER);
         }
         true
+    }
+
+    /// Asks for what [`Self::may_contain`] looks at.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        prefetch(self.line(hash).as_ptr().addr(), 1);
     }
 
     #[inline]

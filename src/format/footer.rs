@@ -8,7 +8,7 @@
 //! | 13 | 3 | zero |
 //! | 16 | 8 | compatible features: unknown bits change nothing |
 //! | 24 | 8 | read-only compatible features: unknown bits forbid rewriting the segment |
-//! | 32 | 8 | incompatible features: unknown bits forbid reading it; bit 0: data blocks in LZ4 |
+//! | 32 | 8 | incompatible features: unknown bits forbid reading it; bit 0: data blocks in LZ4, bit 1: in rows |
 //! | 40 | 16 | segment uuid |
 //! | 56 | 8 | length of the file |
 //! | 64 | 8 × 1 | block types of the handles, 0 for none; from 128 on a reader skips what it does not know |
@@ -20,7 +20,8 @@
 //!
 //! Bit 0 of the incompatible features is set if, and only if, a data block is compressed. Each
 //! such block says so itself, but a reader without LZ4 is to learn it when it opens the segment,
-//! not from one read in a thousand.
+//! not from one read in a thousand. Bit 1 says the same of data blocks in rows
+//! ([`super::data_block`]), which this version writes always.
 
 use super::Malformed;
 use super::block::{BlockHandle, BlockType};
@@ -36,6 +37,7 @@ const MAGIC: [u8; 8] = *b"ALLUVEND";
 const WHAT: &str = "segment footer";
 const HASH_ID: u8 = 1;
 const FEATURE_LZ4_BLOCKS: u64 = 1;
+const FEATURE_ROWS: u64 = 2;
 const TYPES_AT: usize = 64;
 const HANDLES_AT: usize = 72;
 const HANDLES_MAX: usize = 8;
@@ -65,7 +67,8 @@ impl Footer {
         bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
         bytes[12] = HASH_ID;
         bytes[24..32].copy_from_slice(&self.read_only_compatible.to_le_bytes());
-        let incompatible = if self.lz4_blocks { FEATURE_LZ4_BLOCKS } else { 0 };
+        let lz4 = if self.lz4_blocks { FEATURE_LZ4_BLOCKS } else { 0 };
+        let incompatible = lz4 | FEATURE_ROWS;
         bytes[32..40].copy_from_slice(&incompatible.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.segment.0);
         bytes[56..64].copy_from_slice(&self.file_bytes.to_le_bytes());
@@ -111,9 +114,9 @@ impl Footer {
         let _compatible = decoder.u64()?;
         let read_only_compatible = decoder.u64()?;
         let incompatible = decoder.u64()?;
-        let unknown = incompatible & !FEATURE_LZ4_BLOCKS;
+        let unknown = incompatible & !(FEATURE_LZ4_BLOCKS | FEATURE_ROWS);
         if version != SEGMENT_VERSION || hash != HASH_ID || unknown != 0 {
-            let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, features within 0x1");
+            let want = format!("version {SEGMENT_VERSION}, hash {HASH_ID}, features within 0x3");
             let got = format!("version {version}, hash {hash}, features {incompatible:#x}");
             return Err(Malformed::new(8, WHAT, want, got).newer());
         }
@@ -153,7 +156,7 @@ fn decode_handles(decoder: &mut Decoder<'_>) -> Result<[Option<BlockHandle>; 3],
             Some(BlockType::Filter) => 0,
             Some(BlockType::Index) => 1,
             Some(BlockType::Properties) => 2,
-            Some(BlockType::Data) => {
+            Some(BlockType::Data | BlockType::Columns) => {
                 return Err(Malformed::new(at, WHAT, "no handle of a data block", "one"));
             }
             None if kind == 0 && offset == 0 && len == 0 => continue,
@@ -204,6 +207,7 @@ mod tests {
         let bytes = FOOTER.encode();
         let mut want = [0; FOOTER_BYTES];
         want[..13].copy_from_slice(b"ALLUVEND\x01\0\0\0\x01");
+        want[32] = 2;
         want[40..56].copy_from_slice(&[2; 16]);
         want[56..58].copy_from_slice(&[0, 16]);
         want[64..67].copy_from_slice(&[2, 3, 4]);
@@ -216,14 +220,17 @@ mod tests {
         assert_eq!(&bytes[..CHECKSUM_AT], &want[..CHECKSUM_AT]);
         assert_eq!(
             u64::from_le_bytes(bytes[CHECKSUM_AT..].try_into().unwrap()),
-            0x5fbc_a1a4_8429_ef0e
+            0xaacc_b06b_d7ed_1d52
         );
         assert_eq!(Footer::decode(&bytes), Ok(FOOTER));
         let bare = Footer { filter: None, ..FOOTER };
         assert_eq!(Footer::decode(&bare.encode()), Ok(bare));
         let compressed = Footer { lz4_blocks: true, ..FOOTER };
-        assert_eq!(compressed.encode()[32..40], [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(compressed.encode()[32..40], [3, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Footer::decode(&compressed.encode()), Ok(compressed));
+        // As they were written before blocks were in rows.
+        assert_eq!(rechecked(32, 0), Ok(FOOTER));
+        assert_eq!(rechecked(32, 1), Ok(compressed));
     }
 
     #[test]
@@ -244,9 +251,10 @@ mod tests {
     fn features_say_who_may_read() {
         assert_eq!(rechecked(16, 1), Ok(FOOTER));
         assert_eq!(rechecked(24, 1).unwrap().read_only_compatible, 1);
-        for at in [8, 12, 32] {
+        for at in [8, 12, 33] {
             assert!(rechecked(at, 2).unwrap_err().newer, "byte {at}");
         }
+        assert!(rechecked(32, 6).unwrap_err().newer);
         assert!(rechecked(67, 5).unwrap_err().newer, "range tombstones must not be overlooked");
         assert_eq!(rechecked(67, 200), Ok(FOOTER));
     }

@@ -130,7 +130,7 @@ impl KeyWords {
 /// The bytewise order of two keys. Keys of different origin mostly differ in their first bytes, so
 /// those are looked at first, which takes no call.
 #[inline]
-fn order_bytes(a: &[u8], b: &[u8]) -> Ordering {
+pub(crate) fn order_bytes(a: &[u8], b: &[u8]) -> Ordering {
     if let (Some(first), Some(other)) = (a.first_chunk::<8>(), b.first_chunk::<8>()) {
         let first = u64::from_be_bytes(*first);
         let other = u64::from_be_bytes(*other);

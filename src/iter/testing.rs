@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::data_block::{Block, BlockBuilder, Unpacked, Window};
+use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::value::Value;
@@ -240,10 +241,12 @@ pub(crate) fn cut(entries: &[OwnedEntry], mut most: impl FnMut() -> usize) -> Ve
         let same = left.iter().take_while(|entry| entry.keyspace == first.keyspace).count();
         let (now, later) = left.split_at(same.min(most()));
         let mut builder = BlockBuilder::default();
-        assert!(now.iter().all(|entry| builder.add(&entry.borrow(), usize::MAX)));
+        let hash = |entry: &OwnedEntry| key_hash(entry.keyspace, &entry.key);
+        assert!(now.iter().all(|entry| builder.add(&entry.borrow(), hash(entry), usize::MAX)));
         let mut bytes = Vec::new();
         builder.finish(&mut bytes);
-        blocks.push(Block::decode(bytes, 0).expect("the block is sound"));
+        let whole = 0..bytes.len();
+        blocks.push(Block::decode(bytes, whole).expect("the block is sound"));
         left = later;
     }
     blocks

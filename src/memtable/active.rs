@@ -28,9 +28,9 @@ use super::arena::{Arena, Room};
 use crate::format::batch::Op;
 use crate::format::key::{Entry, KeyWords, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
+use crate::prefetch::prefetch;
 
 /// How many cache lines of a record are fetched ahead: a key, its head, and 100 bytes of value.
-#[cfg(target_arch = "x86_64")]
 const PREFETCH_LINES: usize = 3;
 
 /// How many key bytes a node holds itself, in two words.
@@ -101,12 +101,7 @@ impl Node {
     /// tables that is some steps later.
     #[inline]
     pub(super) fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        for line in 0..PREFETCH_LINES {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch may be given any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.key.wrapping_add(64 * line).cast()) };
-        }
+        prefetch(self.key.addr(), PREFETCH_LINES);
     }
 
     fn key(&self) -> &[u8] {

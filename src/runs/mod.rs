@@ -11,6 +11,9 @@ mod part;
 pub(crate) mod source;
 pub(crate) mod state;
 
+use std::cmp::Ordering;
+
+use crate::format::key::order_bytes;
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{KeyspaceId, RunId};
@@ -34,14 +37,19 @@ pub(crate) struct SegmentRef {
 impl SegmentRef {
     /// Whether the key lies behind this reference.
     fn ends_before(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
-        let at = (keyspace, key);
-        let cut = self.to.as_ref().is_some_and(|to| at >= (to.keyspace, to.key.as_slice()));
-        cut || at > (self.last.keyspace, self.last.key.as_slice())
+        let cut = self.to.as_ref().is_some_and(|to| order_from(to, keyspace, key).is_ge());
+        cut || order_from(&self.last, keyspace, key).is_gt()
     }
 
     fn starts_after(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
-        (keyspace, key) < (self.first.keyspace, self.first.key.as_slice())
+        order_from(&self.first, keyspace, key).is_lt()
     }
+}
+
+/// The order of a key and a bound.
+#[inline]
+fn order_from(bound: &BoundKey, keyspace: KeyspaceId, key: &[u8]) -> Ordering {
+    keyspace.cmp(&bound.keyspace).then_with(|| order_bytes(key, &bound.key))
 }
 
 /// Disjoint segments in key order, written together or merged.

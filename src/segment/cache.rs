@@ -141,13 +141,18 @@ fn shard() -> usize {
 }
 
 /// A block in memory, charged to its cache for as long as it lives.
+///
+/// All that a get looks at is on one cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct CachedBlock {
     block: Block,
     /// Read since the clock hand last passed.
     used: AtomicBool,
     charge: Charge,
 }
+
+const _: () = assert!(size_of::<Block>() < 64);
 
 #[derive(Debug)]
 struct Charge {

@@ -4,6 +4,7 @@
 //! loses a block nor charges one twice. Read by any thread; evicted from by one.
 
 use std::ops::Range;
+use std::ptr;
 
 use super::cache::{BlockCache, CachedBlock};
 use super::parts::{open_part, read_block};
@@ -14,13 +15,44 @@ use crate::format::index::Index;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::NamedFile;
 use crate::mvcc::slots::FileSlots;
+use crate::prefetch::prefetch;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use crate::sync::unchecked::AtomicUsize;
+
+/// Cache lines of a block that are fetched ahead: head, prefix, tags and rows of some 40 entries.
+const BLOCK_LINES: usize = 6;
+
+/// Where the block in a slot is, or one was that was there before: for the processor to fetch all
+/// that a get looks at first at once, where it would go from one to the next (D47). Nothing is
+/// read there, so no checker has to see it.
+#[derive(Debug, Default)]
+struct Hint {
+    block: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Hint {
+    // Relaxed, both: no more than a hint.
+    fn set(&self, block: &Arc<CachedBlock>) {
+        self.block.store(Arc::as_ptr(block).addr(), Ordering::Relaxed);
+        self.bytes.store(block.address(), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        prefetch(self.block.load(Ordering::Relaxed), 1);
+        prefetch(self.bytes.load(Ordering::Relaxed), BLOCK_LINES);
+    }
+}
 
 /// An open, immutable file and what of it is in memory.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     /// One per data block.
     pub(super) slots: FileSlots<CachedBlock>,
+    /// One per slot.
+    hints: Box<[Hint]>,
     cache: Arc<BlockCache>,
     pub(super) file: NamedFile,
     pub(super) number: FileNumber,
@@ -43,7 +75,8 @@ impl SegmentFile {
         cache: Arc<BlockCache>,
     ) -> Self {
         let slots = FileSlots::empty(blocks);
-        Self { slots, cache, file, number, uuid, bytes, footer, damaged }
+        let hints = (0..blocks).map(|_| Hint::default()).collect();
+        Self { slots, hints, cache, file, number, uuid, bytes, footer, damaged }
     }
 
     /// The number in the file's name.
@@ -79,6 +112,7 @@ impl SegmentFile {
         i: usize,
         lend: impl FnOnce(&Arc<CachedBlock>) -> R,
     ) -> Result<R> {
+        self.hints[i].prefetch();
         let slot = self.slots.at(i).load();
         if let Some(block) = slot.as_ref() {
             block.touch();
@@ -87,6 +121,24 @@ impl SegmentFile {
         }
         drop(slot);
         Ok(lend(&self.load_block(index, i)?))
+    }
+
+    /// Asks for what tells where data block `i` is.
+    pub(crate) fn prefetch_slot(&self, i: usize) {
+        prefetch(ptr::from_ref(self.slots.at(i)).addr(), 1);
+        prefetch(ptr::from_ref(&self.hints[i]).addr(), 1);
+    }
+
+    /// Asks for what a get looks at first in data block `i`, if it is in its slot.
+    pub(crate) fn prefetch_block(&self, i: usize) {
+        self.hints[i].prefetch();
+    }
+
+    /// Asks for what a get looks at last in data block `i`, if it is in its slot.
+    pub(crate) fn prefetch_entry(&self, i: usize, hash: u64) {
+        if let Some(block) = self.slots.at(i).load().as_ref() {
+            block.prefetch_entry(hash);
+        }
     }
 
     /// Lends data block `i` if it is in its slot.
@@ -113,6 +165,7 @@ impl SegmentFile {
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);
         if admitted {
+            self.hints[i].set(&block);
             self.slots.keep(i, &block, self.cache.in_slots());
         }
         Ok(block)

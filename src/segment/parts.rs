@@ -7,7 +7,7 @@ use super::FinishedSegment;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::block::{BLOCK_HEADER_BYTES, BlockHandle, BlockType, open_block};
-use crate::format::data_block::Block;
+use crate::format::data_block::{Block, columns};
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::meta::SegmentMeta;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -137,7 +137,7 @@ pub(super) fn open_data_block(
 }
 
 /// [`open_data_block`] of what lies at `part` of `bytes`. The block takes all of them over; one
-/// that was compressed has memory of its own, and they come back beside it.
+/// that was compressed, or in columns, has memory of its own, and they come back beside it.
 pub(super) fn open_part(
     file: &NamedFile,
     uuid: Uuid,
@@ -147,12 +147,22 @@ pub(super) fn open_part(
 ) -> Result<(Block, Option<Vec<u8>>)> {
     let payload = open_block(&bytes[part.clone()], BlockType::Data, uuid, offset)
         .map_err(|error| error.in_file(&file.path, offset))?;
+    let kind = payload.kind;
     let block = match payload.decompressed() {
-        None => Block::decode_part(bytes, part.start + BLOCK_HEADER_BYTES..part.end)
-            .map(|block| (block, None)),
+        None if kind == BlockType::Data => {
+            Block::decode(bytes, part.start + BLOCK_HEADER_BYTES..part.end)
+                .map(|block| (block, None))
+        }
+        None => columns::decode(payload.stored).map(|block| (block, Some(bytes))),
         // A place in what was decompressed is none in the file.
         Some(raw) => raw
-            .and_then(|raw| Block::decode(raw, 0))
+            .and_then(|raw| match kind {
+                BlockType::Data => {
+                    let whole = 0..raw.len();
+                    Block::decode(raw, whole)
+                }
+                _ => columns::decode(&raw),
+            })
             .map(|block| (block, Some(bytes)))
             .map_err(|e| Malformed { at: 0, ..e }),
     };

@@ -15,6 +15,7 @@ use super::tables::Tables;
 use super::writer::FinishedSegment;
 use crate::error::{Error, Result};
 use crate::event::event;
+use crate::format::data_block::InBlock;
 use crate::format::footer::{FOOTER_BYTES, Footer};
 use crate::format::index::Index;
 use crate::format::key::Kind;
@@ -186,26 +187,55 @@ impl Segment {
     }
 
     /// The newest version of a key with a sequence of at most `at`, if there is one, read in place:
-    /// no copy, and no reference count if cached. Does not ask the filter.
+    /// no copy, and no reference count if cached. `hash` is the key's. Does not ask the filter.
     pub(crate) fn get_with<R>(
         &self,
         keyspace: KeyspaceId,
-        key: &[u8],
+        (key, hash): (&[u8], u64),
+        at: Sequence,
+        read: impl FnOnce(&SegmentHit<'_>) -> R,
+    ) -> Result<Option<R>> {
+        let i = self.tables.index.find(keyspace, key);
+        self.get_from(i, keyspace, (key, hash), at, read)
+    }
+
+    /// The data block that may hold a key.
+    #[inline]
+    pub(crate) fn block_for(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<usize> {
+        let index = &self.tables.index;
+        let i = index.find(keyspace, key);
+        (i < index.len() && index.keyspace(i) == keyspace).then_some(i)
+    }
+
+    /// Asks for what [`Self::may_contain`] looks at.
+    pub(crate) fn prefetch_filter(&self, hash: u64) {
+        if let Some(filter) = &self.tables.filter {
+            filter.prefetch(hash);
+        }
+    }
+
+    /// [`Self::get_with`] of a key whose data block is known by [`Self::block_for`].
+    #[inline]
+    pub(crate) fn get_from<R>(
+        &self,
+        mut i: usize,
+        keyspace: KeyspaceId,
+        (key, hash): (&[u8], u64),
         at: Sequence,
         read: impl FnOnce(&SegmentHit<'_>) -> R,
     ) -> Result<Option<R>> {
         let mut read = Some(read);
         let index = &self.tables.index;
-        let mut i = index.find(keyspace, key);
         while i < index.len() && index.keyspace(i) == keyspace {
-            let lookup = self.with_block(i, |block| match look_up(block, keyspace, key, at) {
-                Lookup::At(hit) => {
-                    let read = read.take().expect("a lookup ends at its first hit");
-                    Some(Some(read(&hit)))
-                }
-                Lookup::Absent => Some(None),
-                Lookup::MayGoOn => None,
-            })?;
+            let lookup =
+                self.with_block(i, |block| match look_up(block, keyspace, (key, hash), at) {
+                    Lookup::At(hit) => {
+                        let read = read.take().expect("a lookup ends at its first hit");
+                        Some(Some(read(&hit)))
+                    }
+                    Lookup::Absent => Some(None),
+                    Lookup::MayGoOn => None,
+                })?;
             match lookup {
                 Some(result) => return Ok(result),
                 None => i += 1,
@@ -218,7 +248,7 @@ impl Segment {
     pub(crate) fn try_get_with<R>(
         &self,
         keyspace: KeyspaceId,
-        key: &[u8],
+        (key, hash): (&[u8], u64),
         at: Sequence,
         read: impl FnOnce(&SegmentHit<'_>) -> R,
     ) -> Option<Option<R>> {
@@ -226,12 +256,13 @@ impl Segment {
         let index = &self.tables.index;
         let mut i = index.find(keyspace, key);
         while i < index.len() && index.keyspace(i) == keyspace {
-            let lookup =
-                self.file.with_resident(i, |block| match look_up(block, keyspace, key, at) {
+            let lookup = self.file.with_resident(i, |block| {
+                match look_up(block, keyspace, (key, hash), at) {
                     Lookup::At(hit) => Some(read.take().map(|read| read(&hit))),
                     Lookup::Absent => Some(None),
                     Lookup::MayGoOn => None,
-                })?;
+                }
+            })?;
             match lookup {
                 Some(result) => return Some(result),
                 None => i += 1,
@@ -336,22 +367,22 @@ enum Lookup<'a> {
     MayGoOn,
 }
 
+#[inline(always)]
 fn look_up<'a>(
     block: &'a Arc<CachedBlock>,
     keyspace: KeyspaceId,
-    key: &[u8],
+    (key, hash): (&[u8], u64),
     at: Sequence,
 ) -> Lookup<'a> {
     debug_assert_eq!(block.keyspace(), keyspace);
-    let entry = block.search(key, at);
-    if entry == block.len() {
-        return if block.has_key(entry - 1, key) { Lookup::MayGoOn } else { Lookup::Absent };
+    match block.find(key, hash, at) {
+        InBlock::Absent => Lookup::Absent,
+        InBlock::MayGoOn => Lookup::MayGoOn,
+        InBlock::At(entry) => {
+            let kind = block.kind(entry);
+            let sequence = block.sequence(entry);
+            let value = block.value(entry);
+            Lookup::At(SegmentHit { kind, sequence, value, block, entry })
+        }
     }
-    if !block.has_key(entry, key) {
-        return Lookup::Absent;
-    }
-    let kind = block.kind(entry);
-    let sequence = block.sequence(entry);
-    let value = block.value(entry);
-    Lookup::At(SegmentHit { kind, sequence, value, block, entry })
 }

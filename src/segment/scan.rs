@@ -105,7 +105,7 @@ impl<'a> Blocks<'a> {
         let header = *self.bytes(BLOCK_HEADER_BYTES as u64)?.first_chunk().expect("just as long");
         let (kind, handle) = open_header(&header, self.uuid, self.at)
             .map_err(|error| error.in_file(&self.file.path, self.at))?;
-        if kind != BlockType::Data as u8 {
+        if !BlockType::from_byte(kind).is_some_and(BlockType::is_data) {
             return Ok(None);
         }
         let bytes = self.bytes(u64::from(handle.len))?.to_vec();

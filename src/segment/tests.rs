@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::Result;
+use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence, Uuid};
 use crate::io::DiskFs;
@@ -92,7 +93,8 @@ struct Found {
 
 /// The newest version of a key with a sequence of at most `at`.
 fn get(segment: &Segment, keyspace: KeyspaceId, key: &[u8], at: Sequence) -> Result<Option<Found>> {
-    segment.get_with(keyspace, key, at, |hit| Found {
+    let hash = key_hash(keyspace, key);
+    segment.get_with(keyspace, (key, hash), at, |hit| Found {
         kind: hit.kind,
         sequence: hit.sequence,
         value: hit.to_value(),

@@ -80,8 +80,12 @@ pub(crate) struct SegmentWriter {
     /// The last key of the block that is being closed; its memory is reused.
     last_key: Vec<u8>,
     index: IndexBuilder,
-    /// One per user key.
+    /// One per user key, for the filter, if there is to be one.
     hashes: Vec<u64>,
+    /// Of the last entry's key.
+    last_hash: u64,
+    /// Of keys that are being added; the memory is reused.
+    added: Vec<u64>,
     /// Of whole blocks, until the end.
     properties: Properties,
     /// Versions that are not the newest of their key.
@@ -122,6 +126,8 @@ impl SegmentWriter {
             last_key: Vec::new(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
+            last_hash: 0,
+            added: Vec::new(),
             properties: Properties { created_ms: options.created_ms, ..Properties::counting() },
             superseded: 0,
         })
@@ -137,12 +143,15 @@ impl SegmentWriter {
         let last = self.block.last();
         debug_assert!(last.is_none_or(|last| last < here), "entries ascend");
         let new_key = !last.is_some_and(|last| last.same_key(&here));
-        if self.options.filter_bits > 0 && new_key {
-            self.hashes.push(key_hash(entry.keyspace, entry.key));
+        if new_key {
+            self.last_hash = key_hash(entry.keyspace, entry.key);
+            if self.options.filter_bits > 0 {
+                self.hashes.push(self.last_hash);
+            }
         }
         let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
-        if !self.block.add(entry, payload_bytes) {
-            self.add_to_next(entry, payload_bytes)?;
+        if !self.block.add(entry, self.last_hash, payload_bytes) {
+            self.add_to_next(entry, self.last_hash, payload_bytes)?;
         }
         self.superseded += u64::from(!new_key);
         Ok(())
@@ -160,28 +169,38 @@ impl SegmentWriter {
         let last = self.block.last();
         debug_assert!(entries.first().is_none_or(|e| last.is_none_or(|l| l < e.position())));
         debug_assert!(entries.windows(2).all(|pair| pair[0].position() < pair[1].position()));
+        let mut added = std::mem::take(&mut self.added);
+        added.clear();
+        added.extend(entries.iter().map(|entry| key_hash(entry.keyspace, entry.key)));
         if self.options.filter_bits > 0 {
-            let hashes = entries.iter().map(|entry| key_hash(entry.keyspace, entry.key));
-            self.hashes.extend(hashes);
+            self.hashes.extend_from_slice(&added);
         }
+        self.last_hash = added.last().copied().unwrap_or(self.last_hash);
+        let result = self.add_hashed(entries, &added);
+        self.added = added;
+        result
+    }
+
+    /// Adds entries whose keys have these hashes.
+    fn add_hashed(&mut self, entries: &[Entry<'_>], hashes: &[u64]) -> Result<()> {
         let payload_bytes = self.options.block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
-        let mut left = entries;
-        while !left.is_empty() {
-            left = &left[self.block.add_some(left, payload_bytes)..];
-            let Some((entry, behind)) = left.split_first() else { break };
-            if !self.block.add(entry, payload_bytes) {
-                self.add_to_next(entry, payload_bytes)?;
+        let mut at = 0;
+        while at < entries.len() {
+            at += self.block.add_some(&entries[at..], &hashes[at..], payload_bytes);
+            let (Some(entry), Some(&hash)) = (entries.get(at), hashes.get(at)) else { break };
+            if !self.block.add(entry, hash, payload_bytes) {
+                self.add_to_next(entry, hash, payload_bytes)?;
             }
-            left = behind;
+            at += 1;
         }
         Ok(())
     }
 
     /// Closes the current block, and begins the next with `entry`.
     #[inline(never)]
-    fn add_to_next(&mut self, entry: &Entry<'_>, payload_bytes: usize) -> Result<()> {
+    fn add_to_next(&mut self, entry: &Entry<'_>, hash: u64, payload_bytes: usize) -> Result<()> {
         self.close_block(Some(entry))?;
-        let added = self.block.add(entry, payload_bytes);
+        let added = self.block.add(entry, hash, payload_bytes);
         assert!(added, "an empty block takes any entry");
         Ok(())
     }

@@ -179,3 +179,42 @@ fn a_get_that_must_not_wait_never_touches_the_disk() {
     db.close().unwrap();
     assert!(matches!(db.try_get("a"), Err(Error::Closed)));
 }
+
+/// Groups of keys that take each step together find what each finds alone: in memtables, in runs
+/// over one another, in blocks that are in memory and not, and nowhere.
+#[test]
+fn many_keys_are_found_together_as_each_is_alone() {
+    for cache_bytes in [0, 64 << 20] {
+        let builder = alluvium::Builder::temporary().compaction_threads(0);
+        let db = builder.cache_bytes(cache_bytes).open().unwrap();
+        let key = |n: u64| format!("key {n:06}");
+        let keys = 3_000;
+        for layer in 0..4 {
+            let step = 1 + layer;
+            for n in (0..keys).step_by(step as usize) {
+                match (n + layer) % 7 {
+                    0 => db.delete(key(n)).unwrap(),
+                    1 => db.put(key(n), vec![layer as u8; 5_000]).unwrap(),
+                    _ => db.put(key(n), format!("{n} of {layer}")).unwrap(),
+                };
+            }
+            if layer < 3 {
+                db.flush().unwrap();
+            }
+        }
+        let old = db.snapshot();
+        for n in (0..keys).step_by(5) {
+            db.put(key(n), "newer").unwrap();
+        }
+        assert!(db.stats().runs >= 3);
+        let mut random = fastrand::Rng::with_seed(5);
+        for count in [0, 1, 2, 15, 16, 17, 100, 1_000] {
+            // Some are not there, some come twice.
+            let numbers: Vec<u64> = (0..count).map(|_| random.u64(0..keys + 500)).collect();
+            let want: Vec<_> = numbers.iter().map(|&n| db.get(key(n)).unwrap()).collect();
+            assert_eq!(db.multi_get(numbers.iter().map(|&n| key(n))).unwrap(), want);
+            let want: Vec<_> = numbers.iter().map(|&n| old.get(key(n)).unwrap()).collect();
+            assert_eq!(old.multi_get(numbers.iter().map(|&n| key(n))).unwrap(), want);
+        }
+    }
+}

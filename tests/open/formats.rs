@@ -72,10 +72,12 @@ fn a_newer_segment_is_refused() {
     let name = first(&closed_database(), ".seg");
     let len = closed_database().read_file(path(&name)).unwrap().len();
     let footer = (len - 256, 256);
-    // Header version; footer version, hash, incompatible feature.
-    for (structure, at) in [((0, 64), 8), (footer, 8), (footer, 12), (footer, 32)] {
+    // Header version; footer version, hash, incompatible feature beside those that are known.
+    for (structure, at, value) in
+        [((0, 64), 8, 2), (footer, 8, 2), (footer, 12, 2), (footer, 32, 6), (footer, 33, 1)]
+    {
         let fs = closed_database();
-        patch(&fs, &name, structure, at, 2);
+        patch(&fs, &name, structure, at, value);
         newer(&fs, &name);
     }
     let fs = closed_database();

@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     "src/memtable/sorted.rs",
     "src/memtable/rows.rs",
     "src/runs/mod.rs",
+    "src/prefetch.rs",
     "src/segment/reader.rs",
     "src/segment/file.rs",
     "src/segment/cache.rs",

@@ -25,6 +25,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/io/mapping.rs", "maps a file and stores into it"),
     ("src/io/process.rs", "maps a page that a fork empties"),
     ("tests/fork.rs", "forks"),
+    ("src/prefetch.rs", "asks the processor for memory ahead"),
     ("src/memtable/arena.rs", "hands out bytes of memory that it still fills elsewhere"),
     ("tests/memory.rs", "counts what the system's allocator gives"),
     ("tests/stress/planted.rs", "has the faults that a sanitizer must find"),

@@ -6,10 +6,8 @@
 //!
 //! An iterator owns its view, so it keeps the memtables and files of its moment. A snapshot is a
 //! sequence that is registered: a read through it uses the current view, so it pins neither memory
-//! nor files; flushes and merges keep what it sees. `multi_get` looks all its keys up in one view
-//! at one sequence, which it owns because the caller's iterator of keys runs meanwhile. A seek
-//! moves an end of an iterator ahead only, so that no key comes twice and both ends stay
-//! independent.
+//! nor files; flushes and merges keep what it sees. A seek moves an end of an iterator ahead only,
+//! so that no key comes twice and both ends stay independent.
 
 use crate::engine::read::layers::{LayersCursor, layers};
 use crate::engine::read::stretches::{count_jumps, remember_dead};
@@ -95,14 +93,14 @@ impl ReadAt {
 }
 
 /// Where a version was found.
-enum Hit<'a> {
+pub(super) enum Hit<'a> {
     Memory { table: &'a Memtable, found: memtable::Found<'a> },
     Disk(&'a segment::SegmentHit<'a>),
 }
 
 impl Hit<'_> {
     /// The value for the user to keep. The key is the one it was found for.
-    fn keep(self, keyspace: KeyspaceId, key: &[u8]) -> Value {
+    pub(super) fn keep(self, keyspace: KeyspaceId, key: &[u8]) -> Value {
         match self {
             Self::Memory { table, found } => table.keep_value(keyspace, key, &found),
             Self::Disk(hit) => hit.to_value(),
@@ -125,24 +123,6 @@ pub(crate) fn get(
 ) -> Result<Option<Value>> {
     let id = keyspace.id;
     find(engine, keyspace, key, at, |hit| hit.map(|hit| hit.keep(id, key)))
-}
-
-/// The values of many keys, all at one point of the commit order.
-pub(crate) fn multi_get(
-    engine: &Engine,
-    keyspace: &KeyspaceState,
-    keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    at: ReadAt,
-) -> Result<Vec<Option<Value>>> {
-    // Owned: the caller's iterator runs meanwhile, for as long as it pleases.
-    let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
-    let at = at.resolve(keyspace, visible)?;
-    let id = keyspace.id;
-    let get = |key: &[u8]| {
-        let keep = |hit: Option<Hit<'_>>| hit.map(|hit| hit.keep(id, key));
-        find_in(&engine.core, &view, id, key, at, keep)
-    };
-    keys.into_iter().map(|key| get(key.as_ref())).collect()
 }
 
 #[cfg(test)]
@@ -198,7 +178,7 @@ pub(crate) fn try_get(
         }
         let keep =
             |hit: &segment::SegmentHit<'_>| (hit.kind == Kind::Value).then(|| hit.to_value());
-        match part.segment.try_get_with(keyspace, key, at, keep) {
+        match part.segment.try_get_with(keyspace, (key, hash), at, keep) {
             None => return Ok(TryGet::WouldRead),
             Some(None) => {}
             Some(Some(Some(value))) => return Ok(TryGet::Hit(value)),
@@ -284,7 +264,7 @@ fn find_in<R>(
         if !part.segment.may_contain(hash) {
             continue;
         }
-        let found = part.segment.get_with(keyspace, key, at, |hit| {
+        let found = part.segment.get_with(keyspace, (key, hash), at, |hit| {
             debug_assert!(hit.sequence <= at, "a segment gives what the read may see");
             finish((hit.kind == Kind::Value).then_some(Hit::Disk(hit)))
         });

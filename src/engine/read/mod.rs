@@ -4,4 +4,5 @@ pub(crate) mod estimate;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod layers;
+pub(crate) mod many;
 pub(crate) mod stretches;

@@ -1,6 +1,6 @@
 //! Collects the entries of one data block and lays them out as the table in the parent says.
 
-use super::HEAD_BYTES;
+use super::{HEAD_BYTES, KIND_BITS, SPAN_END, tag};
 use crate::format::coding::{PIECE_BYTES, copy_few, copy_part, put_few};
 use crate::format::key::{Entry, Kind, Position};
 use crate::format::properties::Properties;
@@ -13,9 +13,11 @@ const KEYS_BYTES_MAX: usize = 8 << 20;
 /// Capacity that the builder keeps for the next block.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of an entry besides its key and its value: two ends, a sequence and a kind, all as wide as
-/// they can be.
-const ENTRY_BYTES_MAX: usize = 4 + 4 + 8 + 1;
+/// Bytes of an entry besides its key and its value: a tag and a wide row.
+const ENTRY_BYTES_MAX: usize = 1 + 16;
+
+/// Bytes of a block besides its entries: the head, and zeros behind the tags.
+const BLOCK_BYTES_MAX: usize = HEAD_BYTES + 7;
 
 /// Gathers ascending entries of one keyspace.
 #[derive(Debug, Default)]
@@ -41,18 +43,23 @@ struct Added {
     key_end: u32,
     value_end: u32,
     kind: u8,
+    tag: u8,
 }
 
 impl BlockBuilder {
     /// Adds an entry, if the block stays within `payload_bytes_max` with it; an empty block takes
-    /// any. The entry follows the last one in the internal order. Returns whether it was added.
+    /// any. The entry follows the last one in the internal order, and `hash` is its key's. Returns
+    /// whether it was added.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn add(&mut self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
+    pub(crate) fn add(&mut self, entry: &Entry<'_>, hash: u64, payload_bytes_max: usize) -> bool {
         let sequence = entry.sequence.0;
         let most = self.bytes_max() + ENTRY_BYTES_MAX + entry.key.len() + entry.value.len();
         // Most entries of a block fit in whatever way they are laid out.
-        let fits = most <= payload_bytes_max.min(KEYS_BYTES_MAX) && self.keyspace == entry.keyspace;
+        let span = self.largest.max(sequence) - self.smallest.min(sequence);
+        let fits = most <= payload_bytes_max.min(KEYS_BYTES_MAX)
+            && self.keyspace == entry.keyspace
+            && span < SPAN_END;
         if self.entries.is_empty() {
             self.keyspace = entry.keyspace;
             (self.smallest, self.largest) = (sequence, sequence);
@@ -68,21 +75,32 @@ impl BlockBuilder {
         let value_end = u32::try_from(self.values.len());
         let value_end = value_end.expect("one value at most exceeds a block");
         self.tombstones += usize::from(entry.kind == Kind::Tombstone);
-        self.entries.push(Added { sequence, key_end, value_end, kind: entry.kind as u8 });
+        let kind = entry.kind as u8;
+        self.entries.push(Added { sequence, key_end, value_end, kind, tag: tag(hash) });
         true
     }
 
     /// Adds the first of these entries, as [`Self::add`] would: as many of them as are certain to
-    /// fit. Returns how many; of an empty block none.
-    pub(crate) fn add_some(&mut self, entries: &[Entry<'_>], payload_bytes_max: usize) -> usize {
+    /// fit. Returns how many; of an empty block none. `hashes` are those of their keys.
+    pub(crate) fn add_some(
+        &mut self,
+        entries: &[Entry<'_>],
+        hashes: &[u64],
+        payload_bytes_max: usize,
+    ) -> usize {
         if self.is_empty() {
             return 0;
         }
         let bound = payload_bytes_max.min(KEYS_BYTES_MAX);
         let mut most = self.bytes_max();
+        let mut smallest = self.smallest;
+        let mut largest = self.largest;
         let certain = entries.iter().take_while(|entry| {
             most += ENTRY_BYTES_MAX + entry.key.len() + entry.value.len();
-            most <= bound && entry.keyspace == self.keyspace
+            smallest = smallest.min(entry.sequence.0);
+            largest = largest.max(entry.sequence.0);
+            let in_span = largest - smallest < SPAN_END;
+            most <= bound && entry.keyspace == self.keyspace && in_span
         });
         let entries = &entries[..certain.count()];
         let mut key_end = self.keys.len() as u32;
@@ -99,7 +117,7 @@ impl BlockBuilder {
             self.last_key_at = self.keys.len() - last.key.len();
         }
         entries.iter().for_each(|entry| self.values.extend_from_slice(entry.value));
-        self.entries.extend(entries.iter().map(|entry| {
+        self.entries.extend(entries.iter().zip(hashes).map(|(entry, &hash)| {
             let sequence = entry.sequence.0;
             self.smallest = self.smallest.min(sequence);
             self.largest = self.largest.max(sequence);
@@ -107,7 +125,7 @@ impl BlockBuilder {
             // Within `bound`, so neither overflows.
             key_end += entry.key.len() as u32;
             value_end += entry.value.len() as u32;
-            Added { sequence, key_end, value_end, kind: entry.kind as u8 }
+            Added { sequence, key_end, value_end, kind: entry.kind as u8, tag: tag(hash) }
         }));
         entries.len()
     }
@@ -116,11 +134,11 @@ impl BlockBuilder {
     #[inline(never)]
     fn fits_exactly(&self, entry: &Entry<'_>, payload_bytes_max: usize) -> bool {
         let keys = self.keys.len() + entry.key.len();
-        if self.keyspace != entry.keyspace || keys > KEYS_BYTES_MAX {
-            return false;
-        }
         let sequence = entry.sequence.0;
         let span = self.largest.max(sequence) - self.smallest.min(sequence);
+        if self.keyspace != entry.keyspace || keys > KEYS_BYTES_MAX || span >= SPAN_END {
+            return false;
+        }
         let prefix = shared_bytes(self.first_key(), entry.key);
         let values = self.values.len() + entry.value.len();
         payload_bytes(self.entries.len() + 1, prefix, keys, values, span) <= payload_bytes_max
@@ -141,7 +159,7 @@ impl BlockBuilder {
     #[inline]
     pub(crate) fn bytes_max(&self) -> usize {
         let entries = self.entries.len() * ENTRY_BYTES_MAX;
-        HEAD_BYTES + entries + self.keys.len() + self.values.len()
+        BLOCK_BYTES_MAX + entries + self.keys.len() + self.values.len()
     }
 
     /// Bytes shared by all keys: they ascend, so those shared by the first and the last.
@@ -188,30 +206,22 @@ impl BlockBuilder {
         assert!(!self.is_empty());
         let count = self.entries.len();
         let prefix = self.prefix_bytes();
-        let key_width = end_width(self.keys.len() - count * prefix);
-        let value_width = end_width(self.values.len());
-        let sequence_width = delta_width(self.largest - self.smallest);
+        let suffixes = self.keys.len() - count * prefix;
+        let wide = is_wide(suffixes, self.values.len(), self.largest - self.smallest);
         out.reserve(self.bytes() + PIECE_BYTES);
         out.extend_from_slice(&self.keyspace.0.to_le_bytes());
         out.extend_from_slice(&(count as u32).to_le_bytes());
         out.extend_from_slice(&(prefix as u16).to_le_bytes());
-        let widths = [key_width as u8, value_width as u8, sequence_width as u8];
-        out.extend_from_slice(&widths);
-        out.extend_from_slice(&[0; 3]);
+        out.extend_from_slice(&[row_bytes(wide) as u8, 0, 0, 0, 0, 0]);
         out.extend_from_slice(&self.smallest.to_le_bytes());
         out.extend_from_slice(&self.keys[..prefix]);
-        let entries = || self.entries.iter();
-        let key_ends = entries().enumerate().map(|(i, entry)| {
-            let prefixes = (i as u64 + 1) * prefix as u64;
-            u64::from(entry.key_end) - prefixes
-        });
-        put_numbers(out, key_width, key_ends);
-        put_numbers(out, value_width, entries().map(|entry| u64::from(entry.value_end)));
-        put_numbers(out, sequence_width, entries().map(|entry| entry.sequence - self.smallest));
-        put_numbers(out, 1, entries().map(|entry| u64::from(entry.kind)));
+        let tags_at = out.len();
+        out.extend(self.entries.iter().map(|entry| entry.tag));
+        out.resize(tags_at + count.next_multiple_of(8), 0);
+        self.put_rows(out, prefix as u32, wide);
         let mut start = 0;
         let mut at = out.len();
-        let end = at + self.keys.len() - count * prefix;
+        let end = at + suffixes;
         // Room for a whole piece behind the last key.
         out.resize(end + PIECE_BYTES, 0);
         for entry in &self.entries {
@@ -223,6 +233,28 @@ impl BlockBuilder {
         out.truncate(end);
         out.extend_from_slice(&self.values);
         self.clear();
+    }
+
+    fn put_rows(&self, out: &mut Vec<u8>, prefix: u32, wide: bool) {
+        let at = out.len();
+        let bytes = row_bytes(wide);
+        out.resize(at + self.entries.len() * bytes, 0);
+        let rows = out[at..].chunks_exact_mut(bytes).zip(&self.entries);
+        let mut prefixes = 0;
+        for (row, entry) in rows {
+            prefixes += u64::from(prefix);
+            // Each key has the prefix, so this is not negative.
+            let key_end = u64::from(entry.key_end) - prefixes;
+            let value_end = u64::from(entry.value_end);
+            let delta = entry.sequence - self.smallest;
+            let version = delta << KIND_BITS | u64::from(entry.kind);
+            if wide {
+                row[..8].copy_from_slice(&(key_end | value_end << 32).to_le_bytes());
+                row[8..].copy_from_slice(&version.to_le_bytes());
+            } else {
+                row.copy_from_slice(&(key_end | value_end << 16 | version << 32).to_le_bytes());
+            }
+        }
     }
 
     fn clear(&mut self) {
@@ -238,39 +270,18 @@ impl BlockBuilder {
 
 fn payload_bytes(count: usize, prefix: usize, keys: usize, values: usize, span: u64) -> usize {
     let suffixes = keys - count * prefix;
-    let per_entry = end_width(suffixes) + end_width(values) + delta_width(span) + 1;
-    HEAD_BYTES + prefix + count * per_entry + suffixes + values
+    let rows = count * row_bytes(is_wide(suffixes, values, span));
+    HEAD_BYTES + count.next_multiple_of(8) + rows + prefix + suffixes + values
 }
 
-fn end_width(end: usize) -> usize {
-    if end <= usize::from(u16::MAX) { 2 } else { 4 }
+/// Whether the numbers of a row, at most these, need 16 bytes.
+pub(super) fn is_wide(suffixes: usize, values: usize, span: u64) -> bool {
+    let ends = usize::from(u16::MAX);
+    suffixes > ends || values > ends || span > u64::from(u32::MAX >> KIND_BITS)
 }
 
-fn delta_width(delta: u64) -> usize {
-    match delta {
-        0..=0xff => 1,
-        0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        _ => 8,
-    }
-}
-
-fn put_numbers(out: &mut Vec<u8>, width: usize, numbers: impl ExactSizeIterator<Item = u64>) {
-    match width {
-        1 => put_words::<1>(out, numbers),
-        2 => put_words::<2>(out, numbers),
-        4 => put_words::<4>(out, numbers),
-        _ => put_words::<8>(out, numbers),
-    }
-}
-
-/// A width that the compiler knows makes each number one store.
-fn put_words<const WIDTH: usize>(out: &mut Vec<u8>, numbers: impl ExactSizeIterator<Item = u64>) {
-    let at = out.len();
-    out.resize(at + numbers.len() * WIDTH, 0);
-    for (word, number) in out[at..].chunks_exact_mut(WIDTH).zip(numbers) {
-        word.copy_from_slice(&number.to_le_bytes()[..WIDTH]);
-    }
+pub(super) fn row_bytes(wide: bool) -> usize {
+    if wide { 16 } else { 8 }
 }
 
 fn shared_bytes(a: &[u8], b: &[u8]) -> usize {

@@ -1,12 +1,12 @@
-//! A walk over a data block, for merges and scans: a window of entries is unpacked at a time,
-//! column by column, which costs less than finding each entry by itself.
+//! A walk over a data block, for merges and scans: a window of entries is unpacked at a time, which
+//! costs less than finding each entry by itself.
 //!
 //! Knows the layout as the parent does, and nothing of where the block came from. Used by the one
 //! thread that reads the block.
 
 use std::ops::Range;
 
-use super::Block;
+use super::{Block, Row};
 use crate::format::coding::{PIECE_BYTES, copy_part};
 use crate::format::key::{Entry, KeyWords, Kind};
 use crate::ids::{KeyspaceId, Sequence};
@@ -18,7 +18,7 @@ pub(crate) const WINDOW_ENTRIES: usize = 128;
 /// again.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    rows: Vec<Row>,
+    rows: Vec<UnpackedRow>,
     passed: usize,
     /// The number of the entry after them in the block.
     next: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Window {
 
 /// What is known of an entry.
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct UnpackedRow {
     words: KeyWords,
     // In the window's keys.
     key_at: usize,
@@ -40,7 +40,7 @@ struct Row {
     kind: Kind,
 }
 
-impl Default for Row {
+impl Default for UnpackedRow {
     fn default() -> Self {
         let key_at = 0;
         let key_end = 0;
@@ -74,7 +74,7 @@ impl Window {
     /// The key of the entry in row `i` of those that were unpacked.
     #[inline]
     pub(crate) fn key(&self, i: usize) -> &[u8] {
-        let Row { key_at, key_end, .. } = self.rows[i];
+        let UnpackedRow { key_at, key_end, .. } = self.rows[i];
         &self.keys[key_at..key_end]
     }
 
@@ -88,7 +88,7 @@ impl Window {
 /// Consecutive entries that can be looked at side by side.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unpacked<'a> {
-    rows: &'a [Row],
+    rows: &'a [UnpackedRow],
     keys: &'a [u8],
     bytes: &'a [u8],
 }
@@ -109,8 +109,8 @@ impl<'a> Unpacked<'a> {
     /// Entry `i`.
     #[inline]
     pub(crate) fn entry(&self, i: usize) -> Entry<'a> {
-        let Row { words, sequence, kind, .. } = self.rows[i];
-        let Row { key_at, key_end, value_at, value_end, .. } = self.rows[i];
+        let UnpackedRow { words, sequence, kind, .. } = self.rows[i];
+        let UnpackedRow { key_at, key_end, value_at, value_end, .. } = self.rows[i];
         let key = &self.keys[key_at..key_end];
         let value = &self.bytes[value_at..value_end];
         Entry { keyspace: KeyspaceId(words.keyspace), key, sequence, kind, value }
@@ -123,78 +123,42 @@ impl Block {
     pub(crate) fn unpack(&self, entries: Range<usize>, window: &mut Window) {
         let entries = entries.start..entries.end.min(entries.start + WINDOW_ENTRIES);
         (window.passed, window.next) = (0, entries.end);
-        window.rows.resize(entries.len(), Row::default());
-        self.unpack_keys(&entries, window);
-        let rows = &mut window.rows;
-        let mut value_at = self.value_range(entries.start).start;
-        self.unpack_column(self.value_ends_at, self.value_width, &entries, rows, |row, end| {
-            row.value_at = value_at;
-            value_at = self.values_at + end as usize;
-            row.value_end = value_at;
-        });
-        let at = self.sequences_at;
-        let width = self.sequence_width;
-        self.unpack_column(at, width, &entries, rows, |row, delta| {
-            row.sequence = Sequence(self.base + delta);
-        });
-        for (row, &kind) in rows.iter_mut().zip(&self.bytes[self.kinds_at..][entries]) {
-            row.kind = Kind::from_byte(kind).expect("decode refuses unknown kinds");
+        window.rows.resize(entries.len(), UnpackedRow::default());
+        // A width that the compiler knows makes each row one or two loads.
+        match self.wide {
+            false => self.unpack_rows::<false>(&entries, window),
+            true => self.unpack_rows::<true>(&entries, window),
         }
     }
 
-    fn unpack_keys(&self, entries: &Range<usize>, window: &mut Window) {
+    #[inline]
+    fn unpack_rows<const WIDE: bool>(&self, entries: &Range<usize>, window: &mut Window) {
         let Window { rows, keys, .. } = window;
-        let prefix = self.prefix();
-        let mut from = self.keys_at + self.key_start(entries.start);
-        let last = self.number(self.key_ends_at, self.key_width, entries.end - 1) as usize;
-        let len = entries.len() * prefix.len() + (self.keys_at + last - from);
+        let prefix_at = self.head_end();
+        let prefix_end = self.tags_at();
+        let prefix_bytes = prefix_end - prefix_at;
+        let (key_start, value_start) = self.starts(entries.start);
+        let mut from = self.keys_at() + key_start as usize;
+        let mut value_at = self.values_at() + value_start as usize;
+        let last = self.keys_at() + self.row(entries.end - 1).key_end as usize;
+        let len = entries.len() * prefix_bytes + (last - from);
         // Room for a whole piece behind the last key; what is there from before does not matter.
         keys.resize(keys.len().max(len + PIECE_BYTES), 0);
-        self.unpack_column(self.key_ends_at, self.key_width, entries, rows, |row, end| {
-            row.key_end = end as usize;
-        });
+        let stored = self.row_bytes(entries.start).chunks_exact(8 << u32::from(WIDE));
         let mut at = 0;
-        for row in rows.iter_mut() {
-            let to = self.keys_at + row.key_end;
-            copy_part(keys, at, &self.bytes, self.prefix_at, self.key_ends_at);
-            copy_part(keys, at + prefix.len(), &self.bytes, from, to);
-            (row.key_at, row.key_end) = (at, at + prefix.len() + (to - from));
+        for (row, stored) in rows.iter_mut().zip(stored) {
+            let stored = Row::read(stored, WIDE);
+            let to = self.keys_at() + stored.key_end as usize;
+            copy_part(keys, at, &self.bytes, prefix_at, prefix_end);
+            copy_part(keys, at + prefix_bytes, &self.bytes, from, to);
+            (row.key_at, row.key_end) = (at, at + prefix_bytes + (to - from));
             row.words = KeyWords::new(self.keyspace, &keys[at..row.key_end]);
             (at, from) = (row.key_end, to);
+            row.value_at = value_at;
+            value_at = self.values_at() + stored.value_end as usize;
+            row.value_end = value_at;
+            row.sequence = Sequence(self.base + stored.delta());
+            row.kind = Kind::from_byte(stored.kind()).expect("decode refuses unknown kinds");
         }
-    }
-
-    /// Lets `unpack` take in the number of each entry's row in the array at `array_at`.
-    #[inline]
-    fn unpack_column(
-        &self,
-        array_at: usize,
-        width: u8,
-        entries: &Range<usize>,
-        rows: &mut [Row],
-        unpack: impl FnMut(&mut Row, u64),
-    ) {
-        let wide = usize::from(width);
-        let column = &self.bytes[array_at + entries.start * wide..array_at + entries.end * wide];
-        // A width that the compiler knows makes each number one load.
-        match width {
-            1 => unpack_words::<1>(column, rows, unpack),
-            2 => unpack_words::<2>(column, rows, unpack),
-            4 => unpack_words::<4>(column, rows, unpack),
-            _ => unpack_words::<8>(column, rows, unpack),
-        }
-    }
-}
-
-#[inline]
-fn unpack_words<const WIDTH: usize>(
-    column: &[u8],
-    rows: &mut [Row],
-    mut unpack: impl FnMut(&mut Row, u64),
-) {
-    for (row, number) in rows.iter_mut().zip(column.as_chunks::<WIDTH>().0) {
-        let mut word = [0; 8];
-        word[..WIDTH].copy_from_slice(number);
-        unpack(row, u64::from_le_bytes(word));
     }
 }

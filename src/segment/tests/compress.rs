@@ -111,7 +111,7 @@ fn the_cache_is_charged_what_a_block_takes_in_memory() {
 fn compressed_blocks_that_changed_places_are_corruption() {
     let dir = tempfile::tempdir().unwrap();
     // Only the sequences and one digit differ, so that some blocks are of one length.
-    let rows = uniform_rows(256);
+    let rows = uniform_rows(2048);
     let finished = write(dir.path(), 1, &rows, compressed(1024));
     let segment = open(dir.path(), &finished, &BlockCache::new(0)).unwrap();
     let path = segment_path(dir.path(), finished.number);

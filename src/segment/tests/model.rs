@@ -2,7 +2,6 @@
 //! directions.
 
 use super::*;
-use crate::format::hash::key_hash;
 use crate::io::SimFs;
 use crate::iter::Cursor;
 
@@ -242,7 +241,8 @@ fn small_values_are_copied_and_large_ones_shared() {
         let from_cursor = cursor.value();
         drop(cursor);
         let from_get = get(&segment, KeyspaceId(0), key, Sequence(9)).unwrap().unwrap().value;
-        let in_place = segment.get_with(KeyspaceId(0), key, Sequence(9), |hit| hit.value.len());
+        let hashed = (&key[..], key_hash(KeyspaceId(0), key));
+        let in_place = segment.get_with(KeyspaceId(0), hashed, Sequence(9), |hit| hit.value.len());
         assert_eq!(in_place.unwrap(), Some(from_get.len()));
         drop(segment);
         assert_eq!(cache.used() > 0, shared);

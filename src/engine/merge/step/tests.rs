@@ -372,7 +372,7 @@ fn a_wrong_trim_is_caught() {
     ];
     for spoil in spoils {
         let mut caught = 0;
-        for seed in 0..8 {
+        for seed in 0..16 {
             let mut world = World::new(Random::new(seed));
             for _ in 0..2 {
                 (0..200).for_each(|_| world.write());
@@ -395,7 +395,8 @@ fn a_wrong_trim_is_caught() {
                 | usize::from(world.check_reads(ReadAt::Now, &world.rows).is_err());
             world.close();
         }
-        assert!(caught >= 6, "{caught} of 8");
+        // The others are of keys that nobody sees there.
+        assert!(caught >= 10, "{caught} of 16");
     }
 }
 
