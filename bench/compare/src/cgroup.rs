@@ -44,7 +44,11 @@ impl Group {
         // The second version hands its controllers down only when told to.
         let _ = std::fs::write(parent.join("cgroup.subtree_control"), "+memory");
         let group = Self { dir: parent.join(format!("alluvium-compare-{}", std::process::id())) };
-        std::fs::create_dir(&group.dir)?;
+        // One that could not be removed serves again.
+        std::fs::create_dir(&group.dir).or_else(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        })?;
         std::fs::write(group.dir.join(version.limit), bytes.to_string())?;
         let _ = std::fs::write(group.dir.join(version.no_swap.0), version.no_swap.1);
         Ok(group)

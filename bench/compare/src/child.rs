@@ -11,9 +11,12 @@ use crate::engine::Engine;
 use crate::engines::{self, Visit};
 use crate::measure::Measurement;
 use crate::settings::{Setting, Settings};
-use crate::usage::{self, Usage};
+use crate::usage::{self, Usage, Watch};
 use crate::workloads::{self, Bench, Row, Start};
 use crate::{cgroup, copy};
+
+/// A process that did not run for so long was stopped, and not just out of luck.
+const STOPPED: Duration = Duration::from_millis(400);
 
 /// Runs one row on one engine in `dir`, and prints a [`Measurement`], or `null` for a row that is
 /// about what the engine does not have.
@@ -44,7 +47,9 @@ impl Visit for Run<'_> {
             cgroup::join(group)?;
         }
         let bench = Arc::new(open::<E>(settings, row)?);
+        let watch = Watch::start();
         let done = bench.engine.drive(workloads::run(row, Arc::clone(&bench)))?;
+        let stopped = watch.finish();
         let mut settle_seconds = None;
         if row.writes() {
             settle_seconds = Some(settle(&bench.engine, settings.rest())?.as_secs_f64());
@@ -57,6 +62,7 @@ impl Visit for Run<'_> {
             rate: done.timed.rate(),
             writer: done.writer.map(|timed| timed.rate()),
             cut: done.cut,
+            stopped_seconds: (stopped >= STOPPED).then_some(stopped.as_secs_f64()),
             written_bytes: after.written_since(&done.before),
             cpu_seconds: (after.cpu - done.before.cpu).as_secs_f64(),
             settle_seconds,

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use crate::Result;
 use crate::engine::{Engine, Way};
 use crate::engines::{self, Visit};
+use crate::results::{self, Count, Counts};
 use crate::settings::{Setting, Settings};
 use crate::workloads::scan::Hold;
 use crate::workloads::{self, Bench, Row, get, scan, seek};
-use crate::{child, data};
+use crate::{child, data, machine, report};
 
 /// What is counted, as a table has it.
 const COUNTED: [Counted; 5] = [
@@ -42,7 +43,7 @@ impl Counted {
     }
 }
 
-/// Loads, counts and prints a table.
+/// Loads, counts and prints a table; with `out=DIR` it goes to the results there.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     let valgrind = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
     if !valgrind.is_ok_and(|status| status.success()) {
@@ -50,35 +51,49 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
     }
     std::fs::create_dir_all(&settings.dir)?;
     let dir = tempfile::Builder::new().prefix("alluvium-compare-").tempdir_in(&settings.dir)?;
-    println!("{} keys of 20 bytes, values of 100, all cached, nothing compressed", settings.n);
-    println!();
-    println!("| | engine | instructions | last-level misses | first-level misses |");
-    println!("|---|---|---|---|---|");
-    let rows = COUNTED.iter().filter(|counted| settings.rows.iter().any(|row| row == counted.what));
-    let rows: Vec<_> = rows.collect();
-    for engine in &settings.engines {
-        let base = dir.path().join(engine);
-        let row = workloads::row("get")?;
-        let what = (engine.as_str(), row, Setting::Fits);
-        let status = child::command("child-load", settings, what, &base)?.status()?;
-        if !status.success() {
-            return Err(format!("{engine} could not be loaded: {status}").into());
-        }
-        for counted in &rows {
-            let row = workloads::row(counted.what)?;
-            let totals = count(settings, (engine, row, Setting::Fits), Some(&base), dir.path())?;
-            totals.print(counted.title, engine, counted.ops(settings.n));
+    let mut lines = Vec::new();
+    for engine in engines::ALL {
+        if settings.engines.iter().any(|name| name == engine.name) {
+            lines.extend(count_engine(settings, engine, dir.path())?);
         }
     }
     let row = workloads::row("get_missing")?;
-    let ops = COUNTED[0].ops;
-    count(settings, (&settings.engines[0], row, Setting::Fits), None, dir.path())?.print(
-        "the loop of a get, without one",
-        "none",
-        ops,
-    );
+    let loops = count(settings, (engines::ALL[0].name, row, Setting::Fits), None, dir.path())?;
+    lines.push(loops.each("the loop of a get, without one", None, COUNTED[0].ops));
     dir.close()?;
-    Ok(())
+    let counts = Counts {
+        date: machine::today(),
+        command: results::command("counts", settings),
+        n: settings.n,
+        lines,
+    };
+    println!("{}", report::counts(&counts));
+    settings.out.as_deref().map_or(Ok(()), |out| report::add_counts(counts, out))
+}
+
+/// Loads one engine, and counts each of its rows.
+fn count_engine(
+    settings: &Settings,
+    engine: &engines::Description,
+    dir: &Path,
+) -> Result<Vec<Count>> {
+    let base = dir.join(engine.name);
+    let what = (engine.name, workloads::row("get")?, Setting::Fits);
+    eprintln!("loading {}, {} keys", engine.name, settings.n);
+    let status = child::command("child-load", settings, what, &base)?.status()?;
+    if !status.success() {
+        return Err(format!("{} could not be loaded: {status}", engine.name).into());
+    }
+    let mut lines = Vec::new();
+    for counted in
+        COUNTED.iter().filter(|counted| settings.rows.iter().any(|row| row == counted.what))
+    {
+        eprintln!("counting {}, {}", engine.name, counted.title);
+        let row = workloads::row(counted.what)?;
+        let totals = count(settings, (engine.name, row, Setting::Fits), Some(&base), dir)?;
+        lines.push(totals.each(counted.title, Some(engine.title), counted.ops(settings.n)));
+    }
+    Ok(lines)
 }
 
 /// What callgrind counted.
@@ -89,14 +104,16 @@ struct Totals {
 }
 
 impl Totals {
-    fn print(&self, title: &str, engine: &str, ops: u64) {
+    /// What that is for one operation.
+    fn each(&self, what: &str, engine: Option<&str>, ops: u64) -> Count {
         let each = |count: u64| count as f64 / ops as f64;
-        println!(
-            "| {title} | {engine} | {:.0} | {:.2} | {:.2} |",
-            each(self.instructions),
-            each(self.last_level_misses),
-            each(self.first_level_misses)
-        );
+        Count {
+            what: what.to_owned(),
+            engine: engine.map(str::to_owned),
+            instructions: each(self.instructions),
+            last_level_misses: each(self.last_level_misses),
+            first_level_misses: each(self.first_level_misses),
+        }
     }
 
     /// From the lines `events:` and `totals:` of callgrind's file.
@@ -166,12 +183,12 @@ pub(crate) fn run_child(settings: &Settings) -> Result<()> {
         return Ok(());
     }
     let engine = settings.engines.first().ok_or("a child needs an engine")?;
-    engines::visit(engine, Count(settings))
+    engines::visit(engine, CountOn(settings))
 }
 
-struct Count<'a>(&'a Settings);
+struct CountOn<'a>(&'a Settings);
 
-impl Visit for Count<'_> {
+impl Visit for CountOn<'_> {
     type Output = ();
 
     fn visit<E: Engine>(self) -> Result<()> {

@@ -54,7 +54,8 @@ Usage: alluvium-compare [COMMAND] [NAME=VALUE]...
 
   run      (or no command) measures, and prints tables; with out=DIR writes them, with pictures
   report   in=DIR/results.json makes tables and pictures of an earlier run again
-  counts   instructions and cache misses of a get, a seek and a scanned key, by valgrind
+  counts   instructions and cache misses of a get, a seek and a scanned key, by valgrind;
+           with out=DIR they are added to the results there
 
   settings=LIST       of fits, default, limited (default all)
   engines=LIST        (default all that are built in; RocksDB with `--features rocksdb`)
@@ -90,9 +91,11 @@ fn dispatch(command: &str, args: Vec<String>) -> Result<()> {
         "run" => rounds::run(&settings()?),
         "report" => report::again(&settings()?),
         // Fewer keys by default, because valgrind takes fifty times as long.
-        "counts" => counts::run(&Settings::parse(
-            std::iter::once("n=2_000_000".to_owned()).chain(args.iter().cloned()),
-        )?),
+        "counts" => {
+            let given = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("n="));
+            let fewer = (!given).then(|| "n=2_000_000".to_owned());
+            counts::run(&Settings::parse(fewer.into_iter().chain(args.iter().cloned()))?)
+        }
         // Not for people: what `run` and `counts` start.
         "child" => child::run(&settings()?),
         "child-load" => child::load(&settings()?),

@@ -164,6 +164,9 @@ pub(crate) struct Measurement {
     /// It was stopped by the clock, and its database is smaller than that of the others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cut: bool,
+    /// The longest time for which the process did not run at all, for reasons of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped_seconds: Option<f64>,
     /// Of the measured part and of settling after it; `None` where the system does not tell.
     pub(crate) written_bytes: Option<u64>,
     pub(crate) cpu_seconds: f64,

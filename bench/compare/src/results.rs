@@ -23,7 +23,30 @@ pub(crate) struct Results {
     /// What was left out, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left_out: Vec<String>,
+    /// Of `counts`, which is a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counts: Option<Counts>,
     pub(crate) taken: Vec<Taken>,
+}
+
+/// Instructions and cache misses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) date: String,
+    pub(crate) command: String,
+    pub(crate) n: u64,
+    pub(crate) lines: Vec<Count>,
+}
+
+/// Of one operation on one engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Count {
+    pub(crate) what: String,
+    /// The title of the engine; none for the loop around an operation.
+    pub(crate) engine: Option<String>,
+    pub(crate) instructions: f64,
+    pub(crate) last_level_misses: f64,
+    pub(crate) first_level_misses: f64,
 }
 
 /// An engine of the run.
@@ -60,12 +83,13 @@ impl Results {
         Self {
             date: machine::today(),
             machine: machine::describe(&settings.dir),
-            command: format!("cargo run --release -p alluvium-compare --{}", settings.command),
+            command: command("", settings),
             note: settings.note.clone(),
             n: settings.n,
             rounds: settings.rounds,
             engines: engines::ALL.iter().filter(chosen).map(engine).collect(),
             left_out: Vec::new(),
+            counts: None,
             taken: Vec::new(),
         }
     }
@@ -118,4 +142,11 @@ impl Cell<'_> {
     pub(crate) fn is_cut(&self) -> bool {
         self.measurements.iter().any(|measurement| measurement.cut)
     }
+}
+
+/// What was typed, without names of directories.
+pub(crate) fn command(name: &str, settings: &Settings) -> String {
+    let features = if cfg!(feature = "rocksdb") { " --features rocksdb" } else { "" };
+    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
+    format!("cargo run --release -p alluvium-compare{features} --{name}{}", settings.command)
 }

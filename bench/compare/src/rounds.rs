@@ -16,6 +16,9 @@ use crate::{child, report};
 /// Less memory than this is too little for most engines to run at all.
 const LIMIT_BYTES_MIN: u64 = 128 << 20;
 
+/// How often a row is taken again during which the process was stopped from outside.
+const REPEATS_MAX: u32 = 3;
+
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     std::fs::create_dir_all(&settings.dir)?;
     let dir = tempfile::Builder::new().prefix("alluvium-compare-").tempdir_in(&settings.dir)?;
@@ -34,7 +37,9 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
         }
     }
     dir.close()?;
-    report::write(&results, settings.out.as_deref())
+    let out = settings.out.as_deref();
+    results.counts = report::earlier_counts(out);
+    report::write(&results, out)
 }
 
 /// Why a setting cannot be had here, if so.
@@ -74,6 +79,13 @@ impl Run<'_> {
                 _ => Some(self.base(engine, row, setting)?),
             };
             let mut measured = self.measure(engine, row, setting, base.as_deref());
+            for _ in 0..REPEATS_MAX {
+                let Ok(Some(Measurement { stopped_seconds: Some(seconds), .. })) = &measured else {
+                    break;
+                };
+                eprintln!("{engine}, {}: stopped for {seconds:.1} s, taken again", row.name);
+                measured = self.measure(engine, row, setting, base.as_deref());
+            }
             if let Ok(Some(measurement)) = &mut measured
                 && (round > 0 || !report::has_line(row))
             {

@@ -1,10 +1,12 @@
 //! The middle of several rounds, and figures as people read them.
 
-/// The middle value; of an even number, the lower of the two in the middle.
+/// The middle value; of an even number, the mean of the two in the middle.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some(lower.midpoint(upper))
 }
 
 /// Three digits and a thousand's letter.
@@ -48,7 +50,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle() {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
-        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.5));
         assert_eq!(median([].into_iter()), None);
     }
 

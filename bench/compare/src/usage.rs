@@ -1,6 +1,9 @@
 //! What the process has used so far, and whether it is at rest.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -65,6 +68,40 @@ pub(crate) fn wait_for_rest(window: Duration) {
             quiet_since = Instant::now();
         }
         last = now;
+    }
+}
+
+/// Notices when the process as a whole does not run: stopped by a signal, or asleep with the machine.
+/// An engine that stalls does not stop this.
+pub(crate) struct Watch {
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+/// How often it looks.
+const WATCH_STEP: Duration = Duration::from_millis(50);
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            // It is a flag alone.
+            while !ended.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                std::thread::sleep(WATCH_STEP);
+                longest = longest.max(start.elapsed().saturating_sub(WATCH_STEP));
+            }
+            longest
+        });
+        Self { end, thread }
+    }
+
+    /// The longest time for which nothing ran.
+    pub(crate) fn finish(self) -> Duration {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
     }
 }
 

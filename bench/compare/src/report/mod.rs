@@ -6,10 +6,15 @@ mod tables;
 
 use std::path::Path;
 
+pub(crate) use tables::counts;
+
 use crate::Result;
-use crate::results::Results;
+use crate::results::{Counts, Results};
 use crate::settings::{Setting, Settings};
 use crate::workloads::Row;
+
+/// What the figures are kept in.
+const FILE: &str = "results.json";
 
 /// Whether the row has a picture over time.
 pub(crate) fn has_line(row: &Row) -> bool {
@@ -19,25 +24,41 @@ pub(crate) fn has_line(row: &Row) -> bool {
 /// Tables and pictures of an earlier run.
 pub(crate) fn again(settings: &Settings) -> Result<()> {
     let input = settings.input.as_deref().ok_or("report needs in=DIR/results.json")?;
-    let results: Results = serde_json::from_slice(&std::fs::read(input)?)?;
-    write(&results, settings.out.as_deref())
+    write(&read(input)?, settings.out.as_deref())
+}
+
+/// Puts counts into the results that lie in a directory, if there are any, and makes its page again.
+pub(crate) fn add_counts(counts: Counts, out: &Path) -> Result<()> {
+    let mut results = read(&out.join(FILE))?;
+    results.counts = Some(counts);
+    write(&results, Some(out))
+}
+
+fn read(path: &Path) -> Result<Results> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Prints the tables, and writes everything into a directory, if there is one.
 pub(crate) fn write(results: &Results, out: Option<&Path>) -> Result<()> {
+    println!("{}", tables::all(results, &[]));
+    let Some(out) = out else { return Ok(()) };
     let mut pictures = Vec::new();
     for setting in Setting::ALL.into_iter().filter(|&setting| results.has(setting)) {
         pictures.extend(charts::all(results, setting));
     }
-    println!("{}", tables::all(results, &[]));
-    let Some(out) = out else { return Ok(()) };
     std::fs::create_dir_all(out)?;
     for picture in &pictures {
         std::fs::write(out.join(&picture.file), &picture.svg)?;
     }
     std::fs::write(out.join("RESULTS.md"), tables::all(results, &pictures))?;
-    std::fs::write(out.join("results.json"), json(results)?)?;
+    std::fs::write(out.join(FILE), json(results)?)?;
     Ok(())
+}
+
+/// The counts of an earlier run in the same directory: they are steady, and seldom taken.
+pub(crate) fn earlier_counts(out: Option<&Path>) -> Option<Counts> {
+    read(&out?.join(FILE)).ok()?.counts
 }
 
 /// One measurement to a line, so that versions of the file can be compared.

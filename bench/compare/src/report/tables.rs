@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::measure::{Latency, Measurement, Rate};
 use crate::report::charts::Picture;
-use crate::results::{Cell, EngineOf, Results};
+use crate::results::{Cell, Count, Counts, EngineOf, Results};
 use crate::settings::Setting;
 use crate::stats::{duration, short, times};
 use crate::workloads::{self, Row};
@@ -22,6 +22,48 @@ pub(crate) fn all(results: &Results, pictures: &[Picture]) -> String {
         text.push_str(&rates(results, setting));
         text.push_str(&latencies(results, setting));
         text.push_str(&costs(results, setting));
+    }
+    if let Some(counts) = &results.counts {
+        let _ = write!(text, "\n## Instructions and cache misses\n\n{}", self::counts(counts));
+    }
+    text
+}
+
+/// What `counts` found.
+pub(crate) fn counts(counts: &Counts) -> String {
+    let mut text = format!(
+        "Of one operation, in brackets the misses of the last-level cache: counted by callgrind on \
+         {}, with a simulated cache of 32 MiB; {} keys with values of 100 bytes, all in the engine's \
+         cache, nothing compressed. The loop that makes keys and checks values is part of each; the \
+         last row shows it alone.\n\n```sh\n{}\n```\n\n",
+        counts.date,
+        group_digits(counts.n),
+        counts.command
+    );
+    let mut whats: Vec<&str> = Vec::new();
+    let mut engines: Vec<&str> = Vec::new();
+    for line in &counts.lines {
+        if !whats.contains(&&*line.what) {
+            whats.push(&line.what);
+        }
+        engines.extend(line.engine.as_deref().filter(|engine| !engines.contains(engine)));
+    }
+    let _ = writeln!(text, "| | {} |\n|---|{}", engines.join(" | "), "---|".repeat(engines.len()));
+    for what in whats {
+        let _ = write!(text, "| {what} |");
+        for engine in &engines {
+            // The loop has no engine, and is the same for all.
+            let of = |line: &&Count| {
+                line.what == what && line.engine.as_deref().is_none_or(|of| of == *engine)
+            };
+            let _ = match counts.lines.iter().find(of) {
+                Some(line) => {
+                    write!(text, " {:.0} ({:.2}) |", line.instructions, line.last_level_misses)
+                }
+                None => write!(text, " – |"),
+            };
+        }
+        text.push('\n');
     }
     text
 }
@@ -53,7 +95,10 @@ fn head(results: &Results) -> String {
          Alluvium, RocksDB, fjall and SurrealKV lose nothing when the process is killed; LMDB neither, \
          but a crash of the system may damage all of it; redb loses up to a second, sled half of one. \
          LMDB, redb and sled compress nothing here, and LMDB has no checksums. `bench/compare/src/\
-         engines` has the settings of each engine, and why.\n\n| engine | versions |\n|---|---|\n",
+         engines` has the settings of each engine, and why.\n\nA get of LMDB, redb and SurrealKV is a \
+         read transaction; one call for many keys is one transaction of theirs. A pair of a scan is \
+         lent until the next one, or may be kept: of fjall, redb and sled all may be, of LMDB as long \
+         as the transaction lives.\n\n| engine | versions |\n|---|---|\n",
     );
     for engine in &results.engines {
         let _ = writeln!(text, "| {} | {} |", engine.title, engine.versions);
