@@ -217,6 +217,20 @@ mod tests {
 
     /// What is appended is what was given, at every length, whatever lies before and behind.
     #[test]
+    fn few_bytes_are_equal_only_if_every_byte_is() {
+        for len in 0..=40 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert!(equal_few(&bytes, &bytes.clone()), "{len} bytes");
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 0x10;
+                assert!(!equal_few(&bytes, &other), "byte {at} of {len}");
+                assert!(!equal_few(&bytes, &bytes[..at]) && !equal_few(&bytes[at..], &[]));
+            }
+        }
+    }
+
+    #[test]
     fn short_and_long_bytes_are_appended_whole() {
         let bytes: Vec<u8> = (1..=100).collect();
         for len in 0..=bytes.len() {

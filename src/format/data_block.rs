@@ -27,14 +27,14 @@
 //! | w / 4 | w / 4 | value end: where the value ends in the value area |
 //! | w / 2 | w / 2 | 8 × (sequence − base) + kind |
 //!
-//! [`Block::decode`] checks all of it once, except the order of the keys and the tags, which the
-//! block's checksum vouches for; no access to a decoded block can fail. Blocks of an earlier layout
-//! become this one as they are read (`columns`).
+//! [`Block::decode`] checks all of it once, except the order of the keys, the tags and the zeros
+//! behind them, which the block's checksum vouches for; no access to a decoded block can fail.
+//! Blocks of an earlier layout become this one as they are read (`columns`).
 
 mod builder;
 pub(crate) mod columns;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 
 use std::ops::Range;
@@ -52,8 +52,12 @@ pub(crate) use walk::{Unpacked, WINDOW_ENTRIES, Window};
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";
 
-/// Cache lines of a value that are fetched ahead at most: the processor goes on by itself.
-const VALUE_LINES_MAX: usize = 4;
+/// Cache lines of a key or a value that are fetched ahead at most: the processor goes on by itself.
+const LINES_MAX: usize = 4;
+
+/// A get looks through the tags of a block with at most this many entries; in a larger one, where
+/// many keys have the same tag, a binary search takes less.
+const TAGGED_MAX: usize = 1024;
 
 /// Bits of a row's last number that say the kind.
 const KIND_BITS: u32 = 3;
@@ -156,7 +160,11 @@ impl Block {
         let last = rows.last();
         let key_bytes = u64::from(last.key_end);
         let left = (payload.len() - keys_at) as u64;
-        if key_bytes + u64::from(last.value_end) != left || bytes.len() > u32::MAX as usize {
+        if bytes.len() > u32::MAX as usize {
+            let got = format!("{} bytes", bytes.len());
+            return Err(Malformed::new(0, WHAT, "less than 4 GiB", got));
+        }
+        if key_bytes + u64::from(last.value_end) != left {
             let want = format!("{left} bytes of keys and values");
             let got = format!("{key_bytes} and {}", last.value_end);
             return Err(Malformed::new(keys_at, WHAT, want, got));
@@ -278,11 +286,12 @@ impl Block {
 
     /// Asks for key and value of the first entry that a key with this hash may have.
     pub(crate) fn prefetch_entry(&self, hash: u64) {
-        if let Some(i) = self.tagged(hash).next() {
-            let key = self.key_suffix(i);
-            prefetch(key.as_ptr().addr(), lines(key));
-            let value = self.value(i);
-            prefetch(value.as_ptr().addr(), lines(value).min(VALUE_LINES_MAX));
+        if self.len() <= TAGGED_MAX
+            && let Some(i) = self.tagged(hash).next()
+        {
+            for bytes in [self.key_suffix(i), self.value(i)] {
+                prefetch(bytes.as_ptr().addr(), (bytes.len() / 64 + 1).min(LINES_MAX));
+            }
         }
     }
 
@@ -294,6 +303,9 @@ impl Block {
         let Some((start, suffix)) = key.split_at_checked(prefix_bytes) else {
             return InBlock::Absent;
         };
+        if self.len() > TAGGED_MAX {
+            return self.find_sorted(key, at);
+        }
         let same =
             |&i: &usize| equal_few(self.key_suffix(i), suffix) && equal_few(self.prefix(), start);
         match self.tagged(hash).find(same) {
@@ -326,14 +338,21 @@ impl Block {
     /// [`Self::find`] for a key whose newest version here is entry `first`.
     #[inline(always)]
     fn find_version(&self, key: &[u8], first: usize, at: Sequence) -> InBlock {
-        if self.sequence(first) <= at {
-            return InBlock::At(first);
+        if self.sequence(first) <= at { InBlock::At(first) } else { self.find_sorted(key, at) }
+    }
+
+    /// [`Self::find`] without tags.
+    fn find_sorted(&self, key: &[u8], at: Sequence) -> InBlock {
+        match self.search(key, at) {
+            i if i < self.len() && self.has_key(i, key) => InBlock::At(i),
+            i if i == self.len() && self.has_key(i - 1, key) => InBlock::MayGoOn,
+            _ => InBlock::Absent,
         }
-        let i = self.search(key, at);
-        if i == self.len() {
-            return InBlock::MayGoOn;
-        }
-        if self.has_key(i, key) { InBlock::At(i) } else { InBlock::Absent }
+    }
+
+    /// Whether the tag of entry `i` is that of this hash.
+    pub(crate) fn has_tag(&self, i: usize, hash: u64) -> bool {
+        self.bytes[self.tags_at() + i] == tag(hash)
     }
 
     /// The first entry of this keyspace at or after (`key`, `sequence`) in the internal order;
@@ -387,11 +406,6 @@ impl Block {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
-}
-
-/// How many cache lines bytes may lie on.
-fn lines(bytes: &[u8]) -> usize {
-    bytes.len() / 64 + 1
 }
 
 /// The byte of a key's hash that stands for it.

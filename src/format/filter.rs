@@ -37,12 +37,16 @@ const LINE_WORDS: usize = 8;
 const HEADER_BYTES: usize = 8;
 const MULTIPLIER: u32 = 0x9e37_79b1;
 
+/// All that a lookup looks at, and on one cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU64; LINE_WORDS]);
+
 /// A filter's bits. Setting needs one writer; testing may go on at the same time and sees every bit
 /// whose setting happened before it in the usual sense.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    words: Box<[AtomicU64]>,
-    lines: u32,
+    lines: Box<[Line]>,
     probes: u8,
 }
 
@@ -51,8 +55,7 @@ impl Filter {
     pub(crate) fn new(keys: usize, bits_per_key: u8) -> Self {
         let bits = (keys as u64).saturating_mul(u64::from(bits_per_key));
         let lines = u32::try_from(bits.div_ceil(512).max(1)).unwrap_or(u32::MAX);
-        let words = (0..lines as usize * LINE_WORDS).map(|_| AtomicU64::new(0)).collect();
-        Self { words, lines, probes: PROBES }
+        Self { lines: (0..lines).map(|_| Line::default()).collect(), probes: PROBES }
     }
 
     /// An empty filter of the size that a stored form of `stored_bytes` bytes has, if any has.
@@ -62,8 +65,7 @@ impl Filter {
         if line_bytes % 64 != 0 {
             return None;
         }
-        let words = (0..lines as usize * LINE_WORDS).map(|_| AtomicU64::new(0)).collect();
-        Some(Self { words, lines, probes: PROBES })
+        Some(Self { lines: (0..lines).map(|_| Line::default()).collect(), probes: PROBES })
     }
 
     /// Adds a key by its hash. One writer at a time.
@@ -104,21 +106,20 @@ impl Filter {
 
     #[inline]
     fn line(&self, hash: u64) -> &[AtomicU64; LINE_WORDS] {
-        let line = (((hash >> 32) * u64::from(self.lines)) >> 32) as usize;
-        let words = &self.words[line * LINE_WORDS..];
-        words.first_chunk().expect("there are `lines` whole lines")
+        // Their number is one of 32 bits.
+        &self.lines[(((hash >> 32) * self.lines.len() as u64) >> 32) as usize].0
     }
 
     /// Memory of the bits, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.words.len() * 8
+        self.lines.len() * size_of::<Line>()
     }
 
     /// Appends the stored form.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[1, 1, self.probes, 0]);
-        out.extend_from_slice(&self.lines.to_le_bytes());
-        for word in &self.words {
+        out.extend_from_slice(&(self.lines.len() as u32).to_le_bytes());
+        for word in self.lines.iter().flat_map(|line| &line.0) {
             out.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
     }
@@ -140,12 +141,16 @@ impl Filter {
             let got = format!("{} bytes for {lines} lines", bytes.len());
             return Err(Malformed::new(4, "filter", format!("{want} bytes"), got));
         }
-        let mut words = Vec::with_capacity(lines as usize * LINE_WORDS);
-        for _ in 0..lines as usize * LINE_WORDS {
-            words.push(AtomicU64::new(decoder.u64()?));
+        let mut read = Vec::with_capacity(lines as usize);
+        for _ in 0..lines {
+            let line = Line::default();
+            for word in &line.0 {
+                word.store(decoder.u64()?, Ordering::Relaxed);
+            }
+            read.push(line);
         }
         decoder.finish()?;
-        Ok(Self { words: words.into(), lines, probes: head[2] })
+        Ok(Self { lines: read.into(), probes: head[2] })
     }
 }
 

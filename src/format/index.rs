@@ -1,8 +1,8 @@
 //! The index of a segment: which data block may hold a key.
 //!
-//! In memory whole: 25 bytes and a short separator per block. A lookup is a binary search over one
-//! flat array of 8-byte words, the last of each cache line of another, whose line is looked through
-//! then; it reads a separator only where words are equal.
+//! In memory whole: 29 bytes and a short separator per block. A lookup is a binary search over one
+//! flat array of 8-byte words, which are the last of each eight of another; the eight are looked
+//! through then. It reads a separator only where words are equal.
 //!
 //! | at | width | what |
 //! |---|---|---|
@@ -26,8 +26,8 @@ use crate::ids::KeyspaceId;
 
 const WHAT: &str = "index";
 const HEAD_BYTES: usize = 8;
-/// Words of a cache line.
-const LINE_WORDS: usize = 8;
+/// Words that are looked through: as many as lie on a cache line, or two.
+const GROUP: usize = 8;
 /// Bytes per block besides its separator.
 const ENTRY_BYTES: u64 = 20;
 
@@ -127,9 +127,9 @@ impl IndexBuilder {
 pub(crate) struct Index {
     /// Per block, the [`prefix_word`] of its separator after the first `skip` bytes.
     words: Box<[u64]>,
-    /// The last word of each whole line of [`LINE_WORDS`], if all separators are of one keyspace:
-    /// an eighth of them, so that a search stays near.
-    line_ends: Box<[u64]>,
+    /// The last of each whole [`GROUP`] of words, if all separators are of one keyspace: an eighth
+    /// of them, so that a search stays near.
+    group_ends: Box<[u64]>,
     /// Bytes that all separators share, if they are all of one keyspace; otherwise 0.
     skip: usize,
     offsets: Box<[u64]>,
@@ -158,10 +158,10 @@ impl Index {
         let separator_ends = read_array(&mut decoder, count, Decoder::u32)?;
         let separators = decoder.take(decoder.remaining())?.into();
         let words = Box::default();
-        let line_ends = Box::default();
+        let group_ends = Box::default();
         let skip = 0;
         let mut index =
-            Self { words, line_ends, skip, offsets, lens, keyspaces, separator_ends, separators };
+            Self { words, group_ends, skip, offsets, lens, keyspaces, separator_ends, separators };
         index.check(from, to)?;
         let last = count - 1;
         if index.keyspaces[0] == index.keyspaces[last] {
@@ -172,8 +172,8 @@ impl Index {
         let word = |i| prefix_word(&index.separator(i)[index.skip..]);
         index.words = (0..count).map(word).collect();
         if index.keyspaces[0] == index.keyspaces[last] {
-            let lines = index.words.as_chunks::<LINE_WORDS>().0;
-            index.line_ends = lines.iter().map(|line| line[LINE_WORDS - 1]).collect();
+            let groups = index.words.as_chunks::<GROUP>().0;
+            index.group_ends = groups.iter().map(|group| group[GROUP - 1]).collect();
         }
         Ok(index)
     }
@@ -229,7 +229,7 @@ impl Index {
 
     /// Memory of the arrays.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let words = (self.words.len() + self.line_ends.len()) * 8;
+        let words = (self.words.len() + self.group_ends.len()) * 8;
         words + self.len() * ENTRY_BYTES as usize + self.separators.len()
     }
 
@@ -303,13 +303,13 @@ impl Index {
     /// Without a branch on the way, which would be a coin's throw each time.
     #[inline]
     fn first_word_from(&self, word: u64, low: usize, high: usize) -> usize {
-        if self.line_ends.is_empty() {
+        if self.group_ends.is_empty() {
             return low + self.words[low..high].partition_point(|&other| other < word);
         }
         // All blocks are of one keyspace, so the range is all of them.
-        let from = self.line_ends.partition_point(|&end| end < word) * LINE_WORDS;
-        let line = &self.words[from..high.min(from + LINE_WORDS)];
-        from + line.iter().map(|&other| usize::from(other < word)).sum::<usize>()
+        let from = self.group_ends.partition_point(|&end| end < word) * GROUP;
+        let group = &self.words[from..high.min(from + GROUP)];
+        from + group.iter().map(|&other| usize::from(other < word)).sum::<usize>()
     }
 
     /// The blocks of a keyspace; an empty range at its place if there are none.
@@ -413,8 +413,8 @@ mod tests {
         check_find(&[(1, b"same"), (1, b"same"), (1, b"same"), (1, b"same\0")]);
         check_find(&[(1, b"abcdefgh"), (1, b"abcdefgh1"), (3, b"abcdefgh"), (3, b"x"), (4, b"")]);
         check_find(&[(2, b"\0"), (2, b"\0\0"), (2, b"\0\0\0"), (2, b"\xff\xff\xff")]);
-        // Lines of words: one short of whole, whole, and more; with words that are the same across
-        // their ends; and of several keyspaces.
+        // Groups of words: one short of whole, whole, and more; with words that are the same
+        // across their ends; and of several keyspaces.
         for count in [7, 8, 9, 15, 16, 17, 40] {
             let keys: Vec<String> = (0..count).map(|i| format!("key {:03}", 3 * i)).collect();
             let same: Vec<String> = (0..count).map(|i| format!("the same {i:03}")).collect();

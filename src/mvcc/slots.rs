@@ -80,13 +80,15 @@ impl<T: Resident> FileSlots<T> {
         self.residence.is_warm()
     }
 
-    /// Puts a value into slot `i`, unless another reader was first.
-    pub(crate) fn keep(&self, i: usize, value: &Arc<T>, cached: &Cached) {
+    /// Puts a value into slot `i`, unless another reader was first. Returns whether it did.
+    pub(crate) fn keep(&self, i: usize, value: &Arc<T>, cached: &Cached) -> bool {
         cached.enters(&**value);
-        if !self.slots[i].fill(Arc::clone(value)) {
+        let kept = self.slots[i].fill(Arc::clone(value));
+        if !kept {
             cached.leaves(&**value);
         }
         self.residence.note();
+        kept
     }
 
     /// Takes values out of the slots from `from` on, until their bytes make up for `excess`.

@@ -201,7 +201,8 @@ impl CachedBlock {
 
     /// What a block costs in memory.
     pub(super) fn memory_bytes_of(block: &Block) -> usize {
-        block.memory_bytes() + size_of::<Self>()
+        // The counts of the Arc, in front of it, take as much as it is aligned to.
+        block.memory_bytes() + size_of::<Self>() + align_of::<Self>()
     }
 
     /// What it is charged with.

@@ -16,9 +16,9 @@ use crate::ids::{FileNumber, Uuid};
 use crate::io::NamedFile;
 use crate::mvcc::slots::FileSlots;
 use crate::prefetch::prefetch;
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use crate::sync::unchecked::AtomicUsize;
+use crate::sync::{Arc, Slot};
 
 /// Cache lines of a block that are fetched ahead: head, prefix, tags and rows of some 40 entries.
 const BLOCK_LINES: usize = 6;
@@ -123,6 +123,11 @@ impl SegmentFile {
         Ok(lend(&self.load_block(index, i)?))
     }
 
+    /// Memory of slots and hints.
+    pub(super) fn slot_bytes(&self) -> usize {
+        self.hints.len() * (size_of::<Slot<CachedBlock>>() + size_of::<Hint>())
+    }
+
     /// Asks for what tells where data block `i` is.
     pub(crate) fn prefetch_slot(&self, i: usize) {
         prefetch(ptr::from_ref(self.slots.at(i)).addr(), 1);
@@ -164,9 +169,8 @@ impl SegmentFile {
         let block = self.read_from_file(index, i)?;
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);
-        if admitted {
+        if admitted && self.slots.keep(i, &block, self.cache.in_slots()) {
             self.hints[i].set(&block);
-            self.slots.keep(i, &block, self.cache.in_slots());
         }
         Ok(block)
     }

@@ -23,7 +23,7 @@ use crate::format::properties::Properties;
 use crate::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::ids::{FileNumber, KeyspaceId, Sequence, Uuid};
 use crate::io::{Fs, NamedFile, OpenMode};
-use crate::sync::{Arc, Slot};
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// A version of a key that a segment holds, borrowed for one call.
@@ -340,8 +340,7 @@ impl Segment {
 
     /// Memory of index and filter, which stay for as long as the segment is open.
     pub(crate) fn pinned_bytes(&self) -> usize {
-        let slots = self.file.slots.count() * size_of::<Slot<CachedBlock>>();
-        self.tables.memory_bytes() + slots
+        self.tables.memory_bytes() + self.file.slot_bytes()
     }
 }
 

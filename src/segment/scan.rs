@@ -51,8 +51,9 @@ pub(super) fn scan(file: &NamedFile, expect: &Expect, footer: &Footer) -> Result
         }
         let insert = |hash, _: &[u8]| filter.iter().for_each(|filter| filter.insert(hash));
         entries.add(&block, handle, insert).map_err(|entry| {
-            let got = format!("entry {entry} at or before the one before it");
-            file.corruption(handle.offset, "data block", "keys in order", got)
+            let got =
+                format!("entry {entry} at or before the one before it, or with another's tag");
+            file.corruption(handle.offset, "data block", "keys in order, each with its tag", got)
         })?;
         let last = entries.last_key().to_vec();
         pending = Some((handle, block.keyspace(), last));
@@ -142,6 +143,7 @@ pub(super) struct Entries {
     started: bool,
     keyspace: KeyspaceId,
     key: Vec<u8>,
+    hash: u64,
     sequence: Sequence,
     /// The entry at hand, swapped with `key` when it was looked at.
     next: Vec<u8>,
@@ -153,7 +155,7 @@ impl Entries {
     }
 
     /// Takes the next block in, and hands out each new user key, with its hash. An error is the
-    /// number of an entry that does not follow the one before.
+    /// number of an entry that does not follow the one before, or whose tag is another key's.
     pub(super) fn add(
         &mut self,
         block: &Block,
@@ -182,7 +184,11 @@ impl Entries {
             let is_new = !started || !last.same_key(&at);
             if is_new {
                 self.keys += 1;
-                new_key(key_hash(keyspace, entry.key), entry.key);
+                self.hash = key_hash(keyspace, entry.key);
+                new_key(self.hash, entry.key);
+            }
+            if !block.has_tag(i, self.hash) {
+                return Err(i);
             }
             self.counted.count(&entry, is_new);
             self.started = true;

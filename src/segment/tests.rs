@@ -3,6 +3,7 @@
 mod cache;
 mod compress;
 mod damage;
+mod layouts;
 mod model;
 mod source;
 mod tables;

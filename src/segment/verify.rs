@@ -148,8 +148,14 @@ impl<'a> Pass<'a> {
             *lost = Some(file.file.corruption(at, what, want, "not there"));
         };
         entries.add(block, handle, check).map_err(|entry| {
-            let got = format!("entry {entry} at or before the one before it");
-            file.file.corruption(handle.offset, "data block", "keys in order", got)
+            let got =
+                format!("entry {entry} at or before the one before it, or with another's tag");
+            file.file.corruption(
+                handle.offset,
+                "data block",
+                "keys in order, each with its tag",
+                got,
+            )
         })
     }
 }

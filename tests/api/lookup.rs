@@ -180,6 +180,25 @@ fn a_get_that_must_not_wait_never_touches_the_disk() {
     assert!(matches!(db.try_get("a"), Err(Error::Closed)));
 }
 
+/// An iterator of keys that has ended is not asked again: the next key may not be meant, or not
+/// come for long.
+#[test]
+fn keys_that_come_after_the_end_are_not_asked_for() {
+    let (db, _) = small();
+    db.put("a", "1").unwrap();
+    for count in [0, 1, 16, 17] {
+        let mut left = count;
+        let mut ended = false;
+        let keys = std::iter::from_fn(|| {
+            assert!(!ended, "asked after the end");
+            ended = left == 0;
+            left = usize::saturating_sub(left, 1);
+            (!ended).then_some("a")
+        });
+        assert_eq!(db.multi_get(keys).unwrap().len(), count);
+    }
+}
+
 /// Groups of keys that take each step together find what each finds alone: in memtables, in runs
 /// over one another, in blocks that are in memory and not, and nowhere.
 #[test]
@@ -216,5 +235,27 @@ fn many_keys_are_found_together_as_each_is_alone() {
             let want: Vec<_> = numbers.iter().map(|&n| old.get(key(n)).unwrap()).collect();
             assert_eq!(old.multi_get(numbers.iter().map(|&n| key(n))).unwrap(), want);
         }
+    }
+}
+
+/// Versions of a key that fill several blocks, each seen by a snapshot.
+#[test]
+fn many_keys_are_found_behind_newer_versions_in_other_blocks() {
+    let (db, _) = small();
+    let keyspace = small_blocks(&db, "k");
+    let moments: Vec<_> = (0..200)
+        .map(|n| {
+            for key in ["a", "b", "c"] {
+                keyspace.put(key, format!("{key} {n}")).unwrap();
+            }
+            db.snapshot()
+        })
+        .collect();
+    db.flush().unwrap();
+    for (n, moment) in moments.iter().enumerate() {
+        let got = moment.of(&keyspace).multi_get(["b", "a", "none", "c"]).unwrap();
+        let got: Vec<_> = got.iter().map(|v| text(v.as_ref())).collect();
+        let want = |key| Some(format!("{key} {n}"));
+        assert_eq!(got, [want("b"), want("a"), None, want("c")]);
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn multi_get(
 ) -> Result<Vec<Option<Value>>> {
     let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
     let at = at.resolve(keyspace, visible)?;
-    let mut keys = keys.into_iter();
+    // Not asked again once it has ended.
+    let mut keys = keys.into_iter().fuse();
     let mut values = Vec::with_capacity(keys.size_hint().0.min(1 << 16));
     let mut group = Vec::with_capacity(GROUP);
     loop {
@@ -69,7 +70,7 @@ fn find<'a>(
     wanted: &mut [Wanted<'a>],
 ) -> Result<()> {
     for table in std::iter::once(&view.active).chain(&view.sealed) {
-        for it in open(wanted) {
+        for it in unfound(wanted) {
             let Wanted { key, hash, .. } = *it;
             if let Some(found) = table.get(keyspace, key, hash, at) {
                 let hit = (found.kind == Kind::Value).then_some(Hit::Memory { table, found });
@@ -79,7 +80,7 @@ fn find<'a>(
     }
     for run in &view.segments.runs {
         find_places(run, keyspace, wanted);
-        for it in open(wanted) {
+        for it in unfound(wanted) {
             let Some((segment, block)) = it.place.take() else { continue };
             let Wanted { key, hash, .. } = *it;
             let kept = segment.get_from(block, keyspace, (key, hash), at, |hit| {
@@ -94,7 +95,7 @@ fn find<'a>(
 
 /// Finds where a run may have each key, and asks for it.
 fn find_places<'a>(run: &'a Run, keyspace: KeyspaceId, wanted: &mut [Wanted<'a>]) {
-    for it in open(wanted) {
+    for it in unfound(wanted) {
         // The block is found below.
         let part = run.segment_for(keyspace, it.key);
         it.place = part.map(|part| (&*part.segment, 0));
@@ -102,7 +103,7 @@ fn find_places<'a>(run: &'a Run, keyspace: KeyspaceId, wanted: &mut [Wanted<'a>]
             segment.prefetch_filter(it.hash);
         }
     }
-    for it in open(wanted) {
+    for it in unfound(wanted) {
         let Some((segment, _)) = it.place else { continue };
         let block = segment.may_contain(it.hash).then(|| segment.block_for(keyspace, it.key));
         it.place = block.flatten().map(|block| (segment, block));
@@ -116,6 +117,6 @@ fn find_places<'a>(run: &'a Run, keyspace: KeyspaceId, wanted: &mut [Wanted<'a>]
 }
 
 /// Those of which nothing was found yet.
-fn open<'l, 'a>(wanted: &'l mut [Wanted<'a>]) -> impl Iterator<Item = &'l mut Wanted<'a>> {
+fn unfound<'l, 'a>(wanted: &'l mut [Wanted<'a>]) -> impl Iterator<Item = &'l mut Wanted<'a>> {
     wanted.iter_mut().filter(|it| it.found.is_none())
 }

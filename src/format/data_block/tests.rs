@@ -5,7 +5,7 @@ use crate::format::hash::key_hash;
 use crate::format::key::{Entry, KeyWords};
 use crate::ids::SEQUENCE_MAX;
 
-type Row = (Vec<u8>, u64, Kind, Vec<u8>);
+pub(crate) type Row = (Vec<u8>, u64, Kind, Vec<u8>);
 
 fn row(key: &[u8], sequence: u64, kind: Kind, value: &[u8]) -> Row {
     (key.to_vec(), sequence, kind, value.to_vec())
@@ -65,7 +65,7 @@ fn check_block(block: &Block, rows: &[Row]) {
                 assert_eq!(block.search(key, Sequence(sequence)), want);
                 assert_eq!(block.search_position(target), want);
                 let found = block.find(key, hash(key), Sequence(sequence));
-                assert_eq!(found, find_by_search(block, key, Sequence(sequence)));
+                assert_eq!(found, block.find_sorted(key, Sequence(sequence)));
             }
         }
     }
@@ -73,17 +73,8 @@ fn check_block(block: &Block, rows: &[Row]) {
     assert_eq!(block.search_position(Position::first(KeyspaceId(4), b"")), rows.len());
 }
 
-/// What [`Block::find`] finds, without tags.
-fn find_by_search(block: &Block, key: &[u8], at: Sequence) -> InBlock {
-    match block.search(key, at) {
-        i if i < block.len() && block.has_key(i, key) => InBlock::At(i),
-        i if i == block.len() && block.has_key(i - 1, key) => InBlock::MayGoOn,
-        _ => InBlock::Absent,
-    }
-}
-
 /// The earlier layout, with the widest numbers if `rows` are many.
-fn encode_columns(rows: &[Row]) -> Vec<u8> {
+pub(crate) fn encode_columns(rows: &[Row]) -> Vec<u8> {
     let prefix = rows.iter().skip(1).fold(rows[0].0.len(), |prefix, row| {
         rows[0].0.iter().zip(&row.0).take(prefix).take_while(|(a, b)| a == b).count()
     });
@@ -218,6 +209,24 @@ fn every_entry_comes_back_and_searches_agree_with_a_list() {
         row(&[0; 40_000], 3, Kind::Value, b""),
         row(&[0xff; 40_000], 1 << 33, Kind::Value, b"w"),
     ]);
+    // The last numbers that narrow rows have room for, and the first that they have not.
+    for more in [0, 1] {
+        let key = |last: u8, len: usize| [vec![0; len - 1], vec![last]].concat();
+        let keys = [key(1, 32_767), [key(1, 32_767), vec![0; 1 + more]].concat()];
+        check_rows(&keys.map(|key| row(&key, 1, Kind::Value, b"v")));
+        let keys = [
+            [b"a".to_vec(), vec![0; 32_766]].concat(),
+            [b"b".to_vec(), vec![0; 32_767 + more]].concat(),
+        ];
+        check_rows(&keys.map(|key| row(&key, 1, Kind::Value, b"v")));
+        let values = [vec![1; 65_000], vec![2; 535 + more]];
+        let rows = [b"a", b"b"].into_iter().zip(values);
+        check_rows(&rows.map(|(key, value)| row(key, 1, Kind::Value, &value)).collect::<Vec<_>>());
+        let span = (1 << 29) - 1 + more as u64;
+        let rows = [row(b"a", 5 + span, Kind::Value, b"v"), row(b"b", 5, Kind::Tombstone, b"")];
+        assert_eq!(usize::from(encode(&rows)[10]), 8 + 8 * more);
+        check_rows(&rows);
+    }
     check_rows(&(0..300).rev().map(|n| row(b"k", n, Kind::Value, b"")).collect::<Vec<_>>());
 }
 
@@ -345,6 +354,26 @@ fn unsound_entries_are_malformed_where_they_say_so() {
     check(16, &base(u64::MAX - 2), 41);
     let block = patched(16, &base(u64::MAX - 3)).unwrap();
     assert_eq!((block.sequence(0), block.sequence(1)), (Sequence(u64::MAX - 3), SEQUENCE_MAX));
+}
+
+/// In a block of very many entries they are found by search.
+#[test]
+fn entries_of_a_large_block_are_found() {
+    let key = |n: u32| n.to_be_bytes().to_vec();
+    for count in [TAGGED_MAX as u32, TAGGED_MAX as u32 + 1, 5_000] {
+        let rows: Vec<Row> = (0..count).map(|n| row(&key(2 * n), 7, Kind::Value, b"v")).collect();
+        let bytes = encode(&rows);
+        let whole = 0..bytes.len();
+        let block = Block::decode(bytes, whole).unwrap();
+        for n in 0..2 * count - 1 {
+            let found = block.find(&key(n), hash(&key(n)), Sequence(8));
+            let want = if n % 2 == 0 { InBlock::At(n as usize / 2) } else { InBlock::Absent };
+            assert_eq!(found, want, "{n} of {count}");
+            block.prefetch_entry(hash(&key(n)));
+        }
+        let last = key(2 * count - 2);
+        assert_eq!(block.find(&last, hash(&last), Sequence(6)), InBlock::MayGoOn);
+    }
 }
 
 /// Keys whose tags are the same, and versions of them, are told apart.

@@ -89,7 +89,10 @@ impl File {
                 }
                 return;
             }
-            _ => return self.slots.keep(0, block, &self.cached),
+            _ => {
+                self.slots.keep(0, block, &self.cached);
+                return;
+            }
         }
         self.slots.residence.note();
     }

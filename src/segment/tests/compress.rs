@@ -96,6 +96,9 @@ fn the_cache_is_charged_what_a_block_takes_in_memory() {
         (0..segment.index().len()).for_each(|i| drop(segment.read_block(i).unwrap()));
         let used = cache.used();
         let blocks = segment.index().len();
+        // What a block holds, two lines, and one for the counts of the Arc that holds it.
+        let held = |i| segment.read_block(i).unwrap().memory_bytes();
+        assert_eq!(used, (0..blocks).map(held).sum::<usize>() + 192 * blocks);
         drop(segment);
         assert_eq!(cache.used(), 0);
         (used, blocks)
