@@ -266,8 +266,12 @@ impl Simulation {
     fn begin_step(&mut self, thread: usize, now: f64) -> bool {
         let Setup { rules, space_amp_target, bandwidth, threads, flush_bytes, .. } = self.setup;
         self.take_toll(now);
-        let policy = Policy { space_amp_target, down: self.toll.is_due() };
-        let picked = pick_by(&rules, &self.run_sizes(), &self.job_states(), &policy, self.steps);
+        let pick = |down: bool| {
+            let policy = Policy { space_amp_target, down };
+            pick_by(&rules, &self.run_sizes(), &self.job_states(), &policy, self.steps)
+        };
+        let paid = || if self.toll.is_due() { pick(true) } else { None };
+        let picked = pick(false).or_else(paid);
         let index = match picked {
             None => return false,
             Some(Pick::Continue(index)) => index,

@@ -3,9 +3,10 @@
 //!
 //! Counted in bytes of merging. A block that is read among `k` runs pays for `k - 1` of them: their
 //! filters were asked, or their cursors moved. Every byte that a merge reads is charged, whatever
-//! it is merged for. So merging that nothing but reads asks for never costs more than they have
-//! paid, however writes come: beside a burst, which has merges of its own, nothing is left over;
-//! and what reads do not pay for is left for a pause.
+//! it is merged for. So merging that nothing but reads asks for costs no more than they have paid,
+//! and what is left of the merge that was under way by then, however writes come: beside a burst,
+//! which has merges of its own, nothing is left over; and what reads do not pay for is left for a
+//! pause.
 
 /// What a block read pays for each further run, in bytes of merging: 0.1 µs at 200 MiB/s. A get
 /// loses 0.04 to each, a seek 1, and reads one more block.

@@ -28,7 +28,7 @@ fn segments_are_drawn_as_layers() {
     let lines: Vec<&str> = out.lines().rev().take(4).collect();
     let [total, old, new, head] = lines[..] else { panic!("{out}") };
     assert!(head.trim_start().starts_with("bytes") && head.ends_with("keys"), "{out}");
-    assert!(new.starts_with("run ") && new.contains(" ▍ "), "{out}");
+    assert!(new.starts_with("run ") && new.contains(" ▎ "), "{out}");
     assert!(new.ends_with("  users/ann … users/bob"), "{out}");
     assert!(old.contains(&"█".repeat(16)) && old.contains(" 2,000 "), "{out}");
     assert!(old.ends_with("  key 00000 … key 01999"), "{out}");

@@ -181,6 +181,15 @@ fn reads_pay_for_what_is_merged_for_them() {
         let setup = Setup { reads: 5e5, ..overwrite(data, bandwidth) };
         bars.hold(&run(&format!("data {data}, bandwidth {bandwidth}, 5e5"), &setup));
     }
+    // So many that merging down is paid for all the time, where merges can do little more than what
+    // is due: that comes first. All that can be written is, so there is no bar for that.
+    for (data, bandwidth, reads) in
+        [(100, 12.0, 1e7), (100, 12.0, 2.5e7), (100, 12.0, 2.5e8), (300, 16.0, 2.5e7)]
+    {
+        let setup = Setup { reads, ..overwrite(data, bandwidth) };
+        let report = run(&format!("data {data}, bandwidth {bandwidth}, {reads:e}"), &setup);
+        Bars { write_amp: bandwidth, ..BARS_100 }.hold(&report);
+    }
 }
 
 /// Explicit flushes of little data: few runs, at a cost that grows with the logarithm.

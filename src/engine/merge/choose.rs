@@ -42,8 +42,15 @@ pub(crate) fn choose(
     if first.is_some() {
         return first;
     }
-    let down = idle || state.toll.is_due();
-    if background && let Some(at) = choose_unasked(engine, state, set, down, now) {
+    if background && let Some(at) = choose_unasked(engine, state, set, idle, now) {
+        return Some(at);
+    }
+    // Behind what is due: where there is always something, merging each flush down would take its
+    // turns, and the oldest run's merge would never end (D50).
+    if background
+        && state.toll.is_due()
+        && let Some(at) = choose_unasked(engine, state, set, true, now)
+    {
         return Some(at);
     }
     if !request_first && let Some(at) = requested(state) {
