@@ -104,7 +104,7 @@ impl Builder {
     }
 
     /// Bound of cached blocks in bytes. Filters and indexes are not counted: about 1.3 bytes a key
-    /// and 0.3 % of the data. Nor are blocks that only values and iterators hold.
+    /// and 1.5 % of the data. Nor are blocks that only values and iterators hold.
     ///
     /// The default is a quarter of the memory that the process may use, from 16 MiB to 4 GiB: on
     /// Linux of what the machine has or its control group allows, and of `ulimit -v` and `-d` where

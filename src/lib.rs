@@ -127,9 +127,9 @@
 //! Memory is the sum of three: memtables, at most [`Builder::memory_bytes`], and as long as
 //! iterators hold flushed ones, these too; cached blocks, at most [`Builder::cache_bytes`], and
 //! beyond that those that a value or an iterator holds (a value of more than 256 bytes holds its
-//! block); and filters and indexes of all segments, about 1.3 bytes a key and 0.3 % of the data.
+//! block); and filters and indexes of all segments, about 1.3 bytes a key and 1.5 % of the data.
 //! With the defaults and 100 million keys of 100 bytes that is 256 MiB, a quarter of the machine's
-//! memory or of its control group's (4 GiB at most; 256 MiB where neither is known), and about 160
+//! memory or of its control group's (4 GiB at most; 256 MiB where neither is known), and about 270
 //! MiB. Each database of a process takes its own. [`Db::stats`] has the figures of the moment.
 //!
 //! There are fourteen options, and the defaults suit most. Raise `cache_bytes` towards the data
