@@ -107,11 +107,13 @@ impl Builder {
     /// and 1.5 % of the data. Nor are blocks that only values and iterators hold.
     ///
     /// The default is a quarter of the memory that the process may use, from 16 MiB to 4 GiB: on
-    /// Linux of what the machine has or its control group allows, and of `ulimit -v` and `-d` where
-    /// they are less; 256 MiB on other systems, which are not asked, and with an
-    /// [`fs`](Self::fs) of your own. It is found at the open ([`Stats::cache_bytes_max`] says
-    /// what it came to), and filled only as blocks are read. Each database of a process has its
-    /// own: with several, divide.
+    /// Linux the least of what the machine has, of what control groups allow, and of `ulimit -v`
+    /// and `-d`. Other systems are not asked what they have: there it is 256 MiB, on Unix less
+    /// where those limits leave less. A process of 32 bits gets 256 MiB at most. With an
+    /// [`fs`](Self::fs) of your own, and for [`Db::in_memory`](crate::Db::in_memory), it is 256
+    /// MiB everywhere. It is found at the open ([`Stats::cache_bytes_max`] says what it came to),
+    /// and filled only as blocks are read. Each database of a process has its own: with several,
+    /// divide.
     ///
     /// [`Stats::cache_bytes_max`]: crate::Stats::cache_bytes_max
     ///
@@ -312,7 +314,9 @@ impl Builder {
     }
 
     /// Where the path lies: the file system to use; default [`DiskFs`]. `io::SimFs`, which the
-    /// feature `sim` adds, keeps everything in memory and can crash.
+    /// feature `sim` adds, keeps everything in memory and can crash. With any that is set here the
+    /// block cache is 256 MiB, on whatever machine, unless [`cache_bytes`](Self::cache_bytes) says
+    /// another size.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -408,7 +412,9 @@ impl Db {
         Builder::new(path.as_ref())
     }
 
-    /// A database without a directory, for tests and caches: gone when its last handle is.
+    /// A database without a directory, for tests and caches: gone when its last handle is. What is
+    /// flushed stays in memory as a file would on a disk, and its blocks are cached beside it, in
+    /// up to 256 MiB.
     ///
     /// ```
     /// let db = alluvium::Db::in_memory()?;

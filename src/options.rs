@@ -35,7 +35,7 @@ const CACHE_BYTES_MOST: u64 = 4 << 30;
 /// The default of `cache_bytes` where the process may use `memory_bytes`.
 pub(crate) fn cache_bytes_for(memory_bytes: u64) -> usize {
     let bytes = (memory_bytes / CACHE_PART).clamp(CACHE_BYTES_LEAST, CACHE_BYTES_MOST);
-    addressable(bytes).min(usize::MAX / 4)
+    addressable(bytes)
 }
 
 /// When a write is acknowledged.

@@ -9,9 +9,10 @@
 //! | `memory.limit_in_bytes` of the same | Linux, cgroup v1 | limits |
 //! | `RLIMIT_AS`, `RLIMIT_DATA` | Unix | limits of the process |
 //!
-//! The lowest counts. Groups are looked for below `sys/fs/cgroup`, where every distribution mounts
-//! them. In a container the names of `proc/self/cgroup` may be those outside, which lead nowhere:
-//! the way up from there ends at the mount, which is the container's own group.
+//! The lowest counts, or a quarter of the addresses that a pointer can have. Groups are looked for
+//! below `sys/fs/cgroup`, where every distribution mounts them. In a container the names of
+//! `proc/self/cgroup` may be those outside, which lead nowhere: the way up from there ends at the
+//! mount, which is the container's own group.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -31,7 +32,14 @@ pub(crate) fn memory_bytes() -> u64 {
         return MEMORY_BYTES_ASSUMED;
     }
     let disk = RetriedFs::new(Arc::new(DiskFs));
-    memory_below(&disk, Path::new("/")).min(limit_of_process()).min(usize::MAX as u64)
+    let bytes = memory_below(&disk, Path::new("/")).min(limit_of_process());
+    within_addresses(bytes, usize::MAX as u64)
+}
+
+/// At most a quarter of the addresses up to `last`: 1 GiB of those of 32 bits, of which the code,
+/// the stacks and the caller's own data take a part that no limit tells.
+fn within_addresses(bytes: u64, last: u64) -> u64 {
+    bytes.min(last / 4 + 1)
 }
 
 /// The same as far as files below `root` say it.
@@ -76,7 +84,8 @@ fn limit_of_group(fs: &dyn Fs, mount: &Path, group: &str) -> Option<u64> {
     files.filter_map(|file| read(fs, &mount.join(file))?.trim().parse().ok()).min()
 }
 
-/// Such files have no length to ask for.
+/// Such files have no length to ask for. The name of a group may be any bytes, and takes nothing
+/// from the lines beside it.
 fn read(fs: &dyn Fs, path: &Path) -> Option<String> {
     let file = fs.open(path, OpenMode::Read).ok()?;
     let mut bytes = vec![0; FILE_BYTES_MAX];
@@ -88,7 +97,7 @@ fn read(fs: &dyn Fs, path: &Path) -> Option<String> {
         }
     }
     bytes.truncate(len);
-    String::from_utf8(bytes).ok()
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(unix)]

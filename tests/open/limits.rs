@@ -4,6 +4,8 @@ use alluvium::{Builder, Db, Durability, Error, WriteBatch};
 
 use crate::assert_words;
 
+pub(crate) const MIB: u64 = 1 << 20;
+
 #[track_caller]
 fn invalid<T: std::fmt::Debug>(result: alluvium::Result<T>, words: &[&str]) {
     let error = result.unwrap_err();
@@ -186,7 +188,6 @@ fn options_of_merging_that_cannot_work_are_refused_with_their_bounds() {
 
 #[test]
 fn the_block_cache_follows_the_machine_on_a_disk_alone() {
-    const MIB: u64 = 1 << 20;
     let max = |db: &Db| db.stats().cache_bytes_max;
     assert_eq!(max(&Db::in_memory().unwrap()), 256 * MIB);
     let on_disk = max(&Db::temporary().unwrap());
@@ -217,7 +218,12 @@ fn background_threads_are_as_nice_as_asked_for() {
     let me = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
     let mine: i64 = me.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap();
     let want = (mine + 7).min(19);
-    let db = Builder::temporary().background_nice(7).open().unwrap();
+    let open = || Builder::temporary().background_nice(7).open().unwrap();
+    // Known at once: it was 0 until the threads had run.
+    for _ in 0..8 {
+        assert_eq!(i64::try_from(open().stats().background_nice).unwrap(), want - mine);
+    }
+    let db = open();
     // Each sets it when it begins, and has begun when it has done something.
     db.put("k", "v").unwrap();
     db.flush().unwrap();

@@ -4,12 +4,14 @@
 //!
 //! `refused` is what stands in the way of a sound database, `damaged` and `formats` one that is
 //! not sound or newer, `strays` files that do not belong to it, `limits` sizes, names and options,
-//! `logs` log files, `closed` the end of handles. Files are compared byte by byte, so nothing else
-//! changed.
+//! `cache_default` a size that follows the machine, `logs` log files, `closed` the end of handles.
+//! Files are compared byte by byte, so nothing else changed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "a child says on its standard output how it went")]
 
+#[cfg(target_os = "linux")]
+mod cache_default;
 mod closed;
 mod damaged;
 mod formats;

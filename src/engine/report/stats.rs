@@ -58,8 +58,8 @@ pub struct Stats {
     /// Bytes that flushes wrote since open.
     pub flush_bytes: u64,
     /// By how many steps the threads that flush and merge are nicer than the one that opened the
-    /// database ([`background_nice`](crate::Builder::background_nice)): 0 where the system has no
-    /// such thing, or has refused.
+    /// database ([`background_nice`](crate::Builder::background_nice)), 19 being the nicest: 0
+    /// where the system has no such thing, or has refused one of them.
     pub background_nice: u64,
     /// What merging has done, and what the shape of the runs costs.
     pub merges: MergeStats,

@@ -23,7 +23,7 @@ use crate::engine::write::sync;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
-use crate::io::yield_readily;
+use crate::io::{steps_of, yield_readily};
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::Receiver;
 use crate::sync::threads::{self, JoinHandle};
@@ -44,6 +44,8 @@ impl Threads {
         flush_jobs: Receiver<FlushJob>,
     ) -> Result<Self> {
         let threads = Self::default();
+        // Said before any of them has run; one that is refused says so itself.
+        note_niceness(&engine.core, steps_of(engine.core.options.background_nice));
         let owned = Arc::clone(engine);
         if !engine.core.options.read_only {
             let run = move || run_guarded(&owned, Own::Log, |engine| run_log(engine, &log_jobs));
@@ -212,7 +214,10 @@ fn run_guarded(engine: &Engine, own: Own, run: impl FnOnce(&Engine)) {
 /// Has the calling thread yield to the callers' as the options say. Not the log thread: puts wait
 /// for what it prepares.
 fn be_nice(core: &Core) {
-    let steps = yield_readily(core.options.background_nice);
+    note_niceness(core, yield_readily(core.options.background_nice));
+}
+
+fn note_niceness(core: &Core, steps: u8) {
     core.counters.background_nice.store(u64::from(steps), Ordering::Relaxed);
 }
 

@@ -33,7 +33,7 @@ const WHAT: &str = "data block in columns";
 /// than three times the payload's. Offsets in the error count from the beginning of the payload.
 pub(crate) fn decode(payload: &[u8]) -> Result<Block, Malformed> {
     let columns = Columns::decode(payload)?;
-    let rows = columns.to_rows();
+    let rows = columns.to_rows()?;
     let whole = 0..rows.len();
     // What is still wrong is in a row. The offset is no place in the columns.
     Block::decode(rows, whole).map_err(|error| Malformed { at: 0, what: WHAT, ..error })
@@ -136,14 +136,18 @@ impl<'a> Columns<'a> {
     }
 
     /// The same entries in rows.
-    fn to_rows(&self) -> Vec<u8> {
+    fn to_rows(&self) -> Result<Vec<u8>, Malformed> {
         let count = self.kinds.len();
         let keys = self.key_ends.last() as usize;
         let span = self.deltas.numbers().max().unwrap_or(0);
         let wide = is_wide(keys, self.rest.len() - keys, span);
         let width = row_bytes(wide);
-        let rows = count.next_multiple_of(8) + count * width;
-        let mut out = Vec::with_capacity(HEAD_BYTES + rows + self.prefix.len() + self.rest.len());
+        let others = self.prefix.len() + self.rest.len();
+        let bytes = bytes_in_rows(count, width, others).ok_or_else(|| {
+            let got = format!("{count} entries, and {others} bytes of keys and values");
+            Malformed::new(4, WHAT, "less than what a block may take in memory", got)
+        })?;
+        let mut out = Vec::with_capacity(bytes);
         out.extend_from_slice(&self.keyspace.to_le_bytes());
         out.extend_from_slice(&(count as u32).to_le_bytes());
         out.extend_from_slice(&(self.prefix.len() as u16).to_le_bytes());
@@ -173,6 +177,14 @@ impl<'a> Columns<'a> {
             }
         }
         out.extend_from_slice(self.rest);
-        out
+        Ok(out)
     }
+}
+
+/// The length of a payload of so many rows, with `others` bytes beside them: less than 4 GiB, and
+/// than what a process of 32 bits can take at once. The rows may be three times the columns.
+pub(super) fn bytes_in_rows(count: usize, width: usize, others: usize) -> Option<usize> {
+    let rows = count.checked_mul(width)?.checked_add(count.checked_next_multiple_of(8)?)?;
+    let bytes = rows.checked_add(others)?.checked_add(HEAD_BYTES)?;
+    (bytes <= (u32::MAX as usize).min(isize::MAX as usize)).then_some(bytes)
 }

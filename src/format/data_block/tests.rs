@@ -311,6 +311,26 @@ fn no_damage_makes_a_block_panic() {
     check_damage(&encode_columns(&wide), |bytes| columns::decode(&bytes));
 }
 
+/// Symptom: none was seen; on 32 bits a block of 1.4 GiB in columns may say so many entries that
+/// the length of its rows overflowed. Fix: it is malformed then, as one of more than 4 GiB is.
+#[test]
+fn columns_of_which_the_rows_are_too_long_are_refused() {
+    let check = |count, width, others, want| {
+        assert_eq!(columns::bytes_in_rows(count, width, others), want, "{count} of {width}");
+    };
+    check(3, 8, 5, Some(24 + 8 + 24 + 5));
+    check(100 << 20, 16, 7, Some(24 + (1700 << 20) + 7));
+    let largest = (u32::MAX as usize).min(isize::MAX as usize);
+    check(1, 16, largest - 48, Some(largest));
+    check(1, 16, largest - 47, None);
+    check(256 << 20, 16, 0, None);
+    check(1, 16, usize::MAX - 8, None);
+    for count in [usize::MAX, usize::MAX - 8, usize::MAX / 16] {
+        check(count, 16, 0, None);
+        check(count, 8, 100, None);
+    }
+}
+
 #[test]
 fn reserved_kinds_are_newer_and_others_are_damage() {
     let rows = [row(b"k", 1, Kind::Value, b"")];

@@ -65,6 +65,32 @@ fn the_lowest_limit_on_the_way_up_counts() {
     check("0::/a:b\n", &[("a:b/memory.max", "1048576\n")], 1);
 }
 
+/// Symptom: a group's limit was passed over. Mechanism: the name of some group was no UTF-8, so all
+/// of the file counted as unread. Fix: such a name is a name.
+#[test]
+fn a_name_that_is_no_text_hides_no_other_line() {
+    let fs = SimFs::new();
+    fs.write_file("root/proc/meminfo", MEMINFO.as_bytes());
+    fs.write_file("root/proc/self/cgroup", b"5:cpu:/\xff\xfe\n4:memory:/a\n0::/\xff\n");
+    fs.write_file("root/sys/fs/cgroup/memory/a/memory.limit_in_bytes", b"4194304\n");
+    assert_eq!(memory_below(&fs, Path::new("root")), 4 * MIB);
+    // Its own limit is not found by that name; those above it are.
+    fs.write_file("root/sys/fs/cgroup/memory.max", b"2097152\n");
+    assert_eq!(memory_below(&fs, Path::new("root")), 2 * MIB);
+}
+
+/// Symptom: a process of 32 bits gave the cache up to 1 GiB of its two to four. Mechanism: what the
+/// machine has counted as what the process may use, up to all addresses. Fix: a quarter of them.
+#[test]
+fn a_pointer_reaches_no_more_than_its_addresses() {
+    let check = |bytes, last, want| assert_eq!(within_addresses(bytes, last), want, "{bytes}");
+    let last_of_32 = u64::from(u32::MAX);
+    check(8192 * MIB, last_of_32, 1024 * MIB);
+    check(1024 * MIB, last_of_32, 1024 * MIB);
+    check(1000 * MIB, last_of_32, 1000 * MIB);
+    check(1 << 61, u64::MAX, 1 << 61);
+}
+
 /// The files that tests write are those that there are.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
