@@ -11,6 +11,7 @@
 use crate::compaction::pick::{JobState, RunSize};
 use crate::compaction::toll::Toll;
 use crate::engine::agenda::failures::Failures;
+use crate::engine::agenda::known_bytes::KnownBytes;
 use crate::engine::agenda::pair::Step;
 use crate::error::{Error, Result};
 use crate::format::meta::BoundKey;
@@ -38,6 +39,7 @@ pub(crate) struct MergeState {
     /// The last commit that was seen, and since when there was no other.
     pub(crate) idle: (Sequence, Instant),
     pub(crate) toll: Toll,
+    pub(crate) known_bytes: KnownBytes,
     /// When the bytes read so far are paid for, where there is a rate.
     pub(crate) paid_until: Instant,
 }
@@ -148,6 +150,7 @@ impl MergeState {
             next_job: 0,
             idle: (Sequence(0), now),
             toll: Toll::default(),
+            known_bytes: KnownBytes::default(),
             paid_until: now,
         }
     }

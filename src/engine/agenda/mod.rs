@@ -4,4 +4,5 @@
 pub(crate) mod book;
 pub(crate) mod failures;
 pub(crate) mod jobs;
+pub(crate) mod known_bytes;
 pub(crate) mod pair;

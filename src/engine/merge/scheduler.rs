@@ -68,7 +68,9 @@ pub(crate) fn run_compactor(engine: &Engine) {
                 let read = AtomicU64::new(0);
                 let result = merge_step(engine, &step, &stop, &read);
                 let read = read.into_inner();
-                if let Some(asked) = &asked {
+                // What is of no use is read again, and is still left to do until then.
+                let of_use = matches!(result, Ok(Progress::At(_) | Progress::Done));
+                if let Some(asked) = asked.filter(|_| of_use) {
                     asked.bytes_done.fetch_add(read, Ordering::Relaxed);
                 }
                 charge(engine, read);
@@ -138,8 +140,7 @@ fn is_idle(engine: &Engine, state: &mut MergeState, set: &SegmentSet, now: Insta
 /// Has reads pay for the runs that they have met since the last look.
 fn take_toll(engine: &Engine, state: &mut MergeState, set: &SegmentSet) {
     let stats = engine.core.cache.stats();
-    let parts = set.runs.iter().flat_map(|run| &run.segments);
-    let bytes = parts.map(raw_bytes).sum();
+    let bytes = state.known_bytes.sum(set, |run| run.segments.iter().map(raw_bytes).sum());
     state.toll.look(stats.hits.wrapping_add(stats.misses), set.runs.len(), bytes);
 }
 

@@ -36,7 +36,7 @@
 
 mod range;
 
-use self::range::{Merged, Stop, Tally};
+use self::range::{Merged, Stop, Tally, Watch};
 use crate::compaction::plan::{Joining, Piece, Plan, plan};
 use crate::engine::agenda::pair::{Entries, Pair, Progress, Step};
 use crate::engine::manifest::{self, append_edit, publish_segments, settle_manifest};
@@ -58,7 +58,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
 
 /// Carries one step out. After an error nothing has changed; what was written is removed, now
-/// or when the manifest is known not to name it. Adds what it read to `bytes_read`.
+/// or when the manifest is known not to name it. Adds what it read to `bytes_read`, whatever
+/// becomes of it.
 pub(crate) fn merge_step(
     engine: &Engine,
     step: &Step,
@@ -78,7 +79,8 @@ pub(crate) fn merge_step(
     let _scope = scope!("merge_step", newer = ?step.newer, older = ?step.older);
     let mut outputs = Outputs::new(core, pair.below.is_empty());
     let to = plan.to.as_ref().or(step.to.as_ref());
-    let written = write_step(engine, &pair, plan.from.as_ref(), to, &horizon, &mut outputs, stop);
+    let watch = Watch { told: stop, bytes_read };
+    let written = write_step(engine, &pair, plan.from.as_ref(), to, &horizon, &mut outputs, watch);
     // What has not been handed over.
     outputs.abandon();
     let (Merged { stop, tally }, written) = written?;
@@ -94,7 +96,6 @@ pub(crate) fn merge_step(
         return Ok(Progress::Stale);
     }
     count(core, &tally, &written, moved);
-    bytes_read.fetch_add(tally.bytes, Ordering::Relaxed);
     Ok(match frontier {
         Some(frontier) if step.to.as_ref() != Some(&frontier) => Progress::At(frontier),
         _ => Progress::Done,
@@ -109,15 +110,15 @@ fn write_step(
     to: Option<&BoundKey>,
     horizon: &Horizon,
     outputs: &mut Outputs<'_>,
-    stop: &dyn Fn() -> bool,
+    watch: Watch<'_>,
 ) -> Result<(Merged, Vec<FinishedSegment>)> {
     let mut merged = match from {
-        Some(from) => merge_range(engine, pair, from, to, horizon, outputs, stop)?,
+        Some(from) => merge_range(engine, pair, from, to, horizon, outputs, watch)?,
         // Everything is moved.
         None => Merged { stop: Stop::End, tally: Tally::default() },
     };
     // What is being written may take long to become durable.
-    if stop() {
+    if (watch.told)() {
         merged.stop = Stop::Told;
     }
     let written = match merged.stop {

@@ -37,11 +37,19 @@ fn open_with(segment_bytes: usize) -> (Arc<Engine>, Threads) {
 }
 
 fn open_on(fs: &SimFs, segment_bytes: usize) -> (Arc<Engine>, Threads) {
+    open_merging(fs, segment_bytes, 0)
+}
+
+fn open_merging(
+    fs: &SimFs,
+    segment_bytes: usize,
+    compaction_threads: usize,
+) -> (Arc<Engine>, Threads) {
     let options = Options {
         memtable_bytes: 64 << 10,
         flush_bytes: 256 << 10,
         sync_every: std::time::Duration::ZERO,
-        compaction_threads: 0,
+        compaction_threads,
         segment_bytes,
         ..Options::default()
     };
@@ -259,6 +267,75 @@ fn what_has_failed_waits_by_itself() {
     close(&engine, &threads);
 }
 
+/// A run of so many keys, or several, with values that do not compress.
+fn add_random(engine: &Engine, random: &mut Random, keys: u32) {
+    for key in 0..keys {
+        let value: Vec<_> = (0..25).flat_map(|_| random.next().to_be_bytes()).collect();
+        let key = key.to_be_bytes();
+        put::write_one(engine, KEYSPACE_DEFAULT, &key, Some(&value), BUFFERED).unwrap();
+    }
+    engine.flush().unwrap();
+}
+
+/// D50: merging down, paid or not, comes behind what is due, which it would keep waiting.
+#[test]
+fn what_is_due_comes_before_what_reads_have_paid_for() {
+    let (engine, threads) = open_merging(&SimFs::new(), 64 << 10, 1);
+    let mut random = Random::from_env(0x0064_7565);
+    add_random(&engine, &mut random, 1_900);
+    ask(&engine).1.recv().unwrap().unwrap();
+    pause_compaction(&engine, true);
+    // The second makes the oldest due, and the newest is too small to be taken in before.
+    add_random(&engine, &mut random, 600);
+    add_random(&engine, &mut random, 130);
+    let [newest, second, oldest] = runs(&engine)[..] else { panic!("three runs") };
+    let horizon = Horizon::read(&engine);
+    let view = engine.core.view.load_full();
+    let set = &view.segments;
+    let now = Instant::now();
+    let mut state = lock(&engine.core.merges.state);
+    state.toll.look(1 << 40, 3, 1 << 20);
+    assert!(state.toll.is_due());
+    let pair = |state: &MergeState, at: usize| {
+        let step = &state.jobs[at].step;
+        (step.newer.unwrap(), step.older)
+    };
+    // What merging down would begin with.
+    let at = choose_unasked(&engine, &mut state, set, true, now).unwrap();
+    assert_eq!(pair(&state, at), (newest, second));
+    state.jobs.clear();
+    state.steps = 0;
+    let at = choose(&engine, &mut state, set, (false, now), &horizon).unwrap();
+    assert_eq!(pair(&state, at), (second, oldest));
+    drop(state);
+    close(&engine, &threads);
+}
+
+/// A pause is no look: what is read in it pays when it ends.
+#[test]
+fn a_paused_compactor_takes_no_toll() {
+    let (engine, threads) = open();
+    (0..2).for_each(|_| add_run(&engine, &[KEYSPACE_DEFAULT]));
+    pause_compaction(&engine, true);
+    let keyspace = default_keyspace(&engine);
+    for _ in 0..2_000 {
+        get(&engine, &keyspace, b"007", ReadAt::Now).unwrap().unwrap();
+    }
+    let horizon = Horizon::read(&engine);
+    let mut state = lock(&engine.core.merges.state);
+    // Whatever its threads have seen.
+    state.toll = Default::default();
+    let looked = |state: &mut MergeState| {
+        drop(next(&engine, state, &horizon));
+        state.toll.is_due()
+    };
+    assert!(!looked(&mut state));
+    engine.core.merges.paused.store(false, Ordering::Relaxed);
+    assert!(looked(&mut state));
+    drop(state);
+    close(&engine, &threads);
+}
+
 /// Symptom: a store that was read all the time and written to now and then kept its runs.
 /// Mechanism: each commit began the wait for a pause again. Fix: reads pay for what they meet.
 #[test]
@@ -266,18 +343,10 @@ fn reads_have_runs_merged_down_though_there_is_no_pause() {
     let (engine, threads) = open_with(64 << 10);
     let keyspace = default_keyspace(&engine);
     let mut random = Random::from_env(0x0074_6f6c);
-    let mut add = |keys: std::ops::Range<u32>| {
-        for key in keys {
-            let value: Vec<_> = (0..25).flat_map(|_| random.next().to_be_bytes()).collect();
-            put::write_one(&engine, keyspace.id, &key.to_be_bytes(), Some(&value), BUFFERED)
-                .unwrap();
-        }
-        engine.flush().unwrap();
-    };
-    add(0..2_000);
+    add_random(&engine, &mut random, 2_000);
     ask(&engine).1.recv().unwrap().unwrap();
     // Neither in proportion to what is below, nor enough for that to be due.
-    add(0..300);
+    add_random(&engine, &mut random, 300);
     assert_eq!(runs(&engine).len(), 2);
     let begun = |reads: u32| {
         for key in 0..reads {

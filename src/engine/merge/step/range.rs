@@ -20,6 +20,7 @@ use crate::format::meta::BoundKey;
 use crate::iter::two_way::{Batch, emptied};
 use crate::mvcc::snapshots::ReadPoints;
 use crate::segment::FinishedSegment;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is merged between two looks at whether to stop, and at the rate: this many entries, or
 /// that many bytes where they are large.
@@ -71,6 +72,15 @@ struct Work<'a, 'b> {
     past: Option<Vec<u8>>,
 }
 
+/// What a step is told while it goes on, and tells.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'a> {
+    /// Whether it is to stop.
+    pub(super) told: &'a dyn Fn() -> bool,
+    /// Bytes read so far, whatever becomes of them.
+    pub(super) bytes_read: &'a AtomicU64,
+}
+
 /// Writes what survives between `from` and `to` into `outputs`, up to one segment.
 pub(super) fn merge_range(
     engine: &Engine,
@@ -79,7 +89,7 @@ pub(super) fn merge_range(
     to: Option<&BoundKey>,
     horizon: &Horizon,
     outputs: &mut Outputs<'_>,
-    told: &dyn Fn() -> bool,
+    watch: Watch<'_>,
 ) -> Result<Merged> {
     let bottom = pair.is_bottom(from, to);
     let ReadPoints { snapshots, visible } = horizon.points.clone();
@@ -99,22 +109,33 @@ pub(super) fn merge_range(
         memory = emptied(batch);
         entries.pass(taken)?;
         if work.tally.is_look_due() {
-            if told() {
+            if (watch.told)() {
+                watch.count(&mut work.tally);
                 return Ok(Merged { stop: Stop::Told, tally: work.tally });
             }
-            pay_for(engine, &mut work.tally, told);
+            pay_for(engine, &mut work.tally, watch);
         }
     };
-    pay_for(engine, &mut work.tally, told);
+    pay_for(engine, &mut work.tally, watch);
     work.tally.held = work.survival.kept_for_snapshots();
     Ok(Merged { stop, tally: work.tally })
 }
 
 /// Waits as the rate wants it for what was read since the last look.
-fn pay_for(engine: &Engine, tally: &mut Tally, stop: &dyn Fn() -> bool) {
+fn pay_for(engine: &Engine, tally: &mut Tally, watch: Watch<'_>) {
     let rate = engine.core.options.merge_bytes_per_second;
-    engine.core.merges.pay(tally.bytes - tally.looked.1, rate, stop);
-    tally.looked = (tally.read, tally.bytes);
+    let bytes = watch.count(tally);
+    engine.core.merges.pay(bytes, rate, watch.told);
+}
+
+impl Watch<'_> {
+    /// Counts what was read since the last look, which ends, and returns it.
+    fn count(self, tally: &mut Tally) -> u64 {
+        let bytes = tally.bytes - tally.looked.1;
+        tally.looked = (tally.read, tally.bytes);
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+        bytes
+    }
 }
 
 impl Work<'_, '_> {
