@@ -40,14 +40,16 @@ mod walk;
 use std::ops::Range;
 
 use super::Malformed;
-use super::coding::{Decoder, equal_few};
-use super::key::{KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX};
+use super::coding::{Decoder, copy_few, equal_few, put_few};
+use super::key::{
+    KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX, order_bytes, same_bytes,
+};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::prefetch::prefetch;
 use crate::value::Backing;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use walk::{Unpacked, WINDOW_ENTRIES, Window};
+pub(crate) use walk::{Unpacked, Window};
 
 const HEAD_BYTES: usize = 24;
 const WHAT: &str = "data block";
@@ -71,7 +73,7 @@ pub(crate) struct Block {
     bytes: Vec<u8>,
     // Where the payload begins in `bytes`, which are less than 4 GiB, and offsets in it.
     start: u32,
-    keys_at: u32,
+    rows_at: u32,
     values_at: u32,
     count: u32,
     keyspace: KeyspaceId,
@@ -171,9 +173,9 @@ impl Block {
         }
         rows.check(rows_at, usize::from(prefix_bytes), base)?;
         let values_at = keys_at as u32 + last.key_end;
-        let keys_at = keys_at as u32;
+        let rows_at = rows_at as u32;
         let start = start as u32;
-        Ok(Self { bytes, start, keys_at, values_at, count, keyspace, base, prefix_bytes, wide })
+        Ok(Self { bytes, start, rows_at, values_at, count, keyspace, base, prefix_bytes, wide })
     }
 
     #[inline(always)]
@@ -188,7 +190,7 @@ impl Block {
 
     #[inline(always)]
     fn rows_at(&self) -> usize {
-        self.tags_at() + (self.count as usize).next_multiple_of(8)
+        (self.start + self.rows_at) as usize
     }
 
     /// The rows from `i` on.
@@ -233,7 +235,7 @@ impl Block {
 
     #[inline(always)]
     fn keys_at(&self) -> usize {
-        (self.start + self.keys_at) as usize
+        self.rows_at() + ((self.count as usize) << (3 + u32::from(self.wide)))
     }
 
     #[inline(always)]
@@ -277,6 +279,59 @@ impl Block {
     #[inline]
     pub(crate) fn has_key(&self, i: usize, key: &[u8]) -> bool {
         key.strip_prefix(self.prefix()).is_some_and(|suffix| suffix == self.key_suffix(i))
+    }
+
+    /// If entry `i`, which is not the first, is a value that a reader at `at` sees, and the entry
+    /// before it a version of another key: where the value lies in [`Backing::bytes`]. `key`, which
+    /// has been that of an entry here, becomes its key then.
+    #[inline(always)]
+    pub(crate) fn take_plain(
+        &self,
+        i: usize,
+        at: Sequence,
+        key: &mut Vec<u8>,
+    ) -> Option<Range<usize>> {
+        let row = self.row(i);
+        let before = self.row(i - 1);
+        let start = self.starts(i - 1).0 as usize;
+        let keys_at = self.keys_at();
+        let keys = &self.bytes[keys_at + start..keys_at + row.key_end as usize];
+        let (last, suffix) = keys.split_at(before.key_end as usize - start);
+        let plain = row.kind() == Kind::Value as u8
+            && Sequence(self.base + row.delta()) <= at
+            && !same_bytes(suffix, last);
+        plain.then(|| {
+            self.change_suffix(suffix, key);
+            self.values_at() + before.value_end as usize..self.values_at() + row.value_end as usize
+        })
+    }
+
+    /// Makes `key`, which has been that of an entry here, end with `suffix`.
+    #[inline(always)]
+    fn change_suffix(&self, suffix: &[u8], key: &mut Vec<u8>) {
+        let prefix_bytes = usize::from(self.prefix_bytes);
+        let len = prefix_bytes + suffix.len();
+        if key.len() != len {
+            key.resize(len, 0);
+        }
+        copy_few(&mut key[prefix_bytes..], suffix);
+    }
+
+    /// Makes `key` the key of entry `i`.
+    #[inline]
+    pub(crate) fn copy_key(&self, i: usize, key: &mut Vec<u8>) {
+        let prefix = self.prefix();
+        let suffix = self.key_suffix(i);
+        key.clear();
+        key.reserve(prefix.len() + suffix.len());
+        put_few(key, prefix);
+        put_few(key, suffix);
+    }
+
+    /// Makes `key`, which has been that of another entry, the key of entry `i`.
+    #[inline]
+    pub(crate) fn change_key(&self, i: usize, key: &mut Vec<u8>) {
+        self.change_suffix(self.key_suffix(i), key);
     }
 
     /// Where what [`Self::find`] looks at first begins.
@@ -367,7 +422,7 @@ impl Block {
         let mut high = self.len();
         while low < high {
             let middle = low + (high - low) / 2;
-            let order = self.key_suffix(middle).cmp(suffix);
+            let order = order_bytes(self.key_suffix(middle), suffix);
             if order.then_with(|| sequence.cmp(&self.sequence(middle))).is_lt() {
                 low = middle + 1;
             } else {

@@ -1,14 +1,14 @@
 //! [`Ahead`]: keys that one end of a [`VisibleIter`](super::visible::VisibleIter) yields next
-//! without a look at anything else.
+//! without a look at anything but their block.
 //!
 //! A scan is mostly in a block of one source for a while, among keys with one version each, all of
-//! which it sees. Such entries are unpacked, some at a time, and looked at together; each draw is
-//! then a step in a row. Where the sources take turns, or versions lie about, looking ahead gains
-//! nothing and is tried less often.
+//! which it sees. How far that source is ahead of all others and within all bounds is found for
+//! some entries together; each draw is then a step in the block. Where the sources take turns, or
+//! versions lie about, looking ahead gains nothing and is tried less often.
 //!
 //! ```text
 //! block   | a | b | c | d | d | e |    forward, the cursor stands on `a`, which was yielded:
-//! row       0   1   2   3   4   5      `b`, `c` and the newer `d` come next, without a look
+//!                                      `b`, `c` and the newer `d` come next, without a look
 //!
 //!                               ^      backward, it stands on `e`, which was not: `e` comes next;
 //!                                      of `d` the newest version has to be found
@@ -18,12 +18,15 @@ use std::ops::{Bound, Range};
 
 use super::Cursor;
 use super::stretch::Way;
-use crate::format::data_block::{Block, WINDOW_ENTRIES, Window};
-use crate::format::key::{Kind, Position, same_bytes};
+use crate::format::data_block::Block;
+use crate::format::key::Position;
 use crate::ids::{KeyspaceId, Sequence};
 
 /// How many entries are looked at first: a short scan is over after so many.
 const FIRST: usize = 12;
+
+/// How many are looked at later at most.
+const MOST: usize = 128;
 
 /// What has to be gained for another look at once.
 const GAIN_MIN: usize = 3;
@@ -35,16 +38,15 @@ const PAUSE_MAX: u32 = 64;
 /// that was yielded last, backward on the first one below it.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    window: Window,
-    /// The number in the block of the entry in row 0.
-    base: usize,
-    /// What was looked at and not drawn yet.
-    rows: Range<usize>,
-    /// The row that was drawn last, since the cursor was settled.
+    /// What was looked at and not drawn yet, by its numbers in the block.
+    entries: Range<usize>,
+    /// The entry that was drawn last, since the cursor was settled: it stands there.
     drawn: Option<usize>,
     /// How many entries the next look takes in.
     most: usize,
-    /// How many draws the last pause had, if the last look was not worth it.
+    /// How many draws the last look has gained, unless that says nothing.
+    gained: Option<usize>,
+    /// How many draws the last pause had, if the look before it was not worth it.
     pause: u32,
     /// How many draws are left of it.
     pause_left: u32,
@@ -52,81 +54,102 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new() -> Self {
-        let window = Window::default();
         let drawn = None;
-        Self { window, base: 0, rows: 0..0, drawn, most: FIRST, pause: 0, pause_left: 0 }
+        let gained = None;
+        Self { entries: 0..0, drawn, most: FIRST, gained, pause: 0, pause_left: 0 }
     }
 
-    /// Takes the next key, and has the cursor stand on its entry.
+    /// Takes the next key for a reader at `at`, and has the cursor stand on its entry.
     #[inline]
-    pub(super) fn draw<C: Cursor>(&mut self, cursor: Option<&mut C>, way: Way) -> bool {
-        let row = match way {
-            Way::Forward => self.rows.next(),
-            Way::Backward => self.rows.next_back(),
+    pub(super) fn draw<C: Cursor>(
+        &mut self,
+        cursor: Option<&mut C>,
+        way: Way,
+        at: Sequence,
+    ) -> bool {
+        let entry = match way {
+            Way::Forward => self.entries.next(),
+            Way::Backward => self.entries.next_back(),
         };
-        let (Some(row), Some(cursor)) = (row, cursor) else { return false };
-        cursor.pass_to(self.base + row);
-        self.drawn = Some(row);
+        let (Some(entry), Some(cursor)) = (entry, cursor) else { return false };
+        // The newest version of its key, as the entry before is another key's. Backward, those
+        // behind it were drawn, so it is the only one.
+        if !cursor.pass_to(entry, at) {
+            self.entries = 0..0;
+            return false;
+        }
+        self.drawn = Some(entry);
+        self.gained = self.gained.map(|gained| gained + 1);
         true
     }
 
-    /// The key that was drawn last, if the cursor was not settled since.
+    /// Whether a key was drawn, and the cursor not settled since.
     #[inline]
-    pub(super) fn key(&self) -> Option<&[u8]> {
-        self.drawn.map(|row| self.window.key(row))
+    pub(super) fn has_drawn(&self) -> bool {
+        self.drawn.is_some()
     }
 
-    /// Forgets what was not drawn, and has the cursor stand as it would have without it. Returns
-    /// the key that was drawn last, if any was.
-    pub(super) fn settle<C: Cursor>(&mut self, cursor: Option<&mut C>, way: Way) -> Option<&[u8]> {
-        if !self.rows.is_empty() {
+    /// Forgets what was not drawn, and has the cursor stand as it would have without it. `take`
+    /// gets the key that was drawn last, if any was.
+    pub(super) fn settle<C: Cursor>(
+        &mut self,
+        cursor: Option<&mut C>,
+        way: Way,
+        take: impl FnOnce(&[u8]),
+    ) {
+        if !self.entries.is_empty() {
             // More was looked at than was wanted.
-            (self.rows, self.most) = (0..0, FIRST);
+            (self.entries, self.most, self.gained) = (0..0, FIRST, None);
         }
-        let row = self.drawn.take()?;
-        let cursor = cursor?;
+        let (Some(drawn), Some(cursor)) = (self.drawn.take(), cursor) else { return };
+        take(cursor.pair().0);
         match way {
-            Way::Forward => cursor.pass_to(self.base + row),
-            // There is a row below each that is drawn.
-            Way::Backward => cursor.pass_to(self.base + row - 1),
+            Way::Forward => cursor.settle(drawn),
+            // There is an entry below each that is drawn.
+            Way::Backward => cursor.settle(drawn - 1),
         }
-        cursor.settle();
-        Some(self.window.key(row))
     }
 
-    /// Looks ahead from a settled cursor, for a reader at `at`, up to `limit`.
+    /// Looks ahead from a settled cursor, up to `limit`, unless that was not worth it lately.
     pub(super) fn look<C: Cursor>(
         &mut self,
         cursor: &C,
         way: Way,
         keyspace: KeyspaceId,
-        at: Sequence,
         limit: &Bound<Vec<u8>>,
     ) {
         if self.pause_left > 0 {
             self.pause_left -= 1;
-        } else if self.unpack(cursor, way, keyspace, at, limit) {
-            self.pause = 0;
-            self.most = (2 * self.most).min(WINDOW_ENTRIES);
-        } else {
-            self.pause = (2 * self.pause + 1).min(PAUSE_MAX);
-            self.pause_left = self.pause;
-            self.most = FIRST;
+            return;
         }
+        match self.gained.take() {
+            Some(gained) if gained < GAIN_MIN => {
+                self.pause = (2 * self.pause + 1).min(PAUSE_MAX);
+                // This draw is the first of them.
+                self.pause_left = self.pause - 1;
+                self.most = FIRST;
+                return;
+            }
+            Some(_) => {
+                self.pause = 0;
+                self.most = (2 * self.most).min(MOST);
+            }
+            None => {}
+        }
+        self.reach(cursor, way, keyspace, limit);
     }
 
-    /// Whether that was worth it.
-    fn unpack<C: Cursor>(
+    fn reach<C: Cursor>(
         &mut self,
         cursor: &C,
         way: Way,
         keyspace: KeyspaceId,
-        at: Sequence,
         limit: &Bound<Vec<u8>>,
-    ) -> bool {
-        let Some((block, entries)) = cursor.ahead(way, self.most) else { return false };
+    ) {
+        self.gained = Some(0);
+        let Some((block, entries)) = cursor.ahead(way, self.most) else { return };
         if block.keyspace() != keyspace {
-            return false;
+            return;
         }
         let position = match (limit, way) {
             (Bound::Unbounded, _) => None,
@@ -145,27 +168,12 @@ impl Ahead {
             Way::Forward => entries.end == block.len(),
             Way::Backward => entries.start == 0,
         };
-        if entries.len() < 2 {
-            return block_ends;
+        if block_ends {
+            // Few are left, which does not say that sources take turns.
+            self.gained = None;
         }
-        let count = entries.len();
-        self.base = entries.start;
-        block.unpack(entries, &mut self.window);
-        let unpacked = self.window.unpacked(block);
-        // The newest version of its key, as the row before is another key's. Backward, the rows
-        // above were looked at first, so it is the only one.
-        let plain = |row: &usize| {
-            let entry = unpacked.entry(*row);
-            let before = unpacked.entry(*row - 1);
-            entry.kind == Kind::Value && entry.sequence <= at && !same_bytes(entry.key, before.key)
-        };
-        self.rows = match way {
-            Way::Forward => 1..(1..count).find(|row| !plain(row)).unwrap_or(count),
-            Way::Backward => {
-                (1..count).rev().find(|row| !plain(row)).map_or(1, |row| row + 1)..count
-            }
-        };
-        self.rows.len() >= GAIN_MIN || block_ends
+        // Forward the first was yielded; backward it has to be there below what is drawn.
+        self.entries = entries.start + 1..entries.end;
     }
 }
 

@@ -12,8 +12,8 @@
 //! after a load, where one run holds long stretches alone. A loser tree would need a comparison per
 //! level for the same step. No step allocates or copies a key.
 //!
-//! The first 16 bytes of each source's key stand in one place: a comparison that they decide, which
-//! is nearly every one, meets no cache miss in the sources.
+//! The first 16 bytes of each source's key stand beside its cursor: a comparison that they decide,
+//! which is nearly every one, meets no cache miss where the keys lie.
 
 use std::mem;
 use std::ops::Range;
@@ -37,14 +37,19 @@ use super::stretch::{Edge, Way};
 /// After an error there is no entry, until the next seek succeeds.
 #[derive(Debug)]
 pub(crate) struct MergeCursor<C> {
-    sources: Vec<C>,
-    /// How the key of each source's entry starts.
-    words: Vec<KeyWords>,
+    sources: Vec<Ranked<C>>,
     direction: Direction,
     /// The source whose entry is the cursor's, while there is one.
     winner: Option<usize>,
     /// The other sources that have an entry: a heap, the next one to win at its root.
     heap: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Ranked<C> {
+    cursor: C,
+    /// How the key of its entry starts.
+    words: KeyWords,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +61,22 @@ enum Direction {
 impl<C: Cursor> MergeCursor<C> {
     /// A cursor over `sources`, newest first, nowhere until the first seek.
     pub(crate) fn new(sources: Vec<C>) -> Self {
-        let heap = Vec::with_capacity(sources.len());
-        let words = vec![KeyWords::default(); sources.len()];
-        Self { sources, words, direction: Direction::Forward, winner: None, heap }
+        let mut merge = Self::with_room(sources.len());
+        sources.into_iter().for_each(|source| merge.push(source));
+        merge
+    }
+
+    /// A cursor over nothing yet, with room for this many sources.
+    pub(crate) fn with_room(count: usize) -> Self {
+        // Where one source has entries, which is common, the heap takes no memory.
+        let heap = Vec::new();
+        let sources = Vec::with_capacity(count);
+        Self { sources, direction: Direction::Forward, winner: None, heap }
+    }
+
+    /// Adds a source, which is older than those that are there. Only before the first seek.
+    pub(crate) fn push(&mut self, cursor: C) {
+        self.sources.push(Ranked { cursor, words: KeyWords::default() });
     }
 
     /// Moves every source with `place`, then finds the winner among them.
@@ -70,17 +88,19 @@ impl<C: Cursor> MergeCursor<C> {
         self.direction = direction;
         self.winner = None;
         self.heap.clear();
+        let mut last = None;
         for (i, source) in self.sources.iter_mut().enumerate() {
-            place(source)?;
-            if let Some(words) = source.words() {
-                self.words[i] = words;
-                self.heap.push(i);
+            place(&mut source.cursor)?;
+            if let Some(words) = source.cursor.words() {
+                source.words = words;
+                self.heap.extend(last.replace(i));
             }
         }
         for slot in (0..self.heap.len() / 2).rev() {
             self.sift_down(slot);
         }
-        self.winner = self.pop();
+        self.winner = last;
+        self.let_pass();
         Ok(())
     }
 
@@ -88,27 +108,35 @@ impl<C: Cursor> MergeCursor<C> {
     fn step(&mut self, step: impl Fn(&mut C) -> Result<()>) -> Result<()> {
         // Taken, so that a step that fails leaves no entry behind.
         let Some(winner) = self.winner.take() else { return Ok(()) };
-        step(&mut self.sources[winner])?;
-        let Some(words) = self.sources[winner].words() else {
+        let source = &mut self.sources[winner];
+        step(&mut source.cursor)?;
+        let Some(words) = source.cursor.words() else {
             self.winner = self.pop();
             return Ok(());
         };
-        self.words[winner] = words;
+        source.words = words;
         self.winner = Some(winner);
-        if let Some(&runner_up) = self.heap.first()
+        self.let_pass();
+        Ok(())
+    }
+
+    /// Lets the runner-up take over if it comes first.
+    #[inline]
+    fn let_pass(&mut self) {
+        if let Some(winner) = self.winner
+            && let Some(&runner_up) = self.heap.first()
             && self.precedes(runner_up, winner)
         {
             self.winner = Some(mem::replace(&mut self.heap[0], winner));
             self.sift_down(0);
         }
-        Ok(())
     }
 
     /// Whether source `a` is to be yielded before source `b`. Both have an entry.
     #[inline]
     fn precedes(&self, a: usize, b: usize) -> bool {
-        let here = &self.words[a];
-        let there = &self.words[b];
+        let here = &self.sources[a].words;
+        let there = &self.sources[b].words;
         match self.direction {
             Direction::Forward if here != there => here < there,
             Direction::Backward if here != there => here > there,
@@ -118,7 +146,7 @@ impl<C: Cursor> MergeCursor<C> {
 
     /// [`Self::precedes`], where the keys start alike.
     fn precedes_in_full(&self, a: usize, b: usize) -> bool {
-        let position = |i: usize| self.sources[i].entry().map(|entry| entry.position());
+        let position = |i: usize| self.sources[i].cursor.entry().map(|entry| entry.position());
         let here = (position(a), a);
         let there = (position(b), b);
         match self.direction {
@@ -174,43 +202,42 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     }
 
     fn entry(&self) -> Option<Entry<'_>> {
-        self.winner.and_then(|winner| self.sources[winner].entry())
+        self.winner.and_then(|winner| self.sources[winner].cursor.entry())
     }
 
     fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
-        let (block, entries) = self.sources[self.winner?].ahead(way, most)?;
+        let (block, entries) = self.sources[self.winner?].cursor.ahead(way, most)?;
         let Some(&runner_up) = self.heap.first() else { return Some((block, entries)) };
-        let limit = self.sources[runner_up].entry()?.position();
+        let limit = self.sources[runner_up].cursor.entry()?.position();
         Some((block, near_side(block, entries, way, limit)))
     }
 
     #[inline]
-    fn pass_to(&mut self, entry: usize) {
-        if let Some(winner) = self.winner {
-            self.sources[winner].pass_to(entry);
-        }
+    fn pass_to(&mut self, entry: usize, at: Sequence) -> bool {
+        self.winner.is_some_and(|winner| self.sources[winner].cursor.pass_to(entry, at))
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, entry: usize) {
         let Some(winner) = self.winner else { return };
-        self.sources[winner].settle();
+        let source = &mut self.sources[winner];
+        source.cursor.settle(entry);
         // The entry is still before the runner-up's.
-        self.words[winner] = self.sources[winner].words().unwrap_or_default();
+        source.words = source.cursor.words().unwrap_or_default();
     }
 
     #[inline]
-    fn value_bytes(&self) -> &[u8] {
-        self.winner.map(|winner| self.sources[winner].value_bytes()).unwrap_or_default()
+    fn pair(&self) -> (&[u8], &[u8]) {
+        self.winner.map(|winner| self.sources[winner].cursor.pair()).unwrap_or_default()
     }
 
     fn value(&self) -> Value {
-        self.winner.map_or_else(|| Value::copy(&[]), |winner| self.sources[winner].value())
+        self.winner.map_or_else(|| Value::copy(&[]), |winner| self.sources[winner].cursor.value())
     }
 
     #[inline]
     fn stretch(&self, way: Way, edge: Edge<'_>, at: Sequence, to: &mut Vec<u8>) -> bool {
         // What is remembered on the newest source speaks of all that is older too.
-        self.sources.first().is_some_and(|newest| newest.stretch(way, edge, at, to))
+        self.sources.first().is_some_and(|newest| newest.cursor.stretch(way, edge, at, to))
     }
 }
 

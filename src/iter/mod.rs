@@ -59,9 +59,10 @@ pub(crate) trait Cursor {
     /// there is none.
     fn value(&self) -> Value;
 
-    /// The bytes of that value where they lie.
-    fn value_bytes(&self) -> &[u8] {
-        self.entry().map(|entry| entry.value).unwrap_or_default()
+    /// The key and the value of the entry here where they lie. Empty if there is none.
+    #[inline]
+    fn pair(&self) -> (&[u8], &[u8]) {
+        self.entry().map(|entry| (entry.key, entry.value)).unwrap_or_default()
     }
 
     /// The block that the entry here lies in, and at most `most` of its entries: this one and those
@@ -71,12 +72,14 @@ pub(crate) trait Cursor {
         None
     }
 
-    /// Stands at an entry of [`Self::ahead`]. Only its value may be asked for until
-    /// [`Self::settle`].
-    fn pass_to(&mut self, _entry: usize) {}
+    /// Stands at an entry of [`Self::ahead`] if [`Block::take_plain`] gives it, and returns whether
+    /// it does. Only its key and its value may be asked for until [`Self::settle`].
+    fn pass_to(&mut self, _entry: usize, _at: Sequence) -> bool {
+        false
+    }
 
-    /// Finds the key of the entry that it was passed to.
-    fn settle(&mut self) {}
+    /// Stands at an entry of [`Self::ahead`], of which everything may be asked.
+    fn settle(&mut self, _entry: usize) {}
 
     /// Whether a stretch of dead keys is remembered that holds at `edge`, for readers at `at`. If
     /// so, `to` becomes the key before which its far end lies, going that way: the cursor may be

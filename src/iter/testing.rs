@@ -10,7 +10,7 @@ use crate::format::data_block::{Block, BlockBuilder, Unpacked, Window};
 use crate::format::hash::key_hash;
 use crate::format::key::{Entry, Kind, Position};
 use crate::ids::{KeyspaceId, Sequence};
-use crate::value::Value;
+use crate::value::{Backing, Value};
 
 use super::stretch::Way;
 use super::two_way::{Batch, TwoWay};
@@ -207,8 +207,8 @@ impl Cursor for BlockCursor<'_> {
         self.list.value()
     }
 
-    fn value_bytes(&self) -> &[u8] {
-        self.list.entry().map(|entry| entry.value).unwrap_or_default()
+    fn pair(&self) -> (&[u8], &[u8]) {
+        self.list.pair()
     }
 
     fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
@@ -222,13 +222,21 @@ impl Cursor for BlockCursor<'_> {
         Some((block, entries))
     }
 
-    fn pass_to(&mut self, entry: usize) {
-        let (_, first) = self.block().expect("an entry of what is ahead");
+    fn pass_to(&mut self, entry: usize, at: Sequence) -> bool {
+        let (block, first) = self.block().expect("an entry of what is ahead");
+        let Some(entry_here) = self.list.entry() else { return false };
+        let mut key = entry_here.key.to_vec();
+        let Some(value) = block.take_plain(entry, at, &mut key) else { return false };
+        let value = block.bytes()[value].to_vec();
         self.list.at = Some(first + entry);
+        assert_eq!(self.list.pair(), (&*key, &*value));
         self.settled = false;
+        true
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, entry: usize) {
+        let (_, first) = self.block().expect("an entry of what is ahead");
+        self.list.at = Some(first + entry);
         self.settled = true;
     }
 }

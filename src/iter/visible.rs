@@ -24,6 +24,18 @@ const STEPS_BEFORE_SEEK: u32 = 8;
 /// The last key of every keyspace's order: nothing longer may be stored.
 static KEY_LAST: [u8; KEY_BYTES_MAX] = [u8::MAX; KEY_BYTES_MAX];
 
+/// Makes cursors, all of them over the same set of entries. So does a closure.
+pub(crate) trait Make<C> {
+    /// One that stands nowhere.
+    fn make(&self) -> C;
+}
+
+impl<C, F: Fn() -> C> Make<C> for F {
+    fn make(&self) -> C {
+        self()
+    }
+}
+
 /// The keys of one keyspace within bounds, and their values, as of one sequence.
 ///
 /// Both ends may be drawn from in any mixture: no key comes twice, and once they have met, both are
@@ -64,7 +76,7 @@ pub(crate) struct VisibleIter<C, F> {
     done: bool,
 }
 
-impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
+impl<C: Cursor, F: Make<C>> VisibleIter<C, F> {
     /// An iterator over the entries that the cursors from `make` walk, all of them the same set.
     pub(crate) fn new(make: F, keyspace: KeyspaceId, at: Sequence, bounds: Bounds) -> Self {
         let (start, end) = bounds;
@@ -103,6 +115,11 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         *self = Self::new(make, self.keyspace, self.at, bounds);
     }
 
+    /// What its cursors are made by.
+    pub(crate) fn maker(&self) -> &F {
+        &self.make
+    }
+
     /// How often it has jumped over remembered stretches instead of walking.
     pub(crate) fn jumps(&self) -> u64 {
         self.front_run.jumps() + self.back_run.jumps()
@@ -111,8 +128,8 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// How many keys have been drawn ahead of where the cursors were settled: none or one.
     #[cfg(test)]
     pub(crate) fn drawn_ahead(&self) -> u64 {
-        let keys = [self.front_ahead.key(), self.back_ahead.key()];
-        keys.into_iter().flatten().count() as u64
+        let ends = [&self.front_ahead, &self.back_ahead];
+        ends.into_iter().filter(|end| end.has_drawn()).count() as u64
     }
 
     /// How many dead keys it has walked over.
@@ -128,17 +145,12 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&C) -> V,
     ) -> Option<Result<(K, V)>> {
-        if self.done || self.failed {
-            return None;
-        }
-        if self.front_ahead.draw(self.front.as_mut(), Way::Forward)
+        if self.draws_ahead(Way::Forward)
             && let Some(cursor) = &self.front
         {
-            return self.front_ahead.key().map(|drawn| Ok((key(drawn), value(cursor))));
+            return Some(Ok((key(cursor.pair().0), value(cursor))));
         }
-        self.settle();
-        let found = self.advance_front(key, value);
-        self.conclude(Way::Forward, found)
+        self.find_front(key, value)
     }
 
     /// As [`Self::next_front`], in descending order. `value` may be asked about versions that turn
@@ -148,49 +160,64 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&C) -> V,
     ) -> Option<Result<(K, V)>> {
+        if self.draws_ahead(Way::Backward)
+            && let Some(cursor) = &self.back
+        {
+            return Some(Ok((key(cursor.pair().0), value(cursor))));
+        }
+        self.find_back(key, value)
+    }
+
+    /// [`Self::next_front`] where [`Self::draws_ahead`] has said no.
+    fn find_front<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&C) -> V,
+    ) -> Option<Result<(K, V)>> {
         if self.done || self.failed {
             return None;
         }
-        if self.back_ahead.draw(self.back.as_mut(), Way::Backward)
-            && let Some(cursor) = &self.back
-        {
-            return self.back_ahead.key().map(|drawn| Ok((key(drawn), value(cursor))));
+        let found = self.advance_front(key, value);
+        self.conclude(found)
+    }
+
+    /// [`Self::next_back`] where [`Self::draws_ahead`] has said no.
+    fn find_back<K, V>(
+        &mut self,
+        key: impl Fn(&[u8]) -> K,
+        value: impl Fn(&C) -> V,
+    ) -> Option<Result<(K, V)>> {
+        if self.done || self.failed {
+            return None;
         }
-        self.settle();
         let found = self.advance_back(key, value);
-        self.conclude(Way::Backward, found)
+        self.conclude(found)
     }
 
-    /// Draws from the front, for [`Self::lent_front`].
-    #[inline]
+    /// Draws from the front, for [`Self::lent_front`], where [`Self::draws_ahead`] has said no.
     pub(crate) fn draw_front(&mut self) -> Option<Result<()>> {
-        self.next_front(|_| (), |_| ()).map(|drawn| drawn.map(|_| ()))
+        self.find_front(|_| (), |_| ()).map(|drawn| drawn.map(|_| ()))
     }
 
-    /// The key and the value that [`Self::draw_front`] has drawn last.
+    /// The key and the value that were drawn from the front last.
     #[inline]
     pub(crate) fn lent_front(&self) -> (&[u8], &[u8]) {
-        let key = self.front_ahead.key().unwrap_or_else(|| key_of(&self.start));
-        (key, self.front.as_ref().map(C::value_bytes).unwrap_or_default())
+        self.front.as_ref().map(C::pair).unwrap_or_default()
     }
 
-    /// Draws from the back, for [`Self::lent_back`].
-    #[inline]
+    /// Draws from the back, for [`Self::lent_back`], where [`Self::draws_ahead`] has said no.
     pub(crate) fn draw_back(&mut self) -> Option<Result<()>> {
-        if self.back_ahead.draw(self.back.as_mut(), Way::Backward) {
-            return Some(Ok(()));
-        }
         // The cursor leaves it.
-        let drawn = self.next_back(|_| (), C::value)?;
+        let drawn = self.find_back(|_| (), C::value)?;
         Some(drawn.map(|((), value)| self.lent = Some(value)))
     }
 
-    /// The key and the value that [`Self::draw_back`] has drawn last.
+    /// The key and the value that were drawn from the back last, to be lent.
     #[inline]
     pub(crate) fn lent_back(&self) -> (&[u8], &[u8]) {
-        match self.back_ahead.key() {
-            Some(key) => (key, self.back.as_ref().map(C::value_bytes).unwrap_or_default()),
-            None => (key_of(&self.end), self.lent.as_deref().unwrap_or_default()),
+        match &self.back {
+            Some(cursor) if self.back_ahead.has_drawn() => cursor.pair(),
+            _ => (key_of(&self.end), self.lent.as_deref().unwrap_or_default()),
         }
     }
 
@@ -228,35 +255,45 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
     /// Has both ends stand where they would without looking ahead.
     fn settle(&mut self) {
         self.lent = None;
-        if let Some(key) = self.front_ahead.settle(self.front.as_mut(), Way::Forward) {
+        self.front_ahead.settle(self.front.as_mut(), Way::Forward, |key| {
             exclude(&mut self.start, key);
-        }
-        if let Some(key) = self.back_ahead.settle(self.back.as_mut(), Way::Backward) {
+        });
+        self.back_ahead.settle(self.back.as_mut(), Way::Backward, |key| {
             exclude(&mut self.end, key);
-        }
+        });
     }
 
-    /// Looks ahead, where the draw before was from the same end: who draws once may be done.
-    fn look_ahead(&mut self, way: Way) {
+    /// Draws a key that comes next by the look of its block alone, if it is known which does:
+    /// nothing is read for it. Otherwise both ends are settled, and the next key is to be found.
+    /// Not to be asked twice for one key.
+    #[inline]
+    pub(crate) fn draws_ahead(&mut self, way: Way) -> bool {
+        let drawn = match way {
+            Way::Forward => self.front_ahead.draw(self.front.as_mut(), way, self.at),
+            Way::Backward => self.back_ahead.draw(self.back.as_mut(), way, self.at),
+        };
+        drawn || self.looks_and_draws(way)
+    }
+
+    /// Looks ahead if the draw before was from the same end: who draws once may be done.
+    fn looks_and_draws(&mut self, way: Way) -> bool {
+        self.settle();
         if self.last.replace(way) != Some(way) {
-            return;
+            return false;
         }
         let (ahead, cursor, limit) = match way {
-            Way::Forward => (&mut self.front_ahead, &self.front, &self.end),
-            Way::Backward => (&mut self.back_ahead, &self.back, &self.start),
+            Way::Forward => (&mut self.front_ahead, &mut self.front, &self.end),
+            Way::Backward => (&mut self.back_ahead, &mut self.back, &self.start),
         };
-        if let Some(cursor) = cursor {
-            ahead.look(cursor, way, self.keyspace, self.at, limit);
-        }
+        let Some(cursor) = cursor else { return false };
+        ahead.look(cursor, way, self.keyspace, limit);
+        ahead.draw(Some(cursor), way, self.at)
     }
 
     /// Ends a draw that was made from settled ends.
-    fn conclude<T>(&mut self, way: Way, found: Result<Option<T>>) -> Option<Result<T>> {
+    fn conclude<T>(&mut self, found: Result<Option<T>>) -> Option<Result<T>> {
         match found {
-            Ok(Some(found)) => {
-                self.look_ahead(way);
-                return Some(Ok(found));
-            }
+            Ok(Some(found)) => return Some(Ok(found)),
             // Nothing is left between the bounds, for either end.
             Ok(None) => self.done = true,
             Err(_) => self.fail(),
@@ -297,9 +334,10 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                 break;
             }
             let newer = entry.sequence > at;
+            let mut kind = entry.kind;
             if newer {
                 run.spoil();
-            } else if entry.kind == Kind::Tombstone {
+            } else if kind == Kind::Tombstone {
                 run.begin(way, &self.start, entry.key);
             }
             let key = exclude(&mut self.start, entry.key);
@@ -309,12 +347,12 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
                     include(&mut self.start);
                     return Err(error);
                 }
-                match cursor.entry() {
-                    Some(entry) if entry.keyspace == keyspace && entry.key == key => {}
+                kind = match cursor.entry() {
+                    Some(entry) if entry.keyspace == keyspace && entry.key == key => entry.kind,
                     _ => continue,
-                }
+                };
             }
-            if let Some(Kind::Value) = cursor.entry().map(|entry| entry.kind) {
+            if kind == Kind::Value {
                 self.walked = run.end(way, keyspace, key, true);
                 return Ok(Some((take_key(key), take_value(cursor))));
             }
@@ -339,7 +377,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         let after = matches!(&self.start, Bound::Excluded(_));
         let edge = Edge { keyspace, key, after };
         let fresh = self.front.is_none();
-        let cursor = self.front.get_or_insert_with(&self.make);
+        let cursor = self.front.get_or_insert_with(|| self.make.make());
         // Only a seek leaves an older cursor before the start.
         if fresh || !after {
             let jump = self.front_run.jump(cursor, way, edge, &self.end, self.at)?;
@@ -415,7 +453,7 @@ impl<C: Cursor, F: Fn() -> C> VisibleIter<C, F> {
         };
         let edge = Edge { keyspace, key, after };
         let fresh = self.back.is_none();
-        let cursor = self.back.get_or_insert_with(&self.make);
+        let cursor = self.back.get_or_insert_with(|| self.make.make());
         // Only a seek leaves an older cursor above the end.
         if !fresh && !after {
             return Ok(true);

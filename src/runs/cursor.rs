@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::Run;
+use super::{Run, SegmentRef, order_from};
 use crate::error::Result;
 use crate::format::data_block::Block;
-use crate::format::key::{Entry, Position};
-use crate::ids::SEQUENCE_MAX;
+use crate::format::key::{Entry, KeyWords, Position};
+use crate::ids::Sequence;
 use crate::iter::Cursor;
 use crate::iter::ahead::near_side;
 use crate::iter::stretch::Way;
@@ -29,25 +29,23 @@ impl RunCursor {
         Self { run, current: None, skips }
     }
 
-    fn open(&mut self, index: usize) -> &mut SegmentCursor {
-        let reuse = self.current.take().filter(|(at, _)| *at == index);
-        let cursor = match reuse {
-            Some((_, cursor)) => cursor,
-            None => {
-                let segment = Arc::clone(&self.run.segments[index].segment);
-                SegmentCursor::new(segment, self.skips.clone())
-            }
-        };
-        &mut self.current.insert((index, cursor)).1
+    /// A part of the run, and the cursor over its segment, which becomes the current one.
+    fn open(&mut self, index: usize) -> (&SegmentRef, &mut SegmentCursor) {
+        let part = &self.run.segments[index];
+        if self.current.as_ref().is_none_or(|(at, _)| *at != index) {
+            let cursor = SegmentCursor::new(Arc::clone(&part.segment), self.skips.clone());
+            self.current = Some((index, cursor));
+        }
+        let (_, cursor) = self.current.as_mut().expect("it is there, or was made above");
+        (part, cursor)
     }
 
     /// Goes to the first entry of segments from `index` on, within their trims.
     fn enter_forward(&mut self, mut index: usize) -> Result<()> {
-        let run = Arc::clone(&self.run);
-        while let Some(part) = run.segments.get(index) {
-            let first = Position::first(part.first.keyspace, &part.first.key);
-            self.open(index).seek(first)?;
-            if self.inside() {
+        while index < self.run.segments.len() {
+            let (part, cursor) = self.open(index);
+            cursor.seek(part.start())?;
+            if ends_after(part, cursor) {
                 return Ok(());
             }
             index += 1;
@@ -58,10 +56,8 @@ impl RunCursor {
 
     /// Goes to the last entry of the segments before `end`, within their trims.
     fn enter_backward(&mut self, mut end: usize) -> Result<()> {
-        let run = Arc::clone(&self.run);
         while end > 0 {
-            let part = &run.segments[end - 1];
-            let cursor = self.open(end - 1);
+            let (part, cursor) = self.open(end - 1);
             match &part.to {
                 Some(to) => cursor.seek_before(Position::first(to.keyspace, &to.key))?,
                 None => {
@@ -69,7 +65,7 @@ impl RunCursor {
                     cursor.seek_before(Position::last(part.last.keyspace, &part.last.key))?;
                 }
             }
-            if self.inside() {
+            if starts_before(part, cursor) {
                 return Ok(());
             }
             end -= 1;
@@ -77,34 +73,32 @@ impl RunCursor {
         self.current = None;
         Ok(())
     }
+}
 
-    /// Whether the segment cursor stands on an entry that the trims let through.
-    fn inside(&self) -> bool {
-        let Some((index, cursor)) = &self.current else { return false };
-        let part = &self.run.segments[*index];
-        cursor.entry().is_some_and(|entry| {
-            let at = (entry.keyspace, entry.key);
-            at >= (part.first.keyspace, part.first.key.as_slice())
-                && part.to.as_ref().is_none_or(|to| at < (to.keyspace, to.key.as_slice()))
-        })
-    }
+/// Whether a cursor that is not before the part stands on an entry, and not behind the part.
+#[inline]
+fn ends_after(part: &SegmentRef, cursor: &SegmentCursor) -> bool {
+    cursor.key().is_some_and(|(keyspace, key)| {
+        part.to.as_ref().is_none_or(|to| order_from(to, keyspace, key).is_lt())
+    })
+}
+
+/// Whether a cursor that is not behind the part stands on an entry, and not before the part.
+#[inline]
+fn starts_before(part: &SegmentRef, cursor: &SegmentCursor) -> bool {
+    cursor.key().is_some_and(|(keyspace, key)| !part.starts_after(keyspace, key))
 }
 
 impl Cursor for RunCursor {
     fn seek(&mut self, target: Position<'_>) -> Result<()> {
         let index = self.run.first_not_before(target.keyspace, target.key);
-        let run = Arc::clone(&self.run);
-        let Some(part) = run.segments.get(index) else {
+        if index == self.run.segments.len() {
             self.current = None;
             return Ok(());
-        };
-        let first = Position {
-            keyspace: part.first.keyspace,
-            key: &part.first.key,
-            sequence: SEQUENCE_MAX,
-        };
-        self.open(index).seek(target.max(first))?;
-        if self.inside() { Ok(()) } else { self.enter_forward(index + 1) }
+        }
+        let (part, cursor) = self.open(index);
+        cursor.seek(target.max(part.start()))?;
+        if ends_after(part, cursor) { Ok(()) } else { self.enter_forward(index + 1) }
     }
 
     fn seek_before(&mut self, target: Position<'_>) -> Result<()> {
@@ -113,31 +107,38 @@ impl Cursor for RunCursor {
             self.current = None;
             return Ok(());
         }
-        let run = Arc::clone(&self.run);
-        let bound = match &run.segments[end - 1].to {
+        let (part, cursor) = self.open(end - 1);
+        let bound = match &part.to {
             Some(to) => target.min(Position::first(to.keyspace, &to.key)),
             None => target,
         };
-        self.open(end - 1).seek_before(bound)?;
-        if self.inside() { Ok(()) } else { self.enter_backward(end - 1) }
+        cursor.seek_before(bound)?;
+        if starts_before(part, cursor) { Ok(()) } else { self.enter_backward(end - 1) }
     }
 
     fn next(&mut self) -> Result<()> {
         let Some((index, cursor)) = &mut self.current else { return Ok(()) };
         let index = *index;
         cursor.next()?;
-        if self.inside() { Ok(()) } else { self.enter_forward(index + 1) }
+        let inside = ends_after(&self.run.segments[index], cursor);
+        if inside { Ok(()) } else { self.enter_forward(index + 1) }
     }
 
     fn prev(&mut self) -> Result<()> {
         let Some((index, cursor)) = &mut self.current else { return Ok(()) };
         let index = *index;
         cursor.prev()?;
-        if self.inside() { Ok(()) } else { self.enter_backward(index) }
+        let inside = starts_before(&self.run.segments[index], cursor);
+        if inside { Ok(()) } else { self.enter_backward(index) }
     }
 
     fn entry(&self) -> Option<Entry<'_>> {
         self.current.as_ref().and_then(|(_, cursor)| cursor.entry())
+    }
+
+    #[inline]
+    fn words(&self) -> Option<KeyWords> {
+        self.current.as_ref().and_then(|(_, cursor)| cursor.words())
     }
 
     fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
@@ -153,20 +154,20 @@ impl Cursor for RunCursor {
         Some((block, near_side(block, entries, way, limit)))
     }
 
-    fn pass_to(&mut self, entry: usize) {
+    #[inline]
+    fn pass_to(&mut self, entry: usize, at: Sequence) -> bool {
+        self.current.as_mut().is_some_and(|(_, cursor)| cursor.pass_to(entry, at))
+    }
+
+    fn settle(&mut self, entry: usize) {
         if let Some((_, cursor)) = &mut self.current {
-            cursor.pass_to(entry);
+            cursor.settle(entry);
         }
     }
 
-    fn settle(&mut self) {
-        if let Some((_, cursor)) = &mut self.current {
-            cursor.settle();
-        }
-    }
-
-    fn value_bytes(&self) -> &[u8] {
-        self.current.as_ref().map(|(_, cursor)| cursor.value_bytes()).unwrap_or_default()
+    #[inline]
+    fn pair(&self) -> (&[u8], &[u8]) {
+        self.current.as_ref().map(|(_, cursor)| cursor.pair()).unwrap_or_default()
     }
 
     fn value(&self) -> Value {

@@ -13,7 +13,7 @@ pub(crate) mod state;
 
 use std::cmp::Ordering;
 
-use crate::format::key::order_bytes;
+use crate::format::key::{Position, order_bytes};
 use crate::format::meta::BoundKey;
 use crate::format::properties::Properties;
 use crate::ids::{KeyspaceId, RunId};
@@ -39,6 +39,11 @@ impl SegmentRef {
     fn ends_before(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
         let cut = self.to.as_ref().is_some_and(|to| order_from(to, keyspace, key).is_ge());
         cut || order_from(&self.last, keyspace, key).is_gt()
+    }
+
+    /// Before all that can be met here.
+    pub(crate) fn start(&self) -> Position<'_> {
+        Position::first(self.first.keyspace, &self.first.key)
     }
 
     fn starts_after(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {

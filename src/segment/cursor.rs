@@ -11,11 +11,12 @@ use super::reader::Segment;
 use super::skips::Skips;
 use crate::error::Result;
 use crate::format::data_block::Block;
-use crate::format::key::{Entry, Position};
+use crate::format::key::{Entry, KeyWords, Position};
+use crate::ids::{KeyspaceId, Sequence};
 use crate::iter::Cursor;
 use crate::iter::stretch::Way;
 use crate::sync::Arc;
-use crate::value::Value;
+use crate::value::{Backing, Value};
 
 /// A place in a segment. A step costs no search in either direction.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct SegmentCursor {
     place: Option<BlockPlace>,
     /// The key of the entry here: the block's prefix, then the entry's suffix.
     key: Vec<u8>,
+    /// Where the value of the entry here lies in the bytes of the block.
+    value: Range<usize>,
     /// Where blocks that cannot be read are noted; without it they are errors.
     skips: Option<Arc<Skips>>,
 }
@@ -50,7 +53,7 @@ struct BlockPlace {
 impl SegmentCursor {
     /// A cursor for a user's reads. With `skips` it passes over what it cannot read.
     pub(crate) fn new(segment: Arc<Segment>, skips: Option<Arc<Skips>>) -> Self {
-        Self { segment, place: None, key: Vec::new(), skips }
+        Self { segment, place: None, key: Vec::new(), value: 0..0, skips }
     }
 
     /// The block with this number, free if the cursor stands in it; `None` if it is passed over.
@@ -64,6 +67,12 @@ impl SegmentCursor {
                 (block, _) => block.map(Some),
             },
         }
+    }
+
+    /// The key of the entry here, if there is one.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<(KeyspaceId, &[u8])> {
+        self.place.as_ref().map(|place| (place.block.keyspace(), &*self.key))
     }
 
     /// Finds the first entry at or after `target`.
@@ -90,10 +99,9 @@ impl SegmentCursor {
     /// Stands at an entry, or nowhere.
     fn stand(&mut self, place: Option<BlockPlace>) {
         self.place = place;
-        self.key.clear();
         if let Some(BlockPlace { block, entry, .. }) = &self.place {
-            self.key.extend_from_slice(block.prefix());
-            self.key.extend_from_slice(block.key_suffix(*entry));
+            block.copy_key(*entry, &mut self.key);
+            self.value = block.value_range(*entry);
         }
     }
 
@@ -101,8 +109,8 @@ impl SegmentCursor {
     fn step_to(&mut self, to: usize) {
         if let Some(BlockPlace { block, entry, .. }) = &mut self.place {
             *entry = to;
-            self.key.truncate(block.prefix().len());
-            self.key.extend_from_slice(block.key_suffix(to));
+            block.change_key(to, &mut self.key);
+            self.value = block.value_range(to);
         }
     }
 
@@ -194,8 +202,13 @@ impl Cursor for SegmentCursor {
             key: &self.key,
             sequence: block.sequence(*entry),
             kind: block.kind(*entry),
-            value: block.value(*entry),
+            value: &block.bytes()[self.value.clone()],
         })
+    }
+
+    #[inline]
+    fn words(&self) -> Option<KeyWords> {
+        self.key().map(|(keyspace, key)| KeyWords::new(keyspace, key))
     }
 
     fn ahead(&self, way: Way, most: usize) -> Option<(&Block, Range<usize>)> {
@@ -207,22 +220,26 @@ impl Cursor for SegmentCursor {
         Some((block, entries))
     }
 
-    fn pass_to(&mut self, to: usize) {
-        if let Some(BlockPlace { entry, .. }) = &mut self.place {
-            *entry = to;
+    #[inline]
+    fn pass_to(&mut self, to: usize, at: Sequence) -> bool {
+        let Some(BlockPlace { block, entry, .. }) = &mut self.place else { return false };
+        let Some(value) = block.take_plain(to, at, &mut self.key) else { return false };
+        *entry = to;
+        self.value = value;
+        true
+    }
+
+    fn settle(&mut self, to: usize) {
+        if self.place.as_ref().is_some_and(|place| place.entry != to) {
+            self.step_to(to);
         }
     }
 
-    fn settle(&mut self) {
-        if let Some(BlockPlace { entry, .. }) = &self.place {
-            self.step_to(*entry);
-        }
-    }
-
-    fn value_bytes(&self) -> &[u8] {
+    #[inline]
+    fn pair(&self) -> (&[u8], &[u8]) {
         match &self.place {
-            Some(BlockPlace { block, entry, .. }) => block.value(*entry),
-            None => &[],
+            Some(BlockPlace { block, .. }) => (&self.key, &block.bytes()[self.value.clone()]),
+            None => (&[], &[]),
         }
     }
 

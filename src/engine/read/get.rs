@@ -9,7 +9,7 @@
 //! nor files; flushes and merges keep what it sees. A seek moves an end of an iterator ahead only,
 //! so that no key comes twice and both ends stay independent.
 
-use crate::engine::read::layers::{LayersCursor, layers};
+use crate::engine::read::layers::{Layers, LayersCursor};
 use crate::engine::read::stretches::{count_jumps, remember_dead};
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::{Core, DirectoryLock, Engine, KeyspaceState, View};
@@ -18,6 +18,7 @@ use crate::format::hash::key_hash;
 use crate::format::key::Kind;
 use crate::ids::{KEYSPACE_DEFAULT, KeyspaceId, Sequence};
 use crate::iter::range::Bounds;
+use crate::iter::stretch::Way;
 use crate::iter::visible::VisibleIter;
 use crate::memtable::{self, Memtable};
 use crate::mvcc::view::{read_point, read_point_owned};
@@ -225,13 +226,9 @@ pub(crate) fn iter(
 ) -> Result<EngineIter> {
     let (view, visible) = read_point_owned(&engine.core.view, || engine.visible());
     let at = at.resolve(keyspace, visible)?;
-    let whole = Arc::clone(&view);
-    let make: MakeCursor = Box::new(move || layers(&whole, None));
     Ok(EngineIter {
-        inner: VisibleIter::new(make, keyspace.id, at, bounds),
+        inner: VisibleIter::new(Layers { view, skips: None }, keyspace.id, at, bounds),
         keyspace: keyspace.id,
-        view,
-        skips: None,
         engine: Arc::clone(engine),
         directory,
         told_forked: false,
@@ -283,17 +280,11 @@ pub(crate) fn after_disk_read(core: &Core) {
     }
 }
 
-type MakeCursor = Box<dyn Fn() -> LayersCursor + Send>;
-
 /// Walks a keyspace in either direction. Owns the view, and keeps the engine open.
 pub(crate) struct EngineIter {
     // Dropped before the engine, whose memory and files it reads.
-    inner: VisibleIter<LayersCursor, MakeCursor>,
-    /// What it reads. On its newest layer it remembers what it has walked over.
-    view: Arc<View>,
+    inner: VisibleIter<LayersCursor, Layers>,
     keyspace: KeyspaceId,
-    /// What it has passed over, if it reads on over damage.
-    skips: Option<Arc<Skips>>,
     engine: Arc<Engine>,
     directory: Arc<DirectoryLock>,
     /// A forked child has been told so: once, as of any error.
@@ -340,6 +331,9 @@ impl EngineIter {
         if self.engine.core.is_forked() {
             return self.refuse_forked();
         }
+        if self.inner.draws_ahead(Way::Forward) {
+            return Some(Ok(self.inner.lent_front()));
+        }
         let drawn = self.inner.draw_front();
         self.after_draw();
         drawn.map(|drawn| drawn.map(|()| self.inner.lent_front()))
@@ -349,6 +343,9 @@ impl EngineIter {
     pub(crate) fn lend_back(&mut self) -> Option<Result<(&[u8], &[u8])>> {
         if self.engine.core.is_forked() {
             return self.refuse_forked();
+        }
+        if self.inner.draws_ahead(Way::Backward) {
+            return Some(Ok(self.inner.lent_back()));
         }
         let drawn = self.inner.draw_back();
         self.after_draw();
@@ -360,25 +357,24 @@ impl EngineIter {
         after_disk_read(&self.engine.core);
         if let Some((dead, at)) = self.inner.take_walked()
             // What was passed over may have been alive.
-            && self.skips.is_none()
+            && self.inner.maker().skips.is_none()
         {
-            remember_dead(&self.engine, &self.view.active, &dead, at);
+            // On the newest layer.
+            remember_dead(&self.engine, &self.inner.maker().view.active, &dead, at);
         }
     }
 
     /// Passes over what cannot be read from now on, and notes it. Goes on behind the last key also
     /// where an error has ended it.
     pub(crate) fn skip_damaged(&mut self) {
-        let skips = Arc::new(Skips::new(self.keyspace));
-        let view = Arc::clone(&self.view);
-        let noted = Arc::clone(&skips);
-        self.inner.remake(Box::new(move || layers(&view, Some(&noted))));
-        self.skips = Some(skips);
+        let skips = Some(Arc::new(Skips::new(self.keyspace)));
+        let view = Arc::clone(&self.inner.maker().view);
+        self.inner.remake(Layers { view, skips });
     }
 
     /// What it has passed over.
     pub(crate) fn skipped(&self) -> Vec<Skipped> {
-        self.skips.as_ref().map(|skips| skips.list()).unwrap_or_default()
+        self.inner.maker().skips.as_ref().map(|skips| skips.list()).unwrap_or_default()
     }
 
     /// How many deleted keys it has walked over.
@@ -401,7 +397,7 @@ impl EngineIter {
 impl Drop for EngineIter {
     fn drop(&mut self) {
         if self.engine.core.is_forked() {
-            let held = (Arc::clone(&self.view), Arc::clone(&self.directory));
+            let held = (Arc::clone(&self.inner.maker().view), Arc::clone(&self.directory));
             return self.engine.keep_for_parent(held);
         }
         count_jumps(&self.engine, self.inner.jumps());

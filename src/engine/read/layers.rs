@@ -12,6 +12,7 @@ use crate::ids::Sequence;
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
 use crate::iter::stretch::{Edge, Way};
+use crate::iter::visible::Make;
 use crate::memtable::MemtableCursor;
 use crate::runs::cursor::RunCursor;
 use crate::segment::Skips;
@@ -21,14 +22,27 @@ use crate::value::Value;
 /// All layers of a view in order.
 pub(crate) type LayersCursor = MergeCursor<LayerCursor>;
 
-/// A cursor over each layer of a view, newest first. With `skips` they pass over what cannot be
-/// read.
-pub(crate) fn layers(view: &View, skips: Option<&Arc<Skips>>) -> LayersCursor {
-    let tables = std::iter::once(&view.active).chain(&view.sealed);
-    let memory = tables.map(|table| LayerCursor::Memory(table.cursor()));
-    let runs = view.segments.runs.iter();
-    let disk = runs.map(|run| LayerCursor::Run(RunCursor::new(Arc::clone(run), skips.cloned())));
-    MergeCursor::new(memory.chain(disk).collect())
+/// What an iterator reads.
+pub(crate) struct Layers {
+    pub(crate) view: Arc<View>,
+    /// What has been passed over, if what cannot be read is.
+    pub(crate) skips: Option<Arc<Skips>>,
+}
+
+impl Make<LayersCursor> for Layers {
+    /// A cursor over each layer, newest first.
+    fn make(&self) -> LayersCursor {
+        let View { active, sealed, segments, .. } = &*self.view;
+        let mut layers = MergeCursor::with_room(1 + sealed.len() + segments.runs.len());
+        for table in std::iter::once(active).chain(sealed) {
+            layers.push(LayerCursor::Memory(table.cursor()));
+        }
+        for run in &segments.runs {
+            let cursor = RunCursor::new(Arc::clone(run), self.skips.clone());
+            layers.push(LayerCursor::Run(cursor));
+        }
+        layers
+    }
 }
 
 /// A cursor over one layer; an enum, so that the merge makes no virtual call.
@@ -78,17 +92,17 @@ impl Cursor for LayerCursor {
     }
 
     #[inline]
-    fn pass_to(&mut self, entry: usize) {
-        each_layer!(self, cursor => cursor.pass_to(entry));
+    fn pass_to(&mut self, entry: usize, at: Sequence) -> bool {
+        each_layer!(self, cursor => cursor.pass_to(entry, at))
     }
 
-    fn settle(&mut self) {
-        each_layer!(self, cursor => cursor.settle());
+    fn settle(&mut self, entry: usize) {
+        each_layer!(self, cursor => cursor.settle(entry));
     }
 
     #[inline]
-    fn value_bytes(&self) -> &[u8] {
-        each_layer!(self, cursor => cursor.value_bytes())
+    fn pair(&self) -> (&[u8], &[u8]) {
+        each_layer!(self, cursor => cursor.pair())
     }
 
     fn value(&self) -> Value {

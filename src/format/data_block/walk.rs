@@ -12,7 +12,7 @@ use crate::format::key::{Entry, KeyWords, Kind};
 use crate::ids::{KeyspaceId, Sequence};
 
 /// Entries that are unpacked at a time, a bound for the memory of long keys: 8 MiB.
-pub(crate) const WINDOW_ENTRIES: usize = 128;
+const WINDOW_ENTRIES: usize = 128;
 
 /// Some consecutive entries of a block, and how many of them a walk has passed. Its memory is used
 /// again.
@@ -69,13 +69,6 @@ impl Window {
     /// The number in its block of the entry after those that are unpacked.
     pub(crate) fn next(&self) -> usize {
         self.next
-    }
-
-    /// The key of the entry in row `i` of those that were unpacked.
-    #[inline]
-    pub(crate) fn key(&self, i: usize) -> &[u8] {
-        let UnpackedRow { key_at, key_end, .. } = self.rows[i];
-        &self.keys[key_at..key_end]
     }
 
     /// Where its keys lie.

@@ -9,6 +9,7 @@ use super::super::testing::{BlockCursor, OwnedEntry, Random, cut, entry};
 use super::super::visible::VisibleIter;
 use super::*;
 use crate::error::Result;
+use crate::format::key::Kind;
 use crate::value::Value;
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -72,7 +73,12 @@ fn lend<C: Cursor, F: Fn() -> C>(
     iter: &mut VisibleIter<C, F>,
     front: bool,
 ) -> Option<Result<Pair>> {
-    let drawn = if front { iter.draw_front() } else { iter.draw_back() };
+    let drawn = match front {
+        true if iter.draws_ahead(Way::Forward) => Some(Ok(())),
+        true => iter.draw_front(),
+        false if iter.draws_ahead(Way::Backward) => Some(Ok(())),
+        false => iter.draw_back(),
+    };
     drawn.map(|drawn| {
         drawn.map(|()| owned(if front { iter.lent_front() } else { iter.lent_back() }))
     })
