@@ -426,7 +426,9 @@ impl Db {
     ///
     /// [`Error::Io`] if the system refuses to start a thread.
     pub fn in_memory() -> Result<Self> {
-        Self::builder("memory").fs(Arc::new(MemoryFs::default())).open()
+        let mut builder = Self::builder("memory").fs(Arc::new(MemoryFs::default()));
+        builder.options.in_memory = true;
+        builder.open()
     }
 
     /// A database in a fresh directory below the system's temporary one, for tests that want a real

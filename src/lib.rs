@@ -259,6 +259,7 @@ cfg_if::cfg_if! {
         pub use builder::Builder;
         pub use compact::Compaction;
         pub use db::Db;
+        pub use engine::copy::checkpoint::Checkpoint;
         pub use engine::index::IndexReport;
         pub use engine::index::verify::VerifyReport;
         pub use engine::merge::stats::MergeStats;

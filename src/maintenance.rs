@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::compact::Compaction;
 use crate::db::Db;
+use crate::engine::copy::checkpoint::{Checkpoint, checkpoint};
 use crate::engine::index::snapshot::{load_index_snapshot, save_index_snapshot};
 use crate::engine::index::verify::{VerifyReport, verify};
 use crate::engine::index::{IndexReport, rebuild_index};
@@ -327,6 +328,41 @@ impl Db {
             return Err(Error::ReadOnly { path: self.path().to_path_buf() });
         }
         self.engine().flush()
+    }
+
+    /// A copy of the database that opens as one, in a directory that is made, or is empty.
+    ///
+    /// It has all that was acknowledged before the call, and a prefix of what is written during it;
+    /// reads and writes go on. Segments are not copied but given second names (hard links), where
+    /// the directory is on the same file system; else they are. What counts of the logs is copied:
+    /// at most what memtables hold, [`Builder::memory_bytes`](crate::Builder::memory_bytes) and a
+    /// big batch. So it takes milliseconds, however large the database is, and at first no space
+    /// but that: merges of either leave the other's segments alone, which take space for as long as
+    /// one of both has them.
+    ///
+    /// It is durable when this returns. After an error what was made is removed; after a crash in
+    /// the middle the directory does not open ([`Error::Corruption`]), and can be deleted. Files may
+    /// be linked between the two, so change neither by hand. A database that is
+    /// [in memory](Self::in_memory) is saved to the disk.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let db = alluvium::Db::open(dir.path().join("data"))?;
+    /// db.put("k", "before")?;
+    /// db.checkpoint(dir.path().join("copy"))?;
+    /// db.put("k", "after")?;
+    ///
+    /// let copy = alluvium::Db::open(dir.path().join("copy"))?;
+    /// assert_eq!(copy.get("k")?.as_deref(), Some(&b"before"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if there are files in the directory, or if the system refuses;
+    /// [`Error::StorageFull`]; [`Error::ReadOnly`]; [`Error::Closed`].
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
+        checkpoint(self.engine(), path.as_ref())
     }
 
     /// Figures of the database at this moment.

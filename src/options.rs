@@ -115,6 +115,8 @@ pub(crate) struct Options {
     pub(crate) memory_bytes: usize,
     /// Bound of the block cache. The default here is for a file system of the user's.
     pub(crate) cache_bytes: usize,
+    /// Whether its file system is one in memory, of its own: a checkpoint goes to the disk then.
+    pub(crate) in_memory: bool,
     /// Period of the background sync of the log; zero turns it off.
     pub(crate) sync_every: Duration,
     /// Whether logs are written through a mapping where there is one.
@@ -299,6 +301,7 @@ impl Default for Options {
             flush_bytes: 64 << 20,
             memory_bytes: 256 << 20,
             cache_bytes: 256 << 20,
+            in_memory: false,
             sync_every: Duration::from_secs(1),
             log_mapping: true,
             on_overload: OnOverload::default(),

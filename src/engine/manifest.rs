@@ -1,4 +1,4 @@
-//! The manifest as the background threads use it: locked, appended to, and settled after an edit
+//! The manifest as the background threads and copies use it: locked, appended to, and settled after an edit
 //! that failed; and the segment sets that are published as its edits go.
 
 use crate::engine::outputs::remove_segment;

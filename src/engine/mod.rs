@@ -3,6 +3,7 @@
 //! | floor | rooms | what |
 //! |---|---|---|
 //! | 11 | `open` | an engine from a directory: recovery, then the threads |
+//! | 10 | `copy` | checkpoints |
 //! | 10 | `threads` | starts them, ends them; the log thread's turns |
 //! | 9 | `flush` | memtables to runs; the flush thread's desk and loop |
 //! | 8 | `index` | tables in memory, made again or loaded; verify |
@@ -21,6 +22,7 @@
 pub(crate) mod agenda;
 pub(crate) mod cleanup;
 pub(crate) mod commit;
+pub(crate) mod copy;
 pub(crate) mod directory;
 pub(crate) mod flush;
 pub(crate) mod index;

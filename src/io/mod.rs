@@ -177,10 +177,9 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     ///
     /// The bytes under `to` are as durable as those of the file; the name is after a
     /// [`Self::sync_dir`] of its directory. After an error there is no `to`, unless the disk that
-    /// failed the call failed the removal, too; a crash in the middle may leave a part of a copy. A
-    /// checkpoint, which a later version may have, will need no more than this: it links the
-    /// segments, which are never written again, into a new directory, copies what still grows, and
-    /// writes last what says that all of it is there.
+    /// failed the call failed the removal, too; a crash in the middle may leave a part of a copy.
+    /// [`Db::checkpoint`](crate::Db::checkpoint) links the segments with it, which are never written
+    /// again.
     ///
     /// ```
     /// # use std::path::Path;
@@ -282,13 +281,23 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 /// Makes a copy under a name that must be free. Its bytes are durable then, its name is not. After
 /// an error the name is free again, if the file system can still remove it.
 fn copy<F: Fs + ?Sized>(fs: &F, from: &Path, to: &Path) -> io::Result<()> {
-    let source = fs.open(from, OpenMode::Read)?;
-    let target = fs.open(to, OpenMode::CreateNew)?;
-    let copied = file::copy_bytes(&*source, &*target);
+    copy_between(fs, from, fs, to)
+}
+
+/// [`copy`], from one file system to another.
+pub(crate) fn copy_between<F: Fs + ?Sized, T: Fs + ?Sized>(
+    source: &F,
+    from: &Path,
+    target: &T,
+    to: &Path,
+) -> io::Result<()> {
+    let source = source.open(from, OpenMode::Read)?;
+    let made = target.open(to, OpenMode::CreateNew)?;
+    let copied = file::copy_bytes(&*source, &*made);
     if copied.is_err() {
         // Closed first: not every system removes a file that is open.
-        drop(target);
-        let _ = fs.remove(to);
+        drop(made);
+        let _ = target.remove(to);
     }
     copied
 }

@@ -50,6 +50,7 @@ const ENGINE: &[(&str, u8)] = &[
     ("cleanup", 7),
     ("index", 8),
     ("flush", 9),
+    ("copy", 10),
     ("threads", 10),
     ("open", 11),
 ];

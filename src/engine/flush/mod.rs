@@ -45,8 +45,8 @@ use crate::log::SpareLog;
 use crate::memtable::Memtable;
 use crate::runs::{Run, SegmentSet};
 use crate::segment::FinishedSegment;
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, lock};
 
 /// More recovered logs than this are flushed however little they hold: each kill leaves one.
 const RECOVERED_MAX: usize = 8;
@@ -265,12 +265,16 @@ fn publish_run(engine: &Engine, flushed: &[Arc<Memtable>], run: Option<Run>, new
 }
 
 /// Takes the logs below the manifest's floor out of the chain, for the log thread to use again.
-fn release_logs(core: &Core) {
+/// While a copy reads logs it leaves them, and the copy calls this.
+pub(crate) fn release_logs(core: &Core) {
     // After a panic under it: it may say a floor that is not durable.
     let Ok(manifest) = manifest::locked(core) else { return };
     let floor = manifest.state().log_floor;
     drop(manifest);
-    for log in core.logs.retire_below(floor) {
+    let readers = lock(&core.log_readers);
+    let dead = if *readers > 0 { Vec::new() } else { core.logs.retire_below(floor) };
+    drop(readers);
+    for log in dead {
         let job = match SpareLog::recycle(&log) {
             // A recovered file may still be rewritten by a sync that began earlier: it goes.
             Ok(spare) if !log.was_recovered() => LogJob::Recycle(spare),

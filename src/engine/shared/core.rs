@@ -99,7 +99,10 @@ pub(crate) struct Core {
     /// for under it.
     pub(crate) merges: MergeBook,
 
-    // Background threads only. `None` when opened for reading.
+    /// Copies that are reading logs: until they have, no log is used again or removed.
+    pub(crate) log_readers: Mutex<u32>,
+
+    // Background threads, and for a look those that copy. `None` when opened for reading.
     pub(crate) manifest: Mutex<Option<Manifest>>,
 }
 
