@@ -341,8 +341,8 @@ impl Db {
     /// one of both has them.
     ///
     /// It is durable when this returns. After an error what was made is removed; after a crash in
-    /// the middle the directory does not open ([`Error::Corruption`]), and can be deleted. Files may
-    /// be linked between the two, so change neither by hand. A database that is
+    /// the middle the directory does not open ([`Error::Corruption`]), and can be deleted. Files
+    /// may be linked between the two, so change neither by hand. A database that is
     /// [in memory](Self::in_memory) is saved to the disk.
     ///
     /// ```

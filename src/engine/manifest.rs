@@ -1,5 +1,5 @@
-//! The manifest as the background threads and copies use it: locked, appended to, and settled after an edit
-//! that failed; and the segment sets that are published as its edits go.
+//! The manifest as background threads and copies use it: locked, appended to, and settled after an
+//! edit that failed; and the segment sets that are published as its edits go.
 
 use crate::engine::outputs::remove_segment;
 use crate::engine::shared::clock::now_ms;

@@ -178,7 +178,7 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// The bytes under `to` are as durable as those of the file; the name is after a
     /// [`Self::sync_dir`] of its directory. After an error there is no `to`, unless the disk that
     /// failed the call failed the removal, too; a crash in the middle may leave a part of a copy.
-    /// [`Db::checkpoint`](crate::Db::checkpoint) links the segments with it, which are never written
+    /// [`Db::checkpoint`](crate::Db::checkpoint) links segments with it, which are never written
     /// again.
     ///
     /// ```

@@ -183,8 +183,8 @@ impl FsLayer for AtLog {
     }
 }
 
-/// What a flush makes needless while logs are copied is neither used again nor removed before they
-/// have been, and is afterwards.
+/// I41: what a flush makes needless while logs are copied is neither used again nor removed before
+/// they have been, and is afterwards.
 #[test]
 fn logs_that_are_being_copied_stay() {
     let layer = AtLog { fs: SimFs::new(), hook: Mutex::default() };
@@ -201,7 +201,9 @@ fn logs_that_are_being_copied_stay() {
         // Enough for each log file to be used again, if it were handed on.
         for round in 0..6 {
             for number in 0..200 {
-                writer.put(format!("new {number}"), format!("{round} {}", "y".repeat(200))).unwrap();
+                writer
+                    .put(format!("new {number}"), format!("{round} {}", "y".repeat(200)))
+                    .unwrap();
             }
             writer.flush().unwrap();
         }

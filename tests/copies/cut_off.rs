@@ -12,7 +12,11 @@ use crate::{fill, pairs};
 
 fn builder(fs: &SimFs, dir: &str) -> Builder {
     let fs = Arc::new(fs.clone());
-    Db::builder(dir).fs(fs).memtable_bytes(16 << 10).compaction_threads(0).sync_every(Duration::ZERO)
+    Db::builder(dir)
+        .fs(fs)
+        .memtable_bytes(16 << 10)
+        .compaction_threads(0)
+        .sync_every(Duration::ZERO)
 }
 
 /// A database with runs and logs, all of it durable.
@@ -100,7 +104,11 @@ fn a_call_that_fails_leaves_nothing_of_it() {
                     Ok(_) => assert!(is_whole(&fs, "copy", &want), "{kind:?} {nth}"),
                     Err(wrong) => {
                         let full = matches!(wrong, Error::StorageFull { .. });
-                        assert_eq!(full, error == ErrorKind::StorageFull, "{kind:?} {nth}: {wrong}");
+                        assert_eq!(
+                            full,
+                            error == ErrorKind::StorageFull,
+                            "{kind:?} {nth}: {wrong}"
+                        );
                         assert_eq!(fs.files("copy"), [""; 0], "{kind:?} {nth}");
                         failed += 1;
                         // It was the copy's failure, and nobody else's.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod basics;
+mod copies;
 mod engine;
 mod files;
 mod imports;

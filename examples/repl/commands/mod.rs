@@ -12,6 +12,7 @@
 
 mod compact;
 mod control;
+mod copies;
 mod data;
 mod engine;
 mod explain;

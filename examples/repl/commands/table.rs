@@ -6,7 +6,9 @@ mod tests;
 
 use super::spec::{Dashed, Kind, Makes, Place, Run, Spec, Table};
 use super::topics;
-use super::{compact, control, data, engine, explain, export, help, import, index, scan, session};
+use super::{
+    compact, control, copies, data, engine, explain, export, help, import, index, scan, session,
+};
 use crate::print::output::Output;
 use crate::rows::{Encoding, Format};
 use crate::shell::{Failure, Shell};
@@ -54,6 +56,7 @@ const BATCHES: &str = "batches";
 const FILES: &str = "files";
 const ENGINE: &str = "engine";
 const MERGING: &str = "merging";
+const COPIES: &str = "copies";
 const INDEX: &str = "index";
 const SHELL: &str = "shell";
 
@@ -444,6 +447,19 @@ const ROWS: &[Spec] = &[
         meaning: "let merges go on",
         example: "resume_compaction",
         run: Run::Alone(compact::resume),
+        ..PLAIN
+    },
+    Spec {
+        name: "checkpoint",
+        aliases: &["copy"],
+        group: COPIES,
+        places: &[needed("DIR", "directory", Kind::File)],
+        meaning: "make DIR a database with everything stored so far",
+        more: "DIR is made, or is empty. Segments get a second name there and are not copied, \
+               where DIR is on the same file system. Reading and writing go on meanwhile. \
+               Open it with --path DIR.",
+        example: "checkpoint before-the-change",
+        run: Run::Given(copies::checkpoint),
         ..PLAIN
     },
     Spec {

@@ -6,8 +6,8 @@
 //!    again; then sync the copies.
 //! 3. Give each segment a second name in there, or copy it where there can be none.
 //! 4. Write a witness that says that these logs are durable, so that damage to them is told from a
-//!    torn tail; write a manifest from the state; then `CURRENT`, the last file of all. An open of a
-//!    directory that lacks it is an error, so half a checkpoint is never taken for a database.
+//!    torn tail; write a manifest from the state; then `CURRENT`, the last file of all. An open of
+//!    a directory that lacks it is an error, so half a checkpoint is never taken for a database.
 //!
 //! After an error, what was made is removed.
 
@@ -130,7 +130,8 @@ impl<'a> Target<'a> {
     fn give_segment(&mut self, number: FileNumber) -> Result<()> {
         let core = &self.engine.core;
         let name = FileName::Segment(number);
-        let (from, to) = (core.dir.join(name.name()), self.path(name));
+        let from = core.dir.join(name.name());
+        let to = self.path(name);
         let given = match core.options.in_memory {
             true => copy_between(core.fs.as_ref(), &from, self.fs.as_ref(), &to),
             false => core.fs.hard_link(&from, &to),

@@ -66,13 +66,12 @@ impl<'a> Frozen<'a> {
         // was appended by now is below.
         let ceiling = Sequence(core.ceiling.load(Ordering::Acquire));
         state.sequence_ceiling = state.sequence_ceiling.max(ceiling);
-        let needed = |log: &Arc<LogFile>| {
-            log.header.number >= state.log_floor && log.header.base < end
-        };
+        let needed =
+            |log: &Arc<LogFile>| log.header.number >= state.log_floor && log.header.base < end;
         let logs = core.logs.list().into_iter().filter(needed).collect();
         drop(manifest);
-        let (kept, _directory) = (Some(kept), directory);
-        Ok(Self { state, view, logs, end, sequence, kept, _directory })
+        let kept = Some(kept);
+        Ok(Self { state, view, logs, end, sequence, kept, _directory: directory })
     }
 
     /// Lets flushes hand logs on again: they have been read.
