@@ -336,9 +336,9 @@ impl Db {
     /// reads and writes go on. Segments are not copied but given second names (hard links), where
     /// the directory is on the same file system; else they are. What counts of the logs is copied:
     /// at most what memtables hold, [`Builder::memory_bytes`](crate::Builder::memory_bytes) and a
-    /// big batch. So it takes milliseconds, however large the database is, and at first no space
-    /// but that: merges of either leave the other's segments alone, which take space for as long as
-    /// one of both has them.
+    /// big batch. So it takes milliseconds, however large the database is, and what it takes to
+    /// write that much; and no more space at first: merges of either leave the other's segments
+    /// alone, which take space for as long as one of both has them.
     ///
     /// It is durable when this returns. After an error what was made is removed; after a crash in
     /// the middle the directory does not open ([`Error::Corruption`]), and can be deleted. Files

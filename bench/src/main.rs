@@ -7,6 +7,7 @@
 //! Results are checked as they are read: a wrong answer ends the program.
 
 mod beside;
+mod checkpoint;
 mod cores;
 mod count_fs;
 mod get;
@@ -48,6 +49,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   beside   gets beside a writer at full speed, by the niceness of the engine's own threads
   writers  puts of 1, 2, 4 and 8 threads
   cores    what writers would reach on 1 to 16 cores, simulated from measured steps
+  checkpoint  copies of an open database with n values of 4,000 bytes, also beside a writer
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -98,6 +100,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "merge" => merge::run(settings),
         "beside" => beside::run(settings),
         "writers" => writers::run(settings),
+        "checkpoint" => checkpoint::run(settings),
         "cores" => cores::run(settings),
         "limits" => limits::run(settings),
         // Not for people: what `open` starts and kills.
