@@ -10,21 +10,22 @@ use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces
 use crate::engine::read::get::{check_open, default_keyspace};
 use crate::engine::write::{put, try_write};
 use crate::engine::{Engine, KeyspaceState, TryWrite};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::io::{Fs, TemporaryDir};
 use crate::keyspace::Keyspace;
-use crate::options::{Durability, KeyspaceOptions, Options};
+use crate::options::{Durability, KeyspaceOptions, Options, TransactionOptions};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
+use crate::transaction::{Transaction, transact};
 
 /// An open database.
 ///
 /// A handle is cheap to clone and may be used from any thread. The database is closed by
 /// [`Db::close`], or when the last handle is dropped; snapshots and iterators keep its files and
 /// its lock until they are dropped too. In a process that was forked off afterwards every call
-/// fails with [`Error::Forked`](crate::Error::Forked) or gives nothing, and dropping and closing do
+/// fails with [`Error::Forked`] or gives nothing, and dropping and closing do
 /// nothing.
 ///
 /// It derefs to its [`Keyspace`] named `default`, and so to that one's [`Reader`](crate::Reader):
@@ -82,7 +83,7 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped) if
+    /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`] if
     /// the batch names a keyspace that was dropped.
     pub fn write(&self, batch: &WriteBatch) -> Result<Sequence> {
         self.write_with(batch, Durability::Buffered)
@@ -146,6 +147,103 @@ impl Db {
         Snapshot::new(self)
     }
 
+    /// Begins a transaction: reads of this moment and writes that commit together, if nothing that
+    /// was read has changed. [`Self::transact`] also runs it again where something has.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let tx = db.transaction();
+    /// if tx.get("name")?.is_none() {
+    ///     tx.put("name", "ann")?;
+    /// }
+    /// tx.commit()?;
+    /// assert!(db.contains_key("name")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        self.transaction_with(TransactionOptions::new())
+    }
+
+    /// [`Self::transaction`] with options.
+    ///
+    /// ```
+    /// use alluvium::{Isolation, TransactionOptions};
+    ///
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let options = TransactionOptions::new().isolation(Isolation::Snapshot);
+    /// let tx = db.transaction_with(options);
+    /// tx.put("k", "v")?;
+    /// tx.commit()?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    #[must_use]
+    pub fn transaction_with(&self, options: TransactionOptions) -> Transaction {
+        Transaction::new(self, options)
+    }
+
+    /// Runs `work` in a [`Transaction`] and commits it; where that meets a conflict, runs it again
+    /// in another, so `work` should have no effect of its own. Returns what `work` has returned in
+    /// the one that was committed. An error of `work` gives the transaction up, and is returned.
+    ///
+    /// It gets its turn, also beside others who write all the time: after eight conflicts others
+    /// wait to write what it has read and written last time, and if it reads something else each
+    /// time, after two more, to write anything. They wait as they would for memory
+    /// ([`Builder::on_overload`](crate::Builder::on_overload)). So `work` should not wait for
+    /// another thread that writes, which may have that fail with
+    /// [`Error::KeyHeld`]; and what it writes past its transaction, through
+    /// another handle, is a conflict if the transaction has read it. If that happens in the
+    /// eleventh run too, [`Error::Conflict`] is returned.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// # db.put("from", "7")?;
+    /// use alluvium::Error;
+    ///
+    /// let moved = db.transact(|tx| {
+    ///     let value = tx.get("from")?;
+    ///     if let Some(value) = &value {
+    ///         tx.delete("from")?;
+    ///         tx.put("to", value)?;
+    ///     }
+    ///     Ok::<_, Error>(value)
+    /// })?;
+    /// assert_eq!((moved, db.get("from")?), (db.get("to")?, None));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, and as [`Transaction::commit`].
+    pub fn transact<R, E: From<Error>>(
+        &self,
+        work: impl FnMut(&Transaction) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.transact_with(TransactionOptions::new(), work)
+    }
+
+    /// [`Self::transact`] with options.
+    ///
+    /// ```
+    /// use alluvium::{Durability, Error, TransactionOptions};
+    ///
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let durable = TransactionOptions::new().durability(Durability::Sync);
+    /// db.transact_with(durable, |tx| tx.put("k", "v"))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::transact`].
+    pub fn transact_with<R, E: From<Error>>(
+        &self,
+        options: TransactionOptions,
+        work: impl FnMut(&Transaction) -> Result<R, E>,
+    ) -> Result<R, E> {
+        transact(self, options, work)
+    }
+
     /// The keyspace of this name, made if there is none.
     ///
     /// Making one waits for two syncs of the manifest, which calls at the same time share. A name
@@ -162,9 +260,9 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a bad name,
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
-    /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull).
+    /// [`Error::InvalidArgument`] for a bad name,
+    /// [`Error::ReadOnly`], [`Error::Closed`],
+    /// [`Error::Io`], [`Error::StorageFull`].
     pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
         check_open(self.engine())?;
         let state = open_keyspace(self.engine(), name, None)?;
@@ -192,8 +290,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// As [`Self::keyspace`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
-    /// options that cannot work. [`Error::ReadOnly`](crate::Error::ReadOnly) if the database is
+    /// As [`Self::keyspace`], and [`Error::InvalidArgument`] for
+    /// options that cannot work. [`Error::ReadOnly`] if the database is
     /// open for reading and the keyspace has other options.
     pub fn keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
         check_open(self.engine())?;
@@ -243,7 +341,7 @@ impl Db {
     /// Drops a keyspace with everything in it, durably.
     ///
     /// Snapshots taken before still read it; later reads and writes through its handles get
-    /// [`Error::KeyspaceDropped`](crate::Error::KeyspaceDropped). The name is free again at once.
+    /// [`Error::KeyspaceDropped`]. The name is free again at once.
     /// Space comes back as segments that hold nothing else are removed, at once if no snapshot is
     /// older, and as merges take it out of the others. On a full disk that waits until there is
     /// room for a few hundred bytes.
@@ -258,7 +356,7 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this name, or
+    /// [`Error::InvalidArgument`] if there is none of this name, or
     /// for `default`; otherwise as [`Self::keyspace`].
     pub fn drop_keyspace(&self, name: &str) -> Result<()> {
         check_open(self.engine())?;
@@ -270,7 +368,7 @@ impl Db {
     }
 
     /// Closes the database: flushes, syncs, and ends its threads. Later calls on any handle get
-    /// [`Error::Closed`](crate::Error::Closed). Closing twice is fine.
+    /// [`Error::Closed`]. Closing twice is fine.
     ///
     /// The directory can be opened again once snapshots and iterators are dropped too.
     ///

@@ -117,8 +117,26 @@ pub enum Error {
         /// writers are faster than the disk.
         cause: Option<Arc<Error>>,
     },
-    /// A conditional write that has lost many tries holds the key, and has not let it go while this
-    /// write waited. The write had no effect; try it again.
+    /// What a transaction has read was changed by somebody else before it could commit. Nothing of
+    /// it was written; run it again, from the beginning, as
+    /// [`Db::transact`](crate::Db::transact) does.
+    #[non_exhaustive]
+    Conflict {
+        /// The keyspace of what was changed, if that is known.
+        keyspace: Option<String>,
+        /// A key that was changed, if that is known. `None` where its keyspace was dropped.
+        key: Option<Vec<u8>>,
+    },
+    /// A transaction has read and written more than it may
+    /// ([`TransactionOptions::memory_bytes`](crate::TransactionOptions::memory_bytes)). The call
+    /// had no effect on it; it can be committed without, or dropped.
+    #[non_exhaustive]
+    TransactionTooBig {
+        /// What it may take in memory.
+        bytes_max: usize,
+    },
+    /// A conditional write or a transaction that has lost many tries holds the key, and has not let
+    /// it go while this write waited. The write had no effect; try it again.
     #[non_exhaustive]
     KeyHeld {
         /// How long the call waited before it gave up.
@@ -163,7 +181,8 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without reopening: a full disk that is freed, an
-    /// overload that passes, descriptors that the program gives back.
+    /// overload that passes, descriptors that the program gives back. Of a transaction that has
+    /// met a conflict, whether another one that does the same may.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;
@@ -174,7 +193,10 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::StorageFull { .. } | Self::Overloaded { .. } | Self::KeyHeld { .. } => true,
+            Self::StorageFull { .. }
+            | Self::Overloaded { .. }
+            | Self::Conflict { .. }
+            | Self::KeyHeld { .. } => true,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
                     || is_too_many_files(source)
@@ -246,10 +268,19 @@ impl fmt::Display for Error {
                 write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
             }
             Self::Overloaded { waited, cause } => fmt_overloaded(f, *waited, cause.as_deref()),
+            Self::Conflict { keyspace, key } => {
+                fmt_conflict(f, keyspace.as_deref(), key.as_deref())
+            }
+            Self::TransactionTooBig { bytes_max } => write!(
+                f,
+                "a transaction may take {bytes_max} bytes for what it has read and written, and \
+                 this call would take it past that; it had no effect: read or write less in one, \
+                 or raise its memory_bytes"
+            ),
             Self::KeyHeld { waited } => write!(
                 f,
-                "a conditional write holds the key, because it has lost many tries (waited {} ms); \
-                 this write had no effect: try again",
+                "a conditional write or a transaction holds the key, because it has lost many \
+                 tries (waited {} ms); this write had no effect: try again",
                 waited.as_millis()
             ),
             Self::ReadOnly { path } => {
@@ -297,6 +328,25 @@ fn fmt_overloaded(
              succeeds"
         ),
     }
+}
+
+fn fmt_conflict(
+    f: &mut fmt::Formatter<'_>,
+    keyspace: Option<&str>,
+    key: Option<&[u8]>,
+) -> fmt::Result {
+    let of = keyspace.map_or_else(String::new, |name| format!(" of keyspace {name:?}"));
+    match (keyspace, key) {
+        (_, Some(key)) => {
+            let key = key.escape_ascii();
+            write!(f, "key b\"{key}\"{of}, which the transaction has read, was changed since")?;
+        }
+        (Some(name), None) => {
+            write!(f, "keyspace {name:?}, which the transaction has read, was dropped since")?;
+        }
+        (None, None) => f.write_str("what the transaction has read was changed since")?,
+    }
+    f.write_str("; nothing of it was written: run it again from the beginning")
 }
 
 /// What to do about a refusal of the system, where there is something to say.

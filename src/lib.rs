@@ -59,6 +59,40 @@
 //! write however much is in it. Filters, block size and compression are chosen for each
 //! ([`KeyspaceOptions`]).
 //!
+//! # Transactions
+//!
+//! [`Db::transact`] runs code that reads and writes any keys, and commits all that it has written
+//! if nobody has changed meanwhile what it has read; otherwise it runs the code again, and after a
+//! few times makes others wait. So it is as if each ran alone, one after the other. Reads and
+//! writes of others go on meanwhile, and those who use no transactions pay nothing for them.
+//!
+//! ```
+//! use alluvium::{Db, Error, Result};
+//!
+//! fn move_one(db: &Db, from: &str, to: &str) -> Result<bool> {
+//!     db.transact(|tx| {
+//!         let count = |key| Ok::<u8, Error>(tx.get(key)?.map_or(0, |value| value[0]));
+//!         let (left, there) = (count(from)?, count(to)?);
+//!         if left == 0 {
+//!             return Ok(false); // nothing is written
+//!         }
+//!         tx.put(from, [left - 1])?;
+//!         tx.put(to, [there + 1])?;
+//!         Ok(true)
+//!     })
+//! }
+//! # let db = Db::in_memory()?;
+//! # db.put("a", [1])?;
+//! assert!(move_one(&db, "a", "b")? && !move_one(&db, "a", "b")?);
+//! # Ok::<(), alluvium::Error>(())
+//! ```
+//!
+//! [`Db::transaction`] gives one by hand, which conflicts at its commit or not at all. Keep them
+//! short: an open one keeps what its snapshot sees, and the longer it is open, the more others
+//! change. Where a transaction reads much that it does not depend on, read that through
+//! [`Transaction::snapshot`], or choose [`Isolation::Snapshot`], which looks only at what is
+//! written and at what [`get_for_update`](Transaction::get_for_update) has read.
+//!
 //! # Reading, and what keeps what
 //!
 //! Each read sees everything that was acknowledged before it began.
@@ -67,7 +101,7 @@
 //!
 //! | while it lives | it keeps |
 //! |---|---|
-//! | [`Snapshot`] | the versions that it sees, in flushes and merges; no memory and no file |
+//! | [`Snapshot`], [`Transaction`] | the versions that it sees, in flushes and merges; no memory and no file |
 //! | [`Range`], [`Keys`], [`Values`] | the memtables and segment files of their moment |
 //! | [`Value`] | nothing up to 256 bytes; above, the block or the memory that it was read from |
 //! | any handle, snapshot or iterator | the lock on the directory, the first until [`Db::close`] |
@@ -83,8 +117,7 @@
 //! panics on misuse. Where a panic of yours was caught, handles may be used on.
 //! [`Db::insert_if_absent`](crate::Keyspace::insert_if_absent),
 //! [`Db::compare_and_swap`](crate::Keyspace::compare_and_swap) and
-//! [`Db::update`](crate::Keyspace::update) are atomic on one key; there are no transactions that
-//! check what they read.
+//! [`Db::update`](crate::Keyspace::update) are atomic on one key, transactions on any number.
 //!
 //! [`Db::get`](crate::Reader::get) takes no lock, and makes no system call when its data is in
 //! memory. A write shares one short section with other writers, and waits for no flush, merge,
@@ -92,9 +125,10 @@
 //! the device; a write that finds no log file prepared until one is made, on a full disk also for a
 //! merge or a flush that is about to free some of it; where memory or disk run short, writes are
 //! slowed down or fail, as [`Builder::on_overload`] says, and so are writes of a key that a
-//! conditional write holds because it has lost eight tries
-//! ([`Db::update`](crate::Keyspace::update)). [`Db::flush`], [`Db::close`], [`Db::keyspace`] (for a
-//! new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work that they ask for.
+//! conditional write or a transaction holds because it has lost eight tries
+//! ([`Db::update`](crate::Keyspace::update), [`Db::transact`]). [`Db::flush`], [`Db::close`],
+//! [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work
+//! that they ask for.
 //!
 //! On a thread that must not wait, like those of an async executor:
 //!
@@ -106,12 +140,13 @@
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
 //! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
 //!   and drawing from a [`Range`]; else they read the disk;
-//! - not: [`Db::put`](crate::Keyspace::put), [`Db::delete`](crate::Keyspace::delete), [`Db::write`]
-//!   and conditional writes, which wait rarely, but then for as long as [`Builder::on_overload`]
-//!   says; [`Durability::Sync`] writes, [`Db::sync`] and [`Db::wait_durable`], which wait for the
-//!   device; [`Db::open`], [`Db::close`] and the drop of the last handle, [`Db::flush`],
-//!   [`Db::compact`], [`Db::verify`], [`Db::keyspace`], [`Db::drop_keyspace`] and
-//!   [`Db::len`](crate::Reader::len), which are work for a thread of its own.
+//! - not: [`Db::put`](crate::Keyspace::put), [`Db::delete`](crate::Keyspace::delete),
+//!   [`Db::write`], conditional writes and commits of transactions, which wait rarely, but then for
+//!   as long as [`Builder::on_overload`] says; [`Durability::Sync`] writes, [`Db::sync`] and
+//!   [`Db::wait_durable`], which wait for the device; [`Db::open`], [`Db::close`] and the drop of
+//!   the last handle, [`Db::flush`], [`Db::compact`], [`Db::verify`], [`Db::keyspace`],
+//!   [`Db::drop_keyspace`] and [`Db::len`](crate::Reader::len), which are work for a thread of its
+//!   own.
 //!
 //! # Directories and processes
 //!
@@ -183,10 +218,11 @@
 //! | what happened | what to do |
 //! |---|---|
 //! | [`is_retryable`](Error::is_retryable): `StorageFull`, `Overloaded`, `KeyHeld` | free space or wait, and call again: nothing was lost, nothing half done |
+//! | the same, `Conflict` | run the transaction again from its beginning, or leave that to [`Db::transact`] |
 //! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
 //! | `WriterStopped` | what is durable is unknown after a failed sync, or a panic: reads go on, reopening recovers |
 //! | `DirectoryLost` | writing has stopped, reads go on: open it where it is now |
-//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked` | a matter of the program; nothing was changed |
+//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked`, `TransactionTooBig` | a matter of the program; nothing was changed |
 //! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |
 //!
 //! A missing key is no error. An iterator gives an error as its last item, once, so every loop
@@ -243,6 +279,7 @@ cfg_if::cfg_if! {
         mod maintenance;
         mod memtable;
         mod options;
+        mod overlay;
         mod prefetch;
         mod range;
         mod reader;
@@ -250,6 +287,12 @@ cfg_if::cfg_if! {
         mod segment;
         mod shared;
         mod snapshot;
+        mod transaction;
+        mod transaction_keyspace;
+        mod transaction_range;
+        mod transaction_state;
+        #[cfg(test)]
+        mod transaction_tests;
         mod unwind;
         mod value;
         mod witness;
@@ -275,11 +318,16 @@ cfg_if::cfg_if! {
         pub use ids::Sequence;
         pub use iter::KeyRange;
         pub use keyspace::Keyspace;
-        pub use options::{Compression, Durability, KeyspaceOptions, OnOverload};
+        pub use options::{
+            Compression, Durability, Isolation, KeyspaceOptions, OnOverload, TransactionOptions,
+        };
         pub use range::{Keys, Range, Values};
         pub use reader::Reader;
         pub use segment::skips::Skipped;
         pub use snapshot::Snapshot;
+        pub use transaction::{Savepoint, Transaction};
+        pub use transaction_keyspace::TransactionKeyspace;
+        pub use transaction_range::TransactionRange;
         #[cfg(all(debug_assertions, feature = "sim", not(shuttle)))]
         pub use sync::switches::switch_threads;
         pub use value::Value;

@@ -201,6 +201,118 @@ pub enum Compression {
     Auto,
 }
 
+/// What a transaction is kept from: what others may not have changed when it commits.
+///
+/// Both read one moment, with the transaction's own writes on top, commit all or nothing, and lose
+/// no update.
+///
+/// ```
+/// use alluvium::{Isolation, TransactionOptions};
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// let tx = db.transaction_with(TransactionOptions::new().isolation(Isolation::Snapshot));
+/// let report = tx.get("figures")?; // may change before the commit
+/// tx.put("report", report.as_deref().unwrap_or_default())?;
+/// tx.commit()?;
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Nothing that it has read: keys, keys that were not there, and ranges as far as they were
+    /// walked over. The transaction is as if it had run alone at its commit.
+    #[default]
+    Serializable,
+    /// Nothing that it writes, or has read with
+    /// [`get_for_update`](crate::Transaction::get_for_update). Reads cost no memory, and cause no
+    /// conflicts; but two transactions may each read what the other writes (write skew).
+    Snapshot,
+}
+
+/// How a transaction is run, for [`Db::transaction_with`](crate::Db::transaction_with) and
+/// [`Db::transact_with`](crate::Db::transact_with).
+///
+/// ```
+/// use alluvium::{Durability, Error, TransactionOptions};
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// let options = TransactionOptions::new().durability(Durability::Sync);
+/// db.transact_with(options, |tx| tx.put("paid", "yes"))?;
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransactionOptions {
+    /// What others may not have changed; default [`Isolation::Serializable`].
+    pub isolation: Isolation,
+    /// What its commit survives; default [`Durability::Buffered`].
+    pub durability: Durability,
+    /// How many bytes its reads and writes may take in memory, about, before calls fail with
+    /// [`Error::TransactionTooBig`]; default 64 MiB. A read takes its key and 64 bytes, a write its
+    /// key, its value and 96.
+    pub memory_bytes: usize,
+}
+
+impl TransactionOptions {
+    /// The defaults.
+    ///
+    /// ```
+    /// assert_eq!(alluvium::TransactionOptions::new().memory_bytes, 64 << 20);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            isolation: Isolation::default(),
+            durability: Durability::Buffered,
+            memory_bytes: 64 << 20,
+        }
+    }
+
+    /// Sets [`Self::isolation`](#structfield.isolation).
+    ///
+    /// ```
+    /// # use alluvium::{Isolation, TransactionOptions};
+    /// let options = TransactionOptions::new().isolation(Isolation::Snapshot);
+    /// assert_ne!(options, TransactionOptions::default());
+    /// ```
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Sets [`Self::durability`](#structfield.durability).
+    ///
+    /// ```
+    /// # use alluvium::{Durability, TransactionOptions};
+    /// let options = TransactionOptions::new().durability(Durability::Sync);
+    /// assert_eq!(options.durability, Durability::Sync);
+    /// ```
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets [`Self::memory_bytes`](#structfield.memory_bytes).
+    ///
+    /// ```
+    /// # use alluvium::TransactionOptions;
+    /// assert_eq!(TransactionOptions::new().memory_bytes(1 << 20).memory_bytes, 1 << 20);
+    /// ```
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+}
+
+impl Default for TransactionOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// How the data blocks of one segment are stored: what [`Compression`] comes to for one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {

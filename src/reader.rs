@@ -135,6 +135,11 @@ impl Reader {
         }
     }
 
+    /// Refuses what no read would do.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.at().map(drop)
+    }
+
     /// The value of a key, or `None`.
     ///
     /// Takes no lock, and makes no system call when the data is in memory; else it reads a block
@@ -281,7 +286,7 @@ impl Reader {
         self.open_range(prefix_bounds(prefix.as_ref()))
     }
 
-    fn open_range(&self, bounds: Bounds) -> Range {
+    pub(crate) fn open_range(&self, bounds: Bounds) -> Range {
         let opened = self.at().and_then(|at| {
             let directory = match &self.moment {
                 Moment::Snapshot(registered) => registered.directory.clone(),

@@ -13,6 +13,7 @@
 //! - A handle, a snapshot and an iterator change nothing of their own through `&self`. What an
 //!   iterator changes through `&mut self` is seen by its owner alone, and the compiler lets no
 //!   `&mut` into `catch_unwind`.
+//! - A [`Transaction`] changes through `&self`, but never while the caller's code runs.
 //! - Bytes of a [`Value`] and what an [`Error`] says are fixed when they are made.
 //!
 //! An [`Fs`](crate::io::Fs) of the program's own is its own concern: a panic in it is one in the
@@ -29,6 +30,9 @@ use crate::keyspace::Keyspace;
 use crate::range::{Keys, Range, Values};
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+use crate::transaction_keyspace::TransactionKeyspace;
+use crate::transaction_range::TransactionRange;
 use crate::value::Value;
 
 macro_rules! unwind_safe {
@@ -41,6 +45,28 @@ macro_rules! unwind_safe {
 }
 
 unwind_safe!(
-    Builder, Compaction, Db, Error, Keys, Keyspace, Range, Reader, Snapshot, Value, Values,
+    Builder,
+    Compaction,
+    Db,
+    Error,
+    Keys,
+    Keyspace,
+    Range,
+    Reader,
+    Snapshot,
+    Transaction,
+    Value,
+    Values,
     WriteBatch,
 );
+
+macro_rules! unwind_safe_while {
+    ($($name:ident),* $(,)?) => {
+        $(
+            impl UnwindSafe for $name<'_> {}
+            impl RefUnwindSafe for $name<'_> {}
+        )*
+    };
+}
+
+unwind_safe_while!(TransactionKeyspace, TransactionRange);

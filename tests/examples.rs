@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// `repl` has its own tests.
-const EXAMPLES: [&str; 6] = [
+const EXAMPLES: [&str; 7] = [
     "async_app",
+    "bank",
     "job_queue",
     "quickstart",
     "secondary_index",

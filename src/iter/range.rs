@@ -98,6 +98,25 @@ pub(crate) fn prefix_bounds(prefix: &[u8]) -> Bounds {
     (Bound::Included(prefix.to_vec()), end)
 }
 
+/// The same keys as from the first of two to before the second, or to the end.
+pub(crate) fn half_open((start, end): Bounds) -> (Vec<u8>, Option<Vec<u8>>) {
+    let after = |mut key: Vec<u8>| {
+        key.push(0);
+        key
+    };
+    let start = match start {
+        Bound::Included(key) => key,
+        Bound::Excluded(key) => after(key),
+        Bound::Unbounded => Vec::new(),
+    };
+    let end = match end {
+        Bound::Included(key) => Some(after(key)),
+        Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    };
+    (start, end)
+}
+
 /// The key of a bound; the first one of all where there is no bound.
 pub(super) fn key_of(bound: &Bound<Vec<u8>>) -> &[u8] {
     match bound {

@@ -10,10 +10,11 @@ use alluvium::{Builder, OnOverload};
 use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Error, Explain};
 use alluvium::{ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource};
 use alluvium::{ExplainVersion, Health, IndexReport, Keys, Keyspace, KeyspaceOptions, MergeStats};
-use alluvium::{Range, Reader, RunInfo, SegmentInfo, Sequence, Skipped, Snapshot, StallCause};
 use alluvium::{
-    Stats, TryGet, TryWrite, Updated, Value, Values, VerifyReport, WaitFor, WriteBatch,
+    Isolation, Savepoint, Stats, Transaction, TransactionKeyspace, TransactionOptions,
+    TransactionRange, TryGet, TryWrite, Updated, Value, Values, VerifyReport, WaitFor, WriteBatch,
 };
+use alluvium::{Range, Reader, RunInfo, SegmentInfo, Sequence, Skipped, Snapshot, StallCause};
 
 use crate::{text, tiny};
 
@@ -21,6 +22,8 @@ use crate::{text, tiny};
 const OTHERS: &[&str] = &["Fault", "Fs", "FsFile", "FsLock", "KeyRange", "Result"];
 
 fn owned<T: Debug + Send + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
+
+fn local<T: Debug + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
 fn shared<T: Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 
@@ -35,10 +38,13 @@ macro_rules! types {
 fn table() -> BTreeSet<&'static str> {
     let handles = types!(shared: Builder, Compaction, Db, Keyspace, Reader, Snapshot);
     // Usable from any thread, by one at a time.
-    let iterators = types!(owned: Keys, Range, Values);
+    let iterators = types!(owned: Keys, Range, Transaction, Values);
+    // As long as the transaction, and on its thread.
+    let borrowed = types!(local: TransactionKeyspace, TransactionRange);
     let values = types!(
         shared: CompareAndSwap, Compression, Durability, Error, KeyspaceOptions, OnOverload,
-        Sequence, TryGet, TryWrite, Updated, Value, WaitFor, WriteBatch,
+        Isolation, Savepoint, Sequence, TransactionOptions, TryGet, TryWrite, Updated, Value,
+        WaitFor, WriteBatch,
     );
     let reports = types!(
         shared: Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource,
@@ -46,7 +52,7 @@ fn table() -> BTreeSet<&'static str> {
         Stats, VerifyReport,
     );
     let io = types!(shared: CrashMode, DiskFs, FaultPlan, OpKind, OpenMode, SimFs);
-    let all = [&handles[..], &iterators, &values, &reports, &io];
+    let all = [&handles[..], &iterators, &borrowed, &values, &reports, &io];
     all.concat().into_iter().chain(OTHERS.iter().copied()).collect()
 }
 

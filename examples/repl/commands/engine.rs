@@ -22,7 +22,7 @@ pub(super) fn stats(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         return Ok(());
     }
     let merges = merges_as_json(&stats.merges);
-    let answer = json!({
+    let mut answer = json!({
         "visible": stats.visible,
         "memtables_sealed": stats.memtables_sealed,
         "memtable_bytes": stats.memtable_bytes,
@@ -65,6 +65,17 @@ pub(super) fn stats(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failu
         "healthy": health.is_healthy(),
         "health": health.to_string(),
     });
+    // Apart, because the macro takes no more lines.
+    let of_transactions = [
+        ("transactions", stats.transactions),
+        ("transaction_bytes", stats.transaction_bytes),
+        ("transaction_commits", stats.transaction_commits),
+        ("transaction_conflicts", stats.transaction_conflicts),
+        ("transaction_holds", stats.transaction_holds),
+    ];
+    for (name, figure) in of_transactions {
+        answer[name] = figure.into();
+    }
     writeln!(out, "{answer}")?;
     Ok(())
 }

@@ -142,6 +142,8 @@ pub(super) const STATS: &str = r#"
     deleted stretches      ranges of deleted keys that scans jump over
     snapshots              live ones, and the age of the oldest
     kept for snapshots     old versions that merges kept only for them
+    transactions           open ones, and what they take in memory; commits,
+                           conflicts, and how often others had to wait
     superseded views       what iterators hold, and files that wait for them
     stalls                 writes that waited for memory, or for a log file
     paced writes           writes that were slowed down to the disk's speed

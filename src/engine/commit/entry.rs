@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::engine::Core;
 use crate::engine::commit::private::Private;
+use crate::engine::commit::spans::Spans;
 use crate::engine::shared::panics::stopped_by_panic;
 use crate::engine::shared::patience::Stalled;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ pub(crate) struct Write<'a> {
     pub(crate) body_hash: u64,
     pub(crate) count: u32,
     pub(crate) kind: RecordKind,
-    pub(crate) condition: Condition,
+    pub(crate) condition: Condition<'a>,
     /// A complete memtable and log of its own, for what is too big to share one. Boxed, so that
     /// other writes are small to move.
     pub(crate) private: Option<Box<Private>>,
@@ -45,13 +46,37 @@ pub(crate) enum Encoded<'a> {
 
 /// On what a write commits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Condition {
+pub(crate) enum Condition<'a> {
     /// On nothing.
     None,
     /// None of its keys has a version above this sequence.
     UnchangedSince(Sequence),
     /// It holds its one key, so nobody else has written that.
     Holds(HoldId),
+    /// Nothing that its transaction has read has changed.
+    Reads(ReadsUnchanged<'a>),
+}
+
+/// What a transaction has read, and how much of it is known to be as it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadsUnchanged<'a> {
+    pub(crate) reads: &'a Spans,
+    /// None of it has a version above this sequence. `None` if all of it is held, so nobody else
+    /// has written any of it.
+    pub(crate) since: Option<Sequence>,
+    /// What the transaction holds, if it holds anything.
+    pub(crate) hold: Option<HoldId>,
+}
+
+impl Condition<'_> {
+    /// Which hold the write is under.
+    pub(crate) fn hold(&self) -> Option<HoldId> {
+        match self {
+            Self::None | Self::UnchangedSince(_) => None,
+            Self::Holds(hold) => Some(*hold),
+            Self::Reads(unchanged) => unchanged.hold,
+        }
+    }
 }
 
 /// Why a write did not commit.
@@ -59,8 +84,10 @@ pub(crate) enum Condition {
 pub(crate) enum Refused {
     /// There is no log to append to; the log thread has to make one first.
     NeedsLog,
-    /// One of its keys may have changed since its writer looked.
+    /// What it depends on may have changed since its writer looked.
     Changed,
+    /// What it depends on is too much to look at in the section.
+    TooMuch,
     /// Another writer holds one of its keys.
     Held,
     /// For good.

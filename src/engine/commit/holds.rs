@@ -1,25 +1,40 @@
-//! Held keys: how a conditional write that was refused too often gets its turn (D42).
+//! Held keys: how a write that depends on what its writer has read gets its turn after it was
+//! refused too often (D42, D52). A conditional write holds its key, a transaction all that it has
+//! read.
 //!
-//! 1. Inside the section: put the key on the list of held ones, unless another writer has it there;
-//!    then wait, and again.
-//! 2. Outside: read the key, decide, encode, write ahead.
-//! 3. Inside: commit. Nothing is compared with what was read: since 1 nobody else has written the
-//!    key (I40), and a flush only moves what was there.
+//! 1. Inside the section: put the wish behind the others on the list. Outside: wait until it is
+//!    granted, which is when nothing before it on the list overlaps; all of it at once.
+//! 2. Outside: read, decide, encode, write ahead.
+//! 3. Inside: commit. Nothing is compared with what was read: since 1 nobody else has written any
+//!    of it (I40), and a flush only moves what was there.
 //! 4. Inside: take it off the list; wake who waits for it.
 //!
-//! A write to a held key by anybody else is refused in the section, and waits outside, at the gate,
+//! A write to what somebody else holds is refused in the section, and waits outside, at the gate,
 //! for as long as a write may wait for memory; then it fails with `KeyHeld`. The holder's own
-//! thread is let through, because its own code may write the key: that spoils the hold for one try.
-//! Each write looks whether any key is held, at all times but for the unlucky none.
+//! thread is let through, because its own code may write there: that spoils the hold for one try.
+//! Each write looks whether anything is held, at all times but for the unlucky none.
+//!
+//! # No circle
+//!
+//! A writer that waits for a hold has none: a conditional write wants one key, and a transaction
+//! all of its spans in one wish; two transactions' wishes always count as overlapping, so at most
+//! one holds.
+//! There are two exceptions. A transaction that has come to its commit under a hold may want more
+//! of it ([`Holds::widen`]): it waits only for keys that conditional writes hold, and these want
+//! nothing more. And code of the caller that runs under a hold may begin another write, or wait for
+//! a thread that does. On the same thread it is let through, past wishes of others too; but two
+//! threads whose code, each under a hold, writes what the other holds wait for each other. Their
+//! patience ends that.
 
-use crate::engine::commit::entry::{Condition, HoldId};
-use crate::engine::commit::entry::{Refused, Write};
+use crate::engine::commit::entry::{HoldId, Refused, Write};
+use crate::engine::commit::spans::Spans;
 use crate::engine::shared::own::Caller;
 use crate::error::Result;
 use crate::format::batch::ops;
 use crate::ids::KeyspaceId;
 
-/// The held keys. Few, if any: each is the last resort of one writer.
+/// What is held, and wished for, in the order in which it was asked for. Little, if anything: each
+/// is the last resort of one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     pub(crate) list: Vec<Hold>,
@@ -29,73 +44,134 @@ pub(crate) struct Holds {
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
-    keyspace: KeyspaceId,
-    key: Vec<u8>,
+    claim: HoldClaim,
     caller: Caller,
-    /// The holder's own thread has written the key by another write.
+    granted: bool,
+    /// The holder's own thread has written some of it by another write.
     spoiled: bool,
 }
 
+/// What nobody else may write.
+#[derive(Debug)]
+pub(crate) enum HoldClaim {
+    /// A conditional write's key.
+    Key(KeyspaceId, Vec<u8>),
+    /// What a transaction has read.
+    Spans(Spans),
+    /// Whatever a transaction may read.
+    Everything,
+}
+
+impl HoldClaim {
+    fn has(&self, keyspace: KeyspaceId, key: &[u8]) -> bool {
+        match self {
+            Self::Key(id, held) => (*id, &**held) == (keyspace, key),
+            Self::Spans(spans) => spans.has_key(keyspace, key),
+            Self::Everything => true,
+        }
+    }
+
+    /// Whether one of the two has to wait for the other. Of transactions one always has.
+    fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Key(keyspace, key), claim) | (claim, Self::Key(keyspace, key)) => {
+                claim.has(*keyspace, key)
+            }
+            _ => true,
+        }
+    }
+}
+
 impl Holds {
-    /// Whether any key is held.
+    /// Whether anything is held, or wished for.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         !self.list.is_empty()
     }
 
-    /// Whether the write commits without a further look, because it holds its key.
+    /// Refuses a write to what others hold, and one under a hold that is gone or spoiled.
     #[cold]
-    pub(crate) fn passes(
+    pub(crate) fn admit(
         &mut self,
         write: &Write<'_>,
         caller: impl Fn() -> Caller,
-    ) -> Result<bool, Refused> {
-        let mine = match write.condition {
-            Condition::Holds(hold) => Some(hold),
-            Condition::None | Condition::UnchangedSince(_) => None,
-        };
+    ) -> Result<(), Refused> {
+        let mine = write.condition.hold();
+        // Whose own thread writes what it holds, by a write that is not under it.
+        let mut spoiled = Vec::new();
         for op in ops(write.body()) {
             let op = op.expect("the batch was encoded by this process");
-            let held = self.list.iter().find(|it| (it.keyspace, &*it.key) == (op.keyspace, op.key));
-            if held.is_some_and(|held| Some(held.id) != mine && held.caller != caller()) {
-                return Err(Refused::Held);
+            let others = self.list.iter_mut().filter(|it| it.granted && Some(it.id) != mine);
+            for other in others.filter(|it| it.claim.has(op.keyspace, op.key)) {
+                if other.caller != caller() {
+                    return Err(Refused::Held);
+                }
+                spoiled.push(other.id);
             }
         }
-        if let Some(mine) = self.list.iter_mut().find(|it| Some(it.id) == mine) {
-            let spoiled = std::mem::take(&mut mine.spoiled);
-            return if spoiled { Err(Refused::Changed) } else { Ok(true) };
-        }
-        for op in ops(write.body()) {
-            let op = op.expect("the batch was encoded by this process");
-            let found = |it: &&mut Hold| (it.keyspace, &*it.key) == (op.keyspace, op.key);
-            if let Some(held) = self.list.iter_mut().find(found) {
-                held.spoiled = true;
+        if let Some(mine) = mine {
+            let mine = self.list.iter_mut().find(|it| it.id == mine);
+            let sound = mine.is_some_and(|mine| !std::mem::take(&mut mine.spoiled));
+            if !sound {
+                return Err(Refused::Changed);
             }
         }
-        Ok(false)
+        for hold in self.list.iter_mut().filter(|it| spoiled.contains(&it.id)) {
+            hold.spoiled = true;
+        }
+        Ok(())
     }
 
-    /// Holds a key, unless somebody does.
-    pub(crate) fn hold(&mut self, keyspace: KeyspaceId, key: &[u8], caller: Caller) -> Held {
-        let held = self.list.iter().find(|it| (it.keyspace, &*it.key) == (keyspace, key));
-        match held {
-            Some(held) if held.caller == caller => Held::ByThisThread,
-            Some(_) => Held::BySomebody,
-            None => {
-                self.last += 1;
-                let id = HoldId(self.last);
-                let key = key.to_vec();
-                self.list.push(Hold { id, keyspace, key, caller, spoiled: false });
-                Held::Now(id)
+    /// Puts a wish on the list. `None` if a write that this one runs inside of holds the key.
+    pub(crate) fn wish(&mut self, claim: HoldClaim, caller: Caller) -> Option<HoldId> {
+        if let HoldClaim::Key(keyspace, key) = &claim {
+            let mut outer = self.list.iter().filter(|it| it.granted && it.caller == caller);
+            if outer.any(|it| it.claim.has(*keyspace, key)) {
+                return None;
             }
         }
+        self.last += 1;
+        let id = HoldId(self.last);
+        self.list.push(Hold { id, claim, caller, granted: false, spoiled: false });
+        Some(id)
+    }
+
+    /// Grants a wish if nothing before it on the list is in its way. Of those before it that only
+    /// wait themselves nothing is, if the same thread holds something already: one of them may wait
+    /// for that.
+    pub(crate) fn grant(&mut self, id: HoldId) -> bool {
+        let Some(at) = self.list.iter().position(|it| it.id == id) else { return false };
+        let wish = &self.list[at];
+        let inner = self.list.iter().any(|it| it.granted && it.caller == wish.caller);
+        let free = self.list[..at].iter().all(|before| {
+            before.caller == wish.caller
+                || inner && !before.granted
+                || !before.claim.meets(&wish.claim)
+        });
+        // One that came later may have been granted past this wish, from inside of a hold.
+        let free = free && self.is_free(id, &wish.claim, wish.caller);
+        self.list[at].granted |= free;
+        free
+    }
+
+    /// Has a transaction's hold cover what it has read, too, if nobody holds any of that.
+    pub(crate) fn widen(&mut self, id: HoldId, reads: &Spans) -> bool {
+        let Some(at) = self.list.iter().position(|it| it.id == id) else { return false };
+        let more = HoldClaim::Spans(reads.clone());
+        if !self.is_free(id, &more, self.list[at].caller) {
+            return false;
+        }
+        if let HoldClaim::Spans(spans) = &mut self.list[at].claim {
+            spans.add_all(reads);
+        }
+        true
+    }
+
+    fn is_free(&self, id: HoldId, claim: &HoldClaim, caller: Caller) -> bool {
+        let mut others = self.list.iter().filter(|it| it.granted && it.id != id);
+        others.all(|it| it.caller == caller || !it.claim.meets(claim))
     }
 }
 
-/// How the wish for a hold went.
-pub(crate) enum Held {
-    Now(HoldId),
-    BySomebody,
-    /// By a write that this one runs inside of.
-    ByThisThread,
-}
+#[cfg(test)]
+mod tests;

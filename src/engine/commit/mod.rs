@@ -4,6 +4,8 @@
 pub(crate) mod entry;
 pub(crate) mod holds;
 pub(crate) mod id_set;
+pub(crate) mod look;
 pub(crate) mod private;
 pub(crate) mod section;
+pub(crate) mod spans;
 pub(crate) mod tail;

@@ -89,6 +89,16 @@ pub struct Stats {
     /// time that they did: for new readers they were replaced or deleted. Once the snapshots are
     /// gone merges drop them.
     pub snapshot_versions_kept: u64,
+    /// Open transactions. Each has a snapshot, which `snapshots` counts too.
+    pub transactions: u64,
+    /// About what they take in memory, for what they have read and written.
+    pub transaction_bytes: u64,
+    /// Transactions that have committed since open.
+    pub transaction_commits: u64,
+    /// Commits that failed with [`Error::Conflict`].
+    pub transaction_conflicts: u64,
+    /// How often one that had lost too often held what it reads, so that others waited.
+    pub transaction_holds: u64,
     /// Superseded views that iterators still hold, as of at most half a second ago. The memtables
     /// of each are in `memtable_bytes_retired`.
     pub views_held: u64,
@@ -175,6 +185,7 @@ pub(crate) fn gather_stats(engine: &Engine) -> Stats {
     // The oldest snapshot first: what it sees is visible.
     let oldest = core.snapshots.oldest();
     let visible = engine.visible().0;
+    let transactions = &core.counters.transactions;
     let waits = &core.counters.stalls;
     let (stalls, stalled_us) = waits.of(StallCause::Memory);
     let (paced, paced_us) = waits.of(StallCause::Pace);
@@ -208,6 +219,11 @@ pub(crate) fn gather_stats(engine: &Engine) -> Stats {
         snapshot_oldest_ms: oldest.map(|(_, since)| core.pace.now_ms().saturating_sub(since)),
         snapshot_oldest_ops: oldest.map_or(0, |(at, _)| visible.saturating_sub(at.0)),
         snapshot_versions_kept: count(&core.counters.kept_for_snapshots),
+        transactions: count(&transactions.open),
+        transaction_bytes: count(&transactions.bytes),
+        transaction_commits: count(&transactions.commits),
+        transaction_conflicts: count(&transactions.conflicts),
+        transaction_holds: count(&transactions.holds),
         views_held: count(&core.counters.views_held),
         segment_bytes_held: count(&core.counters.files_held_bytes),
         stalls,
@@ -304,6 +320,17 @@ impl Stats {
         row("snapshots", snapshots)?;
         let kept = counted(self.snapshot_versions_kept, "version");
         row("kept for snapshots", format!("{kept}, since open"))?;
+        row(
+            "transactions",
+            format!(
+                "{} open ({}), {}, {}, {} held",
+                self.transactions,
+                bytes(self.transaction_bytes),
+                counted(self.transaction_commits, "commit"),
+                counted(self.transaction_conflicts, "conflict"),
+                grouped(self.transaction_holds)
+            ),
+        )?;
         let held = bytes(self.segment_bytes_held);
         row(
             "superseded views",

@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     pub(crate) flush_bytes_out: AtomicU64,
     pub(crate) views_published: AtomicU64,
     pub(crate) merges: MergeCounters,
+    pub(crate) transactions: TransactionCounters,
     pub(crate) log_syncs: AtomicU64,
     pub(crate) log_bytes_rewritten: AtomicU64,
     /// As of the flush thread's last look.
@@ -44,4 +45,19 @@ pub(crate) struct MergeCounters {
     pub(crate) entries_out: AtomicU64,
     /// References that went from run to run as they were.
     pub(crate) moved: AtomicU64,
+}
+
+/// The same of transactions.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionCounters {
+    /// All since open.
+    pub(crate) begun: AtomicU64,
+    /// Those that are open.
+    pub(crate) open: AtomicU64,
+    /// What they have read and written, in bytes.
+    pub(crate) bytes: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    /// How often one has held what it has read.
+    pub(crate) holds: AtomicU64,
 }

@@ -145,11 +145,17 @@ impl Keyspaces {
     /// What a write to a dropped keyspace is told: its name, unless that is forgotten and the last
     /// handle is gone, as it may be for a batch.
     pub(crate) fn dropped_error(&self, id: KeyspaceId) -> Error {
+        let name = self.name_of(id).unwrap_or_else(|| format!("#{}", id.0));
+        Error::KeyspaceDropped { name }
+    }
+
+    /// The name of a keyspace, living or dropped, unless that is forgotten and the last handle is
+    /// gone.
+    pub(crate) fn name_of(&self, id: KeyspaceId) -> Option<String> {
         let table = lock(&self.table);
         let known = table.by_id.get(&id).cloned();
         let known = known.or_else(|| table.forgotten.get(&id)?.upgrade());
-        let name = known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone());
-        Error::KeyspaceDropped { name }
+        known.map(|state| state.name.clone())
     }
 
     /// Dropped keyspaces that may still have data, with the sequences that dropped them.

@@ -19,6 +19,7 @@
 //! (`holds`): other writers of it wait, and flushes do not count. The next 4 does not refuse.
 
 use crate::engine::commit::entry::{Condition, Refused, Write, check_sizes};
+use crate::engine::commit::holds::HoldClaim;
 use crate::engine::read::get::get_seen;
 use crate::engine::shared::patience::Stalled;
 use crate::engine::write::hold::HoldGuard;
@@ -32,7 +33,7 @@ use crate::value::Value;
 
 /// After this many refusals the key is held. Fewer would make others wait where the next try would
 /// have gone through; more are more work in vain.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 
 /// What the caller wants to become of a key, and what it answers if that comes to pass.
 pub(crate) enum Decision<B, R> {
@@ -76,7 +77,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
         let mut write = Write::encode_one(id, key, value)?;
         write.condition = attempt.condition(seen.since);
         write.stalled = std::mem::take(&mut stalled);
-        let again = |write: &mut Write<'_>| {
+        let again = |write: &mut Write<'_>, _: &Refused| {
             attempt.refused(&mut write.stalled)?;
             seen = get_seen(engine, keyspace, key)?;
             write.condition = attempt.condition(seen.since);
@@ -94,11 +95,11 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
 /// As `put::write`, for a write on a condition. Where that does not hold, `again` puts another
 /// in its place, or says `false`: then nothing was written. What is encoded, waited for and
 /// written ahead is so for all tries.
-fn write_if(
+pub(super) fn write_if<'a>(
     engine: &Engine,
-    write: &mut Write<'_>,
+    write: &mut Write<'a>,
     durability: Durability,
-    mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
+    mut again: impl FnMut(&mut Write<'a>, &Refused) -> Result<bool>,
 ) -> Result<Option<Sequence>> {
     put::with_room(engine, write, |write| {
         put::admit(engine, write)?;
@@ -112,16 +113,16 @@ fn write_if(
     })
 }
 
-fn commit_if(
+fn commit_if<'a>(
     engine: &Engine,
-    write: &mut Write<'_>,
-    mut again: impl FnMut(&mut Write<'_>) -> Result<bool>,
+    write: &mut Write<'a>,
+    mut again: impl FnMut(&mut Write<'a>, &Refused) -> Result<bool>,
 ) -> Result<Option<Committed>> {
     loop {
         match put::try_commit(engine, write) {
             Ok(committed) => return Ok(Some(committed)),
-            Err(Refused::Changed) => {
-                if !again(write)? {
+            Err(refused @ (Refused::Changed | Refused::TooMuch)) => {
+                if !again(write, &refused)? {
                     return Ok(None);
                 }
             }
@@ -145,13 +146,14 @@ impl Attempt<'_> {
         self.engine.core.refuse_early()?;
         self.tries += 1;
         if self.tries >= TRIES_MAX && self.hold.is_none() {
-            self.hold = hold::hold_key(self.engine, self.id, self.key, stalled)?;
+            let claim = HoldClaim::Key(self.id, self.key.to_vec());
+            self.hold = hold::hold(self.engine, claim, stalled)?;
         }
         Ok(())
     }
 
     /// On what the next try commits, after a look at the key that covers all up to `since`.
-    fn condition(&self, since: Sequence) -> Condition {
+    fn condition(&self, since: Sequence) -> Condition<'static> {
         match &self.hold {
             Some(held) => Condition::Holds(held.hold),
             None => Condition::UnchangedSince(since),

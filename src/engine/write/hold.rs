@@ -1,14 +1,15 @@
-//! How a writer holds a key, and how others wait meanwhile: steps 1 and 4 of `holds`.
+//! How a writer holds keys, and how others wait meanwhile: steps 1 and 4 of `holds`.
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::HoldId;
-use crate::engine::commit::holds::Held;
+use crate::engine::commit::holds::HoldClaim;
+use crate::engine::commit::section::WriteEnv;
+use crate::engine::commit::spans::Spans;
 use crate::engine::shared::own::Caller;
 use crate::engine::shared::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
-use crate::ids::KeyspaceId;
 
-/// A hold, which ends with this.
+/// A hold, or the wish for one, which ends with this.
 pub(crate) struct HoldGuard<'a> {
     engine: &'a Engine,
     pub(crate) hold: HoldId,
@@ -16,31 +17,51 @@ pub(crate) struct HoldGuard<'a> {
 
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
+        // In a forked child another thread of the parent's may be in the section for ever.
+        if self.engine.core.is_forked() {
+            return;
+        }
         // After a panic in the section nobody commits, whatever is held.
         let _ = self.engine.in_section(|env, _| env.holds.list.retain(|it| it.id != self.hold));
         self.engine.core.gate.wake();
     }
 }
 
-/// Steps 1. `None` if an outer write of this thread holds the key: then it is as good as held.
-pub(crate) fn hold_key<'a>(
+/// Step 1. `None` if an outer write of this thread holds the key: then it is as good as held.
+pub(crate) fn hold<'a>(
     engine: &'a Engine,
-    keyspace: KeyspaceId,
-    key: &[u8],
+    claim: HoldClaim,
     stalled: &mut Stalled,
 ) -> Result<Option<HoldGuard<'a>>> {
     let caller = Caller::this();
+    let wished = engine.in_section(|env, _| env.holds.wish(claim, caller))?;
+    let Some(hold) = wished else { return Ok(None) };
+    let guard = HoldGuard { engine, hold };
     wait_for_hold(engine, stalled, || {
-        let held = engine.in_section_with_earlier(|env, earlier| {
+        granted(engine, |env| env.holds.grant(hold)).map(|granted| granted.then_some(()))
+    })?;
+    Ok(Some(guard))
+}
+
+impl HoldGuard<'_> {
+    /// Has a transaction's hold cover all that it has read.
+    pub(crate) fn widen(&self, reads: &Spans, stalled: &mut Stalled) -> Result<()> {
+        wait_for_hold(self.engine, stalled, || {
+            let widened = granted(self.engine, |env| env.holds.widen(self.hold, reads));
+            widened.map(|widened| widened.then_some(()))
+        })
+    }
+}
+
+/// Whether `grant` does, in the section.
+fn granted(engine: &Engine, grant: impl FnOnce(&mut WriteEnv) -> bool) -> Result<bool> {
+    engine.in_section_with_earlier(|env, earlier| {
+        let granted = grant(env);
+        if granted {
             // So that the read to come finds every version that others have written.
             earlier.wait()?;
-            Ok(env.holds.hold(keyspace, key, caller))
-        })?;
-        Ok(match held {
-            Held::Now(hold) => Some(Some(HoldGuard { engine, hold })),
-            Held::ByThisThread => Some(None),
-            Held::BySomebody => None,
-        })
+        }
+        Ok(granted)
     })
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod overload;
 pub(crate) mod put;
 pub(crate) mod rotate;
 pub(crate) mod sync;
+pub(crate) mod transaction;
 pub(crate) mod try_write;

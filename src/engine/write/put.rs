@@ -113,10 +113,10 @@ pub(crate) fn settle(
 /// Makes an attempt to write. On a full disk one that only deletes waits for a flush, whose
 /// logs leave some room, and is made once more.
 #[inline]
-pub(crate) fn with_room<T>(
+pub(crate) fn with_room<'a, T>(
     engine: &Engine,
-    write: &mut Write<'_>,
-    mut attempt: impl FnMut(&mut Write<'_>) -> Result<T>,
+    write: &mut Write<'a>,
+    mut attempt: impl FnMut(&mut Write<'a>) -> Result<T>,
 ) -> Result<T> {
     let mut result = attempt(write);
     if let Err(Error::StorageFull { .. }) = result
@@ -160,7 +160,7 @@ pub(crate) fn make_way(engine: &Engine, refused: Refused, write: &mut Write<'_>)
         Refused::NeedsLog => overload::stall_for_log(engine, &mut write.stalled),
         Refused::Failed(error) => Err(error),
         // There is nothing to wait for.
-        Refused::Changed | Refused::Held => Ok(()),
+        Refused::Changed | Refused::TooMuch | Refused::Held => Ok(()),
     }
 }
 

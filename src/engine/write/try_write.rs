@@ -67,8 +67,9 @@ pub enum WaitFor {
     /// For a log file, because none is prepared. It has been asked for; the first write after an
     /// open on a full disk, or the one after a failed write, meets this.
     Log,
-    /// For a conditional write that holds a key of this one, because it has lost eight tries
-    /// ([`Keyspace::update`](crate::Keyspace::update)).
+    /// For a conditional write or a transaction that holds a key of this one, because it has lost
+    /// eight tries ([`Keyspace::update`](crate::Keyspace::update),
+    /// [`Db::transact`](crate::Db::transact)).
     Key,
     /// For the disk: what takes more than a quarter of
     /// [`Builder::memtable_bytes`](crate::Builder::memtable_bytes) is written to a file of its own
@@ -158,7 +159,9 @@ fn try_enter(engine: &Engine, write: &mut Write<'_>) -> Result<TryWrite> {
             engine.core.want_spare();
             Ok(TryWrite::WouldWait(WaitFor::Log))
         }
-        // Without a condition it is never `Changed`.
-        Err(Refused::Held | Refused::Changed) => Ok(TryWrite::WouldWait(WaitFor::Key)),
+        // Without a condition it is the first of them.
+        Err(Refused::Held | Refused::Changed | Refused::TooMuch) => {
+            Ok(TryWrite::WouldWait(WaitFor::Key))
+        }
     }
 }

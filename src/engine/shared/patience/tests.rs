@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Refused, Write};
+use crate::engine::commit::holds::HoldClaim;
 use crate::engine::write::{hold, overload, put};
 use crate::error::Error;
 use crate::ids::KEYSPACE_DEFAULT;
@@ -38,16 +39,16 @@ fn a_call_that_has_used_its_time_up_waits_for_nothing_more() {
         write.stalled = used_up();
         write
     };
+    let claim = || HoldClaim::Key(KEYSPACE_DEFAULT, b"k".to_vec());
     let start = Instant::now();
 
-    let held = hold::hold_key(&engine, KEYSPACE_DEFAULT, b"k", &mut Stalled::default()).unwrap();
+    let held = hold::hold(&engine, claim(), &mut Stalled::default()).unwrap();
     // The holder's own thread is let through.
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| put::try_commit(&engine, &mut write()));
         let refused = waiting.join().unwrap().unwrap_err();
         assert!(matches!(refused, Refused::Failed(Error::KeyHeld { waited }) if waited >= LIMIT));
-        let wanting =
-            scope.spawn(|| hold::hold_key(&engine, KEYSPACE_DEFAULT, b"k", &mut used_up()).err());
+        let wanting = scope.spawn(|| hold::hold(&engine, claim(), &mut used_up()).err());
         let refused = wanting.join().unwrap().unwrap();
         assert!(matches!(refused, Error::KeyHeld { waited } if waited >= LIMIT), "{refused}");
     });
