@@ -1,5 +1,6 @@
 //! [`WriteBatch`]: operations that commit together.
 
+use crate::engine::write::transaction::Requirement;
 use crate::engine::{Batch, check_sizes};
 use crate::error::{Error, Result};
 use crate::format::record::BODY_BYTES_MAX;
@@ -35,6 +36,7 @@ use crate::keyspace::Keyspace;
 #[must_use = "a batch does nothing until it is written"]
 pub struct WriteBatch {
     buffer: Batch,
+    requirements: Vec<Requirement>,
     /// The first operation that was refused.
     refused: Option<Error>,
     /// Which open of a database the keyspaces are of.
@@ -114,6 +116,54 @@ impl WriteBatch {
         self.add(id, key.as_ref(), None);
     }
 
+    /// Has the batch written only if a key of the default keyspace has this value then, or none if
+    /// `None`: all of it, or nothing and [`Error::RequirementFailed`].
+    ///
+    /// What the batch itself does to the key comes after that. All requirements are met at one
+    /// point of the commit order, at which the batch takes place; no snapshot is held for it. Where
+    /// somebody else writes one of the keys meanwhile it is looked at again, and after eight times
+    /// held, as by [`update`](crate::Keyspace::update).
+    ///
+    /// ```
+    /// use alluvium::{Error, WriteBatch};
+    ///
+    /// # let db = alluvium::Db::in_memory()?;
+    /// db.put("job:7", "ready")?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.require("job:7", Some(b"ready"));
+    /// batch.put("job:7", "running");
+    /// batch.put("running:7", "");
+    /// db.write(&batch)?;
+    /// assert!(matches!(db.write(&batch), Err(Error::RequirementFailed { .. })));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn require(&mut self, key: impl AsRef<[u8]>, expected: Option<&[u8]>) {
+        self.add_requirement(KEYSPACE_DEFAULT, key.as_ref(), expected);
+    }
+
+    /// [`Self::require`] for a key of a keyspace.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.require_in(&users, "ann", None);
+    /// batch.put_in(&users, "ann", "1");
+    /// batch.put("last-user", "ann");
+    /// db.write(&batch)?;
+    /// assert!(db.write(&batch).is_err());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn require_in(
+        &mut self,
+        keyspace: &Keyspace,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+    ) {
+        let id = self.enter(keyspace);
+        self.add_requirement(id, key.as_ref(), expected);
+    }
+
     /// How many operations it holds.
     ///
     /// ```
@@ -153,7 +203,7 @@ impl WriteBatch {
         self.buffer.body_len()
     }
 
-    /// Takes all operations out, keeping the memory.
+    /// Takes all operations and requirements out, keeping the memory.
     ///
     /// ```
     /// let mut batch = alluvium::WriteBatch::new();
@@ -164,6 +214,7 @@ impl WriteBatch {
     /// ```
     pub fn clear(&mut self) {
         self.buffer.clear();
+        self.requirements.clear();
         self.refused = None;
         self.instance = None;
     }
@@ -196,8 +247,21 @@ impl WriteBatch {
         }
     }
 
+    fn add_requirement(&mut self, keyspace: KeyspaceId, key: &[u8], expected: Option<&[u8]>) {
+        if let Err(error) = check_sizes(key, &[]) {
+            return self.refuse(error);
+        }
+        let expected = expected.map(<[u8]>::to_vec);
+        self.requirements.push(Requirement { keyspace, key: key.to_vec(), expected });
+    }
+
     fn refuse(&mut self, error: Error) {
         self.refused.get_or_insert(error);
+    }
+
+    /// What has to be so for it to be written.
+    pub(crate) fn requirements(&self) -> &[Requirement] {
+        &self.requirements
     }
 
     /// The encoded operations for a write to that open database.

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use crate::batch::WriteBatch;
 use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
 use crate::engine::read::get::{check_open, default_keyspace};
+use crate::engine::write::transaction::write_required;
 use crate::engine::write::{put, try_write};
-use crate::engine::{Engine, KeyspaceState, TryWrite};
+use crate::engine::{Engine, KeyspaceState, TryWrite, WaitFor};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::io::{Fs, TemporaryDir};
@@ -84,7 +85,8 @@ impl Db {
     /// # Errors
     ///
     /// As [`put`](Keyspace::put), and [`Error::KeyspaceDropped`] if
-    /// the batch names a keyspace that was dropped.
+    /// the batch names a keyspace that was dropped; [`Error::RequirementFailed`] if it
+    /// [requires](WriteBatch::require) what is not so.
     pub fn write(&self, batch: &WriteBatch) -> Result<Sequence> {
         self.write_with(batch, Durability::Buffered)
     }
@@ -104,10 +106,15 @@ impl Db {
     /// As [`Self::write`].
     pub fn write_with(&self, batch: &WriteBatch, durability: Durability) -> Result<Sequence> {
         let operations = batch.operations(self.engine().core.instance)?;
-        put::write_batch(self.engine(), operations, durability)
+        match batch.requirements() {
+            [] => put::write_batch(self.engine(), operations, durability),
+            required => write_required(self.engine(), operations, required, durability),
+        }
     }
 
-    /// [`Self::write`], if that can be done without waiting. As [`try_put`](Keyspace::try_put).
+    /// [`Self::write`], if that can be done without waiting. As [`try_put`](Keyspace::try_put). A
+    /// batch that [requires](WriteBatch::require) something would wait for the disk, which may have
+    /// to be read.
     ///
     /// ```
     /// use alluvium::{TryWrite, WriteBatch};
@@ -127,6 +134,9 @@ impl Db {
     /// As [`Self::write`].
     pub fn try_write(&self, batch: &WriteBatch) -> Result<TryWrite> {
         let operations = batch.operations(self.engine().core.instance)?;
+        if !batch.requirements().is_empty() {
+            return Ok(TryWrite::WouldWait(WaitFor::Disk));
+        }
         try_write::try_write_batch(self.engine(), operations)
     }
 

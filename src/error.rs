@@ -127,6 +127,15 @@ pub enum Error {
         /// A key that was changed, if that is known. `None` where its keyspace was dropped.
         key: Option<Vec<u8>>,
     },
+    /// A key has another value than a batch requires
+    /// ([`WriteBatch::require`](crate::WriteBatch::require)). Nothing of it was written.
+    #[non_exhaustive]
+    RequirementFailed {
+        /// The keyspace of the key.
+        keyspace: String,
+        /// The key.
+        key: Vec<u8>,
+    },
     /// A transaction has read and written more than it may
     /// ([`TransactionOptions::memory_bytes`](crate::TransactionOptions::memory_bytes)). The call
     /// had no effect on it; it can be committed without, or dropped.
@@ -271,6 +280,12 @@ impl fmt::Display for Error {
             Self::Conflict { keyspace, key } => {
                 fmt_conflict(f, keyspace.as_deref(), key.as_deref())
             }
+            Self::RequirementFailed { keyspace, key } => write!(
+                f,
+                "key b\"{}\" of keyspace {keyspace:?} has another value than the batch requires; \
+                 nothing of it was written",
+                key.escape_ascii()
+            ),
             Self::TransactionTooBig { bytes_max } => write!(
                 f,
                 "a transaction may take {bytes_max} bytes for what it has read and written, and \

@@ -222,7 +222,7 @@
 //! | [`is_corruption`](Error::is_corruption) | [`Db::verify`] lists the damage; restore from a copy. The rest stays readable |
 //! | `WriterStopped` | what is durable is unknown after a failed sync, or a panic: reads go on, reopening recovers |
 //! | `DirectoryLost` | writing has stopped, reads go on: open it where it is now |
-//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked`, `TransactionTooBig` | a matter of the program; nothing was changed |
+//! | `Locked`, `InvalidArgument`, `ReadOnly`, `Closed`, `KeyspaceDropped`, `Forked`, `TransactionTooBig`, `RequirementFailed` | a matter of the program; nothing was changed |
 //! | `UnsupportedFormat`, `Io` | a newer version's file; the system's refusal |
 //!
 //! A missing key is no error. An iterator gives an error as its last item, once, so every loop

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use crate::engine::commit::spans::{ENTRY_BYTES, Spans};
 use crate::engine::write::hold::HoldGuard;
-use crate::engine::write::transaction::AtCommit;
+use crate::engine::write::transaction::{AtCommit, Basis};
 use crate::engine::{Engine, KeyspaceState, check_sizes};
 use crate::error::{Error, Result};
 use crate::ids::{KeyspaceId, Sequence};
@@ -309,8 +309,8 @@ impl TransactionState {
         let writes = inner.overlay.encode()?;
         let reads = inner.what_counts(self.options.isolation);
         let engine = &*self.engine;
-        let since = self.since;
-        AtCommit { engine, writes: &writes, reads: &reads, since, durability }.commit(held)
+        let basis = Basis::Snapshot(self.since);
+        AtCommit { engine, writes: &writes, reads: &reads, basis, durability }.commit(held)
     }
 
     /// All that it has read and written.

@@ -12,6 +12,7 @@ mod conflicts;
 mod hermitage;
 mod lives;
 mod overlay;
+mod required;
 mod turns;
 
 use std::path::Path;

@@ -34,12 +34,13 @@ use crate::engine::commit::entry::{Batch, Condition, ReadsUnchanged, Refused, Wr
 use crate::engine::commit::holds::HoldClaim;
 use crate::engine::commit::spans::Spans;
 use crate::engine::read::changed::{ReadChange, find_change};
+use crate::engine::read::get::{ReadAt, get};
 use crate::engine::shared::patience::Stalled;
 use crate::engine::write::conditional::{TRIES_MAX, write_if};
 use crate::engine::write::hold::{self, HoldGuard};
 use crate::engine::write::{put, sync};
 use crate::error::{Error, Result};
-use crate::ids::Sequence;
+use crate::ids::{KeyspaceId, Sequence};
 use crate::options::Durability;
 use crate::sync::atomic::Ordering;
 
@@ -59,9 +60,42 @@ pub(crate) struct AtCommit<'a> {
     pub(crate) writes: &'a Batch,
     /// What has to be as it was.
     pub(crate) reads: &'a Spans,
-    /// The snapshot's sequence.
-    pub(crate) since: Sequence,
+    /// What tells whether it is.
+    pub(crate) basis: Basis<'a>,
     pub(crate) durability: Durability,
+}
+
+/// What tells that what was read is as it was.
+#[derive(Clone, Copy)]
+pub(crate) enum Basis<'a> {
+    /// None of it has a version above the snapshot's sequence.
+    Snapshot(Sequence),
+    /// The keys have the values that a batch requires: what comes in between may have changed them
+    /// back.
+    Values(&'a [Requirement]),
+}
+
+/// What a key must have for a batch to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Requirement {
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) key: Vec<u8>,
+    /// `None` if it must have no value.
+    pub(crate) expected: Option<Vec<u8>>,
+}
+
+/// Writes a batch if each requirement is met at its place in the order.
+pub(crate) fn write_required(
+    engine: &Engine,
+    writes: &Batch,
+    requirements: &[Requirement],
+    durability: Durability,
+) -> Result<Sequence> {
+    engine.core.refuse_early()?;
+    let mut reads = Spans::default();
+    requirements.iter().for_each(|it| reads.add_key(it.keyspace, &it.key));
+    let basis = Basis::Values(requirements);
+    AtCommit { engine, writes, reads: &reads, basis, durability }.try_commit(None)
 }
 
 impl<'a> AtCommit<'a> {
@@ -78,21 +112,37 @@ impl<'a> AtCommit<'a> {
         committed
     }
 
+    /// Step 1. Up to which sequence nothing has changed, if that was known up to `known`.
+    fn look(&self, known: Sequence) -> Result<Sequence> {
+        match self.basis {
+            Basis::Snapshot(at) => {
+                let found = find_change(self.engine, self.reads, known.max(at))?;
+                found.map_err(|change| conflict(self.engine, change))
+            }
+            Basis::Values(requirements) => check_values(self.engine, requirements),
+        }
+    }
+
     fn try_commit(&self, held: Option<&HoldGuard<'a>>) -> Result<Sequence> {
-        let Self { engine, writes, reads, since, durability } = *self;
+        let Self { engine, writes, reads, basis, durability } = *self;
         if writes.len_ops() == 0 {
             engine.core.check_process()?;
-            find_change(engine, reads, since)?.map_err(|change| conflict(engine, change))?;
+            let known = self.look(Sequence(0))?;
+            let covered = match basis {
+                Basis::Snapshot(at) => at,
+                Basis::Values(_) => known,
+            };
             if durability == Durability::Sync {
-                sync::wait_durable(engine, since)?;
+                sync::wait_durable(engine, covered)?;
             }
-            return Ok(since);
+            return Ok(covered);
         }
         if reads.is_empty() && held.is_none() {
             return put::write_batch(engine, writes, durability);
         }
         engine.core.refuse_early()?;
-        let mut attempt = Looks { of: self, known: since, tries: 0, outer: held, own: None };
+        let known = Sequence(0);
+        let mut attempt = Looks { of: self, known, tries: 0, outer: held, own: None };
         let mut write = Write::of_batch(writes);
         write.condition = attempt.look()?;
         let again = |write: &mut Write<'a>, refused: &Refused| {
@@ -104,6 +154,22 @@ impl<'a> AtCommit<'a> {
         write.leave();
         Ok(written?.expect("each refusal is followed by another try, or by an error"))
     }
+}
+
+/// Refuses a batch if a key has another value than it requires. All up to the sequence that is
+/// returned was read.
+fn check_values(engine: &Engine, requirements: &[Requirement]) -> Result<Sequence> {
+    let since = engine.visible();
+    for Requirement { keyspace, key, expected } in requirements {
+        let state = engine.core.keyspaces.by_id(*keyspace);
+        let state = state.ok_or_else(|| engine.core.keyspaces.dropped_error(*keyspace))?;
+        let found = get(engine, &state, key, ReadAt::Now)?;
+        if found.as_deref() != expected.as_deref() {
+            let keyspace = state.name.clone();
+            return Err(Error::RequirementFailed { keyspace, key: key.clone() });
+        }
+    }
+    Ok(since)
 }
 
 /// How often a commit was refused, and what has followed from that.
@@ -120,9 +186,8 @@ struct Looks<'e, 'a> {
 impl<'a> Looks<'_, 'a> {
     /// Step 1. On what the next try commits.
     fn look(&mut self) -> Result<Condition<'a>> {
-        let AtCommit { engine, reads, .. } = *self.of;
-        let found = find_change(engine, reads, self.known)?;
-        self.known = found.map_err(|change| conflict(engine, change))?;
+        let reads = self.of.reads;
+        self.known = self.of.look(self.known)?;
         let hold = self.own.as_ref().or(self.outer).map(|held| held.hold);
         let all_held = self.tries >= TRIES_MAX;
         let since = (!all_held).then_some(self.known);

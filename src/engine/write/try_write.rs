@@ -71,9 +71,9 @@ pub enum WaitFor {
     /// eight tries ([`Keyspace::update`](crate::Keyspace::update),
     /// [`Db::transact`](crate::Db::transact)).
     Key,
-    /// For the disk: what takes more than a quarter of
-    /// [`Builder::memtable_bytes`](crate::Builder::memtable_bytes) is written to a file of its own
-    /// first.
+    /// For the disk: a batch that requires something may have to read it; and what takes more than
+    /// a quarter of [`Builder::memtable_bytes`](crate::Builder::memtable_bytes) is written to a
+    /// file of its own first.
     Disk,
 }
 
