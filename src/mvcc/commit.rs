@@ -370,5 +370,9 @@ mod conditional {
 }
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(all(test, loom))]
+mod transaction {
+    mod models;
+}
 #[cfg(all(test, not(loom)))]
 mod tests;

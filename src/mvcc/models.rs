@@ -25,6 +25,7 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("conditional", Some(2), 8_000),
     ("conditional, early end", Some(3), 500),
     ("held key", Some(2), 2_300),
+    ("transaction", Some(2), 4_500),
     ("order", Some(3), 500),
     ("order, slots again", Some(2), 500),
     ("order, the end", ALL, 5),
