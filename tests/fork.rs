@@ -121,6 +121,9 @@ fn try_everything(held: &Held<'_>, batch: WriteBatch) {
     assert_forked(snapshot.get("k"));
     assert_forked(snapshot.range(..).next().unwrap());
     assert_forked(db.snapshot().get("k"));
+    assert_forked(db.transaction().get("k"));
+    assert_forked(db.transaction().commit());
+    assert_forked(db.transact(|tx| tx.put("k", "v")));
     assert_forked(db.sync());
     assert_forked(db.flush());
     assert_forked(db.compact());
