@@ -64,6 +64,21 @@ pub enum Error {
         /// What is there.
         got: String,
     },
+    /// A backup, or a part of it, is not what was put there, or is missing. Other backups in the
+    /// same place may be whole: [`Backups::verify`](crate::Backups::verify) tells.
+    #[non_exhaustive]
+    BackupDamaged {
+        /// The damaged object: a record, or a segment, which may be a part of several backups.
+        object: PathBuf,
+        /// Byte offset of the damage in it, as far as it is known.
+        offset: u64,
+        /// The structure that is damaged.
+        what: &'static str,
+        /// What a sound one would hold there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
     /// The file is sound but of a kind that this version cannot use: a newer format, or not a file
     /// of this engine at all. Nothing was changed.
     #[non_exhaustive]
@@ -225,7 +240,7 @@ impl Error {
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         match self {
-            Self::Corruption { .. } => true,
+            Self::Corruption { .. } | Self::BackupDamaged { .. } => true,
             Self::WriterStopped { cause } => cause.is_corruption(),
             _ => false,
         }
@@ -246,13 +261,14 @@ impl fmt::Display for Error {
                  again",
                 path.display()
             ),
-            Self::Corruption { file, offset, what, expected, got } => write!(
-                f,
-                "{} is damaged: {what} at byte {offset}: expected {expected}, got {got}; nothing \
-                 was changed: copy the directory before any repair, and restore the file from a \
-                 backup; what else can be read comes with Range::skip_damaged",
-                file.display()
-            ),
+            Self::Corruption { file, offset, what, expected, got } => {
+                fmt_damage(f, (file, *offset), what, (expected, got))?;
+                f.write_str(AFTER_DAMAGE)
+            }
+            Self::BackupDamaged { object, offset, what, expected, got } => {
+                fmt_damage(f, (object, *offset), what, (expected, got))?;
+                f.write_str("; nothing was restored: take another backup")
+            }
             Self::UnsupportedFormat { file, what, expected, got } => write!(
                 f,
                 "{} cannot be used by this version: {what}: expected {expected}, got {got}; \
@@ -323,6 +339,20 @@ pub(crate) fn is_too_many_files(error: &io::Error) -> bool {
 
 const FORKED: &str = "the database was opened before this process was forked off; open it after \
                       the fork, in one of the two processes";
+
+const AFTER_DAMAGE: &str = "; nothing was changed: copy the directory before any repair, and \
+                            restore the file from a backup; what else can be read comes with \
+                            Range::skip_damaged";
+
+fn fmt_damage(
+    f: &mut fmt::Formatter<'_>,
+    (file, offset): (&Path, u64),
+    what: &str,
+    (expected, got): (&str, &str),
+) -> fmt::Result {
+    let file = file.display();
+    write!(f, "{file} is damaged: {what} at byte {offset}: expected {expected}, got {got}")
+}
 
 fn fmt_overloaded(
     f: &mut fmt::Formatter<'_>,

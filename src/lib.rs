@@ -263,6 +263,7 @@ mod sync;
 cfg_if::cfg_if! {
     if #[cfg(not(all(test, loom)))] {
         mod answers;
+        mod backups;
         mod batch;
         mod builder;
         mod compact;
@@ -298,11 +299,16 @@ cfg_if::cfg_if! {
         mod witness;
 
         pub use answers::{CompareAndSwap, Updated};
+        pub use backups::Backups;
         pub use batch::WriteBatch;
         pub use builder::Builder;
         pub use compact::Compaction;
         pub use db::Db;
+        pub use engine::copy::backup::{BackupInfo, BackupOptions};
         pub use engine::copy::checkpoint::Checkpoint;
+        pub use engine::copy::records::Deleted;
+        pub use engine::copy::restore::BackupReport;
+        pub use engine::copy::store::{BackupStore, DirStore};
         pub use engine::index::IndexReport;
         pub use engine::index::verify::VerifyReport;
         pub use engine::merge::stats::MergeStats;

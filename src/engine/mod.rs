@@ -3,7 +3,7 @@
 //! | floor | rooms | what |
 //! |---|---|---|
 //! | 11 | `open` | an engine from a directory: recovery, then the threads |
-//! | 10 | `copy` | checkpoints |
+//! | 10 | `copy` | checkpoints and backups |
 //! | 10 | `threads` | starts them, ends them; the log thread's turns |
 //! | 9 | `flush` | memtables to runs; the flush thread's desk and loop |
 //! | 8 | `index` | tables in memory, made again or loaded; verify |

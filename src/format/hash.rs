@@ -21,6 +21,8 @@
 //!
 //! `word` and `word32` are little-endian. Reads at most `n` bytes, has no table and no state.
 
+use std::hash::Hasher;
+
 use crate::ids::KeyspaceId;
 
 const K0: u64 = 0x6a09_e667_f3bc_c909;
@@ -74,6 +76,26 @@ pub(crate) fn checksum(bytes: &[u8]) -> u64 {
 /// A checksum that also depends on where the bytes belong: XXH3-64 with a seed.
 pub(crate) fn checksum_seeded(bytes: &[u8], seed: u64) -> u64 {
     twox_hash::XxHash3_64::oneshot_with_seed(seed, bytes)
+}
+
+/// [`checksum`] of bytes that come in pieces.
+pub(crate) struct Checksum(twox_hash::XxHash3_64);
+
+impl Checksum {
+    /// Of no bytes yet.
+    pub(crate) fn new() -> Self {
+        Self(twox_hash::XxHash3_64::new())
+    }
+
+    /// Takes the next piece in.
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        self.0.write(piece);
+    }
+
+    /// Of all pieces so far, as if they were one.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 #[cfg(test)]

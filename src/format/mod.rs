@@ -3,6 +3,7 @@
 //! Touches no file, takes no lock, knows no clock. Decoders take any bytes: they never panic, never
 //! allocate more than their input's length, and say what they expected and what they found.
 
+pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod coding;

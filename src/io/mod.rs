@@ -44,7 +44,7 @@ pub use file::FsFile;
 pub(crate) use guarded::GuardedFs;
 pub(crate) use machine::memory_bytes;
 pub(crate) use memory::MemoryFs;
-pub(crate) use named::{NamedFile, Pin, first_free, sync_dir};
+pub(crate) use named::{NamedFile, Pin, first_free, sync_dir, sync_names};
 pub(crate) use niceness::{steps_of, yield_readily};
 pub(crate) use process::Process;
 pub(crate) use retried::RetriedFs;

@@ -27,9 +27,14 @@ enum Holding {
 
 /// Makes the names in a directory durable, where its file system can be asked to.
 pub(crate) fn sync_dir(fs: &dyn Fs, dir: &Path) -> crate::Result<()> {
+    sync_names(fs, dir).map_err(|error| crate::Error::io("sync", dir, error))
+}
+
+/// [`sync_dir`], for those who name the directory themselves.
+pub(crate) fn sync_names(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     match fs.sync_dir(dir) {
         Err(error) if syncs_no_names(&error) => Ok(()),
-        synced => synced.map_err(|error| crate::Error::io("sync", dir, error)),
+        synced => synced,
     }
 }
 

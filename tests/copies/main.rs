@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, reason = "counts are what a run is judged by")]
 #![allow(unreachable_pub, reason = "the files of one test know each other")]
 
+mod backups;
+mod backups_cut_off;
 mod checkpoint;
 mod cut_off;
 #[allow(dead_code, reason = "it is for files, too")]

@@ -73,6 +73,7 @@ const FACE: &[(&str, u8)] = &[
     ("transaction_keyspace", 4),
     ("transaction", 5),
     ("db", 6),
+    ("backups", 7),
     ("builder", 7),
     ("maintenance", 7),
     ("transaction_tests", 8),

@@ -4,12 +4,24 @@
 //! |---|---|
 //! | here | what a copy consists of, held still for as long as it is read |
 //! | `checkpoint` | a directory that opens as a database: segments linked, logs copied |
+//! | `backup` | the segments, as objects in a store, and a record of them |
+//! | `restore` | a backup read back: checked, or made a database of |
+//! | `records` | names and records of backups, and their deletion |
+//! | `store` | where backups go |
+//! | `target` | the directory that becomes a database |
 //!
 //! Segments are never written again, so the view that holds them is all they need (I33). A log that
 //! a flush has made needless is used again, so none is handed on while a copy reads logs; and what
 //! is behind the position at which the copy was begun is not read.
 
+pub(crate) mod backup;
 pub(crate) mod checkpoint;
+pub(crate) mod records;
+pub(crate) mod restore;
+pub(crate) mod store;
+mod target;
+
+use std::io;
 
 use crate::engine::flush::release_logs;
 use crate::engine::manifest::locked;
@@ -19,12 +31,27 @@ use crate::error::{Error, Result};
 use crate::ids::{LogPosition, Sequence};
 use crate::io::NamedFile;
 use crate::log::LogFile;
+use crate::runs::each_file;
 use crate::runs::state::ManifestState;
+use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
 /// How much of a log is copied at once, in bytes.
 const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+
+/// How often a backup flushes again because keyspaces were dropped meanwhile.
+const FLUSHES_MAX: usize = 16;
+
+/// Whether the database is one that can be copied, and this a thread that can do it.
+pub(crate) fn check_copyable(engine: &Engine) -> Result<()> {
+    check_open(engine)?;
+    engine.core.refuse_on_own_thread()?;
+    if engine.core.options.read_only {
+        return Err(Error::ReadOnly { path: engine.core.named.clone() });
+    }
+    Ok(())
+}
 
 /// What a database consists of at one moment. Its segments stay for as long as this does.
 pub(crate) struct Frozen<'a> {
@@ -47,12 +74,8 @@ pub(crate) struct Frozen<'a> {
 impl<'a> Frozen<'a> {
     /// Holds the database still, but for writes and flushes, which go on.
     pub(crate) fn new(engine: &'a Engine) -> Result<Self> {
+        check_copyable(engine)?;
         let core = &engine.core;
-        check_open(engine)?;
-        core.refuse_on_own_thread()?;
-        if core.options.read_only {
-            return Err(Error::ReadOnly { path: core.named.clone() });
-        }
         let directory = engine.pin_directory().ok_or(Error::Closed)?;
         let kept = KeptLogs::new(core);
         let manifest = locked(core)?;
@@ -93,6 +116,48 @@ impl<'a> Frozen<'a> {
     ) -> Result<()> {
         read_pieces(&log.file, self.log_bytes(log), &mut write)
     }
+}
+
+/// The runs of a database at one moment, which have all that was written before it was asked for.
+/// Their files stay for as long as this does; logs and memtables go their way.
+pub(crate) struct FrozenRuns {
+    /// What the manifest says, without a log: a recovery needs none.
+    pub(crate) state: ManifestState,
+    /// All up to this sequence is in it, and nothing above.
+    pub(crate) sequence: Sequence,
+    _segments: Vec<Arc<Segment>>,
+    _directory: Arc<DirectoryLock>,
+}
+
+impl FrozenRuns {
+    /// Flushes, then holds the runs still. Runs have a prefix of the commit order, but the manifest
+    /// may be ahead of them by a drop, behind writes that are in memory yet. Whoever has moved what
+    /// a keyspace held and dropped it would find neither, so then this begins again.
+    pub(crate) fn new(engine: &Engine) -> Result<Self> {
+        for _ in 0..FLUSHES_MAX {
+            let before = dropped(locked(&engine.core)?.state());
+            let visible = engine.visible();
+            engine.flush()?;
+            let mut frozen = Frozen::new(engine)?;
+            frozen.logs_read();
+            if dropped(&frozen.state) != before {
+                continue;
+            }
+            let Frozen { mut state, view, _directory, .. } = frozen;
+            state.log_floor_exists = false;
+            let sequence = visible.max(view.flushed);
+            let _segments = each_file(&view.segments).into_iter().cloned().collect();
+            return Ok(Self { state, sequence, _segments, _directory });
+        }
+        let error = io::Error::new(io::ErrorKind::WouldBlock, "keyspaces are dropped all the time");
+        Err(Error::io("make a backup of", &engine.core.named, error))
+    }
+}
+
+/// How many keyspaces were dropped since there is the database.
+fn dropped(state: &ManifestState) -> u32 {
+    let live = state.keyspaces.values().filter(|meta| meta.dropped_at.is_none()).count();
+    state.next_keyspace.0.saturating_sub(live as u32)
 }
 
 /// Hands the first `bytes` of a file to `write`, piece by piece, each with its offset.

@@ -61,3 +61,15 @@ fn every_bit_of_a_key_moves_about_half_of_the_hash() {
         assert!((26.0..38.0).contains(&mean), "{len}-byte keys: {mean} bits moved");
     }
 }
+
+#[test]
+fn pieces_have_the_checksum_of_the_whole() {
+    let bytes: Vec<u8> = (0..2_000_u32).map(|number| number as u8).collect();
+    for piece in [1, 7, 64, 256, 1_999, 2_000] {
+        for len in [0, 1, 16, 240, 241, 1_024, 2_000] {
+            let mut checksum_so_far = Checksum::new();
+            bytes[..len].chunks(piece).for_each(|piece| checksum_so_far.add(piece));
+            assert_eq!(checksum_so_far.get(), checksum(&bytes[..len]), "{len} by {piece}");
+        }
+    }
+}
