@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// `repl` has its own tests.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     "async_app",
+    "backup_job",
     "bank",
     "job_queue",
     "quickstart",

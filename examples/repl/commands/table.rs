@@ -463,6 +463,42 @@ const ROWS: &[Spec] = &[
         ..PLAIN
     },
     Spec {
+        name: "backup",
+        group: COPIES,
+        places: &[needed("DIR", "directory", Kind::File)],
+        options: &[with("--keep", "N", Kind::Free), with("--label", "TEXT", Kind::Free)],
+        meaning: "put a backup of everything stored so far into DIR",
+        more: "Only what DIR does not have yet is copied. --keep N deletes all but the newest N \
+               afterwards.",
+        example: "backup backups --keep 24",
+        run: Run::Given(copies::backup),
+        ..PLAIN
+    },
+    Spec {
+        name: "backups",
+        group: COPIES,
+        places: &[needed("DIR", "directory", Kind::File)],
+        meaning: "list the backups in DIR",
+        example: "backups backups",
+        run: Run::Given(copies::backups),
+        ..PLAIN
+    },
+    Spec {
+        name: "restore",
+        group: COPIES,
+        places: &[
+            needed("DIR", "directory", Kind::File),
+            needed("TARGET", "directory of the database", Kind::File),
+        ],
+        options: &[with("--backup", "ID", Kind::Free)],
+        meaning: "make TARGET a database of the newest backup in DIR",
+        more: "TARGET is made, or is empty. What is damaged is named, and nothing is left of \
+               TARGET then. --backup ID takes an earlier one.",
+        example: "restore backups restored",
+        run: Run::Given(copies::restore),
+        ..PLAIN
+    },
+    Spec {
         name: "load_index",
         group: INDEX,
         meaning: "read all segments, and make their index in memory again",
