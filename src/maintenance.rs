@@ -340,9 +340,11 @@ impl Db {
     /// write that much; and no more space at first: merges of either leave the other's segments
     /// alone, which take space for as long as one of both has them.
     ///
-    /// It is durable when this returns. After an error what was made is removed; after a crash in
-    /// the middle the directory does not open ([`Error::Corruption`]), and can be deleted. Files
-    /// may be linked between the two, so change neither by hand. A database that is
+    /// It is durable when this returns. Meanwhile the directory is locked, as that of an open
+    /// database. After an error the files that were made are removed, but for the lock; after a
+    /// crash in the middle it does not open ([`Error::Corruption`]), and can be deleted, or it has
+    /// nothing in it yet: open copies with [`create(false)`](crate::Builder::create). Files may be
+    /// linked between the two, so change neither by hand. A database that is
     /// [in memory](Self::in_memory) is saved to the disk.
     ///
     /// ```
@@ -360,7 +362,8 @@ impl Db {
     /// # Errors
     ///
     /// [`Error::Io`] if there are files in the directory, or if the system refuses;
-    /// [`Error::StorageFull`]; [`Error::ReadOnly`]; [`Error::Closed`].
+    /// [`Error::Locked`] if another copy is being made there; [`Error::StorageFull`];
+    /// [`Error::ReadOnly`]; [`Error::Closed`].
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
         checkpoint(self.engine(), path.as_ref())
     }

@@ -15,7 +15,8 @@ use crate::sync::Arc;
 /// came. The count alone would do if no load could lie between reading the cell and counting
 /// itself; the grace covers that, and an updater that still holds the view it derived from.
 ///
-/// No `Weak` of a retired value may exist: it could bring the value back after it was collected.
+/// No `Weak` of a retired value may ever be upgraded: that could bring the value back after it was
+/// collected.
 #[derive(Debug)]
 pub(crate) struct Retired<T> {
     values: Vec<RetiredValue<T>>,

@@ -115,6 +115,19 @@ impl Manifest {
         Ok(Self { fs, dir, state, number, witness, tail })
     }
 
+    /// Writes a manifest that does not count, durable with its name: beside it no other file is
+    /// taken for that of a new database.
+    pub(crate) fn write_alone(
+        fs: &dyn Fs,
+        dir: &Path,
+        number: FileNumber,
+        state: &ManifestState,
+    ) -> Result<()> {
+        let path = dir.join(FileName::Manifest(number).name());
+        let file = NamedFile::open(fs, path, OpenMode::CreateNew)?;
+        write_first(fs, dir, file, number, state).map(drop)
+    }
+
     /// The state after the last edit that is durable.
     pub(crate) fn state(&self) -> &ManifestState {
         &self.state

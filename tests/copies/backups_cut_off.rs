@@ -230,7 +230,8 @@ fn a_call_that_fails_while_some_are_deleted_or_one_restored_is_made_up_for() {
         |backups, _| backups.restore(Some(2), "restored").map(drop),
         |_, fs, want, done, what| {
             if !done {
-                assert_eq!(fs.files("restored"), [""; 0], "{what}");
+                let left = fs.files("restored");
+                assert!(left.iter().all(|name| name == "LOCK"), "{what}: {left:?}");
                 backups(fs).restore(Some(2), "restored").unwrap();
             }
             assert_eq!(pairs(&builder(fs, "restored").open().unwrap()), want[1], "{what}");

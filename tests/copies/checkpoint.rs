@@ -85,6 +85,8 @@ fn what_cannot_be_is_refused_and_nothing_is_changed() {
         assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
     }
     assert_eq!(fs.files("taken"), ["a file"]);
+    let inside = db.checkpoint("data/below").unwrap();
+    assert_eq!(inside.segments, db.stats().segments);
     db.close().unwrap();
     assert!(matches!(db.checkpoint("late"), Err(Error::Closed)));
     let reader = builder(&fs, "data").read_only(true).open().unwrap();
@@ -183,36 +185,70 @@ impl FsLayer for AtLog {
     }
 }
 
+fn hooked() -> (Arc<Layered<AtLog>>, Db) {
+    let layer = AtLog { fs: SimFs::new(), hook: Mutex::default() };
+    let fs = Arc::new(Layered(layer));
+    let db = open_on(&fs, "data").unwrap();
+    fill(&db);
+    (fs, db)
+}
+
+fn open_on(fs: &Arc<Layered<AtLog>>, dir: &str) -> alluvium::Result<Db> {
+    let options = Db::builder(dir).memtable_bytes(16 << 10).sync_every(Duration::ZERO);
+    options.fs(Arc::clone(fs) as Arc<dyn Fs>).compaction_threads(0).open()
+}
+
+/// Symptom: of two checkpoints into one directory the one that came later removed files of the one
+/// that was made, and a database that was opened there meanwhile lost its log. Mechanism: the
+/// clean-up took names for files of its own that others had made, and nothing locked the directory.
+/// Fix: it is locked, and what was not made is not removed.
+#[test]
+fn a_directory_that_is_being_filled_is_nobody_elses() {
+    let (fs, db) = hooked();
+    let before = pairs(&db);
+    let other = db.clone();
+    let opener = Arc::clone(&fs);
+    *fs.0.hook.lock().unwrap() = Some(Hook(Box::new(move || {
+        assert!(matches!(open_on(&opener, "copy"), Err(Error::Locked { .. })));
+        // It has files by now; while it had none, the lock would have said so.
+        assert!(other.checkpoint("copy").is_err());
+    })));
+    db.checkpoint("copy").unwrap();
+    assert!(fs.0.hook.lock().unwrap().is_none(), "a log was copied");
+    let copy = open_on(&fs, "copy").unwrap();
+    assert_eq!(pairs(&copy), before);
+    assert!(matches!(db.checkpoint("copy"), Err(Error::Io { .. })));
+    assert!(copy.verify().unwrap().is_sound());
+}
+
 /// I41: what a flush makes needless while logs are copied is neither used again nor removed before
 /// they have been, and is afterwards.
 #[test]
 fn logs_that_are_being_copied_stay() {
-    let layer = AtLog { fs: SimFs::new(), hook: Mutex::default() };
-    let fs = Arc::new(Layered(layer));
-    let open = |dir: &str| {
-        let options = Db::builder(dir).memtable_bytes(16 << 10).sync_every(Duration::ZERO);
-        options.fs(Arc::clone(&fs) as Arc<dyn Fs>).compaction_threads(0).open().unwrap()
-    };
-    let db = open("data");
-    fill(&db);
+    let (fs, db) = hooked();
     let before = pairs(&db);
     let writer = db.clone();
+    let disk = fs.0.fs.clone();
+    let logs = move || disk.files("data").iter().filter(|name| name.ends_with(".wal")).count();
+    let there = logs.clone();
     *fs.0.hook.lock().unwrap() = Some(Hook(Box::new(move || {
+        let most = there() + 16;
         // Enough for each log file to be used again, if it were handed on.
-        for round in 0..6 {
-            for number in 0..200 {
+        for round in 0..60 {
+            for number in 0..60 {
                 writer
                     .put(format!("new {number}"), format!("{round} {}", "y".repeat(200)))
                     .unwrap();
             }
             writer.flush().unwrap();
+            // Those that came later are used again (I34).
+            assert!(there() <= most, "{} logs in round {round}, {most} at most", there());
         }
     })));
     db.checkpoint("copy").unwrap();
     assert!(fs.0.hook.lock().unwrap().is_none(), "a log was copied");
-    let copy = open("copy");
-    assert_eq!(pairs(&copy), before);
-    // No log is kept any longer than that: the live ones are the open one alone.
+    assert_eq!(pairs(&open_on(&fs, "copy").unwrap()), before);
+    // None is kept any longer than that.
     db.flush().unwrap();
     assert!(db.stats().logs <= 1, "{} live logs", db.stats().logs);
 }

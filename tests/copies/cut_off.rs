@@ -28,17 +28,19 @@ fn filled() -> (SimFs, Db) {
     (fs, db)
 }
 
-/// Whether there is a database, with all that there should be; nothing else may be there that looks
-/// like one.
+/// Whether there is a database, with all that there should be. One that would be made is not taken
+/// for a copy as long as nothing has been put beside the first manifest.
 fn is_whole(fs: &SimFs, dir: &str, want: &[(String, String)]) -> bool {
-    match builder(fs, dir).create(false).open() {
+    let begun = ["LOCK", "MANIFEST-000001"];
+    let begun = fs.files(dir).iter().all(|name| begun.contains(&&**name));
+    match builder(fs, dir).create(!begun).open() {
         Ok(db) => {
             assert_eq!(pairs(&db), want);
             assert!(db.verify().unwrap().is_sound());
             true
         }
         Err(Error::Corruption { .. }) => false,
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => false,
+        Err(Error::Io { source, .. }) if begun && source.kind() == ErrorKind::NotFound => false,
         Err(error) => panic!("{error}"),
     }
 }
@@ -109,7 +111,8 @@ fn a_call_that_fails_leaves_nothing_of_it() {
                             error == ErrorKind::StorageFull,
                             "{kind:?} {nth}: {wrong}"
                         );
-                        assert_eq!(fs.files("copy"), [""; 0], "{kind:?} {nth}");
+                        let left = fs.files("copy");
+                        assert!(left.iter().all(|name| name == "LOCK"), "{kind:?} {nth}: {left:?}");
                         failed += 1;
                         // It was the copy's failure, and nobody else's.
                         db.checkpoint("copy").unwrap();

@@ -10,9 +10,9 @@
 //! | `store` | where backups go |
 //! | `target` | the directory that becomes a database |
 //!
-//! Segments are never written again, so the view that holds them is all they need (I33). A log that
-//! a flush has made needless is used again, so none is handed on while a copy reads logs; and what
-//! is behind the position at which the copy was begun is not read.
+//! Segments are never written again, so the set that holds them is all they need (I33). A log that
+//! a flush has made needless is used again, so those that a copy reads are kept for it; and what is
+//! behind the position at which the copy was begun is not read.
 
 pub(crate) mod backup;
 pub(crate) mod checkpoint;
@@ -23,14 +23,15 @@ mod target;
 
 use std::io;
 
-use crate::engine::flush::release_logs;
+use crate::engine::flush::hand_on;
 use crate::engine::manifest::locked;
 use crate::engine::read::get::check_open;
-use crate::engine::{Core, DirectoryLock, Engine, View};
+use crate::engine::{Core, DirectoryLock, Engine};
 use crate::error::{Error, Result};
-use crate::ids::{LogPosition, Sequence};
+use crate::ids::{LogNumber, LogPosition, Sequence};
 use crate::io::NamedFile;
 use crate::log::LogFile;
+use crate::runs::SegmentSet;
 use crate::runs::each_file;
 use crate::runs::state::ManifestState;
 use crate::segment::Segment;
@@ -58,8 +59,10 @@ pub(crate) struct Frozen<'a> {
     /// What the manifest says, without what was reserved since.
     pub(crate) state: ManifestState,
     /// Has the segments that the state names.
-    pub(crate) view: Arc<View>,
-    /// All that a recovery needs, oldest first.
+    pub(crate) segments: Arc<SegmentSet>,
+    /// All up to this sequence is in those.
+    flushed: Sequence,
+    /// All that a recovery needs, oldest first, until they have been read.
     pub(crate) logs: Vec<Arc<LogFile>>,
     /// How far the last of them counts.
     pub(crate) end: LogPosition,
@@ -83,22 +86,29 @@ impl<'a> Frozen<'a> {
         // which the logs or the view do not have, or the other way round (I31).
         let sequence = engine.visible();
         let end = core.logs.appended();
-        let view = core.view.load_full();
+        let view = core.view.load();
+        let segments = Arc::clone(&view.segments);
+        let flushed = view.flushed;
+        drop(view);
         let mut state = manifest.state().clone();
+        // As after one edit at least: only then is a manifest without a CURRENT refused.
+        state.edits = state.edits.max(1);
         // Acquire; pairs with the Release in `renew_ceiling`, which edits the manifest first: what
         // was appended by now is below.
         let ceiling = Sequence(core.ceiling.load(Ordering::Acquire));
         state.sequence_ceiling = state.sequence_ceiling.max(ceiling);
         let needed =
             |log: &Arc<LogFile>| log.header.number >= state.log_floor && log.header.base < end;
-        let logs = core.logs.list().into_iter().filter(needed).collect();
+        let logs: Vec<_> = core.logs.list().into_iter().filter(needed).collect();
         drop(manifest);
+        kept.up_to(logs.last().map(|log| log.header.number));
         let kept = Some(kept);
-        Ok(Self { state, view, logs, end, sequence, kept, _directory: directory })
+        Ok(Self { state, segments, flushed, logs, end, sequence, kept, _directory: directory })
     }
 
-    /// Lets flushes hand logs on again: they have been read.
+    /// Hands on the logs that were kept: they have been read.
     pub(crate) fn logs_read(&mut self) {
+        self.logs.clear();
         self.kept = None;
     }
 
@@ -143,10 +153,10 @@ impl FrozenRuns {
             if dropped(&frozen.state) != before {
                 continue;
             }
-            let Frozen { mut state, view, _directory, .. } = frozen;
+            let Frozen { mut state, segments, flushed, _directory, .. } = frozen;
             state.log_floor_exists = false;
-            let sequence = visible.max(view.flushed);
-            let _segments = each_file(&view.segments).into_iter().cloned().collect();
+            let sequence = visible.max(flushed);
+            let _segments = each_file(&segments).into_iter().cloned().collect();
             return Ok(Self { state, sequence, _segments, _directory });
         }
         let error = io::Error::new(io::ErrorKind::WouldBlock, "keyspaces are dropped all the time");
@@ -177,20 +187,27 @@ fn read_pieces(
     Ok(())
 }
 
-/// Keeps flushes from handing logs on, for as long as it lives.
-struct KeptLogs<'a>(&'a Core);
+/// Keeps logs that are being read from being used again, for as long as it lives.
+struct KeptLogs<'a> {
+    core: &'a Core,
+    reader: u64,
+}
 
 impl<'a> KeptLogs<'a> {
+    /// All logs, until it is known which are read.
     fn new(core: &'a Core) -> Self {
-        *lock(&core.log_readers) += 1;
-        Self(core)
+        Self { core, reader: lock(&core.log_readers).begin() }
+    }
+
+    fn up_to(&self, newest: Option<LogNumber>) {
+        let free = lock(&self.core.log_readers).read_up_to(self.reader, newest);
+        hand_on(self.core, free);
     }
 }
 
 impl Drop for KeptLogs<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.log_readers) -= 1;
-        // Those that flushes have left meanwhile.
-        release_logs(self.0);
+        let free = lock(&self.core.log_readers).end(self.reader);
+        hand_on(self.core, free);
     }
 }

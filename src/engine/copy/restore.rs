@@ -98,7 +98,7 @@ pub(crate) fn restore(
     let info = BackupInfo::of(&record);
     let mut progress = BackupProgress::new(tell, info.bytes);
     let target = Target::new(Arc::clone(fs), dir, "restore a backup among the files in")?;
-    target.filled(|target| {
+    target.filled(&state, |target| {
         for segment in &record.segments {
             let file = target.create(FileName::Segment(segment.number))?;
             let write = |piece: &[u8], at| file.write_all_at(piece, at);

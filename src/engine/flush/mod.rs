@@ -41,7 +41,7 @@ use crate::format::edit::Change;
 use crate::ids::{LogNumber, Sequence};
 use crate::iter::Cursor;
 use crate::iter::merge::MergeCursor;
-use crate::log::SpareLog;
+use crate::log::{LogFile, SpareLog};
 use crate::memtable::Memtable;
 use crate::runs::{Run, SegmentSet};
 use crate::segment::FinishedSegment;
@@ -264,16 +264,20 @@ fn publish_run(engine: &Engine, flushed: &[Arc<Memtable>], run: Option<Run>, new
     engine.core.counters.views_published.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Takes the logs below the manifest's floor out of the chain, for the log thread to use again.
-/// While a copy reads logs it leaves them, and the copy calls this.
-pub(crate) fn release_logs(core: &Core) {
+/// Takes the logs below the manifest's floor out of the chain, for the log thread to use again,
+/// but for those that a copy reads, which it hands on.
+fn release_logs(core: &Core) {
     // After a panic under it: it may say a floor that is not durable.
     let Ok(manifest) = manifest::locked(core) else { return };
     let floor = manifest.state().log_floor;
     drop(manifest);
-    let readers = lock(&core.log_readers);
-    let dead = if *readers > 0 { Vec::new() } else { core.logs.retire_below(floor) };
-    drop(readers);
+    let dead = core.logs.retire_below(floor);
+    let free = lock(&core.log_readers).keep(dead);
+    hand_on(core, free);
+}
+
+/// Gives logs that nobody needs to the log thread.
+pub(crate) fn hand_on(core: &Core, dead: Vec<Arc<LogFile>>) {
     for log in dead {
         let job = match SpareLog::recycle(&log) {
             // A recovered file may still be rewritten by a sync that began earlier: it goes.

@@ -169,7 +169,7 @@ impl Engine {
             troubles: Default::default(),
             unsettled: Default::default(),
             merges: MergeBook::new(),
-            log_readers: Mutex::new(0),
+            log_readers: Default::default(),
             manifest: Mutex::new(manifest),
             process: Process::this(),
             directory: Slot::full(Arc::new(lock)),

@@ -7,7 +7,7 @@ use crate::engine::agenda::book::MergeBook;
 use crate::engine::directory::{DirectoryLock, lost};
 use crate::engine::shared::counters::Counters;
 use crate::engine::shared::keyspaces::Keyspaces;
-use crate::engine::shared::logs::Logs;
+use crate::engine::shared::logs::{LogReaders, Logs};
 use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::pace::Pace;
 use crate::engine::shared::room::Space;
@@ -99,8 +99,8 @@ pub(crate) struct Core {
     /// for under it.
     pub(crate) merges: MergeBook,
 
-    /// Copies that are reading logs: until they have, no log is used again or removed.
-    pub(crate) log_readers: Mutex<u32>,
+    /// Copies that read logs: until they have, none of those is used again or removed.
+    pub(crate) log_readers: Mutex<LogReaders>,
 
     // Background threads, and for a look those that copy. `None` when opened for reading.
     pub(crate) manifest: Mutex<Option<Manifest>>,
