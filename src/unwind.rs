@@ -15,16 +15,20 @@
 //!   `&mut` into `catch_unwind`.
 //! - A [`Transaction`] changes through `&self`, but never while the caller's code runs.
 //! - Bytes of a [`Value`] and what an [`Error`] says are fixed when they are made.
+//! - [`Backups`] and [`DirStore`] change nothing of their own; what is in a store is whole or not
+//!   there.
 //!
-//! An [`Fs`](crate::io::Fs) of the program's own is its own concern: a panic in it is one in the
-//! call that used it.
+//! An [`Fs`](crate::io::Fs) or a [`BackupStore`](crate::BackupStore) of the program's own is its
+//! own concern: a panic in it is one in the call that used it.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
+use crate::backups::Backups;
 use crate::batch::WriteBatch;
 use crate::builder::Builder;
 use crate::compact::Compaction;
 use crate::db::Db;
+use crate::engine::copy::store::DirStore;
 use crate::error::Error;
 use crate::keyspace::Keyspace;
 use crate::range::{Keys, Range, Values};
@@ -45,9 +49,11 @@ macro_rules! unwind_safe {
 }
 
 unwind_safe!(
+    Backups,
     Builder,
     Compaction,
     Db,
+    DirStore,
     Error,
     Keys,
     Keyspace,

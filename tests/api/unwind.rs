@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::Path;
 
 use alluvium::io::*;
+use alluvium::{BackupInfo, BackupOptions, BackupReport, Backups, Checkpoint, Deleted, DirStore};
 use alluvium::{Builder, OnOverload};
 use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Error, Explain};
 use alluvium::{ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource};
@@ -19,7 +20,7 @@ use alluvium::{Range, Reader, RunInfo, SegmentInfo, Sequence, Skipped, Snapshot,
 use crate::{text, tiny};
 
 /// Public names that are no types of their own, or of the builds for tests of schedules alone.
-const OTHERS: &[&str] = &["Fault", "Fs", "FsFile", "FsLock", "KeyRange", "Result"];
+const OTHERS: &[&str] = &["BackupStore", "Fault", "Fs", "FsFile", "FsLock", "KeyRange", "Result"];
 
 fn owned<T: Debug + Send + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 
@@ -36,20 +37,21 @@ macro_rules! types {
 }
 
 fn table() -> BTreeSet<&'static str> {
-    let handles = types!(shared: Builder, Compaction, Db, Keyspace, Reader, Snapshot);
+    let handles =
+        types!(shared: Backups, Builder, Compaction, Db, DirStore, Keyspace, Reader, Snapshot);
     // Usable from any thread, by one at a time.
     let iterators = types!(owned: Keys, Range, Transaction, Values);
     // As long as the transaction, and on its thread.
     let borrowed = types!(local: TransactionKeyspace, TransactionRange);
     let values = types!(
-        shared: CompareAndSwap, Compression, Durability, Error, KeyspaceOptions, OnOverload,
-        Isolation, Savepoint, Sequence, TransactionOptions, TryGet, TryWrite, Updated, Value,
-        WaitFor, WriteBatch,
+        shared: BackupOptions, CompareAndSwap, Compression, Durability, Error, KeyspaceOptions,
+        OnOverload, Isolation, Savepoint, Sequence, TransactionOptions, TryGet, TryWrite, Updated,
+        Value, WaitFor, WriteBatch,
     );
     let reports = types!(
-        shared: Explain, ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource,
-        ExplainVersion, Health, IndexReport, MergeStats, RunInfo, SegmentInfo, Skipped, StallCause,
-        Stats, VerifyReport,
+        shared: BackupInfo, BackupReport, Checkpoint, Deleted, Explain, ExplainBlock,
+        ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion, Health,
+        IndexReport, MergeStats, RunInfo, SegmentInfo, Skipped, StallCause, Stats, VerifyReport,
     );
     let io = types!(shared: CrashMode, DiskFs, FaultPlan, OpKind, OpenMode, SimFs);
     let all = [&handles[..], &iterators, &borrowed, &values, &reports, &io];
