@@ -65,7 +65,7 @@ fn a_subscriber_may_call_back_from_every_event() {
     let missed: Vec<_> =
         sent.iter().filter(|message| !seen.contains(*message) && !out_of_reach(message)).collect();
     assert!(missed.is_empty(), "nothing provokes {missed:?}; seen: {seen:?}");
-    for span in ["open", "flush", "merge_step", "rebuild_index", "verify"] {
+    for span in ["open", "flush", "merge_step", "rebuild_index", "verify", "checkpoint"] {
         assert!(seen.contains(span), "no span {span}");
     }
     assert!(calls.made() > 100, "{} calls back", calls.made());

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
-use alluvium::{Builder, Db};
+use alluvium::{BackupOptions, Backups, Builder, Db, DirStore};
 
 use crate::subscriber::Calls;
 
@@ -25,6 +25,7 @@ pub(crate) fn all(calls: &'static Calls) {
         ("files that cannot be removed", removals),
         ("no witness", no_witness),
         ("damage", damage),
+        ("copies", copies),
         ("a temporary directory", temporary),
         ("the last handle", last_handle),
     ];
@@ -236,6 +237,19 @@ fn damage(calls: &'static Calls) {
     calls.answer_no_more();
     calls.await_silence();
     drop(db);
+}
+
+/// A checkpoint, and a backup that is damaged.
+fn copies(calls: &'static Calls) {
+    let fs = SimFs::new();
+    let db = open(&fs, calls);
+    db.put("k", "v").unwrap();
+    db.checkpoint("copy").unwrap();
+    let backups = Backups::new(DirStore::with_fs(Arc::new(fs.clone()), "backups"));
+    let made = backups.create(&db, &BackupOptions::new()).unwrap();
+    let name = fs.files("backups/segments").pop().unwrap();
+    assert!(fs.flip(format!("backups/segments/{name}"), 0, 1));
+    assert_eq!(backups.verify(made.id).unwrap().errors.len(), 1);
 }
 
 /// Removed by somebody else, while it is open.
