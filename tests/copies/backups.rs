@@ -8,23 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alluvium::io::{Fs, FsFile, OpenMode, SimFs};
-use alluvium::{
-    BackupOptions, BackupStore, Backups, Builder, Db, DirStore, Error, Reader, WriteBatch,
-};
+use alluvium::{BackupOptions, BackupStore, Backups, Db, DirStore, Error, Reader, WriteBatch};
 
 use crate::layers::{FsLayer, Layered};
-use crate::{fill, pairs};
-
-fn builder(fs: &SimFs, dir: &str) -> Builder {
-    let builder = Db::builder(dir).fs(Arc::new(fs.clone())).sync_every(Duration::ZERO);
-    builder.memtable_bytes(16 << 10).compaction_threads(0)
-}
-
-/// Those in the directory `backups` of a file system, restored to the same.
-fn backups(fs: &SimFs) -> Backups {
-    let fs = Arc::new(fs.clone());
-    Backups::new(DirStore::with_fs(fs.clone(), "backups")).fs(fs)
-}
+use crate::{backups, builder, fill, pairs};
 
 fn plain() -> BackupOptions {
     BackupOptions::new()

@@ -2,28 +2,16 @@
 //! are listed are whole, and the next call goes on.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::time::Duration;
 
 use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
-use alluvium::{BackupOptions, Backups, Builder, Db, DirStore, Error};
+use alluvium::{BackupOptions, Backups, Db, Error};
 
-use crate::{fill, pairs};
+use crate::{backups, builder, fill, pairs};
 
 const MODES: [CrashMode; 4] =
     [CrashMode::Process, CrashMode::PowerLoseAll, CrashMode::PowerKeepAll, CrashMode::PowerSubset];
 
 type Pairs = Vec<(String, String)>;
-
-fn builder(fs: &SimFs, dir: &str) -> Builder {
-    let builder = Db::builder(dir).fs(Arc::new(fs.clone())).sync_every(Duration::ZERO);
-    builder.memtable_bytes(16 << 10).compaction_threads(0)
-}
-
-fn backups(fs: &SimFs) -> Backups {
-    let fs = Arc::new(fs.clone());
-    Backups::new(DirStore::with_fs(fs.clone(), "backups")).fs(fs)
-}
 
 fn create(backups: &Backups, db: &Db) -> alluvium::Result<alluvium::BackupInfo> {
     backups.create(db, &BackupOptions::new())

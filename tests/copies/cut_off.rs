@@ -2,22 +2,11 @@
 //! has lost nothing.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::time::Duration;
 
 use alluvium::io::{CrashMode, FaultPlan, OpKind, SimFs};
-use alluvium::{Builder, Db, Error};
+use alluvium::{Db, Error};
 
-use crate::{fill, pairs};
-
-fn builder(fs: &SimFs, dir: &str) -> Builder {
-    let fs = Arc::new(fs.clone());
-    Db::builder(dir)
-        .fs(fs)
-        .memtable_bytes(16 << 10)
-        .compaction_threads(0)
-        .sync_every(Duration::ZERO)
-}
+use crate::{builder, fill, pairs};
 
 /// A database with runs and logs, all of it durable.
 fn filled() -> (SimFs, Db) {

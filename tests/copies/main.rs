@@ -15,9 +15,22 @@ mod layers;
 
 // `layers` has them from here.
 use std::sync::Arc;
+use std::time::Duration;
 
-use alluvium::io::{Fs, FsFile, FsLock, OpenMode};
-use alluvium::{Db, Reader};
+use alluvium::io::{Fs, FsFile, FsLock, OpenMode, SimFs};
+use alluvium::{Backups, Builder, Db, DirStore, Reader};
+
+/// A small database, whose merges are asked for.
+fn builder(fs: &SimFs, dir: &str) -> Builder {
+    let builder = Db::builder(dir).fs(Arc::new(fs.clone())).sync_every(Duration::ZERO);
+    builder.memtable_bytes(16 << 10).compaction_threads(0)
+}
+
+/// Those in the directory `backups` of a file system, restored to the same.
+fn backups(fs: &SimFs) -> Backups {
+    let fs = Arc::new(fs.clone());
+    Backups::new(DirStore::with_fs(fs.clone(), "backups")).fs(fs)
+}
 
 /// All pairs, as text.
 fn pairs(reader: &Reader) -> Vec<(String, String)> {
