@@ -6,10 +6,12 @@ use super::*;
 use crate::ids::{FileNumber, RunId, Uuid};
 use crate::io::files::kept;
 use crate::io::{FaultPlan, OpKind, SimFs};
+use crate::iter::Cursor;
 use crate::iter::testing::{OwnedEntry, Random, drain, drain_both, entry};
 use crate::iter::two_way::TwoWay;
 use crate::options::Codec;
 use crate::runs::SegmentRef;
+use crate::runs::cursor::RunCursor;
 use crate::segment::{BlockCache, Segment, SegmentWriter, SegmentWriterOptions};
 
 const DATABASE: Uuid = Uuid([0xdb; 16]);
@@ -197,4 +199,37 @@ fn a_segment_is_read_when_it_is_reached_and_an_error_is_the_end() {
     assert!(source.entry().is_none());
     source.pass(1).unwrap();
     assert!(source.entry().is_none());
+}
+
+/// A cursor over a run finds the same from wherever it is sought, also from keys that trims keep
+/// out.
+#[test]
+fn a_cursor_finds_what_trims_leave_from_everywhere() {
+    let mut random = Random::from_env(53);
+    for _ in 0..40 {
+        let fs = SimFs::new();
+        let all = entries(&mut random, 200, 1);
+        let (run, left) = run(&mut random, &fs, all.clone());
+        let mut cursor = RunCursor::new(run, None);
+        for target in &all {
+            let target = target.position();
+            let at = left.partition_point(|entry| entry.position() < target);
+            let found = |cursor: &RunCursor| cursor.entry().map(OwnedEntry::from);
+            let context = || format!("ALLUVIUM_SEED={}, {target:?}", random.seed);
+            cursor.seek(target).unwrap();
+            assert_eq!(found(&cursor).as_ref(), left.get(at), "{}", context());
+            if at < left.len() {
+                cursor.next().unwrap();
+                assert_eq!(found(&cursor).as_ref(), left.get(at + 1), "next, {}", context());
+            }
+            let before = at.checked_sub(1);
+            cursor.seek_before(target).unwrap();
+            assert_eq!(found(&cursor).as_ref(), before.map(|at| &left[at]), "{}", context());
+            if let Some(before) = before {
+                cursor.prev().unwrap();
+                let want = before.checked_sub(1).map(|at| &left[at]);
+                assert_eq!(found(&cursor).as_ref(), want, "prev, {}", context());
+            }
+        }
+    }
 }
