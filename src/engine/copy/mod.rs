@@ -29,7 +29,6 @@ use crate::engine::read::get::check_open;
 use crate::engine::{Core, DirectoryLock, Engine};
 use crate::error::{Error, Result};
 use crate::ids::{LogNumber, LogPosition, Sequence};
-use crate::io::NamedFile;
 use crate::log::LogFile;
 use crate::runs::SegmentSet;
 use crate::runs::each_file;
@@ -124,7 +123,16 @@ impl<'a> Frozen<'a> {
         log: &LogFile,
         mut write: impl FnMut(&[u8], u64) -> Result<()>,
     ) -> Result<()> {
-        read_pieces(&log.file, self.log_bytes(log), &mut write)
+        let bytes = self.log_bytes(log);
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut at = 0;
+        while at < bytes {
+            let len = usize::try_from(bytes - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            log.file.read_exact_at(&mut piece[..len], at)?;
+            write(&piece[..len], at)?;
+            at += len as u64;
+        }
+        Ok(())
     }
 }
 
@@ -168,23 +176,6 @@ impl FrozenRuns {
 fn dropped(state: &ManifestState) -> u32 {
     let live = state.keyspaces.values().filter(|meta| meta.dropped_at.is_none()).count();
     state.next_keyspace.0.saturating_sub(live as u32)
-}
-
-/// Hands the first `bytes` of a file to `write`, piece by piece, each with its offset.
-fn read_pieces(
-    file: &NamedFile,
-    bytes: u64,
-    write: &mut impl FnMut(&[u8], u64) -> Result<()>,
-) -> Result<()> {
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let len = usize::try_from(bytes - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        file.read_exact_at(&mut piece[..len], at)?;
-        write(&piece[..len], at)?;
-        at += len as u64;
-    }
-    Ok(())
 }
 
 /// Keeps logs that are being read from being used again, for as long as it lives.

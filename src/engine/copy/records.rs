@@ -145,7 +145,11 @@ impl BackupRecords<'_> {
         let _lock = self.lock(false)?;
         let id = self.id(Some(id))?;
         let left: Vec<_> = self.ids()?.into_iter().filter(|&other| other != id).collect();
-        self.delete_all(&[id], &left)
+        let mut deleted = self.remove_records(&[id])?;
+        // One that cannot be read may name anything, so then no segment goes.
+        let named = self.segments_named(&left)?;
+        self.remove_segments(&named, &mut deleted)?;
+        Ok(deleted)
     }
 
     /// Deletes all records but the newest `count`, then what these do not name.
@@ -158,21 +162,27 @@ impl BackupRecords<'_> {
         let ids = self.ids()?;
         let (old, kept) = ids.split_at(ids.len().saturating_sub(count));
         // Before anything goes: what stays has to be readable.
-        kept.iter().try_for_each(|&id| self.read(id).map(drop))?;
-        self.delete_all(old, kept)
+        let named = self.segments_named(kept)?;
+        let mut deleted = self.remove_records(old)?;
+        self.remove_segments(&named, &mut deleted)?;
+        Ok(deleted)
     }
 
-    fn delete_all(&self, old: &[u64], kept: &[u64]) -> Result<Deleted> {
-        let mut deleted = Deleted::default();
-        for &id in old {
-            self.remove(&record_name(id))?;
-            deleted.backups += 1;
-        }
-        // A record that cannot be read may name anything, so then no segment goes.
+    fn remove_records(&self, ids: &[u64]) -> Result<Deleted> {
+        ids.iter().try_for_each(|&id| self.remove(&record_name(id)))?;
+        Ok(Deleted { backups: ids.len() as u64, ..Deleted::default() })
+    }
+
+    /// The names of all segments of some backups.
+    fn segments_named(&self, ids: &[u64]) -> Result<BTreeSet<String>> {
         let mut named = BTreeSet::new();
-        for &id in kept {
+        for &id in ids {
             named.extend(self.read(id)?.record.segments.iter().map(segment_name));
         }
+        Ok(named)
+    }
+
+    fn remove_segments(&self, named: &BTreeSet<String>, deleted: &mut Deleted) -> Result<()> {
         for (name, bytes) in self.list(SEGMENTS)? {
             if is_segment(&name) && !named.contains(&name) {
                 self.remove(&name)?;
@@ -180,7 +190,7 @@ impl BackupRecords<'_> {
                 deleted.bytes += bytes;
             }
         }
-        Ok(deleted)
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<()> {
