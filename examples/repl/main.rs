@@ -10,7 +10,7 @@
 //! | `files` | what is read and written: files, pipes, descriptors; ctrl-C |
 //! | `rows` | the formats of `import` and `export` |
 //! | `print` | how answers look: plain, in colours, as JSON; pages; progress |
-//! | `shell` | what is remembered between commands: keyspace, snapshots, batch |
+//! | `shell` | what is remembered between commands: keyspace, snapshots, transaction |
 //! | `commands` | the table of commands, and what each does and prints |
 //! | `typed` | one command from what was typed, and its completion |
 //! | `session` | the loop from input to commands: a file, or a person with an editor of lines or without |
@@ -41,7 +41,7 @@ use crate::session::plain::Plain;
 use crate::session::source::{Lines, Source};
 use crate::session::terminal::{Terminal, history_file};
 use crate::session::{Ended, Mode, Session};
-use crate::shell::{Create, Shell};
+use crate::shell::{Create, Pending, Shell};
 use crate::start::args::{Request, Settings};
 use crate::start::{args, opening};
 
@@ -227,9 +227,13 @@ fn run(
         all(&settings.scripts, &mut |name, source| session(Mode::Arguments, name, source))
     };
     let mut well = !shell.unwell;
-    if let Some(batch) = shell.batch.take().filter(|batch| batch.len() > 0) {
-        let count = batch.len();
-        complain(look, &format!("the batch of {count} was not committed: nothing of it is stored"));
+    if let Some(pending) = shell.pending.take().filter(|pending| pending.len() > 0) {
+        let count = pending.len();
+        let came = match pending {
+            Pending::Batch(_) => format!("the batch of {count} was not committed"),
+            Pending::Transaction(_) => format!("the transaction of {count} was rolled back"),
+        };
+        complain(look, &format!("{came}: nothing of it is stored"));
         well = false;
     }
     // Even when the output is gone: what was acknowledged is to be flushed. Snapshots would keep

@@ -43,7 +43,7 @@ fn a_session_stores_gets_and_leaves() {
 #[test]
 fn help_lists_every_command() {
     let out = Place::new().input("help\n").ok();
-    for group in ["data", "keyspaces", "snapshots", "batches", "files", "engine", "shell"] {
+    for group in ["data", "keyspaces", "snapshots", "commits", "files", "engine", "shell"] {
         assert!(out.lines().any(|line| line.starts_with(group)), "{group}: {out}");
     }
     for usage in ["store KEY VALUE", "get KEY", "scan [FROM] [TO]", "use KEYSPACE", "export FILE"] {

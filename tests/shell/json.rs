@@ -18,6 +18,7 @@ fn every_answer_is_an_object() {
     let script = "store k v, 'w'\nget k\nget absent\ndelete absent\nstore \\xff \\xfe\nget \\xff\n\
                   scan\nscan --reverse --limit 1\nuse users --create\nkeyspaces\nsnapshot\n\
                   snapshots\nrelease s1\nbatch\nstore a 1\ncommit\nbatch\nabort\n\
+                  begin\nsavepoint\nstore a 2\nrollback p1\nget a\nrollback\n\
                   drop users\nflush\nsync\n";
     assert_eq!(
         answers(&place, script),
@@ -42,6 +43,12 @@ fn every_answer_is_an_object() {
             json!({"committed": 1, "sequence": 4}),
             json!({"batch": 0}),
             json!({"aborted": 0}),
+            json!({"transaction": 0, "sequence": 4}),
+            json!({"savepoint": "p1"}),
+            json!({"transaction": 1}),
+            json!({"rolled_back": 1, "transaction": 0}),
+            json!({"key": "a", "value": "1"}),
+            json!({"rolled_back": 0}),
             json!({"dropped": "users", "keyspace": "default"}),
             json!({"ok": true}),
             json!({"ok": true}),
@@ -111,6 +118,7 @@ fn complaints_outside_of_commands_are_objects_too() {
     for (args, input, want) in [
         (&["--json", "--path", "file"][..], "", "file"),
         (&["--json"][..], "batch\nstore a 1\n", "the batch of 1 was not committed"),
+        (&["--json"][..], "begin\nstore a 1\n", "the transaction of 1 was rolled back"),
     ] {
         let ran = place.run(args, input);
         let said: Value = serde_json::from_str(&ran.err).expect(&ran.err);

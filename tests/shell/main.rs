@@ -18,6 +18,7 @@ mod sessions;
 mod targets;
 #[cfg(unix)]
 mod terminal;
+mod transactions;
 
 use std::fs;
 use std::io::Write;

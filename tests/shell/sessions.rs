@@ -176,8 +176,8 @@ fn a_batch_is_seen_when_it_is_committed() {
         ],
     );
     for (script, want) in [
-        ("commit", "there is no batch: batch begins one"),
-        ("abort", "there is no batch: batch begins one"),
+        ("commit", "nothing is open: begin begins a transaction, and batch a batch"),
+        ("abort", "nothing is open: begin begins a transaction, and batch a batch"),
         ("batch\nstore a 1\nbatch", "there is a batch of 1 already: commit or abort it"),
         ("batch\nstore a 1\nimport a.csv", "a batch of 1 is open: commit or abort it first"),
         (

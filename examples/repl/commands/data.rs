@@ -58,12 +58,13 @@ fn write(
     value: Option<Vec<u8>>,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    shell.write(key, value)?;
-    match &shell.batch {
+    shell.write(&key, value.as_deref())?;
+    match &shell.pending {
         None => out.ok()?,
-        Some(batch) => {
-            let count = batch.len();
-            out.say(&format!("in the batch, {count} so far"), || json!({"batch": count}))?;
+        Some(pending) => {
+            let count = pending.len();
+            let word = pending.word();
+            out.say(&format!("in the {word}, {count} so far"), || json!({word: count}))?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alluvium::{Range, Skipped};
+use alluvium::Skipped;
 use serde_json::{Value, json};
 
 use super::formats::{format_option, untold};
@@ -17,7 +17,7 @@ use crate::print::output::{self, Output};
 use crate::print::pager::is_stop;
 use crate::print::progress::{self, Progress, Style, rate};
 use crate::rows::{Format, ROW_BYTES_MAX, write};
-use crate::shell::{Extent, Failure, Shell};
+use crate::shell::{Extent, Failure, Pairs, Shell};
 use crate::text::escape::escaped;
 use crate::text::size::{counted, grouped};
 
@@ -78,7 +78,7 @@ fn run(shell: &Shell, request: &ExportRequest, out: &mut Output<'_>) -> Result<(
     let all = Extent::Between { from: None, to: None };
     let mut range = shell.range(&all, request.at.as_deref())?;
     if request.skip_damaged {
-        range = range.skip_damaged();
+        range = range.skip_damaged()?;
     }
     let style = if standard { Style::Silent } else { Style::at_terminal(out.look) };
     let mut export = Export {
@@ -243,7 +243,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    fn all(&mut self, range: &mut Range, to: &mut dyn io::Write) -> Result<(), Stopped> {
+    fn all(&mut self, range: &mut Pairs<'_>, to: &mut dyn io::Write) -> Result<(), Stopped> {
         let mut row = Vec::new();
         while let Some(pair) = range.next() {
             let (key, value) = pair.map_err(|error| Stopped::Failure(error.into()))?;

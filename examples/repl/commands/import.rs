@@ -99,10 +99,12 @@ impl ImportRequest {
 
 /// Imports a file and prints what was done.
 fn run(shell: &Shell, request: &ImportRequest, out: &mut Output<'_>) -> Result<(), Failure> {
-    if let Some(batch) = &shell.batch {
-        let count = batch.len();
+    if let Some(pending) = &shell.pending {
+        let word = pending.word();
+        let count = pending.len();
+        let out = pending.way_out();
         return Err(format!(
-            "import stores at once, and a batch of {count} is open: commit or abort it first"
+            "import stores at once, and a {word} of {count} is open: commit or {out} first"
         )
         .into());
     }

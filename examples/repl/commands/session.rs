@@ -1,4 +1,4 @@
-//! Keyspaces, snapshots and batches: commands that change what later ones work on.
+//! Keyspaces, snapshots, transactions and batches: commands that change what later ones work on.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::spec::{Given, Outcome, Read, done, job, utf8};
 use crate::print::output::{Ink, Output};
-use crate::shell::{Batch, Create, DEFAULT, Failure, Shell, no_keyspace, no_snapshot};
+use crate::shell::{Batch, Create, DEFAULT, Failure, Pending, Shell, no_keyspace, no_snapshot};
 use crate::text::escape::escaped;
 
 pub(super) fn keyspaces(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -99,12 +99,27 @@ pub(super) fn release(given: &mut Given) -> Read {
     })
 }
 
+pub(super) fn begin(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    let transaction = shell.db.transaction();
+    let sequence = transaction.snapshot().sequence().0;
+    shell.open(Pending::of_transaction(transaction))?;
+    let text = format!("a transaction at sequence {sequence}, until commit or rollback");
+    out.say(&text, || json!({"transaction": 0, "sequence": sequence}))?;
+    Ok(())
+}
+
+pub(super) fn savepoint(given: &mut Given) -> Read {
+    let name = given.next().map(utf8).transpose()?;
+    done(|shell, out| {
+        let name = shell.savepoint(name)?;
+        let text = format!("savepoint {}", escaped(name.as_bytes()));
+        out.say(&text, || json!({"savepoint": name}))?;
+        Ok(())
+    })
+}
+
 pub(super) fn batch(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
-    if let Some(batch) = &shell.batch {
-        let count = batch.len();
-        return Err(format!("there is a batch of {count} already: commit or abort it").into());
-    }
-    shell.batch = Some(Batch::default());
+    shell.open(Pending::Batch(Batch::default()))?;
     let text = "store and delete are collected until commit or abort";
     out.say(text, || json!({"batch": 0}))?;
     Ok(())
@@ -118,8 +133,31 @@ pub(super) fn commit(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Fail
     Ok(())
 }
 
-pub(super) fn abort(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
-    let count = shell.abort()?;
-    out.say(&format!("forgot {count}"), || json!({"aborted": count}))?;
+pub(super) fn rollback(given: &mut Given) -> Read {
+    let name = given.next().map(utf8).transpose()?;
+    done(move |shell, out| match name {
+        Some(name) => rollback_to(shell, &name, out),
+        None => give_up(shell, out),
+    })
+}
+
+fn rollback_to(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (undone, left) = shell.rollback_to(name)?;
+    let text = format!("undid {undone}, {left} left");
+    out.say(&text, || json!({"rolled_back": undone, "transaction": left}))?;
+    Ok(())
+}
+
+fn give_up(shell: &mut Shell, out: &mut Output<'_>) -> Result<(), Failure> {
+    let given_up = shell.give_up()?;
+    let count = given_up.len();
+    match given_up {
+        Pending::Batch(_) => {
+            out.say(&format!("forgot {count}"), || json!({"aborted": count}))?;
+        }
+        Pending::Transaction(_) => {
+            out.say(&format!("rolled back {count}"), || json!({"rolled_back": count}))?;
+        }
+    }
     Ok(())
 }

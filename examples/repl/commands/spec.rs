@@ -61,6 +61,7 @@ pub(crate) enum Kind {
     Key,
     Keyspace,
     Snapshot,
+    Savepoint,
     OneOf(&'static [&'static str]),
     /// All that is left of the line, unless it begins with a quote.
     Rest,

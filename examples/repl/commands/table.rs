@@ -52,7 +52,7 @@ const SCAN: &[Dashed] = &[
 const DATA: &str = "data";
 const SPACES: &str = "keyspaces";
 const MOMENTS: &str = "snapshots";
-const BATCHES: &str = "batches";
+const COMMITS: &str = "commits";
 const FILES: &str = "files";
 const ENGINE: &str = "engine";
 const MERGING: &str = "merging";
@@ -260,33 +260,59 @@ const ROWS: &[Spec] = &[
         ..PLAIN
     },
     Spec {
+        name: "begin",
+        aliases: &["transaction"],
+        group: COMMITS,
+        meaning: "begin a transaction, until commit or rollback",
+        more: "get, exists, mget, scan, prefix, count and export see what it has written, over \
+               what was stored at its beginning, in every keyspace; nobody else sees it before \
+               commit. Keyspaces are made and dropped at once, and import waits for its end.",
+        example: "begin",
+        makes: Makes::Database,
+        run: Run::Alone(session::begin),
+        ..PLAIN
+    },
+    Spec {
         name: "batch",
-        aliases: &["begin"],
-        group: BATCHES,
+        group: COMMITS,
         meaning: "collect what store and delete say, until commit or abort",
         more: "Nothing of it is visible before commit, not to this session either, and then all \
-               of it is, across keyspaces.",
+               of it is, across keyspaces. Unlike a transaction it conflicts with nobody.",
         example: "batch",
         makes: Makes::Database,
         run: Run::Alone(session::batch),
         ..PLAIN
     },
     Spec {
+        name: "savepoint",
+        group: COMMITS,
+        places: &[optional("NAME", "name", Kind::Free)],
+        meaning: "mark a point to roll back to, as NAME or p1, p2, …",
+        more: "Of two with one NAME the later one counts.",
+        example: "savepoint half",
+        run: Run::Given(session::savepoint),
+        ..PLAIN
+    },
+    Spec {
         name: "commit",
-        group: BATCHES,
-        meaning: "write the batch, all or nothing",
-        more: "If it fails the batch is kept, for another commit or abort.",
+        group: COMMITS,
+        meaning: "store the transaction or batch, all or nothing",
+        more: "A transaction fails if something that it has read was changed since it began, as \
+               by the drop of a keyspace; then it is rolled back. A batch that fails is kept, for \
+               another commit or abort.",
         example: "commit",
         run: Run::Alone(session::commit),
         ..PLAIN
     },
     Spec {
-        name: "abort",
-        aliases: &["rollback"],
-        group: BATCHES,
-        meaning: "forget the batch",
-        example: "abort",
-        run: Run::Alone(session::abort),
+        name: "rollback",
+        aliases: &["abort"],
+        group: COMMITS,
+        places: &[optional("SAVEPOINT", "savepoint", Kind::Savepoint)],
+        meaning: "give up the transaction or batch, or undo to SAVEPOINT",
+        more: "What was read since a SAVEPOINT still counts at the commit.",
+        example: "rollback half",
+        run: Run::Given(session::rollback),
         ..PLAIN
     },
     Spec {

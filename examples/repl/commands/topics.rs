@@ -66,8 +66,9 @@ same. With -e, a key that get, mget or exists does not find also makes it 1,
 and get says so on standard error.
 
 Ctrl-C ends a script with status 130; an import says how much it has stored.
-A batch that is not committed at the end is an error, and nothing of it is
-stored. --no-create and --read-only make sure that nothing new appears.
+A transaction or batch that is not committed at the end is an error, and
+nothing of it is stored. --no-create and --read-only make sure that nothing
+new appears.
 "##;
 
 const TERMINAL: &str = r#"

@@ -91,6 +91,7 @@ impl Source for Terminal {
                 db: shell.db.clone(),
                 keyspace: shell.keyspace.clone(),
                 snapshots: shell.snapshots.keys().cloned().collect(),
+                savepoints: shell.savepoints(),
             });
         }
         let begun = std::mem::take(&mut self.begun);

@@ -72,11 +72,20 @@ fn a_terminal_shows_prompts_and_survives_errors() {
 }
 
 #[test]
-fn a_prompt_tells_the_keyspace_and_the_batch() {
-    let (out, err, _) =
-        session(Mode::Terminal, "use users --create\nbatch\nstore a 1\nabort\nuse default\n");
+fn a_prompt_tells_the_keyspace_and_what_is_open() {
+    let (out, err, _) = session(
+        Mode::Terminal,
+        "use users --create\nbatch\nstore a 1\nabort\nbegin\nstore a 1\nrollback\nuse default\n",
+    );
     assert_eq!(err, "");
-    for prompt in ["> alluvium", "\nalluvium/users> ", "/users +0> ", "/users +1> "] {
+    for prompt in [
+        "> alluvium",
+        "\nalluvium/users> ",
+        "/users +0> ",
+        "/users +1> ",
+        "/users tx +0> ",
+        "/users tx +1> ",
+    ] {
         assert!(out.contains(prompt.trim_start_matches("> ")), "{prompt}: {out}");
     }
     assert!(out.ends_with("now in default\nalluvium> "), "{out}");

@@ -1,20 +1,21 @@
 //! What a session remembers from one command to the next: the keyspace in use, its snapshots, and
-//! the batch that is being collected.
+//! the transaction or batch that is open.
 
 mod extent;
 mod failure;
+mod pending;
 
 use std::collections::BTreeMap;
 
-use alluvium::{Db, Explain, Keyspace, Range, Sequence, Snapshot, Value, WriteBatch};
+use alluvium::{Db, Explain, Keyspace, Sequence, Snapshot, Transaction, Value};
 
 use crate::files::interrupt::Interrupt;
 use crate::text::escape::escaped;
 use crate::text::near::nearest;
-use crate::text::size::bytes;
 
 pub(crate) use extent::{Extent, after_prefix};
 pub(crate) use failure::Failure;
+pub(crate) use pending::{Batch, Pairs, Pending};
 
 /// The keyspace in which every session begins.
 pub(crate) const DEFAULT: &str = "default";
@@ -42,8 +43,8 @@ pub(crate) struct Shell {
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
     /// The last number that was tried for a snapshot without a name.
     numbered: u64,
-    /// The batch between `batch` and its `commit` or `abort`.
-    pub(crate) batch: Option<Batch>,
+    /// What is between `begin` or `batch` and its `commit` or `rollback`.
+    pub(crate) pending: Option<Pending>,
     /// Whether merging is paused.
     pub(crate) paused: bool,
     pub(crate) interrupt: Interrupt,
@@ -57,28 +58,6 @@ pub(crate) struct Shell {
     pub(crate) unwell: bool,
 }
 
-/// What a batch takes at most: an operation too many would spoil all of it. The engine's bound, and
-/// little in tests.
-const BATCH_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 3 << 30 };
-
-/// The most that an operation takes besides its key and value.
-const ENTRY_BYTES: usize = 31;
-
-/// Operations, to be written together.
-#[derive(Default)]
-pub(crate) struct Batch {
-    operations: WriteBatch,
-    /// That of each operation. An error names a keyspace that was dropped only while there is a
-    /// handle of it.
-    keyspaces: Vec<Keyspace>,
-}
-
-impl Batch {
-    pub(crate) fn len(&self) -> usize {
-        self.operations.len()
-    }
-}
-
 impl Shell {
     pub(crate) fn new(db: Db) -> alluvium::Result<Self> {
         let keyspace = db.keyspace(DEFAULT)?;
@@ -87,7 +66,7 @@ impl Shell {
             keyspace,
             snapshots: BTreeMap::new(),
             numbered: 0,
-            batch: None,
+            pending: None,
             paused: false,
             interrupt: Interrupt::default(),
             scripted: false,
@@ -111,8 +90,8 @@ impl Shell {
         Ok(())
     }
 
-    /// What stands before each command at a terminal: the keyspace and the batch, if there is
-    /// something to know about them.
+    /// What stands before each command at a terminal: the keyspace, and the writes of a batch or of
+    /// a transaction, if there is something to know about them.
     pub(crate) fn prompt(&self) -> String {
         let mut prompt = String::from("alluvium");
         if self.keyspace.name() != DEFAULT {
@@ -123,57 +102,93 @@ impl Shell {
                 Some((end, _)) => prompt.extend([&name[..end], "…"]),
             }
         }
-        if let Some(batch) = &self.batch {
-            prompt.push_str(&format!(" +{}", batch.len()));
+        if let Some(pending) = &self.pending {
+            let kind = if self.transaction().is_some() { " tx" } else { "" };
+            prompt.push_str(&format!("{kind} +{}", pending.len()));
         }
         prompt.push_str("> ");
         prompt
     }
 
-    /// Sets or deletes a key, now or with the batch.
-    pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), Failure> {
-        let Some(batch) = &mut self.batch else {
-            match value {
-                Some(value) => self.keyspace.put(key, value)?,
-                None => self.keyspace.delete(key)?,
-            };
-            return Ok(());
+    /// Sets or deletes a key, now or at the commit.
+    pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+        match (&mut self.pending, value) {
+            (Some(pending), _) => return pending.write(&self.keyspace, key, value),
+            (None, Some(value)) => self.keyspace.put(key, value)?,
+            (None, None) => self.keyspace.delete(key)?,
         };
-        if key.len() > KEY_BYTES_MAX {
-            let got = key.len();
-            return Err(format!("a key has at most {KEY_BYTES_MAX} bytes, and this {got}").into());
-        }
-        if value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
-            return Err(format!("a value has at most {VALUE_BYTES_MAX} bytes").into());
-        }
-        let more = key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_BYTES;
-        if batch.operations.bytes() + more > BATCH_BYTES_MAX {
-            let most = bytes(BATCH_BYTES_MAX as u64);
-            return Err(format!("a batch has at most {most}; it is kept without this").into());
-        }
-        match value {
-            Some(value) => batch.operations.put_in(&self.keyspace, key, value),
-            None => batch.operations.delete_in(&self.keyspace, key),
-        }
-        batch.keyspaces.push(self.keyspace.clone());
         Ok(())
     }
 
-    /// Writes the batch; its size and the sequence of its last operation.
+    /// Begins what is to take effect at a commit.
+    pub(crate) fn open(&mut self, pending: Pending) -> Result<(), Failure> {
+        if let Some(open) = &self.pending {
+            let word = open.word();
+            let count = open.len();
+            let out = open.way_out();
+            return Err(format!("there is a {word} of {count} already: commit or {out}").into());
+        }
+        self.pending = Some(pending);
+        Ok(())
+    }
+
+    /// Stores what is open; how many writes that were, and the sequence of the last one.
     pub(crate) fn commit(&mut self) -> Result<(usize, Sequence), Failure> {
-        let batch = self.batch.take().ok_or(NO_BATCH)?;
-        match self.db.write(&batch.operations) {
-            Ok(sequence) => Ok((batch.len(), sequence)),
-            Err(error) => {
-                self.batch = Some(batch);
-                Err(format!("{error}; nothing of the batch is stored, and it is kept").into())
-            }
+        let pending = self.pending.take().ok_or(NOTHING_OPEN)?;
+        let count = pending.len();
+        match pending {
+            Pending::Batch(batch) => match self.db.write(&batch.operations) {
+                Ok(sequence) => Ok((count, sequence)),
+                Err(error) => {
+                    self.pending = Some(Pending::Batch(batch));
+                    Err(format!("{error}; nothing of the batch is stored, and it is kept").into())
+                }
+            },
+            Pending::Transaction(open) => match open.transaction.commit() {
+                Ok(sequence) => Ok((count, sequence)),
+                Err(error) => {
+                    Err(format!("{error}; the transaction is rolled back: nothing of it is stored")
+                        .into())
+                }
+            },
         }
     }
 
-    /// Forgets the batch; its size.
-    pub(crate) fn abort(&mut self) -> Result<usize, Failure> {
-        Ok(self.batch.take().ok_or(NO_BATCH)?.len())
+    /// Gives up what is open.
+    pub(crate) fn give_up(&mut self) -> Result<Pending, Failure> {
+        Ok(self.pending.take().ok_or(NOTHING_OPEN)?)
+    }
+
+    /// Begins a savepoint; its name.
+    pub(crate) fn savepoint(&mut self, name: Option<String>) -> Result<String, Failure> {
+        match &mut self.pending {
+            Some(Pending::Transaction(open)) => Ok(open.savepoint(name)),
+            _ => Err(NO_TRANSACTION.into()),
+        }
+    }
+
+    /// Undoes the writes since a savepoint; how many these were, and how many are left.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<(usize, usize), Failure> {
+        match &mut self.pending {
+            Some(Pending::Transaction(open)) => open.rollback_to(name),
+            _ => Err(NO_TRANSACTION.into()),
+        }
+    }
+
+    /// The names of the savepoints that can be gone back to.
+    pub(crate) fn savepoints(&self) -> Vec<String> {
+        match &self.pending {
+            Some(Pending::Transaction(open)) => open.savepoints().map(String::from).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The transaction that reads go through, if one is open.
+    fn transaction(&self) -> Option<&Transaction> {
+        match &self.pending {
+            Some(Pending::Transaction(open)) => Some(&open.transaction),
+            _ => None,
+        }
     }
 
     /// Takes a snapshot; its name and the last sequence that it sees.
@@ -200,15 +215,17 @@ impl Shell {
 
     pub(crate) fn get(&self, key: &[u8], at: Option<&str>) -> Result<Option<Value>, Failure> {
         Ok(match self.at(at)? {
-            None => self.keyspace.get(key)?,
-            Some(snapshot) => snapshot.of(&self.keyspace).get(key)?,
+            At::Now => self.keyspace.get(key)?,
+            At::Snapshot(snapshot) => snapshot.of(&self.keyspace).get(key)?,
+            At::Transaction(open) => open.of(&self.keyspace).get(key)?,
         })
     }
 
     pub(crate) fn contains(&self, key: &[u8], at: Option<&str>) -> Result<bool, Failure> {
         Ok(match self.at(at)? {
-            None => self.keyspace.contains_key(key)?,
-            Some(snapshot) => snapshot.of(&self.keyspace).contains_key(key)?,
+            At::Now => self.keyspace.contains_key(key)?,
+            At::Snapshot(snapshot) => snapshot.of(&self.keyspace).contains_key(key)?,
+            At::Transaction(open) => open.of(&self.keyspace).contains_key(key)?,
         })
     }
 
@@ -218,31 +235,43 @@ impl Shell {
         at: Option<&str>,
     ) -> Result<Vec<Option<Value>>, Failure> {
         Ok(match self.at(at)? {
-            None => self.keyspace.multi_get(keys)?,
-            Some(snapshot) => snapshot.of(&self.keyspace).multi_get(keys)?,
+            At::Now => self.keyspace.multi_get(keys)?,
+            At::Snapshot(snapshot) => snapshot.of(&self.keyspace).multi_get(keys)?,
+            At::Transaction(open) => open.of(&self.keyspace).multi_get(keys)?,
         })
     }
 
+    /// Of what is stored, whatever is open.
     pub(crate) fn explain(&self, key: &[u8], at: Option<&str>) -> Result<Explain, Failure> {
         Ok(match self.at(at)? {
-            None => self.keyspace.explain(key)?,
-            Some(snapshot) => snapshot.of(&self.keyspace).explain(key)?,
+            At::Now | At::Transaction(_) => self.keyspace.explain(key)?,
+            At::Snapshot(snapshot) => snapshot.of(&self.keyspace).explain(key)?,
         })
     }
 
-    pub(crate) fn range(&self, extent: &Extent, at: Option<&str>) -> Result<Range, Failure> {
+    pub(crate) fn range(&self, extent: &Extent, at: Option<&str>) -> Result<Pairs<'_>, Failure> {
         let bounds = extent.bounds();
         Ok(match self.at(at)? {
-            None => self.keyspace.range(bounds),
-            Some(snapshot) => snapshot.of(&self.keyspace).range(bounds),
+            At::Now => Pairs::Stored(self.keyspace.range(bounds)),
+            At::Snapshot(snapshot) => Pairs::Stored(snapshot.of(&self.keyspace).range(bounds)),
+            At::Transaction(open) => Pairs::Over(Box::new(open.of(&self.keyspace).range(bounds))),
         })
     }
 
-    fn at(&self, name: Option<&str>) -> Result<Option<&Snapshot>, Failure> {
-        let Some(name) = name else { return Ok(None) };
-        let found = self.snapshots.get(name);
-        found.map(Some).ok_or_else(|| no_snapshot(name))
+    /// Where a read looks that names this snapshot, or none.
+    fn at(&self, name: Option<&str>) -> Result<At<'_>, Failure> {
+        let Some(name) = name else {
+            return Ok(self.transaction().map_or(At::Now, At::Transaction));
+        };
+        self.snapshots.get(name).map(At::Snapshot).ok_or_else(|| no_snapshot(name))
     }
+}
+
+/// Where a read looks.
+enum At<'a> {
+    Now,
+    Snapshot(&'a Snapshot),
+    Transaction(&'a Transaction),
 }
 
 /// The complaint about a keyspace that is not there.
@@ -266,7 +295,9 @@ pub(crate) fn no_snapshot(name: &str) -> Failure {
     format!("there is no snapshot {name}; snapshots lists them, snapshot takes one").into()
 }
 
-const NO_BATCH: &str = "there is no batch: batch begins one";
+const NOTHING_OPEN: &str = "nothing is open: begin begins a transaction, and batch a batch";
+
+const NO_TRANSACTION: &str = "there is no transaction: begin begins one";
 
 #[cfg(test)]
 mod tests;

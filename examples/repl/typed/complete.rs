@@ -17,6 +17,7 @@ pub(crate) struct Names {
     pub(crate) db: Db,
     pub(crate) keyspace: Keyspace,
     pub(crate) snapshots: Vec<String>,
+    pub(crate) savepoints: Vec<String>,
 }
 
 /// A word to offer.
@@ -165,6 +166,7 @@ fn named(kind: Kind, partial: &[u8], names: &Names) -> Vec<Found> {
         }
         Kind::Keyspace => text(&mut names.db.keyspaces().into_iter()),
         Kind::Snapshot => text(&mut names.snapshots.iter().cloned()),
+        Kind::Savepoint => text(&mut names.savepoints.iter().cloned()),
         Kind::Key => {
             let found = narrowed(&names.keyspace, partial);
             found.into_iter().map(Found::from).collect()

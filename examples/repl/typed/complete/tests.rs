@@ -15,7 +15,8 @@ fn names() -> Names {
         keyspace.put(key, "").unwrap();
     }
     keyspace.put(b"\xff", "").unwrap();
-    Names { db, keyspace, snapshots: vec!["s1".into(), "before".into()] }
+    let snapshots = vec!["s1".into(), "before".into()];
+    Names { db, keyspace, snapshots, savepoints: vec!["p1".into(), "half".into()] }
 }
 
 #[test]
@@ -45,6 +46,7 @@ fn words_are_offered_where_they_fit() {
     check("get it", 4, &["it's "]);
     check("get ann --at ", 13, &["before", "s1"]);
     check("get --at s", 9, &["s1 "]);
+    check("rollback h", 9, &["half "]);
     check("get --at s1 b", 12, &["bob "]);
     check("get bob -", 8, &["--at", "--raw"]);
     check("put ann\t", 8, &[]);
