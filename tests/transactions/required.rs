@@ -1,6 +1,6 @@
 //! Batches that are written only if keys have the values that they require.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use alluvium::{Db, Durability, Error, TryWrite, WaitFor, WriteBatch};
 
@@ -57,6 +57,38 @@ fn one_without_operations_only_looks() {
     batch.clear();
     batch.require("k", Some(b""));
     db.write_with(&batch, Durability::Sync).unwrap();
+}
+
+/// Symptom: a batch without operations was found fulfilled though its requirements were never so
+/// at the same time. Mechanism: each key was read at a moment of its own, and nothing looked at
+/// them again in the section. Fix: all are read at one.
+#[test]
+fn requirements_without_operations_are_met_at_one_point() {
+    const ROUNDS: u32 = 3_000;
+    let db = open();
+    let over = AtomicBool::new(false);
+    let write = |left: &str, right: &str| {
+        let mut batch = WriteBatch::new();
+        batch.put("left", left);
+        batch.put("right", right);
+        db.write(&batch).unwrap();
+    };
+    write("0", "1");
+    let mut neither = WriteBatch::new();
+    neither.require("left", Some(b"0"));
+    neither.require("right", Some(b"0"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                write("1", "0");
+                write("0", "1");
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            assert!(db.write(&neither).is_err(), "one of them is always 1");
+        }
+    });
 }
 
 #[test]

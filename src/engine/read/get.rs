@@ -154,6 +154,41 @@ pub(crate) fn get_seen(engine: &Engine, keyspace: &KeyspaceState, key: &[u8]) ->
     Ok(Seen { since, at, value: find_in(&engine.core, &view, id, key, at, keep)? })
 }
 
+/// A point of the commit order to read several keys at, for a write that depends on them. It keeps
+/// its view, so it needs no snapshot.
+pub(crate) struct SeenAll<'e> {
+    engine: &'e Engine,
+    view: Arc<View>,
+    /// As [`Seen::since`].
+    pub(crate) since: Sequence,
+    /// As [`Seen::at`].
+    pub(crate) at: Sequence,
+}
+
+impl<'e> SeenAll<'e> {
+    /// The newest there is.
+    pub(crate) fn now(engine: &'e Engine) -> Self {
+        let since = engine.visible();
+        let (view, at) = read_point_owned(&engine.core.view, || engine.visible());
+        Self { engine, view, since, at }
+    }
+
+    /// Whether a key has this value there.
+    pub(crate) fn has(
+        &self,
+        keyspace: &KeyspaceState,
+        key: &[u8],
+        expected: Option<&[u8]>,
+    ) -> Result<bool> {
+        let at = ReadAt::Now.resolve(keyspace, self.at)?;
+        find_in(&self.engine.core, &self.view, keyspace.id, key, at, |hit| match hit {
+            None => expected.is_none(),
+            Some(Hit::Memory { found, .. }) => expected == Some(found.value),
+            Some(Hit::Disk(hit)) => expected == Some(hit.value),
+        })
+    }
+}
+
 /// The value of a key, if that can be said without the disk.
 pub(crate) fn try_get(
     engine: &Engine,

@@ -34,7 +34,7 @@ use crate::engine::commit::entry::{Batch, Condition, ReadsUnchanged, Refused, Wr
 use crate::engine::commit::holds::HoldClaim;
 use crate::engine::commit::spans::Spans;
 use crate::engine::read::changed::{ReadChange, find_change};
-use crate::engine::read::get::{ReadAt, get};
+use crate::engine::read::get::SeenAll;
 use crate::engine::shared::patience::Stalled;
 use crate::engine::write::conditional::{TRIES_MAX, write_if};
 use crate::engine::write::hold::{self, HoldGuard};
@@ -112,26 +112,24 @@ impl<'a> AtCommit<'a> {
         committed
     }
 
-    /// Step 1. Up to which sequence nothing has changed, if that was known up to `known`.
-    fn look(&self, known: Sequence) -> Result<Sequence> {
+    /// Step 1. Up to which sequence nothing has changed, if that was known up to `known`; and one
+    /// that covers all that was read.
+    fn look(&self, known: Sequence) -> Result<(Sequence, Sequence)> {
         match self.basis {
             Basis::Snapshot(at) => {
                 let found = find_change(self.engine, self.reads, known.max(at))?;
-                found.map_err(|change| conflict(self.engine, change))
+                let known = found.map_err(|change| conflict(self.engine, change))?;
+                Ok((known, at))
             }
             Basis::Values(requirements) => check_values(self.engine, requirements),
         }
     }
 
     fn try_commit(&self, held: Option<&HoldGuard<'a>>) -> Result<Sequence> {
-        let Self { engine, writes, reads, basis, durability } = *self;
+        let Self { engine, writes, reads, durability, .. } = *self;
         if writes.len_ops() == 0 {
             engine.core.check_process()?;
-            let known = self.look(Sequence(0))?;
-            let covered = match basis {
-                Basis::Snapshot(at) => at,
-                Basis::Values(_) => known,
-            };
+            let (_, covered) = self.look(Sequence(0))?;
             if durability == Durability::Sync {
                 sync::wait_durable(engine, covered)?;
             }
@@ -156,20 +154,19 @@ impl<'a> AtCommit<'a> {
     }
 }
 
-/// Refuses a batch if a key has another value than it requires. All up to the sequence that is
-/// returned was read.
-fn check_values(engine: &Engine, requirements: &[Requirement]) -> Result<Sequence> {
-    let since = engine.visible();
+/// Refuses a batch if a key has another value than it requires, at one point for all of them: a
+/// batch that only requires takes place there. Returns as [`AtCommit::look`].
+fn check_values(engine: &Engine, requirements: &[Requirement]) -> Result<(Sequence, Sequence)> {
+    let seen = SeenAll::now(engine);
     for Requirement { keyspace, key, expected } in requirements {
         let state = engine.core.keyspaces.by_id(*keyspace);
         let state = state.ok_or_else(|| engine.core.keyspaces.dropped_error(*keyspace))?;
-        let found = get(engine, &state, key, ReadAt::Now)?;
-        if found.as_deref() != expected.as_deref() {
+        if !seen.has(&state, key, expected.as_deref())? {
             let keyspace = state.name.clone();
             return Err(Error::RequirementFailed { keyspace, key: key.clone() });
         }
     }
-    Ok(since)
+    Ok((seen.since, seen.at))
 }
 
 /// How often a commit was refused, and what has followed from that.
@@ -187,7 +184,7 @@ impl<'a> Looks<'_, 'a> {
     /// Step 1. On what the next try commits.
     fn look(&mut self) -> Result<Condition<'a>> {
         let reads = self.of.reads;
-        self.known = self.of.look(self.known)?;
+        (self.known, _) = self.of.look(self.known)?;
         let hold = self.own.as_ref().or(self.outer).map(|held| held.hold);
         let all_held = self.tries >= TRIES_MAX;
         let since = (!all_held).then_some(self.known);
