@@ -224,6 +224,11 @@ impl OverlayWalk {
         Some(Err(error))
     }
 
+    /// Whether nothing comes any more, unless it is moved.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }

@@ -129,22 +129,28 @@ impl<'t> TransactionRange<'t> {
         self.next().transpose().map(|first| first.is_none())
     }
 
-    /// Notes what a step has come to.
-    fn note(&mut self, from: From, step: Step) -> Step {
+    /// Takes a step from one end, and notes what it has come to.
+    fn step(&mut self, from: From) -> Step {
+        // Before the step: the key that it comes to is given out, or not passed.
+        if self.walk.is_some()
+            && !self.merged.has_ended()
+            && let Err(error) = self.state.check_room()
+        {
+            return self.merged.fail(error);
+        }
+        let merged = &mut self.merged;
+        let step = self.state.with_writes(self.keyspace, |writes| match from {
+            From::Front => merged.next(writes),
+            From::Back => merged.next_back(writes),
+        });
         let Some(walk) = self.walk else { return step };
         match &step {
-            Some(Ok((key, _))) => match self.state.note_walked(walk, from, key) {
-                Ok(()) => step,
-                Err(error) => self.merged.fail(error),
-            },
-            Some(Err(_)) => step,
-            None => {
-                if !self.merged.has_failed() {
-                    self.state.note_over(walk);
-                }
-                step
-            }
+            Some(Ok((key, _))) => self.state.note_walked(walk, from, key),
+            Some(Err(_)) => {}
+            None if self.merged.has_failed() => {}
+            None => self.state.note_over(walk),
         }
+        step
     }
 }
 
@@ -154,15 +160,13 @@ impl Iterator for TransactionRange<'_> {
     type Item = Result<(Value, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.state.with_writes(self.keyspace, |writes| self.merged.next(writes));
-        self.note(From::Front, step)
+        self.step(From::Front)
     }
 }
 
 impl DoubleEndedIterator for TransactionRange<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let step = self.state.with_writes(self.keyspace, |writes| self.merged.next_back(writes));
-        self.note(From::Back, step)
+        self.step(From::Back)
     }
 }
 

@@ -222,14 +222,20 @@ impl TransactionState {
         Some(WalkId(at))
     }
 
-    /// Notes that a walk has come to a key.
-    pub(crate) fn note_walked(&self, WalkId(at): WalkId, from: From, key: &[u8]) -> Result<()> {
-        let mut inner = self.inner.borrow_mut();
+    /// Refuses a step of a walk when there is too much already. What it adds, whatever it finds, is
+    /// little.
+    pub(crate) fn check_room(&self) -> Result<()> {
         let bytes_max = self.options.memory_bytes;
-        if inner.bytes() > bytes_max {
+        if self.inner.borrow().bytes() > bytes_max {
             return Err(Error::TransactionTooBig { bytes_max });
         }
-        let Some(walk) = &mut inner.walks[at] else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Notes that a walk has come to a key.
+    pub(crate) fn note_walked(&self, WalkId(at): WalkId, from: From, key: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(walk) = &mut inner.walks[at] else { return };
         let reached = match from {
             From::Front => &mut walk.front,
             From::Back => &mut walk.back,
@@ -237,7 +243,6 @@ impl TransactionState {
         let buffer = reached.get_or_insert_default();
         buffer.clear();
         buffer.extend_from_slice(key);
-        Ok(())
     }
 
     /// Notes that the ends of a walk have met.

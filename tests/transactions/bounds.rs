@@ -42,6 +42,53 @@ fn a_transaction_that_is_full_refuses_more_and_commits_what_it_has() {
     commits(tx);
 }
 
+/// Symptom: walks over empty ranges took any amount of memory. Mechanism: only a step that came to
+/// a key looked whether there was too much. Fix: each looks first.
+#[test]
+fn ranges_count_though_they_are_empty() {
+    let db = open();
+    for backward in [false, true] {
+        let tx = db.transaction_with(bounded(4096));
+        let is_empty = |i: u32| {
+            // Those that touch are one.
+            let mut range = tx.prefix(format!("{:08}", i * 2));
+            let first = if backward { range.next_back() } else { range.next() };
+            first.transpose().map(|first| assert!(first.is_none()))
+        };
+        let walked = (0..1_000).take_while(|&i| is_empty(i).is_ok()).count();
+        assert!((20..100).contains(&walked), "{walked}");
+        assert!(is_too_big(is_empty(1_000)));
+        // Told once, as any error of a range.
+        let mut range = tx.range(..);
+        assert!(is_too_big(range.next().transpose()) && range.next().is_none());
+    }
+}
+
+/// Symptom: a range that a full transaction had ended left out a key when it went on. Mechanism:
+/// the step was made, and its key thrown away for the error. Fix: the error comes before the step.
+#[test]
+fn a_range_goes_on_where_a_full_transaction_has_ended_it() {
+    let db = open();
+    for key in ["a", "b", "c"] {
+        db.put(key, "").unwrap();
+    }
+    let tx = db.transaction_with(bounded(4096));
+    let mut range = tx.range(.."d");
+    let key = |pair: Option<Result<(alluvium::Value, _), Error>>| pair.unwrap().map(|it| it.0);
+    assert_eq!(key(range.next()).unwrap(), "a");
+    let here = tx.savepoint();
+    // What undoes a write may take it past the bound.
+    tx.put([b'x'; 1000], "").unwrap();
+    tx.put([b'y'; 1000], "").unwrap();
+    assert!(db.stats().transaction_bytes > 4096);
+    assert!(is_too_big(key(range.next())));
+    tx.rollback_to(&here).unwrap();
+    range.seek("a");
+    assert_eq!(key(range.next()).unwrap(), "b");
+    assert_eq!(key(range.next_back()).unwrap(), "c");
+    assert!(range.next().is_none());
+}
+
 #[test]
 fn what_undoes_writes_counts_until_it_has_undone_them() {
     let db = open();
