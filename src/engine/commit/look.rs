@@ -23,7 +23,7 @@ pub(crate) enum Looked {
     TooMuch,
 }
 
-/// How many keys and versions may still be looked at.
+/// How many keys, ranges and versions may still be looked at.
 #[derive(Debug)]
 pub(crate) struct Steps(pub(crate) usize);
 
@@ -102,6 +102,10 @@ pub(crate) fn find_newer(
     since: Sequence,
     steps: &mut Steps,
 ) -> crate::error::Result<Looked> {
+    // The search for its start, which is all there is to an empty one.
+    if !steps.take() {
+        return Ok(Looked::TooMuch);
+    }
     cursor.seek(Position::first(keyspace, start))?;
     while let Some(entry) = cursor.entry() {
         if entry.keyspace != keyspace || end.is_some_and(|end| entry.key >= end) {
