@@ -15,7 +15,8 @@ use crate::keyspace::Keyspace;
 /// GiB.
 ///
 /// A write takes it by reference, and leaves it as it is: one that has failed with
-/// [`Error::Overloaded`] can be tried again.
+/// [`Error::Overloaded`] can be tried again. [`Snapshot::with`](crate::Snapshot::with) reads what
+/// it comes to.
 ///
 /// An operation that cannot be accepted (a key over 65,535 bytes, a value over 1 GiB, a keyspace of
 /// another database) is reported by [`Db::write`](crate::Db::write), and nothing of the batch is

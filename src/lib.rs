@@ -134,9 +134,9 @@
 //!
 //! - always: [`Db::try_get`](crate::Reader::try_get), [`Db::try_put`](crate::Keyspace::try_put),
 //!   [`Db::try_delete`](crate::Keyspace::try_delete) and [`Db::try_write`], which answer
-//!   [`TryGet::WouldRead`] or [`TryWrite::WouldWait`] instead of waiting; [`Db::snapshot`], making
-//!   and dropping a [`Range`], [`Db::stats`], [`Db::health`], [`Db::runs`],
-//!   [`Db::approximate_len`](crate::Reader::approximate_len) and
+//!   [`TryGet::WouldRead`] or [`TryWrite::WouldWait`] instead of waiting; [`Db::snapshot`],
+//!   [`Snapshot::with`], making and dropping a [`Range`], [`Db::stats`], [`Db::health`],
+//!   [`Db::runs`], [`Db::approximate_len`](crate::Reader::approximate_len) and
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
 //! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
 //!   and drawing from a [`Range`]; else they read the disk;

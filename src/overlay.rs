@@ -1,17 +1,20 @@
 //! Writes that are not in the database yet, over what a reader finds there.
 //!
-//! [`Overlay`] keeps them; [`OverlayWalk`] walks over a range of both. An owner may write between
-//! two steps of a walk: each step looks again.
+//! [`Overlay`] keeps them, for a transaction and for a snapshot with a batch; [`OverlayWalk`] walks
+//! over a range of both. An owner may write between two steps of a walk: each step looks again.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::engine::Batch;
+use crate::engine::{Batch, EngineIter, LayersCursor};
 use crate::error::{Error, Result};
+use crate::format::batch::ops;
+use crate::format::key::Kind;
 use crate::format::record::BODY_BYTES_MAX;
 use crate::ids::KeyspaceId;
-use crate::range::Range;
+use crate::iter::Cursor;
+use crate::segment::skips::Skipped;
 use crate::value::Value;
 
 /// The writes of one keyspace. `None` deletes.
@@ -21,7 +24,7 @@ pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Value>>;
 const ENTRY_BYTES: usize = 96;
 
 /// The newest write of each key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Overlay {
     of: BTreeMap<KeyspaceId, Writes>,
     bytes: usize,
@@ -33,6 +36,15 @@ pub(crate) fn write_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
 }
 
 impl Overlay {
+    /// Puts the operations of a batch on top, in their order.
+    pub(crate) fn add(&mut self, batch: &Batch) {
+        for op in ops(batch.body()) {
+            let op = op.expect("the batch was encoded by this process, and never left its memory");
+            let value = (op.kind == Kind::Value).then(|| Value::copy(op.value));
+            self.set(op.keyspace, op.key, value);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.of.values().all(BTreeMap::is_empty)
     }
@@ -109,12 +121,40 @@ impl Overlay {
     }
 }
 
+/// The values of many keys: what `written` says of a key that was written, and of the others what
+/// `read` finds for all of them, at one moment. `note` hears of those.
+pub(crate) fn multi_get_over<K: AsRef<[u8]>>(
+    keys: impl IntoIterator<Item = K>,
+    written: impl Fn(&[u8]) -> Option<Option<Value>>,
+    read: impl FnOnce(&[K]) -> Result<Vec<Option<Value>>>,
+    note: impl Fn(&[u8]) -> Result<()>,
+) -> Result<Vec<Option<Value>>> {
+    let mut values = Vec::new();
+    let mut places = Vec::new();
+    let mut missing = Vec::new();
+    for key in keys {
+        let written = written(key.as_ref());
+        if written.is_none() {
+            places.push(values.len());
+            missing.push(key);
+        }
+        values.push(written.flatten());
+    }
+    let found = read(&missing)?;
+    for ((at, key), value) in places.into_iter().zip(&missing).zip(found) {
+        note(key.as_ref())?;
+        values[at] = value;
+    }
+    Ok(values)
+}
+
 /// A walk from both ends over a range of a keyspace, with writes over it.
 ///
 /// Each end draws one pair of the base ahead. Where the base has nothing left for one end, what the
 /// other has drawn ahead is the last pair of all, and goes to whichever end asks first.
 pub(crate) struct OverlayWalk {
-    base: Range,
+    /// Or why there is none.
+    base: Result<Box<EngineIter>>,
     /// Drawn ahead at each end.
     front: Option<(Value, Value)>,
     back: Option<(Value, Value)>,
@@ -132,7 +172,9 @@ type Step = Option<Result<(Value, Value)>>;
 
 impl OverlayWalk {
     /// A walk over `base`, which has the keys from `low` to before `high`.
-    pub(crate) fn new(base: Range, low: Vec<u8>, high: Option<Vec<u8>>) -> Self {
+    pub(crate) fn new(base: Result<EngineIter>, low: Vec<u8>, high: Option<Vec<u8>>) -> Self {
+        // Boxed: it is large, and an iterator is moved around.
+        let base = base.map(Box::new);
         Self { base, front: None, back: None, low, high, ended: false, failed: false }
     }
 
@@ -140,7 +182,11 @@ impl OverlayWalk {
     pub(crate) fn next(&mut self, writes: Option<&Writes>) -> Step {
         while !self.ended {
             if self.front.is_none() {
-                match self.base.next() {
+                let drawn = match &mut self.base {
+                    Ok(base) => base.next_front(Value::copy, LayersCursor::value),
+                    Err(error) => Some(Err(error.clone())),
+                };
+                match drawn {
                     Some(Err(error)) => return self.fail(error),
                     Some(Ok(pair)) => self.front = Some(pair),
                     None => self.front = self.back.take(),
@@ -169,7 +215,11 @@ impl OverlayWalk {
     pub(crate) fn next_back(&mut self, writes: Option<&Writes>) -> Step {
         while !self.ended {
             if self.back.is_none() {
-                match self.base.next_back() {
+                let drawn = match &mut self.base {
+                    Ok(base) => base.next_back(Value::copy, LayersCursor::value),
+                    Err(error) => Some(Err(error.clone())),
+                };
+                match drawn {
                     Some(Err(error)) => return self.fail(error),
                     Some(Ok(pair)) => self.back = Some(pair),
                     None => self.back = self.front.take(),
@@ -196,7 +246,9 @@ impl OverlayWalk {
 
     /// Passes over the keys before `key`.
     pub(crate) fn seek(&mut self, key: &[u8]) {
-        self.base.seek(key);
+        if let Ok(base) = &mut self.base {
+            base.seek(key);
+        }
         self.resume();
         if key > &*self.low {
             self.low = key.to_vec();
@@ -207,7 +259,9 @@ impl OverlayWalk {
 
     /// Passes over the keys after `key`, from the back.
     pub(crate) fn seek_back(&mut self, key: &[u8]) {
-        self.base.seek_back(key);
+        if let Ok(base) = &mut self.base {
+            base.seek_back(key);
+        }
         self.resume();
         let past = after(key);
         if self.high.as_ref().is_none_or(|high| past < *high) {
@@ -215,6 +269,19 @@ impl OverlayWalk {
             self.back.take_if(|(drawn, _)| **drawn > *key);
             self.high = Some(past);
         }
+    }
+
+    /// Passes over blocks that cannot be read from now on.
+    pub(crate) fn skip_damaged(&mut self) {
+        if let Ok(base) = &mut self.base {
+            base.skip_damaged();
+            self.resume();
+        }
+    }
+
+    /// What was passed over.
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        self.base.as_ref().map_or_else(|_| Vec::new(), |base| base.skipped())
     }
 
     /// Ends both ends with an error.

@@ -1,12 +1,17 @@
 //! [`Range`]: the iterator over keys and values; [`Keys`] and [`Values`]: over one half of them.
 
+use std::convert::identity;
 use std::fmt;
 use std::iter::FusedIterator;
 
 use crate::engine::{EngineIter, LayersCursor};
 use crate::error::{Error, Result};
+use crate::ids::KeyspaceId;
 use crate::iter::Cursor;
+use crate::iter::range::{Bounds, half_open};
+use crate::overlay::{Overlay, OverlayWalk};
 use crate::segment::skips::Skipped;
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// Keys and values in bytewise order of the keys, from [`Reader::range`](crate::Reader::range) or
@@ -56,6 +61,7 @@ pub struct Range(RangeState);
 enum RangeState {
     // Boxed: the two cursors with their buffers are large, and an iterator is moved around.
     Live(Box<EngineIter>),
+    Over(Box<RangeOver>),
     /// The error: told once, and once more after each seek.
     Failed {
         error: Error,
@@ -63,7 +69,49 @@ enum RangeState {
     },
 }
 
+/// A range with the writes of a batch over it.
+struct RangeOver {
+    walk: OverlayWalk,
+    overlay: Arc<Overlay>,
+    keyspace: KeyspaceId,
+    /// What was lent last.
+    lent: Option<(Value, Value)>,
+}
+
+type Pair = (Value, Value);
+
+impl RangeOver {
+    fn front(&mut self) -> Option<Result<Pair>> {
+        self.walk.next(self.overlay.writes_of(self.keyspace))
+    }
+
+    fn back(&mut self) -> Option<Result<Pair>> {
+        self.walk.next_back(self.overlay.writes_of(self.keyspace))
+    }
+
+    fn lend(&mut self, drawn: Option<Result<Pair>>) -> Option<Result<(&[u8], &[u8])>> {
+        let pair = match drawn? {
+            Ok(pair) => pair,
+            Err(error) => return Some(Err(error)),
+        };
+        let (key, value) = self.lent.insert(pair);
+        Some(Ok((&**key, &**value)))
+    }
+}
+
 impl Range {
+    /// What `base` has within the bounds, with the writes to that keyspace over it.
+    pub(crate) fn over(
+        base: Result<EngineIter>,
+        bounds: Bounds,
+        keyspace: KeyspaceId,
+        overlay: Arc<Overlay>,
+    ) -> Self {
+        let (low, high) = half_open(bounds);
+        let walk = OverlayWalk::new(base, low, high);
+        Self(RangeState::Over(Box::new(RangeOver { walk, overlay, keyspace, lent: None })))
+    }
+
     pub(crate) fn new(opened: Result<EngineIter>) -> Self {
         Self(match opened {
             Ok(iter) => RangeState::Live(Box::new(iter)),
@@ -94,6 +142,7 @@ impl Range {
     pub fn seek(&mut self, key: impl AsRef<[u8]>) {
         match &mut self.0 {
             RangeState::Live(iter) => iter.seek(key.as_ref()),
+            RangeState::Over(over) => over.walk.seek(key.as_ref()),
             RangeState::Failed { told, .. } => *told = false,
         }
     }
@@ -113,6 +162,7 @@ impl Range {
     pub fn seek_back(&mut self, key: impl AsRef<[u8]>) {
         match &mut self.0 {
             RangeState::Live(iter) => iter.seek_back(key.as_ref()),
+            RangeState::Over(over) => over.walk.seek_back(key.as_ref()),
             RangeState::Failed { told, .. } => *told = false,
         }
     }
@@ -139,8 +189,10 @@ impl Range {
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     pub fn skip_damaged(mut self) -> Self {
-        if let RangeState::Live(iter) = &mut self.0 {
-            iter.skip_damaged();
+        match &mut self.0 {
+            RangeState::Live(iter) => iter.skip_damaged(),
+            RangeState::Over(over) => over.walk.skip_damaged(),
+            RangeState::Failed { .. } => {}
         }
         self
     }
@@ -158,6 +210,7 @@ impl Range {
     pub fn skipped(&self) -> Vec<Skipped> {
         match &self.0 {
             RangeState::Live(iter) => iter.skipped(),
+            RangeState::Over(over) => over.walk.skipped(),
             RangeState::Failed { .. } => Vec::new(),
         }
     }
@@ -210,7 +263,7 @@ impl Range {
     /// What the iterator would have given as an item.
     pub fn len(mut self) -> Result<u64> {
         let mut count = 0;
-        while let Some(pair) = self.front(nothing, nothing) {
+        while let Some(pair) = self.front(nothing, nothing, drop) {
             pair?;
             count += 1;
         }
@@ -229,7 +282,7 @@ impl Range {
     ///
     /// As [`Self::len`].
     pub fn is_empty(mut self) -> Result<bool> {
-        self.front(nothing, nothing).transpose().map(|first| first.is_none())
+        self.front(nothing, nothing, drop).transpose().map(|first| first.is_none())
     }
 
     /// The next key and its value as [`next`](Iterator::next) gives them, lent until the next call.
@@ -252,6 +305,10 @@ impl Range {
     pub fn lend(&mut self) -> Option<Result<(&[u8], &[u8])>> {
         match &mut self.0 {
             RangeState::Live(iter) => iter.lend_front(),
+            RangeState::Over(over) => {
+                let drawn = over.front();
+                over.lend(drawn)
+            }
             RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
@@ -270,28 +327,42 @@ impl Range {
     pub fn lend_back(&mut self) -> Option<Result<(&[u8], &[u8])>> {
         match &mut self.0 {
             RangeState::Live(iter) => iter.lend_back(),
+            RangeState::Over(over) => {
+                let drawn = over.back();
+                over.lend(drawn)
+            }
             RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
 
+    /// The next key and value, as `key` and `value` have them; `own` takes a value that was copied.
     fn front<K, V>(
         &mut self,
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
+        own: impl Fn(Value) -> V,
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
             RangeState::Live(iter) => iter.next_front(key, value),
+            RangeState::Over(over) => {
+                over.front().map(|pair| pair.map(|pair| (key(&pair.0), own(pair.1))))
+            }
             RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
 
+    /// As [`Self::front`], from the back.
     fn back<K, V>(
         &mut self,
         key: impl Fn(&[u8]) -> K,
         value: impl Fn(&LayersCursor) -> V,
+        own: impl Fn(Value) -> V,
     ) -> Option<Result<(K, V)>> {
         match &mut self.0 {
             RangeState::Live(iter) => iter.next_back(key, value),
+            RangeState::Over(over) => {
+                over.back().map(|pair| pair.map(|pair| (key(&pair.0), own(pair.1))))
+            }
             RangeState::Failed { error, told } => tell_once(error, told),
         }
     }
@@ -307,13 +378,13 @@ impl Iterator for Range {
     type Item = Result<(Value, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.front(Value::copy, LayersCursor::value)
+        self.front(Value::copy, LayersCursor::value, identity)
     }
 }
 
 impl DoubleEndedIterator for Range {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.back(Value::copy, LayersCursor::value)
+        self.back(Value::copy, LayersCursor::value, identity)
     }
 }
 
@@ -353,7 +424,7 @@ pub struct Keys(Range);
 pub struct Values(Range);
 
 macro_rules! half {
-    ($half:ident, $key:expr, $value:expr, $pick:expr) => {
+    ($half:ident, $key:expr, $value:expr, $own:expr, $pick:expr) => {
         impl $half {
             /// As [`Range::seek`].
             ///
@@ -429,20 +500,20 @@ macro_rules! half {
             type Item = Result<Value>;
 
             fn next(&mut self) -> Option<Self::Item> {
-                self.0.front($key, $value).map(|pair| pair.map($pick))
+                self.0.front($key, $value, $own).map(|pair| pair.map($pick))
             }
         }
 
         impl DoubleEndedIterator for $half {
             fn next_back(&mut self) -> Option<Self::Item> {
-                self.0.back($key, $value).map(|pair| pair.map($pick))
+                self.0.back($key, $value, $own).map(|pair| pair.map($pick))
             }
         }
     };
 }
 
-half!(Keys, Value::copy, nothing, |(key, ())| key);
-half!(Values, nothing, LayersCursor::value, |((), value)| value);
+half!(Keys, Value::copy, nothing, drop, |(key, ())| key);
+half!(Values, nothing, LayersCursor::value, identity, |((), value)| value);
 
 macro_rules! iterator_promises {
     ($($name:ident),*) => {

@@ -6,11 +6,12 @@ use crate::engine::read::estimate::estimate;
 use crate::engine::read::explain::{Explain, explain};
 use crate::engine::read::get::{self, check_open};
 use crate::engine::read::many;
-use crate::engine::{DirectoryLock, Engine, KeyspaceState, ReadAt, TryGet};
+use crate::engine::{DirectoryLock, Engine, EngineIter, KeyspaceState, ReadAt, TryGet};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::iter::KeyRange;
 use crate::iter::range::{Bounds, prefix_bounds};
+use crate::overlay::{Overlay, multi_get_over};
 use crate::range::Range;
 use crate::sync::Arc;
 use crate::value::Value;
@@ -23,6 +24,7 @@ use crate::value::Value;
 /// | [`Keyspace`](crate::Keyspace), by deref | that one | now |
 /// | [`Snapshot`](crate::Snapshot), by deref | `default` | the snapshot's |
 /// | [`Snapshot::of`](crate::Snapshot::of) | any | the snapshot's |
+/// | [`Snapshot::with`](crate::Snapshot::with) | any | the snapshot's, as if a batch were written |
 ///
 /// So a function that takes `&Reader` serves them all. Cheap to clone, usable from any thread. A
 /// clone may outlive what it came from. A reader that is not a snapshot's does not keep the
@@ -67,6 +69,8 @@ pub struct Reader {
 pub(crate) enum Moment {
     Now,
     Snapshot(Arc<Registered>),
+    /// With writes over it.
+    Over(Arc<Registered>, Arc<Overlay>),
     /// Nothing: the keyspace is of another open than the snapshot.
     Foreign,
 }
@@ -122,7 +126,7 @@ impl Reader {
     fn at(&self) -> Result<ReadAt> {
         match &self.moment {
             Moment::Now => check_open(&self.engine).map(|()| ReadAt::Now),
-            Moment::Snapshot(registered) => {
+            Moment::Snapshot(registered) | Moment::Over(registered, _) => {
                 self.engine.core.check_process()?;
                 let locked = registered.directory.is_some();
                 if locked { Ok(ReadAt::Snapshot(registered.at)) } else { Err(Error::Closed) }
@@ -138,6 +142,19 @@ impl Reader {
     /// Refuses what no read would do.
     pub(crate) fn check(&self) -> Result<()> {
         self.at().map(drop)
+    }
+
+    /// What a batch that lies over the snapshot makes of a key, if it says anything of it.
+    #[inline]
+    fn written(&self, key: &[u8]) -> Result<Option<Option<Value>>> {
+        match &self.moment {
+            Moment::Over(registered, overlay) => {
+                self.check()?;
+                self.keyspace.check_read(Some(registered.at))?;
+                Ok(overlay.get(self.keyspace.id, key).cloned())
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The value of a key, or `None`.
@@ -160,8 +177,12 @@ impl Reader {
     ///
     /// As [every read](Reader#errors).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let key = key.as_ref();
+        if let Some(written) = self.written(key)? {
+            return Ok(written);
+        }
         let at = self.at()?;
-        get::get(&self.engine, &self.keyspace, key.as_ref(), at)
+        get::get(&self.engine, &self.keyspace, key, at)
     }
 
     /// Hands the value of a key to `read` where it lies, without a copy. Keep `read` short: it
@@ -182,8 +203,12 @@ impl Reader {
         key: impl AsRef<[u8]>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R> {
+        let key = key.as_ref();
+        if let Some(written) = self.written(key)? {
+            return Ok(read(written.as_deref()));
+        }
         let at = self.at()?;
-        get::get_with(&self.engine, &self.keyspace, key.as_ref(), at, read)
+        get::get_with(&self.engine, &self.keyspace, key, at, read)
     }
 
     /// The value of a key, if memory holds the answer: memtables, filters, indexes and cached
@@ -205,8 +230,12 @@ impl Reader {
     ///
     /// As [every read](Reader#errors), the disk's apart.
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<TryGet> {
+        let key = key.as_ref();
+        if let Some(written) = self.written(key)? {
+            return Ok(written.map_or(TryGet::Miss, TryGet::Hit));
+        }
         let at = self.at()?;
-        get::try_get(&self.engine, &self.keyspace, key.as_ref(), at)
+        get::try_get(&self.engine, &self.keyspace, key, at)
     }
 
     /// Whether a key is there. Costs what [`Self::get`] does, without the copy of the value.
@@ -247,7 +276,13 @@ impl Reader {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
         let at = self.at()?;
-        many::multi_get(&self.engine, &self.keyspace, keys, at)
+        let Moment::Over(registered, overlay) = &self.moment else {
+            return many::multi_get(&self.engine, &self.keyspace, keys, at);
+        };
+        self.keyspace.check_read(Some(registered.at))?;
+        let written = |key: &[u8]| overlay.get(self.keyspace.id, key).cloned();
+        let read = |keys: &[_]| many::multi_get(&self.engine, &self.keyspace, keys, at);
+        multi_get_over(keys, written, read, |_| Ok(()))
     }
 
     /// The keys in a range with their values, in bytewise order; `.rev()` goes backward.
@@ -286,16 +321,25 @@ impl Reader {
         self.open_range(prefix_bounds(prefix.as_ref()))
     }
 
-    pub(crate) fn open_range(&self, bounds: Bounds) -> Range {
-        let opened = self.at().and_then(|at| {
-            let directory = match &self.moment {
-                Moment::Snapshot(registered) => registered.directory.clone(),
-                Moment::Now | Moment::Foreign => self.engine.pin_directory(),
-            };
-            let directory = directory.ok_or(Error::Closed)?;
-            get::iter(&self.engine, directory, &self.keyspace, bounds, at)
-        });
-        Range::new(opened)
+    fn open_range(&self, bounds: Bounds) -> Range {
+        let Moment::Over(_, overlay) = &self.moment else {
+            return Range::new(self.open_iter(bounds));
+        };
+        let base = self.open_iter(bounds.clone());
+        Range::over(base, bounds, self.keyspace.id, Arc::clone(overlay))
+    }
+
+    /// A walk over what is stored.
+    pub(crate) fn open_iter(&self, bounds: Bounds) -> Result<EngineIter> {
+        let at = self.at()?;
+        let directory = match &self.moment {
+            Moment::Snapshot(registered) | Moment::Over(registered, _) => {
+                registered.directory.clone()
+            }
+            Moment::Now | Moment::Foreign => self.engine.pin_directory(),
+        };
+        let directory = directory.ok_or(Error::Closed)?;
+        get::iter(&self.engine, directory, &self.keyspace, bounds, at)
     }
 
     /// The first key and its value, or `None` if there is no key.
@@ -449,7 +493,7 @@ impl Reader {
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = match &self.moment {
-            Moment::Snapshot(registered) => Some(registered.at.0),
+            Moment::Snapshot(registered) | Moment::Over(registered, _) => Some(registered.at.0),
             Moment::Now | Moment::Foreign => None,
         };
         let mut shown = f.debug_struct("Reader");

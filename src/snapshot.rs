@@ -3,8 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::batch::WriteBatch;
+use crate::error::Result;
 use crate::ids::Sequence;
 use crate::keyspace::Keyspace;
+use crate::overlay::Overlay;
 use crate::reader::{Moment, Reader, Registered};
 use crate::sync::Arc;
 
@@ -26,6 +29,8 @@ use crate::sync::Arc;
 #[derive(Clone)]
 pub struct Snapshot {
     registered: Arc<Registered>,
+    /// Writes that are seen as if they were committed.
+    over: Option<Arc<Overlay>>,
     reader: Reader,
 }
 
@@ -44,7 +49,15 @@ impl Snapshot {
         let registered = Arc::new(Registered::new(keyspace.engine()));
         let moment = Moment::Snapshot(Arc::clone(&registered));
         let reader = keyspace.reader_at(moment);
-        Self { registered, reader }
+        Self { registered, over: None, reader }
+    }
+
+    fn moment(&self) -> Moment {
+        let registered = Arc::clone(&self.registered);
+        match &self.over {
+            None => Moment::Snapshot(registered),
+            Some(over) => Moment::Over(registered, Arc::clone(over)),
+        }
     }
 
     /// The last sequence that it sees.
@@ -78,9 +91,48 @@ impl Snapshot {
     pub fn of(&self, keyspace: &Keyspace) -> Reader {
         let same = Arc::ptr_eq(self.engine(), keyspace.engine());
         keyspace.reader_at(match same {
-            true => Moment::Snapshot(Arc::clone(&self.registered)),
+            true => self.moment(),
             false => Moment::Foreign,
         })
+    }
+
+    /// The snapshot as it would be with a batch written to it: every read sees the batch's
+    /// operations on top, in every keyspace, ranges in both directions too. For looking at what a
+    /// batch comes to while it is put together, or before it is written.
+    ///
+    /// The batch is copied, and sorted: what is added to it later is not seen, and nothing is
+    /// written. Another batch may be put on top of that. What the batch
+    /// [requires](WriteBatch::require) is not looked at. A read looks at the batch first, in
+    /// memory. [`Reader::explain`], [`Reader::approximate_len`] and [`Reader::approximate_size`]
+    /// speak of what is stored.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
+    /// users.put("ann", "1")?;
+    /// let mut batch = alluvium::WriteBatch::new();
+    /// batch.put_in(&users, "bob", "2");
+    /// batch.delete_in(&users, "ann");
+    /// let then = db.snapshot().with(&batch)?;
+    /// let keys: Vec<_> = then.of(&users).range(..).keys().collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, ["bob"]);
+    /// assert!(users.contains_key("ann")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the batch has an operation that
+    /// cannot be accepted, or names a keyspace of another database, or of another open. Of a
+    /// keyspace that was dropped before the snapshot each read says so.
+    pub fn with(&self, batch: &WriteBatch) -> Result<Self> {
+        let operations = batch.operations(self.engine().core.instance)?;
+        let mut over = self.over.as_deref().cloned().unwrap_or_default();
+        over.add(operations);
+        let mut with = self.clone();
+        with.over = Some(Arc::new(over));
+        with.reader = self.reader.reader_at(with.moment());
+        Ok(with)
     }
 }
 

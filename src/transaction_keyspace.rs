@@ -6,6 +6,7 @@ use crate::engine::TryGet;
 use crate::error::Result;
 use crate::iter::KeyRange;
 use crate::iter::range::{Bounds, prefix_bounds};
+use crate::overlay::multi_get_over;
 use crate::reader::Reader;
 use crate::transaction_range::TransactionRange;
 use crate::transaction_state::TransactionState;
@@ -101,25 +102,13 @@ impl<'t> Verbs<'t, '_> {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Vec<Option<Value>>> {
         let id = self.reader.keyspace().id;
-        let mut values = Vec::new();
-        let mut missing = Vec::new();
-        for key in keys {
-            let written = self.state.written(id, key.as_ref());
-            if written.is_none() {
-                missing.push((values.len(), key));
-            }
-            values.push(written.flatten());
-        }
-        let found = self.reader.multi_get(missing.iter().map(|(_, key)| key.as_ref()))?;
-        for ((at, key), value) in missing.iter().zip(found) {
-            self.state.note_read(id, key.as_ref())?;
-            values[*at] = value;
-        }
-        Ok(values)
+        let written = |key: &[u8]| self.state.written(id, key);
+        let note = |key: &[u8]| self.state.note_read(id, key);
+        multi_get_over(keys, written, |keys| self.reader.multi_get(keys), note)
     }
 
     pub(crate) fn range(self, bounds: Bounds) -> TransactionRange<'t> {
-        let base = self.reader.open_range(bounds.clone());
+        let base = self.reader.open_iter(bounds.clone());
         TransactionRange::new(self.state, self.reader.keyspace().id, base, bounds)
     }
 

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::iter::FusedIterator;
 
+use crate::engine::EngineIter;
 use crate::error::Result;
 use crate::ids::KeyspaceId;
 use crate::iter::range::{Bounds, half_open};
 use crate::overlay::{OverlayWalk, after};
-use crate::range::Range;
 use crate::transaction_state::{From, TransactionState, WalkId};
 use crate::value::Value;
 
@@ -19,7 +19,8 @@ use crate::value::Value;
 /// an end is met by it, what is written behind is not. As far as it is walked, from either end, it
 /// counts as read, with the keys that are not there; a walk to the end counts up to the bound.
 ///
-/// It gives an error as its last item, once, as a [`Range`] does, and keeps what one keeps.
+/// It gives an error as its last item, once, as a [`Range`](crate::Range) does, and keeps what one
+/// keeps.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;
@@ -43,7 +44,7 @@ impl<'t> TransactionRange<'t> {
     pub(crate) fn new(
         state: &'t TransactionState,
         keyspace: KeyspaceId,
-        base: Range,
+        base: Result<EngineIter>,
         bounds: Bounds,
     ) -> Self {
         let (low, high) = half_open(bounds);
@@ -51,8 +52,8 @@ impl<'t> TransactionRange<'t> {
         Self { state, keyspace, merged: OverlayWalk::new(base, low, high), walk }
     }
 
-    /// Moves the front to the first key at or after `key`, as [`Range::seek`] does. What is passed
-    /// over is not read.
+    /// Moves the front to the first key at or after `key`, as
+    /// [`Range::seek`](crate::Range::seek) does. What is passed over is not read.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -14,6 +14,7 @@ mod lives;
 mod overlay;
 mod required;
 mod turns;
+mod with;
 
 use std::path::Path;
 use std::sync::Arc;
