@@ -3,7 +3,7 @@
 //! `world` runs operations and notes what was acknowledged, `oracle` decides whether what is found
 //! later is a prefix of that, `power` crashes at every operation, `recovery` during recoveries,
 //! `faults` fails every call, `panics` panics in it, `merges` does both of the first to merges,
-//! `damage` changes every byte, `long_log` has more to recover than fits into one part. Background
+//! `transactions` crashes those, `damage` changes every byte, `long_log` has more to recover than fits into one part. Background
 //! threads move operations between runs, so a failure prints the seed, the crash point and the
 //! trace of the file system.
 //!
@@ -25,6 +25,7 @@ mod power;
 mod random;
 mod recovery;
 mod regressions;
+mod transactions;
 mod world;
 
 use random::Random;

@@ -184,6 +184,7 @@ fn act(world: &mut World, act: Act) -> Check<()> {
         Act::Sync => caught(|| world.barrier(Db::sync)).unwrap_or(Ok(true)).map(drop),
         Act::Flush => caught(|| world.barrier(Db::flush)).unwrap_or(Ok(true)).map(drop),
         Act::Compact => caught(|| world.barrier(Db::compact)).unwrap_or(Ok(true)).map(drop),
+        Act::Begin(..) | Act::Commit(_) | Act::Lose => Err("no workload here has these".into()),
     }
 }
 

@@ -20,7 +20,7 @@ pub fn put(keyspace: &'static str, key: u32, value_bytes: usize, durability: Dur
     Effect::Write(vec![op(keyspace, key, Some(value_bytes))], durability)
 }
 
-fn op(keyspace: &'static str, key: u32, value_bytes: Option<usize>) -> Op {
+pub fn op(keyspace: &'static str, key: u32, value_bytes: Option<usize>) -> Op {
     Op { keyspace, key: format!("k{key:03}").into_bytes(), value_bytes }
 }
 
@@ -36,6 +36,12 @@ fn batch(first: u32, count: u32, value_bytes: usize, durability: Durability) -> 
 /// What a workload consists of.
 pub enum Act {
     Do(Effect),
+    /// Begins a transaction with these writes, and with some that it rolls back to a savepoint.
+    Begin(Vec<Op>, Vec<Op>),
+    /// Commits it.
+    Commit(Durability),
+    /// Commits it, and has it lose.
+    Lose,
     Sync,
     Flush,
     Compact,
@@ -47,6 +53,9 @@ pub fn run(world: &mut World, acts: Vec<Act>) -> Check<bool> {
     for act in acts {
         let alive = match act {
             Act::Do(effect) => world.step(effect)?,
+            Act::Begin(ops, undone) => world.begin(ops, &undone)?,
+            Act::Commit(durability) => world.commit(durability)?,
+            Act::Lose => world.lose()?,
             Act::Sync => world.barrier(Db::sync)?,
             Act::Flush => world.barrier(Db::flush)?,
             Act::Compact => world.barrier(Db::compact)?,
@@ -213,7 +222,7 @@ pub fn enumerate_from(
 
 /// As [`enumerate`], of a database that is opened as `setup` says, from operation
 /// `first` on at each `stride`-th.
-fn enumerate_in(
+pub fn enumerate_in(
     setup: Setup,
     (first, stride): (u64, u64),
     seed: u64,

@@ -6,6 +6,7 @@ pub mod layers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use alluvium::io::{CrashMode, Fs, FsFile, FsLock, OpenMode, SimFs};
 use alluvium::{
-    Compression, Db, Durability, Error, Keyspace, KeyspaceOptions, OnOverload, WriteBatch,
+    Compression, Db, Durability, Error, Keyspace, KeyspaceOptions, OnOverload, Transaction,
+    WriteBatch,
 };
 
 use crate::Check;
@@ -192,10 +194,27 @@ pub struct Setup {
     pub memtable_bytes: u64,
     /// Whether merges overtake drops, in the first life of a world.
     pub slow_drops: bool,
+    /// What is wrong with how transactions are used: what the harness has to catch.
+    pub misuse: Misuse,
+}
+
+/// A fault that transactions could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    None,
+    /// The writes of one commit by two.
+    Torn,
+    /// What was rolled back to a savepoint commits all the same.
+    NotRolledBack,
+    /// What met a conflict is written all the same.
+    ConflictIgnored,
+    /// A commit that is to be synced is not.
+    Unsynced,
 }
 
 impl Setup {
-    pub const QUIET: Self = Self { compactors: 0, memtable_bytes: 4 << 10, slow_drops: false };
+    pub const QUIET: Self =
+        Self { compactors: 0, memtable_bytes: 4 << 10, slow_drops: false, misuse: Misuse::None };
 }
 
 /// A database and its history.
@@ -214,6 +233,14 @@ pub struct World {
     dropping: Arc<Dropping>,
     handles: BTreeMap<&'static str, Keyspace>,
     next_step: u32,
+    open: Option<OpenTransaction>,
+}
+
+/// A transaction under way: what it is to commit as, and its writes.
+struct OpenTransaction {
+    transaction: Transaction,
+    number: u32,
+    ops: Vec<Op>,
 }
 
 impl fmt::Debug for World {
@@ -244,6 +271,7 @@ impl World {
         let layer = None;
         let setup = Setup::QUIET;
         let dropping = Arc::default();
+        let open = None;
         Self {
             fs,
             lie,
@@ -256,6 +284,7 @@ impl World {
             dropping,
             handles,
             next_step,
+            open,
         }
     }
 
@@ -320,6 +349,7 @@ impl World {
 
     /// Lets go of the database without closing it in words.
     pub fn abandon(&mut self) {
+        self.open = None;
         self.handles.clear();
         self.db = None;
     }
@@ -350,6 +380,11 @@ impl World {
             }
             Err(panic) => resume_unwind(panic),
         };
+        self.note(number, effect, result)
+    }
+
+    /// Notes how a step went.
+    fn note(&mut self, number: u32, effect: Effect, result: Result<(), Error>) -> Check<bool> {
         let acknowledged = result.is_ok();
         // These say that the call came too late to have had any effect.
         let nothing = match &result {
@@ -434,6 +469,95 @@ impl World {
             }
         }
         db.write_with(&batch, durability).map(drop)
+    }
+
+    /// Begins a transaction that reads and writes `ops`, and `undone`, which is rolled back to a
+    /// savepoint. It commits later.
+    pub fn begin(&mut self, ops: Vec<Op>, undone: &[Op]) -> Check<bool> {
+        let number = self.next_step;
+        self.next_step += 1;
+        let transaction = self.db().transaction();
+        let begun = self.fill(&transaction, number, &ops, undone);
+        self.open = Some(OpenTransaction { transaction, number, ops });
+        begun.map_or_else(|error| self.failed(error), |()| Ok(true))
+    }
+
+    fn fill(
+        &self,
+        transaction: &Transaction,
+        number: u32,
+        ops: &[Op],
+        undone: &[Op],
+    ) -> Result<(), Error> {
+        let half = ops.len() / 2;
+        self.write_in(transaction, number, ops, 0..half)?;
+        let savepoint = transaction.savepoint();
+        let all = [ops, undone].concat();
+        self.write_in(transaction, number, &all, ops.len()..all.len())?;
+        if self.setup.misuse != Misuse::NotRolledBack {
+            transaction.rollback_to(&savepoint)?;
+        }
+        self.write_in(transaction, number, ops, half..ops.len())
+    }
+
+    /// Reads and writes some of the operations in a transaction.
+    fn write_in(
+        &self,
+        transaction: &Transaction,
+        number: u32,
+        ops: &[Op],
+        which: Range<usize>,
+    ) -> Result<(), Error> {
+        for index in which {
+            let op = &ops[index];
+            let keyspace = self.db().keyspace(op.keyspace)?;
+            let of = transaction.of(&keyspace);
+            of.get(&op.key)?;
+            match op.value_bytes {
+                Some(len) => of.put(&op.key, value((number, index as u32), len))?,
+                None => of.delete(&op.key)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the transaction that is open, which nobody has come before.
+    pub fn commit(&mut self, durability: Durability) -> Check<bool> {
+        let Some(open) = self.open.take() else { return Ok(true) };
+        let OpenTransaction { transaction, number, ops } = open;
+        let committed = match self.setup.misuse {
+            Misuse::Torn => self.commit_torn(number, &ops, durability),
+            Misuse::Unsynced => transaction.commit_with(Durability::Buffered).map(drop),
+            _ => transaction.commit_with(durability).map(drop),
+        };
+        self.note(number, Effect::Write(ops, durability), committed)
+    }
+
+    /// Commits the transaction that is open, which has to lose to another write.
+    pub fn lose(&mut self) -> Check<bool> {
+        let Some(open) = self.open.take() else { return Ok(true) };
+        let OpenTransaction { transaction, number, ops } = open;
+        match transaction.commit() {
+            Err(Error::Conflict { .. }) if self.setup.misuse == Misuse::ConflictIgnored => {
+                let half = self.db().transaction();
+                let written = self.write_in(&half, number, &ops, 0..ops.len());
+                let written = written.and_then(|()| half.commit().map(drop));
+                written.map_or_else(|error| self.failed(error), |()| Ok(true))
+            }
+            Err(Error::Conflict { .. }) => Ok(true),
+            Err(error) => self.failed(error),
+            Ok(_) => Err("a transaction committed past what has changed what it has read".into()),
+        }
+    }
+
+    fn commit_torn(&self, number: u32, ops: &[Op], durability: Durability) -> Result<(), Error> {
+        let half = ops.len() / 2;
+        for which in [0..half, half..ops.len()] {
+            let transaction = self.db().transaction();
+            self.write_in(&transaction, number, ops, which)?;
+            transaction.commit_with(durability)?;
+        }
+        Ok(())
     }
 
     /// A call that makes everything before it durable, if it succeeds.
