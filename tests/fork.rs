@@ -198,6 +198,72 @@ fn a_child_is_refused_in_every_call() {
     db.close().unwrap();
 }
 
+/// One that is open across a fork is the parent's: the child is refused in each verb, leaves it when
+/// it drops it, and the parent commits it. Also where it holds what it reads, for which others wait.
+#[test]
+fn a_transaction_that_is_open_across_a_fork_goes_on_in_the_parent() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let db = small(dir.path()).open().unwrap();
+    let other = db.keyspace("other").unwrap();
+    db.put("k", "v").unwrap();
+    db.put("l", "v").unwrap();
+    let tx = db.transaction();
+    tx.put("w", "mine").unwrap();
+    let savepoint = tx.savepoint();
+    tx.of(&other).put("w", "undone").unwrap();
+    assert!(tx.get("k").unwrap().is_some());
+    let mut walk = tx.range("k"..);
+    assert_eq!(walk.next().unwrap().unwrap().0, "k");
+    let child = in_child(|| {
+        assert_forked(tx.get("k"));
+        assert_forked(tx.get("w"));
+        assert_forked(tx.get_for_update("k"));
+        assert_forked(tx.multi_get(["k"]));
+        assert_forked(tx.try_get("k"));
+        assert_forked(tx.of(&other).len());
+        assert_forked(tx.put("k", "child"));
+        assert_forked(tx.of(&other).delete("w"));
+        assert_forked(walk.next().unwrap());
+        assert!(walk.next().is_none());
+        tx.rollback_to(&savepoint).unwrap();
+        // SAFETY: read once in the child, where nobody drops the originals.
+        drop(unsafe { std::ptr::read(&raw const walk) });
+        // SAFETY: as above.
+        assert_forked(unsafe { std::ptr::read(&raw const tx) }.commit());
+    });
+    assert_eq!(child, Some(0));
+    // SAFETY: read once in the child, where nobody drops the original.
+    assert_eq!(in_child(|| drop(unsafe { std::ptr::read(&raw const tx) })), Some(0));
+    assert_eq!(walk.next().unwrap().unwrap().0, "l");
+    drop(walk);
+    assert_eq!(db.stats().transactions, 1);
+    tx.rollback_to(&savepoint).unwrap();
+    tx.commit().unwrap();
+    assert!(db.get("w").unwrap().is_some() && other.is_empty().unwrap());
+
+    let mut runs = 0;
+    db.transact(|tx| {
+        runs += 1;
+        tx.get("k")?;
+        if runs <= 8 {
+            std::thread::scope(|scope| scope.spawn(|| db.put("k", "rival")).join().unwrap())?;
+        } else {
+            let child = in_child(|| {
+                assert_forked(tx.get("k"));
+                assert_forked(db.put("k", "child"));
+                assert_forked(db.update("k", |_| None::<Vec<u8>>));
+                assert_forked(db.transact(|inner| inner.put("k", "child")));
+            });
+            assert_eq!(child, Some(0));
+        }
+        tx.put("k", "mine")
+    })
+    .unwrap();
+    assert_eq!((runs, &*db.get("k").unwrap().unwrap()), (9, &b"mine"[..]));
+    db.close().unwrap();
+}
+
 /// Whatever is held goes in the child without a word, also after the parent's close, when the
 /// child's is the last reference.
 #[test]

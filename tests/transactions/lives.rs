@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use alluvium::io::SimFs;
-use alluvium::{Db, Durability, Error, TransactionOptions};
+use alluvium::{Db, Durability, Error, OnOverload, TransactionOptions};
 
 use crate::{commits, conflicts, elsewhere, open, open_on, text, with};
 
@@ -169,4 +171,70 @@ fn keys_and_values_that_are_too_long_are_refused_at_once() {
     tx.put("k", vec![7; 1 << 20]).unwrap();
     commits(tx);
     assert_eq!(db.get("k").unwrap().unwrap().len(), 1 << 20, "by a log of its own");
+}
+
+/// A close meets a transaction that holds what it reads, one that waits for its turn, and a put that
+/// waits for the key: it waits for none of them, and each is told.
+#[test]
+fn a_close_ends_those_that_wait_for_their_turn() {
+    let pace = OnOverload::Pace { stall_max: Duration::from_secs(3_600) };
+    let builder = Db::builder("db").fs(Arc::new(SimFs::new())).on_overload(pace);
+    let db = builder.open().unwrap();
+    let (holds, held) = channel();
+    let (closes, closed) = channel::<()>();
+    let lose = |key: &'static str, then: &dyn Fn()| {
+        let mut runs = 0;
+        db.transact(|tx| {
+            runs += 1;
+            tx.get(key)?;
+            match runs {
+                ..=8 => drop(elsewhere(|| db.put(key, "rival"))?),
+                _ => then(),
+            }
+            tx.put(key, "mine")
+        })
+    };
+    std::thread::scope(|scope| {
+        let lose = &lose;
+        let db = &db;
+        let first = scope.spawn(move || {
+            lose("a", &|| {
+                holds.send(()).unwrap();
+                closed.recv().unwrap();
+            })
+        });
+        held.recv().unwrap();
+        let second = scope.spawn(move || lose("b", &|| ()));
+        let put = scope.spawn(move || db.put("a", "put"));
+        while db.stats().transaction_holds < 2 {
+            std::thread::yield_now();
+        }
+        db.close().unwrap();
+        assert!(matches!(second.join().unwrap(), Err(Error::Closed)));
+        assert!(matches!(put.join().unwrap(), Err(Error::Closed)));
+        closes.send(()).unwrap();
+        assert!(matches!(first.join().unwrap(), Err(Error::Closed)));
+    });
+    assert_eq!(db.stats().transactions, 0);
+}
+
+#[test]
+fn a_walk_and_a_savepoint_go_on_after_the_close() {
+    let db = open();
+    db.put("a", "1").unwrap();
+    db.put("c", "3").unwrap();
+    let tx = db.transaction();
+    let savepoint = tx.savepoint();
+    tx.put("b", "2").unwrap();
+    let mut walk = tx.range(..);
+    assert_eq!(walk.next().unwrap().unwrap().0, "a");
+    db.close().unwrap();
+    assert_eq!(walk.next().unwrap().unwrap().0, "b");
+    assert_eq!(walk.next_back().unwrap().unwrap().0, "c");
+    assert!(walk.next().is_none());
+    drop(walk);
+    tx.rollback_to(&savepoint).unwrap();
+    assert_eq!(tx.len().unwrap(), 2);
+    // Nothing is written any more.
+    commits(tx);
 }
