@@ -1,6 +1,7 @@
 //! Backups of a database that is at rest, written to, flushed and merged meanwhile; what they move,
 //! what they refuse, and what damage to them is called.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -316,6 +317,10 @@ impl BackupStore for AtPut {
     }
 }
 
+fn segment_files(fs: &SimFs) -> BTreeSet<String> {
+    fs.files("data").into_iter().filter(|name| name.ends_with(".seg")).collect()
+}
+
 /// I33, for one that takes long; and nobody else makes or deletes one meanwhile.
 #[test]
 fn merges_meanwhile_take_nothing_from_it_and_others_wait_their_turn() {
@@ -326,6 +331,7 @@ fn merges_meanwhile_take_nothing_from_it_and_others_wait_their_turn() {
     let store = DirStore::with_fs(Arc::new(fs.clone()), "backups");
     let other = backups(&fs);
     let merged = db.clone();
+    let at = fs.clone();
     let hook = Hook(Box::new(move || {
         for refused in [
             other.create(&merged, &plain()).unwrap_err(),
@@ -335,11 +341,17 @@ fn merges_meanwhile_take_nothing_from_it_and_others_wait_their_turn() {
         ] {
             assert!(refused.is_retryable(), "{refused}");
         }
+        let before = segment_files(&at);
         merged.put("key 059", "changed").unwrap();
-        merged.compact().unwrap();
-        merged.put("more", "of it").unwrap();
         merged.flush().unwrap();
+        let newer: BTreeSet<_> = segment_files(&at).difference(&before).cloned().collect();
+        assert_eq!(newer.len(), 1);
+        // It is given up in the same step as those that the backup has, and nobody has it.
         merged.compact().unwrap();
+        while !segment_files(&at).is_disjoint(&newer) {
+            std::thread::yield_now();
+        }
+        assert!(segment_files(&at).is_superset(&before), "{before:?}, {:?}", segment_files(&at));
     }));
     let slow = Backups::new(AtPut { store, hook: Mutex::new(Some(hook)) });
     let made = slow.create(&db, &plain()).unwrap();

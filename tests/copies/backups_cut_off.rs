@@ -106,6 +106,24 @@ fn a_crash_while_one_is_made_leaves_the_others_whole_and_it_whole_or_none() {
     );
 }
 
+/// The name of a segment that was put and not made durable, by a process that died just then, is as
+/// much the next backup's as if it had put it: no removal makes it durable by the way here.
+#[test]
+fn what_a_dead_process_has_put_is_durable_before_it_is_built_upon() {
+    at_each_operation(
+        1,
+        |backups, db| create(backups, db).is_ok(),
+        |db, fs, want, _, what| {
+            let next = create(&backups(fs), db).unwrap();
+            let mut last = want.to_vec();
+            last.resize(next.id as usize, want.last().unwrap().clone());
+            let after = fs.crash(CrashMode::PowerLoseAll, 0);
+            let ids = check_listed(&after, &last, what);
+            assert_eq!(ids.last(), Some(&next.id), "{what}");
+        },
+    );
+}
+
 #[test]
 fn a_crash_while_some_are_deleted_leaves_those_that_are_listed_whole() {
     at_each_operation(
