@@ -169,9 +169,7 @@ impl Backups {
     ///
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is none of this number.
     pub fn info(&self, id: u64) -> Result<BackupInfo> {
-        let records = self.records();
-        let found = records.read(records.id(Some(id))?)?;
-        Ok(BackupInfo::of(&found.record))
+        Ok(BackupInfo::of(&self.records().find(Some(id))?.record))
     }
 
     /// All backups, oldest first.
@@ -190,7 +188,10 @@ impl Backups {
     /// As for all of [`Backups`]: the first record that is damaged. [`Self::ids`] lists the others,
     /// too.
     pub fn list(&self) -> Result<Vec<BackupInfo>> {
-        self.ids()?.into_iter().map(|id| self.info(id)).collect()
+        let records = self.records();
+        // One that was deleted meanwhile is left out.
+        let found = records.ids()?.into_iter().filter_map(|id| records.read(id).transpose());
+        found.map(|found| Ok(BackupInfo::of(&found?.record))).collect()
     }
 
     /// Reads all that a backup consists of, and compares lengths and checksums. What is damaged or

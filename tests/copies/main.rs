@@ -7,6 +7,7 @@
 
 mod backups;
 mod backups_cut_off;
+mod backups_places;
 mod checkpoint;
 mod cut_off;
 #[allow(dead_code, reason = "it is for files, too")]

@@ -3,8 +3,9 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Mutex;
 
-use alluvium::Db;
+use alluvium::{BackupOptions, Backups, Db, DirStore};
 
 use crate::{alone, assert_has, assert_lost, both, closed, remove_all, small, write};
 
@@ -210,6 +211,39 @@ fn index_snapshots_go_where_the_process_is() {
         db.save_index_snapshot("data/saved").unwrap();
         assert!(there.join("data/saved").exists() && !here.join("data/saved").exists());
         db.load_index_snapshot("data/saved").unwrap();
+        db.close().unwrap();
+        std::env::set_current_dir("/").unwrap();
+    });
+}
+
+/// Symptom: a record in one directory, of segments that were in another. Mechanism: a relative path
+/// was looked up again for each object. Mend: a place has its full path from when it is named.
+#[test]
+fn backups_go_where_the_process_was() {
+    alone("places::backups_go_where_the_process_was", || {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().join("here");
+        let there = dir.path().join("there");
+        std::fs::create_dir_all(&here).unwrap();
+        std::fs::create_dir_all(&there).unwrap();
+        std::env::set_current_dir(&here).unwrap();
+        let db = small(Path::new("data")).open().unwrap();
+        write(&db, "k", 500);
+        let gone = Mutex::new(Some(there.clone()));
+        let backups = Backups::new(DirStore::new("saved")).progress(move |done, _| {
+            if done > 0
+                && let Some(there) = gone.lock().unwrap().take()
+            {
+                std::env::set_current_dir(there).unwrap();
+            }
+        });
+        backups.create(&db, &BackupOptions::new()).unwrap();
+        assert!(!there.join("saved").exists());
+        assert!(backups.verify(1).unwrap().is_sound());
+        let missing = backups.info(2).unwrap_err().to_string();
+        assert!(missing.ends_with("there is no backup 2 in saved"), "{missing}");
+        backups.restore(None, "restored").unwrap();
+        assert_has(&there.join("restored"), &[("k", 500)]);
         db.close().unwrap();
         std::env::set_current_dir("/").unwrap();
     });

@@ -71,7 +71,8 @@ impl BackupInfo {
             time_ms: record.time_ms,
             sequence: record.sequence,
             segments: record.segments.len() as u64,
-            bytes: record.segments.iter().map(|segment| segment.bytes).sum(),
+            // Of a record that somebody has made up, no number of bytes that there can be.
+            bytes: record.segments.iter().fold(0, |sum, it| it.bytes.saturating_add(sum)),
             new_bytes: record.new_bytes,
             label: record.label.clone(),
         }
@@ -125,7 +126,7 @@ impl<'a> BackupProgress<'a> {
     }
 
     pub(crate) fn add(&mut self, bytes: u64) {
-        self.done += bytes;
+        self.done = self.done.saturating_add(bytes);
         (self.tell)(self.done, self.total);
     }
 }
@@ -162,24 +163,25 @@ pub(crate) fn create(
     let _scope = scope!("backup", to = %records.0.path("").display());
     let time_ms = now_ms();
     let ids = records.ids()?;
-    let mut known = known_checksums(records, &ids, engine.core.database)?;
+    let id = next_id(records, &ids)?;
+    let mut known = KnownChecksums::new(records, ids, engine.core.database)?;
     let frozen = FrozenRuns::new(engine)?;
     let there: BTreeMap<_, _> = records.list(SEGMENTS)?.into_iter().collect();
-    let segments = segments_of(&frozen.state).into_iter().map(|(number, uuid, bytes)| {
+    let planned = segments_of(&frozen.state).into_iter().map(|(number, uuid, bytes)| {
         let plan = match there.get(&object_name(uuid, bytes)) {
             Some(len) if *len == bytes => {
-                known.remove(&(uuid, bytes)).map_or(SegmentPlan::Unknown, SegmentPlan::There)
+                known.of(uuid, bytes)?.map_or(SegmentPlan::Unknown, SegmentPlan::There)
             }
             _ => SegmentPlan::Missing,
         };
-        (number, uuid, bytes, plan)
+        Ok((number, uuid, bytes, plan))
     });
-    let segments: Vec<_> = segments.collect();
+    let segments = planned.collect::<Result<Vec<_>>>()?;
     let read = |plan: &SegmentPlan| !matches!(plan, SegmentPlan::There(_));
     let to_do = segments.iter().filter(|(.., plan)| read(plan)).map(|(_, _, bytes, _)| bytes);
     let mut progress = BackupProgress::new(tell, to_do.sum());
     let mut record = BackupRecord {
-        id: ids.last().map_or(1, |newest| newest.saturating_add(1)),
+        id,
         time_ms,
         sequence: frozen.sequence,
         new_bytes: 0,
@@ -203,31 +205,56 @@ pub(crate) fn create(
     Ok(BackupInfo::of(&record))
 }
 
-/// What earlier backups say of the segments that they consist of. The newest one that can be read
-/// has to be of this database, or the numbers of two would mix, and `keep` delete those of one.
-fn known_checksums(
-    records: BackupRecords<'_>,
-    ids: &[u64],
+/// What earlier backups say of the segments that they consist of. Their records are read as they
+/// are needed, the newest first: as a rule it has all that is there already.
+struct KnownChecksums<'a> {
+    records: BackupRecords<'a>,
     database: Uuid,
-) -> Result<BTreeMap<(Uuid, u64), u64>> {
-    let mut known = BTreeMap::new();
-    for &id in ids.iter().rev() {
-        let SoundRecord { record, state } = match records.read(id) {
+    /// Those that have not been read, ascending.
+    ids: Vec<u64>,
+    known: BTreeMap<(Uuid, u64), u64>,
+}
+
+impl<'a> KnownChecksums<'a> {
+    /// The newest backup that can be read has to be of this database, or the numbers of two would
+    /// mix, and `keep` delete those of one.
+    fn new(records: BackupRecords<'a>, ids: Vec<u64>, database: Uuid) -> Result<Self> {
+        let mut known = Self { records, database, ids, known: BTreeMap::new() };
+        while known.known.is_empty() && known.read_older()? {}
+        Ok(known)
+    }
+
+    fn of(&mut self, uuid: Uuid, bytes: u64) -> Result<Option<u64>> {
+        loop {
+            let found = self.known.get(&(uuid, bytes)).copied();
+            if found.is_some() || !self.read_older()? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Whether there was one more.
+    fn read_older(&mut self) -> Result<bool> {
+        let Some(id) = self.ids.pop() else { return Ok(false) };
+        let SoundRecord { record, state } = match self.records.read(id) {
             // What is damaged there is no harm to this one.
-            Err(Error::BackupDamaged { .. } | Error::UnsupportedFormat { .. }) => continue,
-            read => read?,
+            Err(Error::BackupDamaged { .. } | Error::UnsupportedFormat { .. }) | Ok(None) => {
+                return Ok(true);
+            }
+            Ok(Some(found)) => found,
+            Err(error) => return Err(error),
         };
-        if state.uuid != database {
-            let place = records.0.path("");
+        if state.uuid != self.database {
+            let place = self.records.0.path("");
             let place = place.display();
             let what = format!("{place} has backups of another database; each has its own place");
             return Err(Error::InvalidArgument { what });
         }
         for BackupSegment { uuid, bytes, checksum, .. } in record.segments {
-            known.entry((uuid, bytes)).or_insert(checksum);
+            self.known.entry((uuid, bytes)).or_insert(checksum);
         }
+        Ok(true)
     }
-    Ok(known)
 }
 
 fn put_segment(
@@ -265,7 +292,27 @@ fn put_record(records: BackupRecords<'_>, record: &BackupRecord) -> Result<()> {
     let name = record_name(record.id);
     let bytes = record.encode();
     let put = records.0.put(&name, &mut bytes.as_slice(), bytes.len() as u64);
-    put.map_err(|error| Error::io("put", &records.0.path(&name), error))
+    put.map_err(|error| {
+        // Somebody has made one meanwhile, in a place that has no lock. The next try takes the
+        // number after that, and what this one has put.
+        let error = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another backup has taken this number")
+            }
+            _ => error,
+        };
+        Error::io("put", &records.0.path(&name), error)
+    })
+}
+
+/// The number after that of the newest.
+fn next_id(records: BackupRecords<'_>, ids: &[u64]) -> Result<u64> {
+    let newest = ids.last().copied().unwrap_or(0);
+    newest.checked_add(1).ok_or_else(|| {
+        let name = records.0.path(&record_name(newest));
+        let what = format!("there is no number after that of {}", name.display());
+        Error::InvalidArgument { what }
+    })
 }
 
 /// A segment's file as it is read, once, from its beginning.
@@ -306,5 +353,32 @@ impl Read for SegmentReader<'_, '_> {
         self.at += len as u64;
         self.progress.add(len as u64);
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I19. Symptom: a list panicked. Mechanism: the lengths that a made-up record names were
+    /// added up.
+    #[test]
+    fn a_record_may_name_more_bytes_than_there_can_be() {
+        let segment = |number| BackupSegment {
+            number: FileNumber(number),
+            uuid: Uuid([number as u8; 16]),
+            bytes: u64::MAX - 1,
+            checksum: 0,
+        };
+        let record = BackupRecord {
+            id: 1,
+            time_ms: 0,
+            sequence: Sequence(1),
+            new_bytes: u64::MAX,
+            label: String::new(),
+            state: Vec::new(),
+            segments: vec![segment(1), segment(2)],
+        };
+        assert_eq!(BackupInfo::of(&record).bytes, u64::MAX);
     }
 }

@@ -69,6 +69,8 @@ impl BackupRecords<'_> {
         let names = self.list(BACKUPS)?;
         let mut ids: Vec<_> = names.iter().filter_map(|(name, _)| id_of(name)).collect();
         ids.sort_unstable();
+        // Or a place that lists one twice would have one too many, and `keep` take the other one.
+        ids.dedup();
         Ok(ids)
     }
 
@@ -78,29 +80,35 @@ impl BackupRecords<'_> {
         listed.map_err(|error| Error::io("list", &self.0.path(folder), error))
     }
 
-    /// The number of the backup that is asked for, or of the newest.
-    pub(crate) fn id(&self, asked: Option<u64>) -> Result<u64> {
-        let ids = self.ids()?;
-        let found = match asked {
-            None => ids.last().copied(),
-            Some(id) => ids.contains(&id).then_some(id),
+    /// The record of the backup that is asked for, or of the newest.
+    pub(crate) fn find(&self, asked: Option<u64>) -> Result<SoundRecord> {
+        let id = match asked {
+            Some(id) => Some(id),
+            None => self.ids()?.last().copied(),
         };
-        found.ok_or_else(|| {
-            let place = self.0.path("");
-            let place = place.display();
-            let what = match asked {
-                None => format!("there are no backups in {place}"),
-                Some(id) => format!("there is no backup {id} in {place}"),
-            };
-            Error::InvalidArgument { what }
-        })
+        let found = id.map(|id| self.read(id)).transpose()?.flatten();
+        found.ok_or_else(|| self.none(asked))
     }
 
-    /// Reads a record and checks all that it says by itself.
-    pub(crate) fn read(&self, id: u64) -> Result<SoundRecord> {
+    fn none(&self, asked: Option<u64>) -> Error {
+        let place = self.0.path("");
+        let place = place.display();
+        let what = match asked {
+            None => format!("there are no backups in {place}"),
+            Some(id) => format!("there is no backup {id} in {place}"),
+        };
+        Error::InvalidArgument { what }
+    }
+
+    /// Reads a record, if there is one, and checks all that it says by itself.
+    pub(crate) fn read(&self, id: u64) -> Result<Option<SoundRecord>> {
         let name = record_name(id);
+        let object = match self.0.get(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            object => object.map_err(|error| Error::io("read", &self.0.path(&name), error))?,
+        };
         let mut bytes = Vec::new();
-        self.get(&name)?
+        object
             .take(RECORD_BYTES_MAX)
             .read_to_end(&mut bytes)
             .map_err(|error| Error::io("read", &self.0.path(&name), error))?;
@@ -117,17 +125,19 @@ impl BackupRecords<'_> {
         if !named.eq(segments_of(&state)) || state.log_floor_exists {
             return Err(wrong("the segments of its state".into(), "others".into()));
         }
-        Ok(SoundRecord { record, state })
+        Ok(Some(SoundRecord { record, state }))
     }
 
     /// An object's bytes. One that is missing is damage to the backups that it is of.
     pub(crate) fn get(&self, name: &str) -> Result<Box<dyn Read>> {
         self.0.get(name).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                self.damaged(name, Malformed::new(0, "backup", "an object", "none"))
-            }
+            io::ErrorKind::NotFound => self.missing(name),
             _ => Error::io("read", &self.0.path(name), error),
         })
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        self.damaged(name, Malformed::new(0, "backup", "an object", "none"))
     }
 
     /// The error for an object whose bytes are not right.
@@ -143,8 +153,9 @@ impl BackupRecords<'_> {
     /// Deletes the record of one backup, then what no other names.
     pub(crate) fn delete(&self, id: u64) -> Result<Deleted> {
         let _lock = self.lock(false)?;
-        let id = self.id(Some(id))?;
-        let left: Vec<_> = self.ids()?.into_iter().filter(|&other| other != id).collect();
+        let mut left = self.ids()?;
+        let at = left.binary_search(&id).map_err(|_| self.none(Some(id)))?;
+        left.remove(at);
         let mut deleted = self.remove_records(&[id])?;
         // One that cannot be read may name anything, so then no segment goes.
         let named = self.segments_named(&left)?;
@@ -177,7 +188,9 @@ impl BackupRecords<'_> {
     fn segments_named(&self, ids: &[u64]) -> Result<BTreeSet<String>> {
         let mut named = BTreeSet::new();
         for &id in ids {
-            named.extend(self.read(id)?.record.segments.iter().map(segment_name));
+            // One that is listed and not there is no reason to take what it may name.
+            let found = self.read(id)?.ok_or_else(|| self.missing(&record_name(id)))?;
+            named.extend(found.record.segments.iter().map(segment_name));
         }
         Ok(named)
     }

@@ -68,7 +68,7 @@ pub(crate) fn verify(
     tell: &dyn Fn(u64, u64),
 ) -> Result<BackupReport> {
     let _lock = records.lock(true)?;
-    let SoundRecord { record, .. } = records.read(records.id(Some(id))?)?;
+    let SoundRecord { record, .. } = records.find(Some(id))?;
     let _scope = scope!("verify a backup", id);
     let mut progress = BackupProgress::new(tell, BackupInfo::of(&record).bytes);
     let mut report = BackupReport::default();
@@ -93,7 +93,7 @@ pub(crate) fn restore(
     tell: &dyn Fn(u64, u64),
 ) -> Result<BackupInfo> {
     let _lock = records.lock(true)?;
-    let SoundRecord { record, state } = records.read(records.id(id)?)?;
+    let SoundRecord { record, state } = records.find(id)?;
     let _scope = scope!("restore", path = %dir.display());
     let info = BackupInfo::of(&record);
     let mut progress = BackupProgress::new(tell, info.bytes);

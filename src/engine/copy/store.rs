@@ -7,8 +7,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::io::{DiskFs, Fs, FsFile, OpenMode, RetriedFs, sync_names};
-use crate::sync::Arc;
+use crate::io::{DiskFs, Fs, FsFile, FsLock, OpenMode, RetriedFs, sync_names};
+use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// How much is written at once, in bytes.
 const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
@@ -73,9 +73,13 @@ pub trait BackupStore: Send + Sync + fmt::Debug + 'static {
     /// is all of it afterwards or what there was before, and if this has returned `Ok` it stays
     /// there, whatever happens.
     ///
+    /// `backups/…` are never put over another: a place without a lock that can put only what is not
+    /// there refuses such, and two that make a backup at once do not take one number.
+    ///
     /// # Errors
     ///
-    /// Those of `source` and of the place; `UnexpectedEof` if `source` has fewer bytes.
+    /// Those of `source` and of the place; `UnexpectedEof` if `source` has fewer bytes;
+    /// `AlreadyExists` for one of `backups/…` that is there, if the place can tell.
     fn put(&self, name: &str, source: &mut dyn Read, bytes: u64) -> io::Result<()>;
 
     /// The bytes of an object, from its beginning on.
@@ -124,7 +128,8 @@ pub trait BackupStore: Send + Sync + fmt::Debug + 'static {
 /// Backups in a directory, which is made by the first of them.
 ///
 /// Objects are files, written under another name, synced and renamed. `LOCK` in there is locked
-/// (`flock`) while a backup is made or deleted, and shared by those that read.
+/// (`flock`) while a backup is made or deleted, and shared by those that read. If the directory is
+/// moved meanwhile, or another takes its place, the call fails, and nothing goes into the other.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -140,11 +145,17 @@ pub trait BackupStore: Send + Sync + fmt::Debug + 'static {
 #[derive(Clone, Debug)]
 pub struct DirStore {
     fs: Arc<dyn Fs>,
+    /// As it was named.
+    named: PathBuf,
+    /// In full where that is known, so that the process may change its current directory.
     dir: PathBuf,
+    /// The lock of those who change what is here, for as long as they have it.
+    held: Arc<Mutex<Weak<dyn FsLock>>>,
 }
 
 impl DirStore {
-    /// Backups in this directory of the disk. Nothing is looked at yet.
+    /// Backups in this directory of the disk, by its full path from now on. Nothing is looked at
+    /// yet.
     ///
     /// ```
     /// use alluvium::{Backups, DirStore};
@@ -155,7 +166,9 @@ impl DirStore {
     /// ```
     #[must_use]
     pub fn new(dir: impl AsRef<Path>) -> Self {
-        Self::with_fs(Arc::new(DiskFs), dir)
+        let dir = dir.as_ref();
+        let full = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
+        Self::over(Arc::new(DiskFs), dir, full)
     }
 
     /// [`Self::new`] on another file system.
@@ -174,15 +187,36 @@ impl DirStore {
     /// ```
     #[must_use]
     pub fn with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>) -> Self {
-        let dir = dir.as_ref().to_path_buf();
-        Self { fs: Arc::new(RetriedFs::new(fs)), dir }
+        Self::over(fs, dir.as_ref(), dir.as_ref().to_path_buf())
+    }
+
+    fn over(fs: Arc<dyn Fs>, named: &Path, dir: PathBuf) -> Self {
+        let none: Weak<dyn FsLock> = Weak::<NoLock>::new();
+        let held = Arc::new(Mutex::new(none));
+        Self { fs: Arc::new(RetriedFs::new(fs)), named: named.to_path_buf(), dir, held }
+    }
+
+    /// What is locked, wherever a link in its path leads by now; or what is named.
+    fn dir(&self) -> PathBuf {
+        let held = lock(&self.held).upgrade();
+        let locked = held.as_ref().and_then(|held| held.directory());
+        locked.unwrap_or(&self.dir).to_path_buf()
+    }
+
+    /// An error if this is not the directory any more that was locked.
+    fn expect_current(&self) -> io::Result<()> {
+        let held = lock(&self.held).upgrade();
+        if held.is_none_or(|held| held.is_current()) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the place of the backups was moved away"))
     }
 
     /// Removes what puts have left that were cut off, and makes the names durable of those that
     /// were not, which the next backup may take for what it needs.
     fn settle(&self) -> io::Result<()> {
         for folder in [SEGMENTS, BACKUPS] {
-            let dir = self.dir.join(folder);
+            let dir = self.dir().join(folder);
             let names = self.names(&dir)?;
             for half in names.iter().filter(|name| name.ends_with(HALF)) {
                 self.fs.remove(&dir.join(half))?;
@@ -204,12 +238,15 @@ impl DirStore {
 
 impl BackupStore for DirStore {
     fn put(&self, name: &str, source: &mut dyn Read, bytes: u64) -> io::Result<()> {
-        let path = self.path(name);
-        let dir = path.parent().unwrap_or(&self.dir);
+        self.expect_current()?;
+        let place = self.dir();
+        let path = place.join(name);
+        let dir = path.parent().unwrap_or(&place);
         self.fs.create_dir_all(dir)?;
-        let half = self.path(&format!("{name}{HALF}"));
+        let half = place.join(format!("{name}{HALF}"));
         remove_if_there(self.fs.as_ref(), &half)?;
         let written = write_new(self.fs.as_ref(), &half, source, bytes)
+            .and_then(|()| self.expect_current())
             .and_then(|()| self.fs.rename(&half, &path))
             .inspect_err(|_| {
                 // What cannot be removed now is by the next backup.
@@ -223,12 +260,12 @@ impl BackupStore for DirStore {
     }
 
     fn get(&self, name: &str) -> io::Result<Box<dyn Read>> {
-        let file = self.fs.open(&self.path(name), OpenMode::Read)?;
+        let file = self.fs.open(&self.dir().join(name), OpenMode::Read)?;
         Ok(Box::new(FileReader { file, at: 0 }))
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
-        let dir = self.dir.join(folder);
+        let dir = self.dir().join(folder);
         let mut objects = Vec::new();
         for name in self.names(&dir)?.into_iter().filter(|name| !name.ends_with(HALF)) {
             match self.fs.open(&dir.join(&name), OpenMode::Read) {
@@ -241,9 +278,11 @@ impl BackupStore for DirStore {
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
-        let path = self.path(name);
+        self.expect_current()?;
+        let place = self.dir();
+        let path = place.join(name);
         remove_if_there(self.fs.as_ref(), &path)?;
-        sync_names(self.fs.as_ref(), path.parent().unwrap_or(&self.dir))
+        sync_names(self.fs.as_ref(), path.parent().unwrap_or(&place))
     }
 
     fn lock(&self, shared: bool) -> io::Result<Box<dyn Send>> {
@@ -258,13 +297,14 @@ impl BackupStore for DirStore {
             };
         }
         self.fs.create_dir_all(&self.dir)?;
-        let lock = self.fs.lock(&path, false, true)?;
+        let held: Arc<dyn FsLock> = Arc::from(self.fs.lock(&path, false, true)?);
+        *lock(&self.held) = Arc::downgrade(&held);
         self.settle()?;
-        Ok(Box::new(lock))
+        Ok(Box::new(held))
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() { self.dir.clone() } else { self.dir.join(name) }
+        if name.is_empty() { self.named.clone() } else { self.named.join(name) }
     }
 }
 
@@ -288,6 +328,12 @@ fn write_new(fs: &dyn Fs, path: &Path, source: &mut dyn Read, bytes: u64) -> io:
     }
     file.sync_data()
 }
+
+/// What is held while nothing is.
+#[derive(Debug)]
+struct NoLock;
+
+impl FsLock for NoLock {}
 
 /// Reads a file from its beginning to its end.
 struct FileReader {
