@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::batch::WriteBatch;
-use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
+use crate::engine::keyspaces::ask::{
+    drop_keyspace, find_keyspace, open_keyspace, open_keyspaces, rename_keyspace,
+};
 use crate::engine::read::get::{check_open, default_keyspace};
 use crate::engine::write::transaction::write_required;
 use crate::engine::write::{put, try_write};
@@ -279,6 +281,26 @@ impl Db {
         Ok(self.handle(state))
     }
 
+    /// The keyspace of this name, or `None` if there is none: nothing is made. Costs a look in
+    /// memory, also where the database is open for reading.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// assert!(db.keyspace_if_exists("users")?.is_none());
+    /// db.keyspace("users")?;
+    /// assert!(db.keyspace_if_exists("users")?.is_some());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for what no keyspace can be called, [`Error::Closed`].
+    pub fn keyspace_if_exists(&self, name: &str) -> Result<Option<Keyspace>> {
+        check_open(self.engine())?;
+        let state = find_keyspace(self.engine(), name)?;
+        Ok(state.map(|state| self.handle(state)))
+    }
+
     /// [`Self::keyspace`] with options, which are kept with it.
     ///
     /// One that exists, `default` too, has these options from then on: what is written to disk
@@ -371,6 +393,30 @@ impl Db {
     pub fn drop_keyspace(&self, name: &str) -> Result<()> {
         check_open(self.engine())?;
         drop_keyspace(self.engine(), name)
+    }
+
+    /// Gives a keyspace another name, durably. Nothing else of it changes: handles, snapshots,
+    /// batches and transactions go on with it, and handles tell the new name. The old one is free
+    /// at once. Waits for two syncs of the manifest; a crash leaves one of the two names.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let draft = db.keyspace("draft")?;
+    /// draft.put("k", "v")?;
+    /// db.rename_keyspace("draft", "final")?;
+    /// assert_eq!(db.keyspaces(), ["default", "final"]);
+    /// assert!(draft.contains_key("k")? && db.keyspace("final")?.contains_key("k")?);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyspaceExists`] if there is one of the new name, which may be the old;
+    /// [`Error::InvalidArgument`] if there is none of the old name, or for `default`, or a name
+    /// that no keyspace can have; otherwise as [`Self::keyspace`].
+    pub fn rename_keyspace(&self, from: &str, to: &str) -> Result<()> {
+        check_open(self.engine())?;
+        rename_keyspace(self.engine(), from, to)
     }
 
     fn handle(&self, state: Arc<KeyspaceState>) -> Keyspace {

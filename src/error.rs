@@ -122,6 +122,12 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// There is a keyspace of this name already. Nothing was changed.
+    #[non_exhaustive]
+    KeyspaceExists {
+        /// The name.
+        name: String,
+    },
     /// Memtables are full: the disk does not keep up, or a flush fails. The write had no effect;
     /// try it again.
     #[non_exhaustive]
@@ -292,6 +298,9 @@ impl fmt::Display for Error {
             Self::KeyspaceDropped { name } => {
                 write!(f, "keyspace {name:?} was dropped; open it again to make a new, empty one")
             }
+            Self::KeyspaceExists { name } => {
+                write!(f, "there is a keyspace {name:?} already; nothing was changed")
+            }
             Self::Overloaded { waited, cause } => fmt_overloaded(f, *waited, cause.as_deref()),
             Self::Conflict { keyspace, key } => {
                 fmt_conflict(f, keyspace.as_deref(), key.as_deref())
@@ -308,12 +317,7 @@ impl fmt::Display for Error {
                  this call would take it past that; it had no effect: read or write less in one, \
                  or raise its memory_bytes"
             ),
-            Self::KeyHeld { waited } => write!(
-                f,
-                "a conditional write or a transaction holds the key, because it has lost many \
-                 tries (waited {} ms); this write had no effect: try again",
-                waited.as_millis()
-            ),
+            Self::KeyHeld { waited } => fmt_held(f, *waited),
             Self::ReadOnly { path } => {
                 write!(f, "{} was opened read-only; open it for writing", path.display())
             }
@@ -373,6 +377,15 @@ fn fmt_overloaded(
              succeeds"
         ),
     }
+}
+
+fn fmt_held(f: &mut fmt::Formatter<'_>, waited: Duration) -> fmt::Result {
+    let waited_ms = waited.as_millis();
+    write!(
+        f,
+        "a conditional write or a transaction holds the key, because it has lost many tries \
+         (waited {waited_ms} ms); this write had no effect: try again"
+    )
 }
 
 fn fmt_conflict(

@@ -65,16 +65,20 @@ impl Keyspace {
         self.reader.keyspace().id
     }
 
-    /// Its name.
+    /// Its name now: after [`Db::rename_keyspace`](crate::Db::rename_keyspace) the new one; of a
+    /// keyspace that was dropped, the last.
     ///
     /// ```
-    /// # let users = alluvium::Db::in_memory()?.keyspace("users")?;
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let users = db.keyspace("users")?;
     /// assert_eq!(users.name(), "users");
+    /// db.rename_keyspace("users", "people")?;
+    /// assert_eq!(users.name(), "people");
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.reader.keyspace().name
+    pub fn name(&self) -> String {
+        self.reader.keyspace().name()
     }
 
     /// The options that it has now, as the last [`Db::keyspace_with`](crate::Db::keyspace_with)

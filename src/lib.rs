@@ -127,15 +127,16 @@
 //! slowed down or fail, as [`Builder::on_overload`] says, and so are writes of a key that a
 //! conditional write or a transaction holds because it has lost eight tries
 //! ([`Db::update`](crate::Keyspace::update), [`Db::transact`]). [`Db::flush`], [`Db::close`],
-//! [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`] and [`Db::compact`] wait for the work
-//! that they ask for.
+//! [`Db::keyspace`] (for a new one), [`Db::drop_keyspace`], [`Db::rename_keyspace`] and
+//! [`Db::compact`] wait for the work that they ask for.
 //!
 //! On a thread that must not wait, like those of an async executor:
 //!
 //! - always: [`Db::try_get`](crate::Reader::try_get), [`Db::try_put`](crate::Keyspace::try_put),
 //!   [`Db::try_delete`](crate::Keyspace::try_delete) and [`Db::try_write`], which answer
 //!   [`TryGet::WouldRead`] or [`TryWrite::WouldWait`] instead of waiting; [`Db::snapshot`],
-//!   [`Snapshot::with`], making and dropping a [`Range`], [`Db::stats`], [`Db::health`],
+//!   [`Snapshot::with`], [`Db::keyspace_if_exists`], making and dropping a [`Range`],
+//!   [`Db::stats`], [`Db::health`],
 //!   [`Db::runs`], [`Db::approximate_len`](crate::Reader::approximate_len) and
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
 //! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
@@ -145,8 +146,8 @@
 //!   as long as [`Builder::on_overload`] says; [`Durability::Sync`] writes, [`Db::sync`] and
 //!   [`Db::wait_durable`], which wait for the device; [`Db::open`], [`Db::close`] and the drop of
 //!   the last handle, [`Db::flush`], [`Db::compact`], [`Db::verify`], [`Db::keyspace`],
-//!   [`Db::drop_keyspace`] and [`Db::len`](crate::Reader::len), which are work for a thread of its
-//!   own.
+//!   [`Db::drop_keyspace`], [`Db::rename_keyspace`] and [`Db::len`](crate::Reader::len), which are
+//!   work for a thread of its own.
 //!
 //! # Directories and processes
 //!

@@ -497,6 +497,9 @@ impl fmt::Debug for Reader {
             Moment::Now | Moment::Foreign => None,
         };
         let mut shown = f.debug_struct("Reader");
-        shown.field("keyspace", &self.keyspace.name).field("snapshot", &at).finish_non_exhaustive()
+        shown
+            .field("keyspace", &self.keyspace.name())
+            .field("snapshot", &at)
+            .finish_non_exhaustive()
     }
 }

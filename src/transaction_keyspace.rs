@@ -382,7 +382,7 @@ verbs!(['t] TransactionKeyspace<'t>, 't);
 
 impl fmt::Debug for TransactionKeyspace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.reader.keyspace().name;
-        f.debug_struct("TransactionKeyspace").field("name", name).finish_non_exhaustive()
+        let name = self.reader.keyspace().name();
+        f.debug_struct("TransactionKeyspace").field("name", &name).finish_non_exhaustive()
     }
 }

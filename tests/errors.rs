@@ -65,6 +65,12 @@ fn arguments_out_of_bounds_are_told_their_bounds() {
     check(db.keyspace("a\nb"), Class::Final, sentence);
     check(db.drop_keyspace("none"), Class::Final, "there is no keyspace \"none\"");
     check(db.drop_keyspace("default"), Class::Final, "the default keyspace cannot be dropped");
+    let sentence = "the default keyspace cannot be renamed";
+    check(db.rename_keyspace("default", "other"), Class::Final, sentence);
+    check(db.rename_keyspace("none", "other"), Class::Final, "there is no keyspace \"none\"");
+    let sentence = "there is a keyspace \"default\" already; nothing was changed";
+    db.keyspace("k").unwrap();
+    check(db.rename_keyspace("k", "default"), Class::Final, sentence);
     let options = alluvium::KeyspaceOptions::new();
     let sentence = "block_bytes must be between 256 and 1048576 bytes, and is 3";
     check(db.keyspace_with("k", options.block_bytes(3)), Class::Final, sentence);

@@ -39,12 +39,13 @@
 //! | 6 | log floor | log number varint · 1 if that log exists, else 0 |
 //! | 7 | sequence ceiling | sequence varint |
 //! | 8 | set options | keyspace id varint · options, as in a keyspace |
+//! | 9 | rename keyspace | id varint · name length varint · the new name |
 
 use super::Malformed;
 use super::coding::{Decoder, put_bytes, put_varint};
 use super::hash::checksum;
 pub(crate) use super::meta::{BoundKey, KeyspaceMeta, RunMeta, SegmentMeta, SegmentRefMeta};
-use super::meta::{decode_options, encode_options};
+use super::meta::{decode_name, decode_options, encode_options};
 use crate::ids::{FileNumber, KeyspaceId, LogNumber, RunId, Sequence, Uuid};
 use crate::options::KeyspaceOptions;
 
@@ -175,6 +176,11 @@ pub(crate) enum Change {
         id: KeyspaceId,
         options: KeyspaceOptions,
     },
+    /// A living keyspace has another name from here on.
+    RenameKeyspace {
+        id: KeyspaceId,
+        name: String,
+    },
 }
 
 impl Edit {
@@ -247,6 +253,11 @@ impl Change {
                 encode_options(options, out);
                 8
             }
+            Self::RenameKeyspace { id, name } => {
+                put_varint(out, u64::from(id.0));
+                put_bytes(out, name.as_bytes());
+                9
+            }
         }
     }
 
@@ -270,7 +281,11 @@ impl Change {
                 id: KeyspaceId(decoder.varint_u32()?),
                 options: decode_options(&mut decoder)?,
             },
-            _ => return Err(decoder.malformed("a change from 1 to 8", tag.to_string()).newer()),
+            9 => Self::RenameKeyspace {
+                id: KeyspaceId(decoder.varint_u32()?),
+                name: decode_name(&mut decoder)?,
+            },
+            _ => return Err(decoder.malformed("a change from 1 to 9", tag.to_string()).newer()),
         };
         decoder.finish()?;
         Ok(change)

@@ -203,16 +203,20 @@ impl KeyspaceMeta {
 
     pub(crate) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         let id = KeyspaceId(decoder.varint_u32()?);
-        let at = decoder.clone();
-        let name = std::str::from_utf8(decoder.bytes()?)
-            .map_err(|error| at.malformed("a name in UTF-8", error.to_string()))?
-            .to_owned();
+        let name = decode_name(decoder)?;
         let options = decode_options(decoder)?;
         let created_at = Sequence(decoder.varint()?);
         let dropped = flags(decoder, 1)? != 0;
         let dropped_at = dropped.then(|| decoder.varint()).transpose()?.map(Sequence);
         Ok(Self { id, name, options, created_at, dropped_at })
     }
+}
+
+/// Reads a keyspace's name.
+pub(super) fn decode_name(decoder: &mut Decoder<'_>) -> Result<String, Malformed> {
+    let at = decoder.clone();
+    let name = std::str::from_utf8(decoder.bytes()?);
+    name.map(str::to_owned).map_err(|error| at.malformed("a name in UTF-8", error.to_string()))
 }
 
 /// Numbers of compressions on disk: frozen.

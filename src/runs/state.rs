@@ -207,7 +207,8 @@ impl ManifestState {
             Change::AddKeyspace(KeyspaceMeta { id, .. })
             | Change::DropKeyspace { id, .. }
             | Change::ForgetKeyspace { id }
-            | Change::SetOptions { id, .. } => undo.note_keyspace(self, *id),
+            | Change::SetOptions { id, .. }
+            | Change::RenameKeyspace { id, .. } => undo.note_keyspace(self, *id),
             _ => {}
         }
         match change {
@@ -215,6 +216,7 @@ impl ManifestState {
             Change::DropKeyspace { id, at } => self.drop_keyspace(*id, *at),
             Change::ForgetKeyspace { id } => self.forget_keyspace(*id),
             Change::SetOptions { id, options } => self.set_options(*id, *options),
+            Change::RenameKeyspace { id, name } => self.rename_keyspace(*id, name),
             Change::AddRun(run) => self.replace_runs(&[], std::slice::from_ref(run), undo),
             Change::ReplaceRuns { remove, add } => {
                 require(!remove.is_empty(), "runs to replace", || "none".to_owned())?;
@@ -267,6 +269,17 @@ impl ManifestState {
         let known = self.keyspaces.get_mut(&id).filter(|known| known.dropped_at.is_none());
         let keyspace = known.ok_or_else(|| refused("a living keyspace", format!("{}", id.0)))?;
         keyspace.options = options;
+        Ok(())
+    }
+
+    fn rename_keyspace(&mut self, id: KeyspaceId, name: &str) -> Result<(), Malformed> {
+        require(id != KEYSPACE_DEFAULT, "a keyspace that may be renamed", || format!("{}", id.0))?;
+        require(self.live(name).is_none(), "a name that is free", || format!("{name:?}"))?;
+        let known = self.keyspaces.get_mut(&id).filter(|known| known.dropped_at.is_none());
+        let keyspace = known.ok_or_else(|| refused("a living keyspace", format!("{}", id.0)))?;
+        self.names.remove(&keyspace.name);
+        name.clone_into(&mut keyspace.name);
+        self.names.insert(name.to_owned(), id);
         Ok(())
     }
 

@@ -283,7 +283,7 @@ fn writers_of_a_held_key_wait_as_they_do_for_memory() {
         // to see whether it has the held key. Fix: it has no keys.
         on_another_thread(|db| {
             let dropped = db.keyspace("dropped")?;
-            db.drop_keyspace(dropped.name())?;
+            db.drop_keyspace(&dropped.name())?;
             db.put("after a drop", "v")
         })
         .unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium::io::SimFs;
-use alluvium::{Compression, Db, Error, KeyspaceOptions, SegmentInfo};
+use alluvium::{Compression, Db, Error, KeyspaceOptions, SegmentInfo, WriteBatch};
 
 use crate::small;
 
@@ -225,4 +225,71 @@ fn what_is_merged_into_the_oldest_run_is_compressed_unless_it_is_said_otherwise(
     let short = merged(Compression::Lz4);
     assert!(plain.0 > plain.1 && short.0 < short.1 && plain.1 == short.1, "{plain:?}, {short:?}");
     assert_eq!(merged(Compression::Auto), short);
+}
+
+/// A renamed keyspace is the same one: for handles, snapshots, batches and transactions that were
+/// there before, and for an open.
+#[test]
+fn a_renamed_keyspace_goes_on_under_its_new_name() {
+    let sim = SimFs::new();
+    let builder = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone()));
+    let db = builder().open().unwrap();
+    let options = KeyspaceOptions::new().filter_bits(3);
+    let draft = db.keyspace_with("draft", options).unwrap();
+    draft.put("k", "1").unwrap();
+    let snapshot = db.snapshot();
+    let mut batch = WriteBatch::new();
+    batch.put_in(&draft, "batch", "2");
+    let tx = db.transaction();
+    tx.of(&draft).put("tx", "3").unwrap();
+    db.rename_keyspace("draft", "final").unwrap();
+    assert_eq!((draft.name(), db.keyspaces()), ("final".to_owned(), names(&["default", "final"])));
+    assert!(db.keyspace_if_exists("draft").unwrap().is_none());
+    draft.put("later", "4").unwrap();
+    db.write(&batch).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(snapshot.of(&draft).len().unwrap(), 1);
+    // The old name is free at once, for another keyspace.
+    let second = db.keyspace("draft").unwrap();
+    assert!(second.is_empty().unwrap() && draft.len().unwrap() == 4);
+    assert!(matches!(db.rename_keyspace("draft", "final"), Err(Error::KeyspaceExists { .. })));
+    db.drop_keyspace("final").unwrap();
+    assert_eq!(draft.name(), "final");
+    db.rename_keyspace("draft", "final").unwrap();
+    second.put("k", "5").unwrap();
+    drop((snapshot, draft, second));
+    db.close().unwrap();
+    drop(db);
+    let db = builder().read_only(true).open().unwrap();
+    assert_eq!(db.keyspaces(), ["default", "final"]);
+    let found = db.keyspace_if_exists("final").unwrap().unwrap();
+    assert_eq!(found.get("k").unwrap().as_deref(), Some(&b"5"[..]));
+    assert!(matches!(db.rename_keyspace("final", "x"), Err(Error::ReadOnly { .. })));
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// Nothing is made by asking, in a database that is open for writing or for reading.
+#[test]
+fn a_keyspace_is_found_only_if_it_is_there() {
+    let sim = SimFs::new();
+    let builder = || Db::builder(Path::new("/db")).fs(Arc::new(sim.clone()));
+    let db = builder().open().unwrap();
+    db.keyspace("there").unwrap().put("k", "v").unwrap();
+    let check = |db: &Db| {
+        let before = sim.op_count();
+        assert!(db.keyspace_if_exists("not").unwrap().is_none());
+        let there = db.keyspace_if_exists("there").unwrap().unwrap();
+        assert!(there.contains_key("k").unwrap());
+        let refused = db.keyspace_if_exists("a\nb");
+        assert!(matches!(refused, Err(Error::InvalidArgument { .. })));
+        assert_eq!((sim.op_count(), db.keyspaces().len()), (before, 2));
+    };
+    check(&db);
+    db.close().unwrap();
+    assert!(matches!(db.keyspace_if_exists("there"), Err(Error::Closed)));
+    drop(db);
+    check(&builder().read_only(true).open().unwrap());
 }

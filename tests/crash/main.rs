@@ -16,6 +16,7 @@
 
 mod damage;
 mod faults;
+mod keyspaces;
 mod long_log;
 mod merges;
 mod oracle;

@@ -36,6 +36,33 @@ impl World {
         self.check_names();
     }
 
+    /// To a free name, or to one that is taken.
+    pub(crate) fn rename_keyspace(&mut self) {
+        let from = self.name();
+        let to = (*self.random.pick(&NAMES[1..])).to_owned();
+        let renamed = self.db().rename_keyspace(&from, &to);
+        let free = self.db().keyspace_if_exists(&to).unwrap().is_none();
+        assert_eq!(free, !self.tables.contains_key(&to) && renamed.is_err());
+        if from == DEFAULT {
+            assert!(matches!(renamed, Err(Error::InvalidArgument { .. })));
+            return;
+        }
+        if self.tables.contains_key(&to) {
+            assert!(matches!(renamed, Err(Error::KeyspaceExists { name, .. }) if name == to));
+            return;
+        }
+        renamed.unwrap();
+        let table = self.tables.remove(&from).expect("the name was picked from the tables");
+        self.tables.insert(to.clone(), table);
+        if self.compressed.remove(&from) {
+            self.compressed.insert(to.clone());
+        }
+        let handle = self.handles.remove(&from).expect("each keyspace has a handle");
+        assert_eq!(handle.name(), to);
+        self.handles.insert(to, handle);
+        self.check_names();
+    }
+
     /// A handle of a dropped keyspace stays dead, whether or not the name was used again.
     pub(crate) fn use_stale_handle(&mut self) {
         let key = self.random.key();

@@ -41,6 +41,25 @@ fn a_scan_goes_both_ways_and_as_far_as_it_is_told() {
 }
 
 #[test]
+fn a_renamed_keyspace_stays_in_use() {
+    let place = Place::new();
+    check(
+        &place,
+        "use users --create\nstore k 1\nrename users people\nkeyspaces\nget k\n",
+        &[
+            "now in users, which is new",
+            "ok",
+            "renamed users to people",
+            "  default",
+            "* people",
+            "1",
+        ],
+    );
+    let err = place.e("rename people default").failed(1);
+    assert!(err.contains("there is a keyspace \"default\" already"), "{err}");
+}
+
+#[test]
 fn keyspaces_are_apart_and_outlive_the_session() {
     let place = Place::new();
     check(

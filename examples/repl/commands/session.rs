@@ -67,6 +67,18 @@ fn drop_named(shell: &mut Shell, name: &str, out: &mut Output<'_>) -> Result<(),
     Ok(())
 }
 
+pub(super) fn rename(given: &mut Given) -> Read {
+    let from = given.name()?;
+    let to = given.name()?;
+    done(move |shell, out| {
+        shell.db.rename_keyspace(&from, &to)?;
+        let shown = [&from, &to].map(|name| escaped(name.as_bytes()));
+        let text = format!("renamed {} to {}", shown[0], shown[1]);
+        out.say(&text, || json!({"renamed": from, "keyspace": to}))?;
+        Ok(())
+    })
+}
+
 pub(super) fn snapshot(given: &mut Given) -> Read {
     let name = given.next().map(utf8).transpose()?;
     done(|shell, out| {

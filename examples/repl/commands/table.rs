@@ -232,6 +232,16 @@ const ROWS: &[Spec] = &[
         ..PLAIN
     },
     Spec {
+        name: "rename",
+        group: SPACES,
+        places: &[KEYSPACE, needed("NAME", "new name", Kind::Free)],
+        meaning: "give KEYSPACE another NAME, which none has",
+        more: "Its keys, its snapshots and a batch that is being collected stay as they are.",
+        example: "rename users people",
+        run: Run::Given(session::rename),
+        ..PLAIN
+    },
+    Spec {
         name: "snapshot",
         group: MOMENTS,
         places: &[optional("NAME", "name", Kind::Free)],

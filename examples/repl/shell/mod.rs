@@ -77,7 +77,7 @@ impl Shell {
     }
 
     pub(crate) fn has_keyspace(&self, name: &str) -> bool {
-        self.db.keyspaces().iter().any(|known| known == name)
+        self.db.keyspace_if_exists(name).is_ok_and(|found| found.is_some())
     }
 
     /// Begins in another keyspace than the default one, which is made if `create` says so.
@@ -98,7 +98,7 @@ impl Shell {
             prompt.push('/');
             let name = self.keyspace.name();
             match name.char_indices().nth(PROMPT_NAME_CHARS) {
-                None => prompt.push_str(name),
+                None => prompt.push_str(&name),
                 Some((end, _)) => prompt.extend([&name[..end], "…"]),
             }
         }

@@ -82,6 +82,23 @@ pub(crate) fn drop_keyspace(engine: &Engine, name: &str) -> Result<()> {
     request_keyspace(engine, KeyspaceRequest::Drop { name: name.to_owned() })
 }
 
+/// The living keyspace of this name.
+pub(crate) fn find_keyspace(engine: &Engine, name: &str) -> Result<Option<Arc<KeyspaceState>>> {
+    check_name(name)?;
+    Ok(engine.core.keyspaces.find(name))
+}
+
+/// Gives a keyspace another name.
+pub(crate) fn rename_keyspace(engine: &Engine, from: &str, to: &str) -> Result<()> {
+    check_name(from)?;
+    check_name(to)?;
+    if engine.core.options.read_only {
+        return Err(Error::ReadOnly { path: engine.core.dir.clone() });
+    }
+    let request = KeyspaceRequest::Rename { from: from.to_owned(), to: to.to_owned() };
+    request_keyspace(engine, request)
+}
+
 /// Sends a keyspace request to the log thread and waits for it.
 pub(crate) fn request_keyspace(engine: &Engine, request: KeyspaceRequest) -> Result<()> {
     engine.core.refuse_on_own_thread()?;

@@ -1,4 +1,4 @@
-//! Keyspaces made and dropped, on the log thread, for callers that wait.
+//! Keyspaces made, dropped and renamed, on the log thread, for callers that wait.
 //!
 //! Making one needs a manifest edit, dropping one a control record in the log first. What waits at
 //! the same moment is carried out together: one sync of the log, where there are drops, and one
@@ -8,6 +8,9 @@
 //! earlier drop of the name is in the log and not yet in the manifest, the log is synced and the
 //! edit says both. An edit costs what it changes: it is applied in place, and taken back if it is
 //! refused or cannot be written.
+//!
+//! Renaming is one edit: the id stays, and with it all data, handles and snapshots. A crash leaves
+//! the old name or the new one, as the edit was lost or not.
 //!
 //! Dropping, in this order: the control record takes its sequence *d* in the commit section, after
 //! which writes are refused; the log is synced past *d*; then the manifest says so, and forgets the
@@ -52,12 +55,16 @@ pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Re
     if let Some(refused) = closed.or_else(|| engine.core.stopped()) {
         return requests.iter().map(|_| Err(refused.clone())).collect();
     }
+    if let [KeyspaceRequest::Rename { from, to }] = requests {
+        return vec![rename(engine, from, to)];
+    }
     let mut answers = Vec::new();
     let mut gone = BTreeMap::new();
     let mut creates = Vec::new();
     for request in requests {
         answers.push(match request {
             KeyspaceRequest::Create { .. } => Ok(()),
+            KeyspaceRequest::Rename { .. } => unreachable!("a rename is a group of its own"),
             KeyspaceRequest::Drop { name } => write_drop(engine, name).map(|(id, at)| {
                 gone.insert(id, at);
             }),
@@ -88,11 +95,44 @@ pub(crate) fn carry_out(engine: &Engine, requests: &[KeyspaceRequest]) -> Vec<Re
         answers.iter_mut().zip(requests).zip(shared).filter(|(_, shares)| *shares)
     {
         answer.clone_from(match request {
-            KeyspaceRequest::Create { .. } => &edited,
+            KeyspaceRequest::Create { .. } | KeyspaceRequest::Rename { .. } => &edited,
             KeyspaceRequest::Drop { .. } => &synced,
         });
     }
     answers
+}
+
+/// Gives a living keyspace a name that none has.
+fn rename(engine: &Engine, from: &str, to: &str) -> Result<()> {
+    let core = &engine.core;
+    let what = match core.keyspaces.find(from) {
+        None => format!("there is no keyspace {from:?}"),
+        Some(state) if state.id == KEYSPACE_DEFAULT => {
+            String::from("the default keyspace cannot be renamed")
+        }
+        Some(_) if core.keyspaces.find(to).is_some() => {
+            return Err(Error::KeyspaceExists { name: to.to_owned() });
+        }
+        Some(state) => {
+            // A drop that the manifest was not told yet holds the name there.
+            let held = unsaid_drop(engine, to);
+            if held.is_some() {
+                sync::sync_all(engine)?;
+            }
+            let mut manifest = manifest::locked(core)?;
+            let unsaid = |&(id, _): &(KeyspaceId, _)| {
+                manifest.state().live(to).is_some_and(|meta| meta.id == id)
+            };
+            let freed = held.filter(unsaid);
+            let mut changes: Vec<_> =
+                freed.map(|(id, at)| Change::DropKeyspace { id, at }).into_iter().collect();
+            changes.push(Change::RenameKeyspace { id: state.id, name: to.to_owned() });
+            append_change(core, &mut manifest, changes)?;
+            core.keyspaces.rename(&state, to);
+            return Ok(());
+        }
+    };
+    Err(Error::InvalidArgument { what })
 }
 
 /// Writes the record from which on a keyspace is dropped.

@@ -215,7 +215,7 @@ pub(crate) fn explain(
         let seen = layer.versions.iter().find(|version| version.sequence <= at);
         found = found.or(seen.map(|&version| ExplainFound { layer: i, version }));
     }
-    let name = keyspace.name.clone();
+    let name = keyspace.name();
     Ok(Explain { keyspace: name, key: key.to_vec(), at, layers, found })
 }
 

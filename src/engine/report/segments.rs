@@ -159,7 +159,7 @@ fn segment_info(engine: &Engine, run: u64, age: usize, part: &SegmentRef) -> Seg
 
 fn keyspace_name(engine: &Engine, id: KeyspaceId) -> String {
     let known = engine.core.keyspaces.by_id(id);
-    known.map_or_else(|| format!("#{}", id.0), |state| state.name.clone())
+    known.map_or_else(|| format!("#{}", id.0), |state| state.name())
 }
 
 fn run_info(run: &Run, age: usize, merging: &[RunId]) -> RunInfo {

@@ -20,7 +20,8 @@ const FORGOTTEN_MANY: usize = 16;
 #[derive(Debug)]
 pub(crate) struct KeyspaceState {
     pub(crate) id: KeyspaceId,
-    pub(crate) name: String,
+    /// As of the last edit that changed it.
+    name: Mutex<String>,
     /// As of the last edit that changed them.
     options: Mutex<KeyspaceOptions>,
     /// The sequence that dropped it, 0 while it lives. Stored inside the commit section before
@@ -32,10 +33,15 @@ impl KeyspaceState {
     pub(crate) fn new(meta: &KeyspaceMeta) -> Self {
         Self {
             id: meta.id,
-            name: meta.name.clone(),
+            name: Mutex::new(meta.name.clone()),
             options: Mutex::new(meta.options),
             dropped_at: AtomicU64::new(meta.dropped_at.unwrap_or_default().0),
         }
+    }
+
+    /// Its name now, or its last one if it was dropped.
+    pub(crate) fn name(&self) -> String {
+        lock(&self.name).clone()
     }
 
     /// What flushes and merges that begin now go by.
@@ -54,7 +60,7 @@ impl KeyspaceState {
         match (self.dropped_at(), at) {
             (None, _) => Ok(()),
             (Some(dropped), Some(at)) if at < dropped => Ok(()),
-            (Some(_), _) => Err(Error::KeyspaceDropped { name: self.name.clone() }),
+            (Some(_), _) => Err(Error::KeyspaceDropped { name: self.name() }),
         }
     }
 
@@ -92,7 +98,7 @@ impl Table {
         match state.dropped_at() {
             // As the manifest says.
             Some(at) => self.dropped.add(state.id, at, true),
-            None => drop(self.living.insert(state.name.clone(), Arc::clone(&state))),
+            None => drop(self.living.insert(state.name(), Arc::clone(&state))),
         }
         self.by_id.insert(state.id, state);
     }
@@ -155,7 +161,7 @@ impl Keyspaces {
         let table = lock(&self.table);
         let known = table.by_id.get(&id).cloned();
         let known = known.or_else(|| table.forgotten.get(&id)?.upgrade());
-        known.map(|state| state.name.clone())
+        known.map(|state| state.name())
     }
 
     /// Dropped keyspaces that may still have data, with the sequences that dropped them.
@@ -210,7 +216,7 @@ impl Keyspaces {
         let first =
             state.dropped_at.compare_exchange(0, at.0, Ordering::Release, Ordering::Relaxed);
         if first.is_ok() {
-            table.living.remove(&state.name);
+            table.living.remove(&state.name());
             table.dropped.add(id, at, false);
             self.dropped.store(table.dropped.len(), Ordering::Relaxed);
         }
@@ -218,6 +224,16 @@ impl Keyspaces {
 
     pub(crate) fn add(&self, state: KeyspaceState) {
         lock(&self.table).add(Arc::new(state));
+    }
+
+    /// Gives a keyspace another name, which no living one has; also to one that was dropped
+    /// meanwhile. Under the manifest's lock.
+    pub(crate) fn rename(&self, state: &Arc<KeyspaceState>, name: &str) {
+        let mut table = lock(&self.table);
+        let old = std::mem::replace(&mut *lock(&state.name), name.to_owned());
+        if let Some(renamed) = table.living.remove(&old) {
+            table.living.insert(name.to_owned(), renamed);
+        }
     }
 
     /// Follows an edit: drops that are durable now, and keyspaces that are forgotten, which it

@@ -26,7 +26,7 @@ pub(crate) enum LogJob {
     Remove(PathBuf),
     /// A log below the floor: to be used again.
     Recycle(SpareLog),
-    /// A keyspace to be made or dropped.
+    /// A keyspace to be made, dropped or renamed.
     Keyspace {
         request: KeyspaceRequest,
         reply: Sender<Result<()>>,
@@ -78,13 +78,18 @@ pub(crate) enum KeyspaceRequest {
     Drop {
         name: String,
     },
+    /// In an edit of its own.
+    Rename {
+        from: String,
+        to: String,
+    },
 }
 
 impl KeyspaceRequest {
     fn names(&self) -> &[String] {
         match self {
             Self::Create { names, .. } => names,
-            Self::Drop { name } => std::slice::from_ref(name),
+            Self::Drop { name } | Self::Rename { from: name, .. } => std::slice::from_ref(name),
         }
     }
 
@@ -93,7 +98,9 @@ impl KeyspaceRequest {
         let mut names = 0;
         let fits = waiting.take_while(|request| {
             let before = names;
-            names += request.names().len();
+            // Takes all the room, so that it is the only one, or waits for the next.
+            let alone = matches!(request, Self::Rename { .. });
+            names += if alone { NAMES_PER_EDIT + 1 } else { request.names().len() };
             before == 0 || names <= NAMES_PER_EDIT
         });
         fits.count()

@@ -23,7 +23,7 @@ pub(crate) enum Turn {
     Spare,
     /// Sealed logs made durable.
     Sealed,
-    /// A keyspace made or dropped.
+    /// A keyspace made, dropped or renamed.
     Keyspace,
     /// Files that nobody needs removed.
     Remove,

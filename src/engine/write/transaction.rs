@@ -162,7 +162,7 @@ fn check_values(engine: &Engine, requirements: &[Requirement]) -> Result<(Sequen
         let state = engine.core.keyspaces.by_id(*keyspace);
         let state = state.ok_or_else(|| engine.core.keyspaces.dropped_error(*keyspace))?;
         if !seen.has(&state, key, expected.as_deref())? {
-            let keyspace = state.name.clone();
+            let keyspace = state.name();
             return Err(Error::RequirementFailed { keyspace, key: key.clone() });
         }
     }

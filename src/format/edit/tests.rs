@@ -48,6 +48,7 @@ fn sample() -> Edit {
         Change::ReplaceRuns { remove: vec![RunId(1), RunId(2)], add: vec![run()] },
         Change::LogFloor { number: LogNumber(8), exists: true },
         Change::SequenceCeiling(Sequence(1 << 32)),
+        Change::RenameKeyspace { id: KeyspaceId(300), name: "new".to_owned() },
     ];
     Edit { time_ms: 128, changes }
 }
@@ -68,6 +69,7 @@ fn golden_edit() {
     want.extend_from_slice(&run);
     want.extend_from_slice(&[6, 2, 8, 1]);
     want.extend_from_slice(&[7, 5, 0x80, 0x80, 0x80, 0x80, 0x10]);
+    want.extend_from_slice(b"\x09\x06\xac\x02\x03new");
     assert_eq!(sample().encode(), want);
     assert_eq!(Edit::decode(&want), Ok(sample()));
 }
@@ -112,7 +114,7 @@ fn what_a_newer_version_adds_is_told_as_newer() {
     let check = |bytes: &[u8], what: &str| {
         assert!(Edit::decode(bytes).unwrap_err().newer, "{what}");
     };
-    check(&[0, 9, 0], "change 9");
+    check(&[0, 10, 0], "change 10");
     check(b"\0\x01\x0d\x02\x05users\x03\x0a\x80\x20\x04\x02", "a keyspace flag");
     check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\0\x04\0", "a compression");
     check(b"\0\x01\x0e\x02\x05users\x04\x0a\x80\x20\x03\x04\0", "a compression");

@@ -256,3 +256,44 @@ fn segments_come_run_by_run() {
     let numbers: Vec<u64> = state.segments().map(|segment| segment.number.0).collect();
     assert_eq!(numbers, [4, 3, 1, 2]);
 }
+
+#[test]
+fn a_living_keyspace_gets_a_free_name_or_keeps_its_own() {
+    let rename =
+        |id, name: &str| Change::RenameKeyspace { id: KeyspaceId(id), name: name.to_owned() };
+    let edit = |changes| Edit { time_ms: 0, changes };
+    let start = || {
+        let mut state = ManifestState::new(Uuid([7; 16]));
+        let added = [keyspace(1, "a"), keyspace(2, "b"), keyspace(3, "c")];
+        state.apply(&edit(added.into_iter().map(Change::AddKeyspace).collect())).unwrap();
+        let at = Sequence(60);
+        state.apply(&edit(vec![Change::DropKeyspace { id: KeyspaceId(3), at }])).unwrap();
+        state
+    };
+    let check = |changes: Vec<Change>, want: Option<[&str; 2]>| {
+        let mut state = start();
+        let undo = state.apply(&edit(changes.clone()));
+        assert_eq!(undo.is_ok(), want.is_some(), "{changes:?}");
+        if let (Ok(undo), Some(want)) = (undo, want) {
+            let names = [1, 2].map(|id| state.keyspaces[&KeyspaceId(id)].name.clone());
+            assert_eq!(names, want);
+            for (name, id) in want.iter().zip(1..) {
+                assert_eq!(state.live(name).unwrap().id, KeyspaceId(id), "{name}");
+            }
+            let read = ManifestState::from_snapshot(&state.to_snapshot());
+            assert_eq!(read.as_ref(), Ok(&state));
+            state.undo(undo);
+        }
+        assert_eq!(state, start(), "{changes:?}");
+    };
+    check(vec![rename(1, "x")], Some(["x", "b"]));
+    check(vec![rename(1, "c")], Some(["c", "b"]));
+    // In one edit two may change places.
+    check(vec![rename(1, "x"), rename(2, "a"), rename(1, "b")], Some(["b", "a"]));
+    check(vec![rename(1, "b")], None);
+    check(vec![rename(1, "a")], None);
+    check(vec![rename(0, "x")], None);
+    check(vec![rename(3, "x")], None);
+    check(vec![rename(4, "x")], None);
+    check(vec![rename(1, "x"), rename(2, "x")], None);
+}

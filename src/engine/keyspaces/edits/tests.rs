@@ -186,6 +186,10 @@ fn a_group_has_so_many_names_or_is_one_request() {
     check(&[5 * NAMES_PER_EDIT, 1], 1);
     check(&[NAMES_PER_EDIT - 1, 1, 1], 2);
     check(&[1, NAMES_PER_EDIT, 1], 1);
+    let rename = || KeyspaceRequest::Rename { from: String::from("a"), to: String::from("b") };
+    let mixed = [create(&["n"], None), rename(), drop_of("n")];
+    assert_eq!(KeyspaceRequest::group(mixed.iter()), 1, "up to a rename");
+    assert_eq!(KeyspaceRequest::group(mixed[1..].iter()), 1, "a rename is alone");
 }
 
 /// Symptom: of a keyspace that was dropped, name and id stayed in memory and in the manifest until
@@ -264,7 +268,7 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
         })
         .collect();
     assert!(left_of_dropped(&engine)[1] <= 2 * held.len() + 2 * 16);
-    let all = held.iter().all(|state| is_dropped(put(&engine, state, "v"), &state.name));
+    let all = held.iter().all(|state| is_dropped(put(&engine, state, "v"), &state.name()));
     assert!(all && held.len() == 40);
     close(&engine, &threads);
 }

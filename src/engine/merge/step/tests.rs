@@ -118,7 +118,7 @@ impl World {
         let id = self.any_keyspace();
         let state = self.keyspaces[1..].iter().find(|state| state.id == id);
         if let Some(state) = state {
-            drop_keyspace(&self.engine, &state.name).unwrap();
+            drop_keyspace(&self.engine, &state.name()).unwrap();
             self.rows.retain(|(keyspace, _), _| *keyspace != id);
         }
     }
