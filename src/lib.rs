@@ -41,6 +41,7 @@
 //! | [`Durability::Buffered`] (default) | yes | all but the newest | all but the newest |
 //! | [`Durability::Sync`] | yes | yes | yes |
 //! | [`Db::wait_durable`] of its sequence returned `Ok` | yes | yes | yes |
+//! | [`Db::when_durable`] has called, or [`Db::durable`] is ready, with `Ok` | yes | yes | yes |
 //! | [`Db::sync`], [`Db::flush`] or [`Db::close`], called later, returned `Ok` | yes | yes | yes |
 //!
 //! After a power loss the database is at a prefix of the commit order, across all keyspaces: what
@@ -139,6 +140,7 @@
 //!   [`Db::stats`], [`Db::health`],
 //!   [`Db::runs`], [`Db::approximate_len`](crate::Reader::approximate_len) and
 //!   [`Db::approximate_size`](crate::Reader::approximate_size), which are about memory alone;
+//!   [`Db::when_durable`] and [`Db::durable`], for which another thread waits for the device;
 //! - where the data is in memory for certain: [`Db::get`](crate::Reader::get) and the other reads,
 //!   and drawing from a [`Range`]; else they read the disk;
 //! - not: [`Db::put`](crate::Keyspace::put), [`Db::delete`](crate::Keyspace::delete),
@@ -270,6 +272,7 @@ cfg_if::cfg_if! {
         mod compact;
         mod compaction;
         mod db;
+        mod durable;
         mod engine;
         mod error;
         mod event;
@@ -305,6 +308,7 @@ cfg_if::cfg_if! {
         pub use builder::Builder;
         pub use compact::Compaction;
         pub use db::Db;
+        pub use durable::Durable;
         pub use engine::copy::backup::{BackupInfo, BackupOptions};
         pub use engine::copy::checkpoint::Checkpoint;
         pub use engine::copy::records::Deleted;

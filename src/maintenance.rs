@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::compact::Compaction;
 use crate::db::Db;
+use crate::durable::Durable;
 use crate::engine::copy::checkpoint::{Checkpoint, checkpoint};
 use crate::engine::index::snapshot::{load_index_snapshot, save_index_snapshot};
 use crate::engine::index::verify::{VerifyReport, verify};
@@ -14,7 +15,7 @@ use crate::engine::merge::scheduler::pause_compaction;
 use crate::engine::read::get::check_open;
 use crate::engine::report::segments::{RunInfo, SegmentInfo, list_runs, list_segments};
 use crate::engine::report::stats::{Health, Stats, gather_health, gather_stats};
-use crate::engine::write::{rotate, sync};
+use crate::engine::write::{rotate, sync, told};
 use crate::error::{Error, Result};
 use crate::ids::Sequence;
 use crate::options::addressable;
@@ -306,6 +307,83 @@ impl Db {
     pub fn wait_durable(&self, sequence: Sequence) -> Result<()> {
         check_open(self.engine())?;
         sync::wait_durable(self.engine(), sequence)
+    }
+
+    /// [`Self::wait_durable`] as a call: `call` is made once, with `Ok` when everything up to a
+    /// sequence is durable, or with the error that prevents it. This returns at once.
+    ///
+    /// No thread waits meanwhile, and nothing else has to sync: the log thread does, once for all
+    /// who have asked by then, so that a thousand calls cost a few syncs. It makes the calls, one
+    /// after the other, each when a sync covers its sequence; one that panics harms no other.
+    /// What is known already (durable, closed, refused) `call` gets before this returns, on the
+    /// calling thread: so hold no lock here that it takes. A [`close`](Self::close) and the last
+    /// handle's drop sync first, and have made every call when they are done.
+    ///
+    /// Like a handler of events ([guide](crate#tracing)) `call` must not block, because writers may
+    /// need that thread soon; a write there that would have to wait fails. Send what it has to say
+    /// to a channel, wake a task, or complete a request.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let (sender, receiver) = channel();
+    /// for n in 0..100_u8 {
+    ///     let sender = sender.clone();
+    ///     let sequence = db.put([n], "v")?;
+    ///     db.when_durable(sequence, move |result| drop(sender.send(result.map(|()| n))));
+    /// }
+    /// drop(sender);
+    /// let durable: alluvium::Result<Vec<u8>> = receiver.iter().collect();
+    /// assert_eq!(durable?.len(), 100);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `call` gets: as [`Self::wait_durable`]. After [`Error::WriterStopped`] it is unknown
+    /// until the database is reopened whether the write is durable.
+    pub fn when_durable(&self, sequence: Sequence, call: impl FnOnce(Result<()>) + Send + 'static) {
+        told::when_durable(self.engine(), sequence, Box::new(call));
+    }
+
+    /// [`Self::wait_durable`] as a future, of no runtime: it is ready once everything up to a
+    /// sequence is durable. The sync is asked for by this call, not by the first poll, so several
+    /// that are made before the first is awaited share one.
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Wake, Waker};
+    /// # use std::{future::Future, pin::pin, sync::Arc, thread};
+    /// # struct Unpark(thread::Thread);
+    /// # impl Wake for Unpark { fn wake(self: Arc<Self>) { self.0.unpark() } }
+    /// # fn block_on<T>(task: impl Future<Output = T>) -> T {
+    /// #     let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    /// #     let mut task = pin!(task);
+    /// #     loop {
+    /// #         match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+    /// #             Poll::Ready(output) => return output,
+    /// #             Poll::Pending => thread::park(),
+    /// #         }
+    /// #     }
+    /// # }
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let acknowledged = async {
+    ///     let first = db.durable(db.put("a", "1")?);
+    ///     let second = db.durable(db.put("b", "2")?);
+    ///     first.await?;
+    ///     second.await
+    /// };
+    /// block_on(acknowledged)?; // or whatever your runtime has
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What it becomes ready with: as [`Self::when_durable`].
+    pub fn durable(&self, sequence: Sequence) -> Durable {
+        let (durable, tell) = Durable::new(self.engine().core.process);
+        self.when_durable(sequence, tell);
+        durable
     }
 
     /// Moves everything in memtables to segments on disk, durably, and waits for it.

@@ -9,13 +9,17 @@
 #![allow(unsafe_code, reason = "forks")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use alluvium::{Builder, Compaction, Db, Durability, Error, Keyspace, Snapshot, WriteBatch};
+use alluvium::WriteBatch;
+use alluvium::{Builder, Compaction, Db, Durability, Durable, Error, Keyspace, Sequence, Snapshot};
 
 /// Held by each test, so that no other forks or allocates meanwhile.
 static ONE_AT_A_TIME: Mutex<u32> = Mutex::new(0);
@@ -100,8 +104,14 @@ fn a_child_drops_and_closes_without_waiting() {
     }
 }
 
+fn poll_once(mut durable: Durable) -> Result<(), Error> {
+    let polled = Pin::new(&mut durable).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(answer) = polled else { panic!("it would wait for ever") };
+    answer
+}
+
 /// What each call that could hang or change something says in a child.
-fn try_everything(held: &Held<'_>, batch: WriteBatch) {
+fn try_everything(held: &Held<'_>, batch: WriteBatch, durable: Durable) {
     let Held { db, other, snapshot, .. } = held;
     assert_forked(db.put("k", "child"));
     assert_forked(db.put_with("k", "child", Durability::Sync));
@@ -125,6 +135,12 @@ fn try_everything(held: &Held<'_>, batch: WriteBatch) {
     assert_forked(db.transaction().commit());
     assert_forked(db.transact(|tx| tx.put("k", "v")));
     assert_forked(db.sync());
+    let told = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&told);
+    db.when_durable(Sequence(1), move |result| *tell.lock().unwrap() = Some(result));
+    assert_forked(told.lock().unwrap().take().expect("told at once"));
+    assert_forked(poll_once(db.durable(Sequence(1))));
+    assert_forked(poll_once(durable));
     assert_forked(db.flush());
     assert_forked(db.compact());
     assert_forked(db.verify());
@@ -181,8 +197,9 @@ fn a_child_is_refused_in_every_call() {
             let mut batch = WriteBatch::new();
             batch.put("k", "batch");
             batch.put_in(&held.other, "k", "batch");
+            let durable = db.durable(db.put("k", "in memory").unwrap());
             let child = in_child(|| {
-                try_everything(&held, batch);
+                try_everything(&held, batch, durable);
                 assert_forked(range.next().unwrap());
                 assert!(range.next().is_none() && range.next_back().is_none(), "told once");
                 assert_eq!(value.as_deref(), Some(&b"in memory"[..]), "values are memory");

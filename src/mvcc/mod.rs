@@ -28,6 +28,7 @@
 //! | `view` | a reader finds a view and a sequence that belong together |
 //! | `snapshots` | a sequence is registered, and the horizon never passes it |
 //! | `group_sync` | one sync of the log serves all who wait for one |
+//! | `waiting_list` | who is told when that was, without waiting |
 //! | `live_logs` | what a sync covers while logs come and go |
 //! | `gate` | writers wait for memory, and miss no change |
 //! | `retire` | what was replaced goes when no reader has it |
@@ -57,6 +58,7 @@ pub(crate) mod slots;
 pub(crate) mod snapshots;
 pub(crate) mod stretches;
 pub(crate) mod view;
+pub(crate) mod waiting_list;
 
 #[cfg(all(test, loom))]
 mod models;

@@ -40,6 +40,8 @@ const MODELS: &[(&str, Bound, usize)] = &[
     ("failed sync", Some(3), 2_200),
     ("wake-up", Some(4), 10_000),
     ("latch from elsewhere", Some(3), 700),
+    ("waiting list", Some(2), 1_000),
+    ("waiting list, end", Some(3), 3_000),
     ("gate", Some(4), 25_000),
     ("retire", Some(3), 1_500),
     ("files", ALL, 1_000),

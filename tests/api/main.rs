@@ -15,6 +15,7 @@ mod lookup;
 mod reader;
 mod salvage;
 mod temporary;
+mod told;
 mod unwind;
 
 use std::path::Path;

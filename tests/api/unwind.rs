@@ -8,7 +8,7 @@ use std::path::Path;
 use alluvium::io::*;
 use alluvium::{BackupInfo, BackupOptions, BackupReport, Backups, Checkpoint, Deleted, DirStore};
 use alluvium::{Builder, OnOverload};
-use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Error, Explain};
+use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Durable, Error, Explain};
 use alluvium::{ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource};
 use alluvium::{ExplainVersion, Health, IndexReport, Keys, Keyspace, KeyspaceOptions, MergeStats};
 use alluvium::{
@@ -44,7 +44,8 @@ fn table() -> BTreeSet<&'static str> {
     // As long as the transaction, and on its thread.
     let borrowed = types!(local: TransactionKeyspace, TransactionRange);
     let values = types!(
-        shared: BackupOptions, CompareAndSwap, Compression, Durability, Error, KeyspaceOptions,
+        shared: BackupOptions, CompareAndSwap, Compression, Durability, Durable, Error,
+        KeyspaceOptions,
         OnOverload, Isolation, Savepoint, Sequence, TransactionOptions, TryGet, TryWrite, Updated,
         Value, WaitFor, WriteBatch,
     );

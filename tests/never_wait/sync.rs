@@ -1,9 +1,11 @@
 //! The group sync: one device sync for everyone who waits.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use alluvium::Durability;
 use alluvium::io::{CrashMode, OpKind};
+use alluvium::{Durability, Error};
 
 use crate::gates::{GatedFs, Op};
 use crate::{builder, open};
@@ -35,6 +37,62 @@ fn writers_who_wait_for_one_sync_share_the_next() {
     });
     assert_eq!(syncs() - before.0, 2, "one for the leader, one for all the others");
     assert_eq!(db.stats().log_syncs - before.1, 2);
+}
+
+/// I44. Whoever leads a sync, the log thread waits for it in the place of those who have asked.
+#[test]
+fn who_is_told_waits_for_nothing_and_shares_the_next_sync() {
+    let fs = GatedFs::default();
+    let db = open(&fs);
+    let told = Arc::new(AtomicUsize::new(0));
+    let before = db.stats().log_syncs;
+    let held = fs.hold(OpKind::Sync, ".wal");
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| db.put_with("leader", "v", Durability::Sync).unwrap());
+        held.await_arrival();
+        for i in 0..WRITERS {
+            let sequence = db.put(format!("{i}"), "v").unwrap();
+            let told = Arc::clone(&told);
+            db.when_durable(sequence, move |result| {
+                result.unwrap();
+                told.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert!(!leader.is_finished(), "nothing is synced");
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+        held.release();
+    });
+    db.close().unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), WRITERS);
+    // One for the leader, and one or two: the log thread may have begun a turn at the first.
+    let syncs = db.stats().log_syncs - before;
+    assert!((2..=4).contains(&syncs), "{syncs} syncs, the close's among them");
+}
+
+/// I44: a sync that panics takes the log thread with it, and nobody is forgotten.
+#[test]
+fn who_waits_for_a_sync_that_panics_is_told() {
+    let fs = GatedFs::default();
+    let db = open(&fs);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let last = db.put("k", "v").unwrap();
+    let ask = || {
+        let told = Arc::clone(&told);
+        db.when_durable(last, move |result| told.lock().unwrap().push(result));
+    };
+    fs.before(OpKind::Sync, ".wal", || panic!("planted, in a sync"));
+    (0..5).for_each(|_| ask());
+    while told.lock().unwrap().len() < 5 {
+        thread::yield_now();
+    }
+    fs.before_nothing();
+    for result in told.lock().unwrap().iter() {
+        let Err(Error::WriterStopped { cause, .. }) = result else { panic!("{result:?}") };
+        assert!(matches!(**cause, Error::Panicked { .. }), "{cause:?}");
+    }
+    ask();
+    assert!(matches!(told.lock().unwrap()[5], Err(Error::WriterStopped { .. })));
+    let _ = db.close();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! whose memtables hold five values, so that rotations, flushes and merges happen all the time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alluvium::io::{CrashMode, SimFs};
@@ -38,18 +39,33 @@ fn open(fs: &SimFs) -> Result<Db> {
 struct World {
     db: Db,
     other: Keyspace,
-    history: History,
+    history: Arc<History>,
+    told: Arc<Told>,
+}
+
+/// How many were to be told what is durable, and how many were.
+#[derive(Default)]
+struct Told {
+    asked: AtomicUsize,
+    answered: AtomicUsize,
 }
 
 impl World {
     fn new(fs: &SimFs) -> Arc<Self> {
         let db = open(fs).unwrap();
         let other = db.keyspace(OTHER).unwrap();
-        Arc::new(Self { db, other, history: History::default() })
+        Arc::new(Self { db, other, history: Arc::default(), told: Arc::default() })
     }
 
     fn keyspace(&self, key: Key) -> &Keyspace {
         if key.0 == OTHER { &self.other } else { &self.db }
+    }
+
+    /// After the close: each was told once (I44).
+    fn check_told(&self) {
+        let [asked, answered] =
+            [&self.told.asked, &self.told.answered].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(answered, asked, "asked to be told, and told (I44)");
     }
 
     /// Starts a client for each of `plans` and waits for all. Each does its plan so many times.
@@ -211,10 +227,22 @@ impl Client {
     fn make_durable(&mut self) -> Result<()> {
         let World { db, history, .. } = &*self.world;
         let covered = history.acknowledged();
-        match self.random.u8(..3) {
+        match self.random.u8(..4) {
             0 => db.sync()?,
             1 => db.wait_durable(covered)?,
-            _ => db.flush()?,
+            2 => db.flush()?,
+            _ => {
+                let told = Arc::clone(&self.world.told);
+                let history = Arc::clone(history);
+                told.asked.fetch_add(1, Ordering::Relaxed);
+                db.when_durable(covered, move |result| {
+                    told.answered.fetch_add(1, Ordering::Relaxed);
+                    if result.is_ok() {
+                        history.durable(covered);
+                    }
+                });
+                return Ok(());
+            }
         }
         history.durable(covered);
         Ok(())
@@ -276,6 +304,7 @@ pub(crate) fn live(seed: u64) {
     let health = world.db.health();
     assert!(health.is_healthy(), "{health:?}");
     world.db.close().unwrap();
+    world.check_told();
     let db = open(&fs).unwrap();
     world.history.check_final(&contents(&db));
     db.close().unwrap();
@@ -293,6 +322,7 @@ pub(crate) fn close(seed: u64) {
     let fs = SimFs::new();
     let world = World::new(&fs);
     world.run(seed, &[(until_closed, 20), (until_closed, 20), (close, 1), (close, 1)]);
+    world.check_told();
     let db = open(&fs).unwrap();
     world.history.check_survivors(&contents(&db), true);
     let health = db.health();

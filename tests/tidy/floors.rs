@@ -61,6 +61,7 @@ const ENGINE_DOOR: &str = "src/engine/mod.rs";
 const FACE: &[(&str, u8)] = &[
     ("answers", 0),
     ("compact", 0),
+    ("durable", 0),
     ("overlay", 0),
     ("shared", 0),
     ("range", 1),

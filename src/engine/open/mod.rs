@@ -51,6 +51,7 @@ use crate::mvcc::ending::Ending;
 use crate::mvcc::gate::Gate;
 use crate::mvcc::group_sync::GroupSync;
 use crate::mvcc::snapshots::Snapshots;
+use crate::mvcc::waiting_list::WaitingList;
 use crate::options::Options;
 use crate::runs::manifest::Manifest;
 use crate::runs::state::ManifestState;
@@ -165,6 +166,7 @@ impl Engine {
             keyspaces,
             counters: Default::default(),
             space: Space::new(options.memory_bytes),
+            to_be_told: WaitingList::new(),
             spares: Default::default(),
             troubles: Default::default(),
             unsettled: Default::default(),

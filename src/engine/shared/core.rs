@@ -8,7 +8,7 @@ use crate::engine::directory::{DirectoryLock, lost};
 use crate::engine::shared::counters::Counters;
 use crate::engine::shared::keyspaces::Keyspaces;
 use crate::engine::shared::logs::{LogReaders, Logs};
-use crate::engine::shared::messages::{FlushJob, LogJob};
+use crate::engine::shared::messages::{DurableCall, FlushJob, LogJob};
 use crate::engine::shared::pace::Pace;
 use crate::engine::shared::room::Space;
 use crate::engine::shared::spares::Spares;
@@ -22,6 +22,7 @@ use crate::mvcc::ending::{Ending, ask};
 use crate::mvcc::gate::Gate;
 use crate::mvcc::group_sync::GroupSync;
 use crate::mvcc::snapshots::Snapshots;
+use crate::mvcc::waiting_list::WaitingList;
 use crate::options::Options;
 use crate::runs::manifest::Manifest;
 use crate::segment::BlockCache;
@@ -91,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) space: Space,
 
     // Guarded lists.
+    /// The callers whom the log thread tells what is durable.
+    pub(crate) to_be_told: WaitingList<DurableCall>,
     pub(crate) spares: Spares,
     pub(crate) troubles: Mutex<Troubles>,
     /// Segments whose edit failed: the manifest may name them.

@@ -13,6 +13,9 @@ use crate::sync::channel::Sender;
 /// With more names than this in one edit, further requests wait for the next.
 pub(crate) const NAMES_PER_EDIT: usize = 1_000;
 
+/// What is called when something is known to be durable, or cannot become so.
+pub(crate) type DurableCall = Box<dyn FnOnce(Result<()>) + Send>;
+
 /// Work for the log thread.
 #[derive(Debug)]
 pub(crate) enum LogJob {
@@ -22,6 +25,8 @@ pub(crate) enum LogJob {
     },
     /// A log was sealed: make it durable.
     Sealed,
+    /// Somebody is to be told when something is durable, and waits on the list.
+    Tell,
     /// A file that no chain will ever use.
     Remove(PathBuf),
     /// A log below the floor: to be used again.

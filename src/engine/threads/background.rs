@@ -2,7 +2,8 @@
 //!
 //! - The **log thread** makes spares, syncs sealed logs and, every `sync_every`, the open one,
 //!   and carries out what needs a manifest edit for a foreground caller. It has no long job, so
-//!   that neither spares nor the periodic sync wait for a flush.
+//!   that neither spares nor the periodic sync wait for a flush. It also tells those who have asked
+//!   what is durable, to the last of them when it ends.
 //! - The **flush thread** flushes, evicts cached blocks, and drops what readers no longer hold.
 //! - The **compactor threads** merge; their loop is `merge::scheduler`'s.
 //! - A **helper** thread for each of the two passes of an open over the logs ([`in_parallel`]).
@@ -19,7 +20,7 @@ use crate::engine::merge::scheduler::run_compactor;
 use crate::engine::shared::messages::{FlushJob, LogJob};
 use crate::engine::shared::own::{Own, work_for};
 use crate::engine::threads::log_thread::run_log;
-use crate::engine::write::sync;
+use crate::engine::write::{sync, told};
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::event::event;
@@ -48,7 +49,10 @@ impl Threads {
         note_niceness(&engine.core, steps_of(engine.core.options.background_nice));
         let owned = Arc::clone(engine);
         if !engine.core.options.read_only {
-            let run = move || run_guarded(&owned, Own::Log, |engine| run_log(engine, &log_jobs));
+            let run = move || {
+                run_guarded(&owned, Own::Log, |engine| run_log(engine, &log_jobs));
+                told::tell_rest(&owned);
+            };
             threads.spawn(engine, "alluvium-log", run)?;
         }
         let owned = Arc::clone(engine);

@@ -3,7 +3,8 @@
 //!
 //! The channel is emptied before each turn, so that nothing waits behind what came before it: a
 //! dead log, above all, is there when the next file would be made. Every turn is bounded, by the
-//! constants below; the only one whose length depends on what was written is the periodic sync.
+//! constants below; the only ones whose length depends on what was written are the periodic sync,
+//! and the one for those who are told what is durable.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::engine::keyspaces::edits::carry_out;
 use crate::engine::shared::messages::{KeyspaceRequest, LogJob};
 use crate::engine::shared::prepare::Recycled;
 use crate::engine::threads::turns::{Turn, Turns, Waiting};
-use crate::engine::write::sync;
+use crate::engine::write::{sync, told};
 use crate::engine::{Core, Engine, Upkeep};
 use crate::error::Result;
 use crate::event::event;
@@ -58,6 +59,8 @@ struct Duties {
     asked: bool,
     /// Whether a sealed log may have to be synced.
     sealed: bool,
+    /// Whether somebody is to be told what is durable.
+    tell: bool,
     /// After a failure: when spares that nobody asks for are tried again.
     retry_at: Option<Instant>,
     stop: bool,
@@ -106,6 +109,7 @@ pub(crate) fn run_log(engine: &Engine, jobs: &Receiver<LogJob>) {
         match turn {
             Turn::Spare => duties.prepare(core),
             Turn::Sealed => duties.sync_sealed(engine),
+            Turn::Tell => duties.tell(engine),
             Turn::Keyspace => duties.carry_out(engine),
             Turn::Remove => duties.remove(core, REMOVED_PER_TURN),
             Turn::Periodic => clock.strike(engine, now),
@@ -121,8 +125,9 @@ impl Duties {
         // The open has made the first log, unless it failed to.
         let asked = !core.has_spare_log();
         let sealed = false;
+        let tell = false;
         let stop = false;
-        Self { dead, doomed, waiting, requests, asked, sealed, retry_at, stop }
+        Self { dead, doomed, waiting, requests, asked, sealed, tell, retry_at, stop }
     }
 
     fn take_in(&mut self, job: LogJob) {
@@ -132,6 +137,7 @@ impl Duties {
                 (self.asked, self.retry_at) = (true, None);
             }
             LogJob::Sealed => (self.asked, self.sealed) = (true, true),
+            LogJob::Tell => self.tell = true,
             LogJob::Remove(path) => self.doomed.push_back(path),
             LogJob::Recycle(spare) => self.dead.push_back(spare),
             LogJob::Keyspace { request, reply } => self.requests.push_back((request, reply)),
@@ -145,6 +151,7 @@ impl Duties {
         Waiting {
             spare: wanted || (self.asked && may_try),
             sealed: self.sealed,
+            tell: self.tell,
             keyspace: !self.requests.is_empty(),
             remove: !self.doomed.is_empty(),
             periodic: now >= next_period,
@@ -204,6 +211,11 @@ impl Duties {
             }
         }
         renew_ceiling(engine);
+    }
+
+    fn tell(&mut self, engine: &Engine) {
+        self.tell = false;
+        told::tell_durable(engine);
     }
 
     fn carry_out(&mut self, engine: &Engine) {

@@ -10,6 +10,7 @@
 //! | `Periodic` | a sync of what is unsynced, which `memory_bytes` bounds; the ceiling | one turn of one kind | `no_kind_waits_for_more_than_a_turn_of_each_other`, `tests/never_wait/log_thread.rs` |
 //! | `Spare` | a memtable; dead files taken back, or one file made: two syncs | one turn of each other kind, and of `Periodic` before each | the same |
 //! | `Sealed` | syncs of a few sealed logs; the ceiling | the same | the same |
+//! | `Tell` | a sync of what is unsynced, for all who have asked to be told; the calls, which must not block | the same | the same |
 //! | `Keyspace` | what is asked for, up to a bound of names: at most a sync of the log and an edit | the same; requests are taken in order | the same |
 //! | `Remove` | a few files | the same | the same |
 //!
@@ -23,6 +24,8 @@ pub(crate) enum Turn {
     Spare,
     /// Sealed logs made durable.
     Sealed,
+    /// What those who have asked are told to be durable.
+    Tell,
     /// A keyspace made, dropped or renamed.
     Keyspace,
     /// Files that nobody needs removed.
@@ -32,13 +35,14 @@ pub(crate) enum Turn {
 }
 
 /// The round: all kinds but the one that the clock calls.
-const ROUND: [Turn; 4] = [Turn::Spare, Turn::Sealed, Turn::Keyspace, Turn::Remove];
+const ROUND: [Turn; 5] = [Turn::Spare, Turn::Sealed, Turn::Tell, Turn::Keyspace, Turn::Remove];
 
 /// Which kinds have something to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) spare: bool,
     pub(crate) sealed: bool,
+    pub(crate) tell: bool,
     pub(crate) keyspace: bool,
     pub(crate) remove: bool,
     pub(crate) periodic: bool,
@@ -49,6 +53,7 @@ impl Waiting {
         match turn {
             Turn::Spare => self.spare,
             Turn::Sealed => self.sealed,
+            Turn::Tell => self.tell,
             Turn::Keyspace => self.keyspace,
             Turn::Remove => self.remove,
             Turn::Periodic => self.periodic,

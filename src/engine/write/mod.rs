@@ -7,5 +7,6 @@ pub(crate) mod overload;
 pub(crate) mod put;
 pub(crate) mod rotate;
 pub(crate) mod sync;
+pub(crate) mod told;
 pub(crate) mod transaction;
 pub(crate) mod try_write;

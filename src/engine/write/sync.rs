@@ -125,9 +125,16 @@ fn wait_with(
 
 /// Returns once everything up to `sequence` is durable. One load if it is known to be.
 pub(crate) fn wait_durable(engine: &Engine, sequence: Sequence) -> Result<()> {
+    // Not up to the position alone: it looks after the directory also where that is synced.
+    unsynced(engine, sequence)?.map_or(Ok(()), |_| sync_all(engine))
+}
+
+/// What has to be synced so that everything up to `sequence` is durable; nothing if it is known to
+/// be.
+pub(crate) fn unsynced(engine: &Engine, sequence: Sequence) -> Result<Option<LogPosition>> {
     // Acquire; pairs with the Release in `sync`.
     if sequence.0 <= engine.core.durable.load(Ordering::Acquire) {
-        return Ok(());
+        return Ok(None);
     }
     let visible = engine.visible();
     if sequence > visible {
@@ -136,10 +143,10 @@ pub(crate) fn wait_durable(engine: &Engine, sequence: Sequence) -> Result<()> {
         });
     }
     if engine.core.options.read_only {
-        return Ok(());
+        return Ok(None);
     }
     // What is visible has been appended.
-    sync_all(engine)
+    Ok(Some(engine.core.logs.appended()))
 }
 
 /// Makes every write that was acknowledged before the call durable, and looks after the

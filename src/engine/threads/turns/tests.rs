@@ -2,12 +2,14 @@
 
 use super::*;
 
-const ALL: [Turn; 5] = [Turn::Periodic, Turn::Spare, Turn::Sealed, Turn::Keyspace, Turn::Remove];
+const ALL: [Turn; 6] =
+    [Turn::Periodic, Turn::Spare, Turn::Sealed, Turn::Tell, Turn::Keyspace, Turn::Remove];
 
 fn waiting(kinds: &[Turn]) -> Waiting {
     Waiting {
         spare: kinds.contains(&Turn::Spare),
         sealed: kinds.contains(&Turn::Sealed),
+        tell: kinds.contains(&Turn::Tell),
         keyspace: kinds.contains(&Turn::Keyspace),
         remove: kinds.contains(&Turn::Remove),
         periodic: kinds.contains(&Turn::Periodic),
@@ -16,7 +18,7 @@ fn waiting(kinds: &[Turn]) -> Waiting {
 
 #[test]
 fn turns_go_round_and_the_clock_comes_first() {
-    use Turn::{Keyspace, Periodic, Remove, Sealed, Spare};
+    use Turn::{Keyspace, Periodic, Remove, Sealed, Spare, Tell};
     let check = |kinds: &[Turn], want: &[Turn]| {
         let mut turns = Turns::default();
         let got: Vec<_> = want.iter().map(|_| turns.next(waiting(kinds)).unwrap()).collect();
@@ -25,11 +27,15 @@ fn turns_go_round_and_the_clock_comes_first() {
     check(&[Spare], &[Spare, Spare]);
     check(&[Periodic], &[Periodic, Periodic]);
     check(&[Sealed, Remove], &[Sealed, Remove, Sealed, Remove]);
-    check(&[Spare, Sealed, Keyspace, Remove], &[Spare, Sealed, Keyspace, Remove, Spare]);
+    check(&[Tell, Periodic], &[Periodic, Tell, Periodic, Tell]);
+    check(&[Spare, Sealed, Tell, Keyspace], &[Spare, Sealed, Tell, Keyspace, Spare]);
     check(&[Remove, Periodic], &[Periodic, Remove, Periodic, Remove]);
     check(
-        &[Spare, Sealed, Keyspace, Remove, Periodic],
-        &[Periodic, Spare, Periodic, Sealed, Periodic, Keyspace, Periodic, Remove, Periodic],
+        &[Spare, Sealed, Tell, Keyspace, Remove, Periodic],
+        &[
+            Periodic, Spare, Periodic, Sealed, Periodic, Tell, Periodic, Keyspace, Periodic,
+            Remove, Periodic,
+        ],
     );
     assert_eq!(Turns::default().next(Waiting::default()), None);
 }
