@@ -170,7 +170,7 @@
 //! memory or of its control group's (4 GiB at most; 256 MiB where neither is known), and about 270
 //! MiB. Each database of a process takes its own. [`Db::stats`] has the figures of the moment.
 //!
-//! There are fourteen options, and the defaults suit most. Raise `cache_bytes` towards the data
+//! There are fifteen options, and the defaults suit most. Raise `cache_bytes` towards the data
 //! that is read often, and divide it among several databases; raise `memory_bytes` if bursts wait
 //! (`stalls`, `paced` in [`Stats`]); lower both on a small machine.
 //!
@@ -180,6 +180,7 @@
 //! | [`flush_bytes`](Builder::flush_bytes) | 64 MiB | number of runs for time of a recovery |
 //! | [`memory_bytes`](Builder::memory_bytes) | 256 MiB | memory for bursts without waiting |
 //! | [`cache_bytes`](Builder::cache_bytes) | ¼ of memory, ≤ 4 GiB | memory for reads without the disk |
+//! | [`mapped_reads`](Builder::mapped_reads) | no | reads without calls for an error as a signal |
 //! | [`sync_every`](Builder::sync_every) | 1 s | syncs for what a power loss may take |
 //! | [`on_overload`](Builder::on_overload) | wait, 10 s | waiting for [`Error::Overloaded`] |
 //! | [`compaction_threads`](Builder::compaction_threads) | 1 | cores and disk for fewer runs |
@@ -282,6 +283,7 @@ cfg_if::cfg_if! {
         mod keyspace;
         mod log;
         mod maintenance;
+        mod mapped;
         mod memtable;
         mod options;
         mod overlay;

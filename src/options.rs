@@ -121,6 +121,8 @@ pub(crate) struct Options {
     pub(crate) sync_every: Duration,
     /// Whether logs are written through a mapping where there is one.
     pub(crate) log_mapping: bool,
+    /// Whether segments are read through a mapping where there is one.
+    pub(crate) mapped_reads: bool,
     /// What a write does that finds no memory.
     pub(crate) on_overload: OnOverload,
     /// Threads that merge; 0 for one that does what is asked for, and nothing by itself.
@@ -416,6 +418,7 @@ impl Default for Options {
             in_memory: false,
             sync_every: Duration::from_secs(1),
             log_mapping: true,
+            mapped_reads: false,
             on_overload: OnOverload::default(),
             compaction_threads: 1,
             background_nice: 0,

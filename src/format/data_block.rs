@@ -32,6 +32,7 @@
 //! Blocks of an earlier layout become this one as they are read (`columns`).
 
 mod builder;
+mod bytes;
 pub(crate) mod columns;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,8 +46,12 @@ use super::key::{
     KEY_BYTES_MAX, KIND_RESERVED_MAX, Kind, Position, VALUE_BYTES_MAX, order_bytes, same_bytes,
 };
 use crate::ids::{KeyspaceId, Sequence};
+use crate::mapped::Mapped;
 use crate::prefetch::prefetch;
+use crate::sync::Arc;
 use crate::value::Backing;
+
+use bytes::Bytes;
 
 pub(crate) use builder::BlockBuilder;
 pub(crate) use walk::{Unpacked, Window};
@@ -70,7 +75,7 @@ const SPAN_END: u64 = 1 << (64 - KIND_BITS);
 /// A checked data block in memory, with the bytes it was read in.
 #[derive(Debug)]
 pub(crate) struct Block {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     // Where the payload begins in `bytes`, which are less than 4 GiB, and offsets in it.
     start: u32,
     rows_at: u32,
@@ -136,6 +141,21 @@ impl Block {
     /// Checks and takes over a payload that is one part of `bytes`, all of which it takes over.
     /// Offsets in the error count from the beginning of the payload.
     pub(crate) fn decode(bytes: Vec<u8>, part: Range<usize>) -> Result<Self, Malformed> {
+        let len = bytes.len();
+        Self::of(Bytes::owned(bytes).ok_or_else(|| too_long(len))?, part)
+    }
+
+    /// Checks a payload of a mapped file, and stays on it: it takes no memory for its bytes.
+    pub(crate) fn decode_mapped(
+        file: &Arc<Mapped>,
+        payload: Range<usize>,
+    ) -> Result<Self, Malformed> {
+        let len = payload.len();
+        let bytes = Bytes::mapped(file, payload).ok_or_else(|| too_long(len))?;
+        Self::of(bytes, 0..len)
+    }
+
+    fn of(bytes: Bytes, part: Range<usize>) -> Result<Self, Malformed> {
         let start = part.start;
         let payload = bytes.get(part).unwrap_or_default();
         let mut decoder = Decoder::new(payload, WHAT);
@@ -162,10 +182,6 @@ impl Block {
         let last = rows.last();
         let key_bytes = u64::from(last.key_end);
         let left = (payload.len() - keys_at) as u64;
-        if bytes.len() > u32::MAX as usize {
-            let got = format!("{} bytes", bytes.len());
-            return Err(Malformed::new(0, WHAT, "less than 4 GiB", got));
-        }
         if key_bytes + u64::from(last.value_end) != left {
             let want = format!("{left} bytes of keys and values");
             let got = format!("{key_bytes} and {}", last.value_end);
@@ -454,13 +470,18 @@ impl Block {
 
     /// The bytes that it was decoded from, for their memory to be used again.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.bytes.into_vec()
     }
 
-    /// Memory of its bytes.
+    /// Memory of its bytes, if that is its own.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
+}
+
+/// What is said of bytes that no place in them can be named of.
+fn too_long(len: usize) -> Malformed {
+    Malformed::new(0, WHAT, "less than 4 GiB", format!("{len} bytes"))
 }
 
 /// The byte of a key's hash that stands for it.

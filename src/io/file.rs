@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 
+use crate::mapped::Mapped;
 use crate::sync::Arc;
 
 /// An open file. Positions are explicit, so every method may be called from any thread.
@@ -176,6 +177,31 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
+        let _ = len;
+        None
+    }
+
+    /// The first `len` bytes of this file, to be read as memory, which it stays for as long as the
+    /// result lives, also when the file is closed or removed. Nobody may write the file any more,
+    /// or cut it short. `None`, which is what this returns unless overridden, where there is no
+    /// such way.
+    ///
+    /// Asked for with [`Builder::mapped_reads`](crate::Builder::mapped_reads) alone, of segments.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// use alluvium::io::{DiskFs, Fs, OpenMode};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let file = DiskFs.open(&dir.path().join("f"), OpenMode::CreateNew)?;
+    /// file.write_all_at(b"whole", 0)?;
+    /// if let Some(mapped) = file.mapped(3) {
+    ///     assert_eq!(&mapped[..], b"who");
+    /// }
+    /// assert!(file.mapped(6).is_none(), "it is shorter");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn mapped(&self, len: u64) -> Option<Arc<Mapped>> {
         let _ = len;
         None
     }

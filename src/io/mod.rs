@@ -38,6 +38,7 @@ use std::{fmt, io};
 
 use crate::sync::Arc;
 
+pub use crate::mapped::Mapped;
 pub use disk::DiskFs;
 pub(crate) use disk::TemporaryDir;
 pub use file::FsFile;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use super::files::Pin;
 use super::files::{Files, SharedFile};
 use super::{Fs, FsFile, OpenMode};
+use crate::mapped::Mapped;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -105,6 +106,11 @@ impl NamedFile {
             Ok(Some(file)) => Self { file: Holding::Held(file), path: Arc::clone(&self.path) },
             _ => self.clone(),
         }
+    }
+
+    /// Its first `len` bytes as memory, where there is such a way. Nobody may write it any more.
+    pub(crate) fn mapped(&self, len: u64) -> Option<Arc<Mapped>> {
+        self.with(|file| Ok(file.mapped(len))).ok().flatten()
     }
 
     /// Reads exactly `buf.len()` bytes at `offset`.

@@ -23,6 +23,8 @@ const COUNTER_SHARDS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     capacity: usize,
+    /// Whether blocks stay where their files are mapped, and take next to no memory here.
+    maps_files: bool,
     in_slots: Cached,
     /// Bytes of all living blocks that were read through the cache, in a slot or only held by a
     /// reader.
@@ -54,15 +56,30 @@ pub(crate) struct CacheStats {
 impl BlockCache {
     /// A cache of at most `capacity` bytes (and an eighth more for a moment).
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
+        Self::of(capacity, false)
+    }
+
+    /// A cache whose blocks lie in mapped files, where there can be such, and are not counted.
+    pub(crate) fn of_mapped(capacity: usize) -> Arc<Self> {
+        Self::of(capacity, true)
+    }
+
+    fn of(capacity: usize, maps_files: bool) -> Arc<Self> {
         let counters = (0..COUNTER_SHARDS).map(|_| CacheCounters::default()).collect();
         let in_slots = Cached::none();
-        Arc::new(Self { capacity, in_slots, used: AtomicUsize::new(0), counters })
+        let used = AtomicUsize::new(0);
+        Arc::new(Self { capacity, maps_files, in_slots, used, counters })
     }
 
     /// Whether a block of that many bytes may be kept.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let bound = self.capacity.saturating_add(self.capacity / 8);
         self.cached().saturating_add(bytes) <= bound
+    }
+
+    /// Whether files are to be mapped.
+    pub(crate) fn maps_files(&self) -> bool {
+        self.maps_files
     }
 
     /// Whether it is time to evict.

@@ -7,13 +7,14 @@ use std::ops::Range;
 use std::ptr;
 
 use super::cache::{BlockCache, CachedBlock};
-use super::parts::{open_part, read_block};
+use super::parts::{open_mapped, open_part, read_block};
 use crate::error::Result;
 use crate::format::data_block::Block;
 use crate::format::footer::Footer;
 use crate::format::index::Index;
 use crate::ids::{FileNumber, Uuid};
 use crate::io::NamedFile;
+use crate::mapped::Mapped;
 use crate::mvcc::slots::FileSlots;
 use crate::prefetch::prefetch;
 use crate::sync::atomic::Ordering;
@@ -55,6 +56,8 @@ pub(crate) struct SegmentFile {
     hints: Box<[Hint]>,
     cache: Arc<BlockCache>,
     pub(super) file: NamedFile,
+    /// Where blocks are read, if the database is to and the system can.
+    mapped: Option<Arc<Mapped>>,
     pub(super) number: FileNumber,
     pub(super) uuid: Uuid,
     /// Length of the file.
@@ -76,7 +79,8 @@ impl SegmentFile {
     ) -> Self {
         let slots = FileSlots::empty(blocks);
         let hints = (0..blocks).map(|_| Hint::default()).collect();
-        Self { slots, hints, cache, file, number, uuid, bytes, footer, damaged }
+        let mapped = cache.maps_files().then(|| file.mapped(bytes)).flatten();
+        Self { slots, hints, cache, file, mapped, number, uuid, bytes, footer, damaged }
     }
 
     /// The number in the file's name.
@@ -178,6 +182,10 @@ impl SegmentFile {
     /// Data block `i` from the file, past the cache.
     pub(super) fn read_from_file(&self, index: &Index, i: usize) -> Result<Block> {
         let handle = index.handle(i);
+        if let Some(mapped) = &self.mapped {
+            let block = open_mapped(&self.file, self.uuid, mapped, handle)?;
+            return self.check_keyspace(index, i, &block).map(|()| block);
+        }
         let mut bytes = vec![0; handle.len as usize];
         read_block(&self.file, &mut bytes, handle.offset)?;
         let whole = 0..bytes.len();
@@ -195,12 +203,20 @@ impl SegmentFile {
     ) -> Result<(Block, Option<Vec<u8>>)> {
         let offset = index.handle(i).offset;
         let (block, bytes) = open_part(&self.file, self.uuid, offset, bytes, part)?;
-        if block.keyspace() != index.keyspace(i) {
-            let want = format!("keyspace {}", index.keyspace(i).0);
-            let got = block.keyspace().0.to_string();
-            return Err(self.file.corruption(offset, "data block", want, got));
-        }
+        self.check_keyspace(index, i, &block)?;
         Ok((block, bytes))
+    }
+
+    /// Checks that data block `i` is of the keyspace that the index says.
+    fn check_keyspace(&self, index: &Index, i: usize, block: &Block) -> Result<()> {
+        let want = index.keyspace(i);
+        let got = block.keyspace();
+        if got == want {
+            return Ok(());
+        }
+        let want = format!("keyspace {}", want.0);
+        let got = got.0.to_string();
+        Err(self.file.corruption(index.handle(i).offset, "data block", want, got))
     }
 
     pub(super) fn is_warm(&self) -> bool {

@@ -13,6 +13,8 @@ use crate::format::meta::SegmentMeta;
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::ids::Uuid;
 use crate::io::NamedFile;
+use crate::mapped::Mapped;
+use crate::sync::Arc;
 
 /// What the manifest knows of a segment, for its file to agree with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +91,8 @@ pub(super) fn read_part<T>(
     decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
 ) -> Result<T> {
     let bytes = read_checked(file, uuid, handle, kind)?;
-    let payload_at = handle.offset + BLOCK_HEADER_BYTES as u64;
-    decode(&bytes[BLOCK_HEADER_BYTES..]).map_err(|error| error.in_file(&file.path, payload_at))
+    decode(&bytes[BLOCK_HEADER_BYTES..])
+        .map_err(|error| error.in_file(&file.path, payload_at(handle.offset)))
 }
 
 /// Reads a whole block, header and payload, and checks its frame. The handle lies within the file.
@@ -145,15 +147,43 @@ pub(super) fn open_part(
     bytes: Vec<u8>,
     part: Range<usize>,
 ) -> Result<(Block, Option<Vec<u8>>)> {
-    let payload = open_block(&bytes[part.clone()], BlockType::Data, uuid, offset)
+    if let Some(apart) = open_stored(file, uuid, offset, &bytes[part.clone()])? {
+        return Ok((apart, Some(bytes)));
+    }
+    let block = Block::decode(bytes, part.start + BLOCK_HEADER_BYTES..part.end);
+    Ok((block.map_err(|error| error.in_file(&file.path, payload_at(offset)))?, None))
+}
+
+/// [`open_data_block`] of a block where the file is mapped. It stays there, unless it is compressed
+/// or in columns.
+pub(super) fn open_mapped(
+    file: &NamedFile,
+    uuid: Uuid,
+    mapped: &Arc<Mapped>,
+    handle: BlockHandle,
+) -> Result<Block> {
+    let BlockHandle { offset, len } = handle;
+    let end = handle.end().filter(|&end| end <= mapped.len() as u64);
+    let Some(end) = end.and_then(|end| usize::try_from(end).ok()) else {
+        return Err(file.corruption(offset, "block", format!("{len} bytes"), "fewer"));
+    };
+    let start = end - len as usize;
+    if let Some(apart) = open_stored(file, uuid, offset, &mapped[start..end])? {
+        return Ok(apart);
+    }
+    let block = Block::decode_mapped(mapped, start + BLOCK_HEADER_BYTES..end);
+    block.map_err(|error| error.in_file(&file.path, payload_at(offset)))
+}
+
+/// Checks the frame of a data block. A block with memory of its own, if it has to have that: `None`
+/// if the bytes are to be decoded where they are.
+fn open_stored(file: &NamedFile, uuid: Uuid, offset: u64, stored: &[u8]) -> Result<Option<Block>> {
+    let payload = open_block(stored, BlockType::Data, uuid, offset)
         .map_err(|error| error.in_file(&file.path, offset))?;
     let kind = payload.kind;
     let block = match payload.decompressed() {
-        None if kind == BlockType::Data => {
-            Block::decode(bytes, part.start + BLOCK_HEADER_BYTES..part.end)
-                .map(|block| (block, None))
-        }
-        None => columns::decode(payload.stored).map(|block| (block, Some(bytes))),
+        None if kind == BlockType::Data => return Ok(None),
+        None => columns::decode(payload.stored),
         // A place in what was decompressed is none in the file.
         Some(raw) => raw
             .and_then(|raw| match kind {
@@ -163,8 +193,11 @@ pub(super) fn open_part(
                 }
                 _ => columns::decode(&raw),
             })
-            .map(|block| (block, Some(bytes)))
             .map_err(|e| Malformed { at: 0, ..e }),
     };
-    block.map_err(|error| error.in_file(&file.path, offset + BLOCK_HEADER_BYTES as u64))
+    block.map(Some).map_err(|error| error.in_file(&file.path, payload_at(offset)))
+}
+
+fn payload_at(offset: u64) -> u64 {
+    offset + BLOCK_HEADER_BYTES as u64
 }

@@ -4,6 +4,7 @@ mod cache;
 mod compress;
 mod damage;
 mod layouts;
+mod mapped;
 mod model;
 mod source;
 mod tables;

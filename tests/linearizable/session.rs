@@ -102,11 +102,12 @@ pub(crate) fn record(
     let mut random = Random::new(seed);
     let threads = 3 + random.next() as usize % 2;
     let directory = tempfile::tempdir().unwrap();
-    // Every other one on a disk, and every other one of these with a mapped log.
+    // Every other one on a disk, and every other one of these with a mapped log, or else mapped
+    // segments.
     let builder = match random.next() % 4 {
         0 | 1 => Db::builder(Path::new("data")).fs(Arc::new(SimFs::new())),
         2 => Db::builder(directory.path()),
-        _ => Db::builder(directory.path()).log_mapping(false),
+        _ => Db::builder(directory.path()).log_mapping(false).mapped_reads(true),
     };
     let db = small(builder, &mut random).open().unwrap();
     let keyspaces = ["a", "b"].map(|name| db.keyspace(name).unwrap());

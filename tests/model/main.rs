@@ -89,6 +89,7 @@ impl World {
             .flush_bytes(memtable_bytes * (1 + random.below(4) as u64))
             .cache_bytes(*random.pick(&[16 << 10, 1 << 20]))
             .segment_bytes(*random.pick(&[4 << 10, 8 << 10, 64 << 10]))
+            .mapped_reads(random.one_in(2))
             .compaction_threads(random.below(4))
             .sync_every(std::time::Duration::from_millis(*random.pick(&[0, 1, 1_000])));
         if self.index_saved && random.one_in(2) {

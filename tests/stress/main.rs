@@ -43,7 +43,9 @@ fn switch_often(seed: u64) {
 /// As small as it may be, with other choices each time.
 fn open(place: &Place, random: &mut Random) -> Db {
     let builder = match place {
-        Place::Disk(path) => Db::builder(path).log_mapping(random.next().is_multiple_of(2)),
+        Place::Disk(path) => Db::builder(path)
+            .log_mapping(random.next().is_multiple_of(2))
+            .mapped_reads(random.next().is_multiple_of(2)),
         Place::Simulated(fs) => Db::builder("data").fs(Arc::new(fs.clone())),
     };
     builder

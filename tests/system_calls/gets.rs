@@ -107,6 +107,28 @@ fn gets_of_what_is_on_disk_alone_are_counted() {
     assert_eq!(cost.of(&[libc::SYS_pread64]), blocks, "{cost}");
 }
 
+/// Where segments are mapped, with a block cache that holds next to nothing: the blocks that are
+/// not in it, which are nearly all, take none either.
+#[test]
+fn gets_of_mapped_segments_make_no_system_call() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).close().unwrap();
+    let open = |mapped: bool| {
+        builder(dir.path()).cache_bytes(64 << 10).mapped_reads(mapped).open().unwrap()
+    };
+    // The planted fault is the same without.
+    for mapped in [false, true] {
+        let db = open(mapped);
+        let snapshot = db.snapshot();
+        let measured = watched(|meter: &Meter| meter.cost(|| read(&db, &snapshot, 0..KEYS)).1);
+        let Some(cost) = measured else { return };
+        assert!(db.stats().cache_misses > 100, "{:?}", db.stats());
+        let reads = cost.of(&[libc::SYS_pread64]);
+        assert_eq!(reads > 0, !mapped, "{cost}");
+        db.close().unwrap();
+    }
+}
+
 /// Three readers beside a writer, flushes and merges. `try_get` is about memory alone, so it makes
 /// none whatever becomes of the data; `get` makes one for each block that a merge has written and
 /// nobody has read yet, or few where its file has to be opened, and the allocator may make some for

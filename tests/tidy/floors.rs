@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
     ("event", 0),
     ("ids", 0),
+    ("mapped", 0),
     ("prefetch", 0),
     ("sync", 0),
     ("value", 0),

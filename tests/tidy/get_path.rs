@@ -30,6 +30,8 @@ const FILES: &[&str] = &[
     "src/format/index.rs",
     "src/format/block.rs",
     "src/format/data_block.rs",
+    "src/format/data_block/bytes.rs",
+    "src/mapped.rs",
     "src/format/data_block/walk.rs",
     "src/value.rs",
 ];

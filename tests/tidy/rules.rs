@@ -23,6 +23,8 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "copies descriptors that a shell has opened for the program",
     ),
     ("src/io/mapping.rs", "maps a file and stores into it"),
+    ("src/mapped.rs", "maps a file and reads it"),
+    ("src/format/data_block/bytes.rs", "points into a vector or a mapping"),
     ("src/io/process.rs", "maps a page that a fork empties"),
     ("tests/fork.rs", "forks"),
     ("src/prefetch.rs", "asks the processor for memory ahead"),

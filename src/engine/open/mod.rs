@@ -83,7 +83,10 @@ impl Engine {
         let evidence = known.evidence();
         let durable = known.manifest_is_durable();
         let Known { state, claims, .. } = known;
-        let cache = BlockCache::new(options.cache_bytes);
+        let cache = match options.mapped_reads {
+            true => BlockCache::of_mapped(options.cache_bytes),
+            false => BlockCache::new(options.cache_bytes),
+        };
         let mut replayed = replay_logs(&fs, &dir, &state, &claims, !options.read_only)?;
         let saved = match &options.index_snapshot {
             Some(path) => SavedTables::read(outside.as_ref(), path, state.uuid)?,

@@ -10,6 +10,8 @@ use super::at;
 use crate::io::FsFile;
 #[cfg(unix)]
 use crate::io::OpenMode;
+#[cfg(unix)]
+use crate::mapped::Mapped;
 use crate::sync::Arc;
 
 /// An open file of the disk.
@@ -95,6 +97,11 @@ impl FsFile for DiskFile {
         Ok(at::links(&*self.file)? + u64::from(self.linked))
     }
 
+    #[cfg(unix)]
+    fn mapped(&self, len: u64) -> Option<Arc<Mapped>> {
+        Mapped::new(&*self.file, len).map(Arc::new)
+    }
+
     #[cfg(target_os = "linux")]
     fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
         let mapping = crate::io::mapping::Mapping::new(&*self.file, len)?;
@@ -131,6 +138,10 @@ impl FsFile for MappedFile {
 
     fn len(&self) -> io::Result<u64> {
         self.file.len()
+    }
+
+    fn mapped(&self, len: u64) -> Option<Arc<Mapped>> {
+        self.file.mapped(len)
     }
 
     fn names(&self) -> io::Result<u64> {

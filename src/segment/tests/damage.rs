@@ -10,7 +10,7 @@ fn typed(error: &Error) -> bool {
 }
 
 /// Reads everything in every way. Wrong data panics; returns whether any read failed.
-fn read_all(segment: &Arc<Segment>, rows: &[Row]) -> bool {
+pub(super) fn read_all(segment: &Arc<Segment>, rows: &[Row]) -> bool {
     let mut failed = false;
     for row in rows {
         let want = row.entry();
@@ -54,13 +54,16 @@ fn small_rows() -> Vec<Row> {
 /// are damaged. Panics on wrong data.
 fn shows_an_error(dir: &Path, finished: &FinishedSegment, bytes: &[u8], rows: &[Row]) -> bool {
     std::fs::write(segment_path(dir, finished.number), bytes).unwrap();
-    match open(dir, finished, &BlockCache::new(1 << 20)) {
+    let shows = |cache: Arc<BlockCache>| match open(dir, finished, &cache) {
         Ok(segment) => read_all(&segment, rows) || segment.was_damaged(),
         Err(error) => {
             assert!(typed(&error), "{error}");
             true
         }
-    }
+    };
+    let shown = shows(BlockCache::new(1 << 20));
+    assert_eq!(shows(BlockCache::of_mapped(1 << 20)), shown, "where the file is mapped");
+    shown
 }
 
 #[test]

@@ -12,14 +12,15 @@ use crate::Result;
 use crate::data::Key;
 use crate::engine::{Engine, Options, Way};
 
-pub(crate) struct Alluvium {
+/// With `MAPPED`, segments are read through a mapping, as LMDB reads its file.
+pub(crate) struct Alluvium<const MAPPED: bool> {
     db: Db,
     pairs: Keyspace,
 }
 
-impl Engine for Alluvium {
+impl<const MAPPED: bool> Engine for Alluvium<MAPPED> {
     fn open(dir: &Path, options: &Options) -> Result<Self> {
-        let mut builder = Db::builder(dir).cache_bytes(options.cache_bytes);
+        let mut builder = Db::builder(dir).cache_bytes(options.cache_bytes).mapped_reads(MAPPED);
         if options.limited {
             builder = builder
                 .memtable_bytes(options.write_buffer_bytes / 4)
@@ -111,7 +112,7 @@ impl Engine for Alluvium {
     }
 }
 
-impl Alluvium {
+impl<const MAPPED: bool> Alluvium<MAPPED> {
     fn range(&self, from: Option<&[u8]>, way: Way) -> alluvium::Range {
         match (from, way) {
             (None, _) => self.pairs.range(..),

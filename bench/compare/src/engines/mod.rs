@@ -15,6 +15,7 @@ use crate::engine::Engine;
 /// The first is the one that the others are compared with.
 pub(crate) const ALL: &[Description] = &[
     Description { name: "alluvium", title: "Alluvium", packages: &["alluvium"] },
+    Description { name: "alluvium-mapped", title: "Alluvium, mapped", packages: &["alluvium"] },
     #[cfg(feature = "rocksdb")]
     Description { name: "rocksdb", title: "RocksDB", packages: &["rocksdb", "librocksdb-sys"] },
     Description { name: "fjall", title: "fjall", packages: &["fjall"] },
@@ -56,7 +57,8 @@ pub(crate) trait Visit {
 /// Does it with the engine of this name.
 pub(crate) fn visit<V: Visit>(name: &str, what: V) -> Result<V::Output> {
     match name {
-        "alluvium" => what.visit::<alluvium::Alluvium>(),
+        "alluvium" => what.visit::<alluvium::Alluvium<false>>(),
+        "alluvium-mapped" => what.visit::<alluvium::Alluvium<true>>(),
         "fjall" => what.visit::<fjall::Fjall>(),
         "lmdb" => what.visit::<lmdb::Lmdb>(),
         "redb" => what.visit::<redb::Redb>(),

@@ -15,6 +15,7 @@ pub(crate) const OVER_TIME: [&str; 2] = ["load_random", "beside"];
 fn colour(engine: &str) -> &'static str {
     match engine {
         "alluvium" => "#e8590c",
+        "alluvium-mapped" => "#f59f00",
         "rocksdb" => "#2b8a3e",
         "fjall" => "#9c36b5",
         "lmdb" => "#1c7ed6",
