@@ -189,6 +189,29 @@ impl<'a> Write<'a> {
         }
     }
 
+    /// Gives up what was written ahead, and the memory that is booked for it; the operations stay.
+    /// For a wait for what somebody holds who may have to wait for that memory. It is to be
+    /// admitted again. Returns whether there was any.
+    pub(crate) fn put_back(&mut self, core: &Core) -> bool {
+        let Some(unused) = self.private.take() else { return false };
+        self.encoded.put_back(unused.remove(core));
+        true
+    }
+
+    /// Runs a wait that counts as the write's. It gets what it has to call before it sleeps.
+    pub(crate) fn wait_for_hold<T>(
+        &mut self,
+        core: &Core,
+        wait: impl FnOnce(&mut Stalled, &mut dyn FnMut()) -> T,
+    ) -> T {
+        let mut stalled = std::mem::take(&mut self.stalled);
+        let result = wait(&mut stalled, &mut || {
+            self.put_back(core);
+        });
+        self.stalled = stalled;
+        result
+    }
+
     /// The encoded operations, wherever they are by now.
     pub(crate) fn body(&self) -> &[u8] {
         self.private.as_ref().map_or_else(|| self.encoded.body(), |own| own.body())
@@ -244,6 +267,13 @@ impl Encoded<'_> {
                 bytes.resize(record_bytes(batch.body_len()), 0);
                 bytes
             }
+        }
+    }
+
+    /// Undoes [`Self::take_record`]. A lent batch was not touched.
+    fn put_back(&mut self, record: Vec<u8>) {
+        if let Self::Own(buffer) = self {
+            *buffer.bytes_mut() = record;
         }
     }
 

@@ -16,9 +16,10 @@
 //!
 //! # No circle
 //!
-//! A writer that waits for a hold has none: a conditional write wants one key, and a transaction
-//! all of its spans in one wish; two transactions' wishes always count as overlapping, so at most
-//! one holds.
+//! A writer that waits for a hold has none, and no memory booked, for which the holder may have to
+//! wait: a big write gives up what it has written ahead (`Write::put_back`). A conditional write
+//! wants one key, and a transaction all of its spans in one wish; two transactions' wishes always
+//! count as overlapping, so at most one holds.
 //! There are two exceptions. A transaction that has come to its commit under a hold may want more
 //! of it ([`Holds::widen`]): it waits only for keys that conditional writes hold, and these want
 //! nothing more. And code of the caller that runs under a hold may begin another write, or wait for
@@ -87,6 +88,16 @@ impl Holds {
     #[inline]
     pub(crate) fn any(&self) -> bool {
         !self.list.is_empty()
+    }
+
+    /// Whether somebody else holds what a write without a hold writes.
+    pub(crate) fn refuses(&self, write: &Write<'_>, caller: Caller) -> bool {
+        let mine = write.condition.hold();
+        let others = || self.list.iter().filter(|it| it.granted && Some(it.id) != mine);
+        let held = |keyspace, key: &[u8]| {
+            others().any(|it| it.caller != caller && it.claim.has(keyspace, key))
+        };
+        self.any() && ops(write.body()).any(|op| op.is_ok_and(|op| held(op.keyspace, op.key)))
     }
 
     /// Refuses a write to what others hold, and one under a hold that is gone or spoiled.

@@ -26,14 +26,17 @@ impl Private {
         &self.chunk.0[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + self.body_len]
     }
 
-    /// Gives up a log that was never placed. One that was is the chain's.
-    pub(crate) fn remove(self, core: &Core) {
+    /// Gives up a log that was never placed, and the booking. One that was is the chain's. Returns
+    /// the record that was encoded.
+    pub(crate) fn remove(self, core: &Core) -> Vec<u8> {
         // Not by the log thread, which may have ended.
         if let Some(log) = self.log
             && let Err(error) = core.fs.remove(log.path())
         {
             event!(debug, %error, path = %log.path().display(), "a dead log was left behind");
         }
+        drop(self.table);
+        Arc::try_unwrap(self.chunk).map_or_else(|shared| shared.0.clone(), |Chunk(record)| record)
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
         write.condition = attempt.condition(seen.since);
         write.stalled = std::mem::take(&mut stalled);
         let again = |write: &mut Write<'_>, _: &Refused| {
-            attempt.refused(&mut write.stalled)?;
+            attempt.refused(write)?;
             seen = get_seen(engine, keyspace, key)?;
             write.condition = attempt.condition(seen.since);
             Ok(seen.value == decided)
@@ -142,12 +142,15 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Counts a refusal. After `TRIES_MAX` the key is held.
-    fn refused(&mut self, stalled: &mut Stalled) -> Result<()> {
+    fn refused(&mut self, write: &mut Write<'_>) -> Result<()> {
         self.engine.core.refuse_early()?;
         self.tries += 1;
         if self.tries >= TRIES_MAX && self.hold.is_none() {
             let claim = HoldClaim::Key(self.id, self.key.to_vec());
-            self.hold = hold::hold(self.engine, claim, stalled)?;
+            self.hold = write.wait_for_hold(&self.engine.core, |stalled, give_way| {
+                hold::hold(self.engine, claim, stalled, give_way)
+            })?;
+            put::admit_again(self.engine, write)?;
         }
         Ok(())
     }

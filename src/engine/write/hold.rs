@@ -32,12 +32,13 @@ pub(crate) fn hold<'a>(
     engine: &'a Engine,
     claim: HoldClaim,
     stalled: &mut Stalled,
+    give_way: &mut dyn FnMut(),
 ) -> Result<Option<HoldGuard<'a>>> {
     let caller = Caller::this();
     let wished = engine.in_section(|env, _| env.holds.wish(claim, caller))?;
     let Some(hold) = wished else { return Ok(None) };
     let guard = HoldGuard { engine, hold };
-    wait_for_hold(engine, stalled, || {
+    wait_for_hold(engine, stalled, give_way, || {
         granted(engine, |env| env.holds.grant(hold)).map(|granted| granted.then_some(()))
     })?;
     Ok(Some(guard))
@@ -45,8 +46,13 @@ pub(crate) fn hold<'a>(
 
 impl HoldGuard<'_> {
     /// Has a transaction's hold cover all that it has read.
-    pub(crate) fn widen(&self, reads: &Spans, stalled: &mut Stalled) -> Result<()> {
-        wait_for_hold(self.engine, stalled, || {
+    pub(crate) fn widen(
+        &self,
+        reads: &Spans,
+        stalled: &mut Stalled,
+        give_way: &mut dyn FnMut(),
+    ) -> Result<()> {
+        wait_for_hold(self.engine, stalled, give_way, || {
             let widened = granted(self.engine, |env| env.holds.widen(self.hold, reads));
             widened.map(|widened| widened.then_some(()))
         })
@@ -65,19 +71,22 @@ fn granted(engine: &Engine, grant: impl FnOnce(&mut WriteEnv) -> bool) -> Result
     })
 }
 
-/// Tries until `attempt` has an answer, each time that a hold has ended.
+/// Tries until `attempt` has an answer, each time that a hold has ended. Calls `give_way` before it
+/// sleeps.
 pub(crate) fn wait_for_hold<T>(
     engine: &Engine,
     stalled: &mut Stalled,
+    give_way: &mut dyn FnMut(),
     attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let stall_max = engine.core.stall_max().unwrap_or_default();
-    stalled.wait(stall_max, |patience| try_until_free(engine, patience, attempt))
+    stalled.wait(stall_max, |patience| try_until_free(engine, patience, give_way, attempt))
 }
 
 fn try_until_free<T>(
     engine: &Engine,
     patience: Patience,
+    give_way: &mut dyn FnMut(),
     mut attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     loop {
@@ -89,6 +98,7 @@ fn try_until_free<T>(
         let Some(left) = patience.left() else {
             return Err(Error::KeyHeld { waited: patience.waited() });
         };
+        give_way();
         engine.core.gate.wait_timeout(seen, left);
     }
 }

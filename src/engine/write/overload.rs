@@ -11,7 +11,8 @@
 //!
 //! A big batch books its memory before it is built, at most half of the budget, where what is
 //! booked by then leaves it that share. So batches larger than that go one at a time, and one that
-//! finds no room has a flush begin, whatever is left.
+//! finds no room has a flush begin, whatever is left. Before it waits for what somebody holds it
+//! gives up what it has booked: the holder may have to wait for memory, too.
 
 use std::time::Duration;
 

@@ -17,6 +17,7 @@
 
 use crate::engine::Engine;
 use crate::engine::commit::entry::{Batch, Refused, Write};
+use crate::engine::shared::own::Caller;
 use crate::engine::write::{big, hold, overload, sync};
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuffer, Control};
@@ -78,10 +79,19 @@ fn take_all_the_way(
 /// Waits for memory if that is short; a big batch gets a log of its own, written ahead.
 pub(crate) fn admit(engine: &Engine, write: &mut Write<'_>) -> Result<()> {
     overload::wait_for_memory(engine, write)?;
-    if write.body_len > engine.core.memtable_bytes() / 4 {
+    if is_big(engine, write) {
         write.private = Some(Box::new(big::prepare_private(engine, write)?));
     }
     Ok(())
+}
+
+/// [`admit`] for a big write that has given way to a hold ([`Write::put_back`]).
+pub(crate) fn admit_again(engine: &Engine, write: &mut Write<'_>) -> Result<()> {
+    if write.private.is_none() && is_big(engine, write) { admit(engine, write) } else { Ok(()) }
+}
+
+fn is_big(engine: &Engine, write: &Write<'_>) -> bool {
+    write.body_len > engine.core.memtable_bytes() / 4
 }
 
 /// Goes through the commit section, as often as it takes.
@@ -144,13 +154,32 @@ pub(crate) fn try_commit(engine: &Engine, write: &mut Write<'_>) -> Result<Commi
 
 #[cold]
 fn commit_when_free(engine: &Engine, write: &mut Write<'_>) -> Result<Committed, Refused> {
-    let mut stalled = std::mem::take(&mut write.stalled);
-    let tried = hold::wait_for_hold(engine, &mut stalled, || match engine.commit_write(write) {
-        Err(Refused::Held) => Ok(None),
-        tried => Ok(Some(tried)),
-    });
-    write.stalled = stalled;
-    tried?
+    loop {
+        // Its holder may have to wait for the memory that it has booked.
+        let gave_way = write.put_back(&engine.core);
+        let mut stalled = std::mem::take(&mut write.stalled);
+        let tried = hold::wait_for_hold(engine, &mut stalled, &mut || {}, || {
+            if gave_way {
+                let caller = Caller::this();
+                let held = engine.in_section(|env, _| env.holds.refuses(write, caller))?;
+                return Ok((!held).then_some(Err(Refused::Held)));
+            }
+            match engine.commit_write(write) {
+                Err(Refused::Held) => Ok(None),
+                tried => Ok(Some(tried)),
+            }
+        });
+        write.stalled = stalled;
+        match tried? {
+            Err(Refused::Held) => {}
+            tried => return tried,
+        }
+        admit_again(engine, write)?;
+        match engine.commit_write(write) {
+            Err(Refused::Held) => {}
+            tried => return tried,
+        }
+    }
 }
 
 /// Does what a refused write has to wait for before it is tried again.

@@ -144,7 +144,7 @@ impl<'a> AtCommit<'a> {
         let mut write = Write::of_batch(writes);
         write.condition = attempt.look()?;
         let again = |write: &mut Write<'a>, refused: &Refused| {
-            attempt.refused(refused, &mut write.stalled)?;
+            attempt.refused(refused, write)?;
             write.condition = attempt.look()?;
             Ok(true)
         };
@@ -197,7 +197,7 @@ impl<'a> Looks<'_, 'a> {
     }
 
     /// Counts a refusal, and holds what was read when there were too many.
-    fn refused(&mut self, refused: &Refused, stalled: &mut Stalled) -> Result<()> {
+    fn refused(&mut self, refused: &Refused, write: &mut Write<'_>) -> Result<()> {
         let AtCommit { engine, reads, .. } = *self.of;
         engine.core.refuse_early()?;
         if self.tries >= TRIES_MAX {
@@ -212,10 +212,17 @@ impl<'a> Looks<'_, 'a> {
         }
         if self.tries == TRIES_MAX {
             engine.core.counters.transactions.holds.fetch_add(1, Ordering::Relaxed);
-            match self.outer {
-                Some(held) => held.widen(reads, stalled)?,
-                None => self.own = hold::hold(engine, HoldClaim::Spans(reads.clone()), stalled)?,
-            }
+            write.wait_for_hold(&engine.core, |stalled, give_way| {
+                match self.outer {
+                    Some(held) => held.widen(reads, stalled, give_way)?,
+                    None => {
+                        let claim = HoldClaim::Spans(reads.clone());
+                        self.own = hold::hold(engine, claim, stalled, give_way)?;
+                    }
+                }
+                Ok::<_, Error>(())
+            })?;
+            put::admit_again(engine, write)?;
         }
         Ok(())
     }
@@ -261,7 +268,7 @@ impl<'a> LostRuns<'a> {
         // One at a time.
         self.held = None;
         self.engine.core.counters.transactions.holds.fetch_add(1, Ordering::Relaxed);
-        self.held = hold::hold(self.engine, claim, &mut self.stalled)?;
+        self.held = hold::hold(self.engine, claim, &mut self.stalled, &mut || {})?;
         Ok(())
     }
 }

@@ -42,13 +42,14 @@ fn a_call_that_has_used_its_time_up_waits_for_nothing_more() {
     let claim = || HoldClaim::Key(KEYSPACE_DEFAULT, b"k".to_vec());
     let start = Instant::now();
 
-    let held = hold::hold(&engine, claim(), &mut Stalled::default()).unwrap();
+    let held = hold::hold(&engine, claim(), &mut Stalled::default(), &mut || {}).unwrap();
     // The holder's own thread is let through.
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| put::try_commit(&engine, &mut write()));
         let refused = waiting.join().unwrap().unwrap_err();
         assert!(matches!(refused, Refused::Failed(Error::KeyHeld { waited }) if waited >= LIMIT));
-        let wanting = scope.spawn(|| hold::hold(&engine, claim(), &mut used_up()).err());
+        let wanting =
+            scope.spawn(|| hold::hold(&engine, claim(), &mut used_up(), &mut || {}).err());
         let refused = wanting.join().unwrap().unwrap();
         assert!(matches!(refused, Error::KeyHeld { waited } if waited >= LIMIT), "{refused}");
     });

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::engine::commit::holds::HoldClaim;
 use crate::engine::manifest;
+use crate::engine::read::get::{ReadAt, default_keyspace, get};
 use crate::engine::shared::messages::FlushJob;
 use crate::engine::threads::background::Threads;
-use crate::engine::write::{overload, put};
+use crate::engine::write::{hold, overload, put};
 use crate::ids::KEYSPACE_DEFAULT;
 use crate::io::SimFs;
 use crate::options::{Durability, OnOverload, Options};
@@ -217,4 +219,63 @@ fn a_big_batch_without_room_has_what_is_sealed_flushed() {
         engine.close().unwrap();
         threads.join();
     }
+}
+
+/// Symptom: who held a key waited for memory until a big batch of another thread, which waited for
+/// the key, had lost its patience. Mechanism: the batch kept the memory that it had booked. Fix: it
+/// gives that up before it waits, and is written ahead once more.
+#[test]
+fn who_waits_for_a_hold_has_no_memory_booked() {
+    let options = Options {
+        memtable_bytes: 4 << 10,
+        flush_bytes: 8 << 10,
+        memory_bytes: BUDGET,
+        on_overload: OnOverload::Pace { stall_max: LIMIT },
+        ..Options::default()
+    };
+    let fs = Arc::new(SimFs::new());
+    let (engine, threads) = Engine::open(fs, PathBuf::from("data"), options, None).unwrap();
+    let engine = &engine;
+    let core = &engine.core;
+    let put = |key: &[u8], len: usize| {
+        let value = vec![7; len];
+        put::write_one(engine, KEYSPACE_DEFAULT, key, Some(&value), Durability::Buffered)
+    };
+    let claim = || HoldClaim::Key(KEYSPACE_DEFAULT, b"k".to_vec());
+    let wish = |stalled: &mut Stalled, give_way: &mut dyn FnMut()| {
+        hold::hold(engine, claim(), stalled, give_way).map(|held| assert!(held.is_some()))
+    };
+    let held = hold::hold(engine, claim(), &mut Stalled::default(), &mut || {}).unwrap();
+    std::thread::scope(|scope| {
+        let big = scope.spawn(|| put(b"k", 2 * BUDGET));
+        let wishing = scope.spawn(|| {
+            let value = vec![7; 2 * BUDGET];
+            let mut write = Write::encode_one(KEYSPACE_DEFAULT, b"n", Some(&value)).unwrap();
+            put::admit(engine, &mut write).unwrap();
+            write.wait_for_hold(core, wish).unwrap();
+            put::admit_again(engine, &mut write).unwrap();
+            put::try_commit(engine, &mut write).unwrap();
+        });
+        let wishes = || engine.in_section(|env, _| env.holds.list.len()).unwrap();
+        while wishes() < 2 || core.gate.used() > BUDGET as u64 {
+            assert!(!big.is_finished() && !wishing.is_finished());
+            std::thread::yield_now();
+        }
+        // Both at once do not find room.
+        put(b"small", 10).unwrap();
+        put(b"large", BUDGET).unwrap();
+        assert!(!big.is_finished() && !wishing.is_finished());
+        drop(held);
+        big.join().unwrap().unwrap();
+        wishing.join().unwrap();
+    });
+    for (key, len) in [(&b"k"[..], 2 * BUDGET), (b"n", 2 * BUDGET), (b"large", BUDGET)] {
+        let default = default_keyspace(engine);
+        let found = get(engine, &default, key, ReadAt::Now).unwrap().unwrap();
+        assert!(found.len() == len && found.iter().all(|&byte| byte == 7));
+    }
+    engine.flush().unwrap();
+    assert_eq!(core.gate.used(), 0);
+    engine.close().unwrap();
+    threads.join();
 }
