@@ -33,6 +33,7 @@ use crate::engine::shared::own::Caller;
 use crate::error::Result;
 use crate::format::batch::ops;
 use crate::ids::KeyspaceId;
+use crate::sync::Arc;
 
 /// What is held, and wished for, in the order in which it was asked for. Little, if anything: each
 /// is the last resort of one writer.
@@ -57,8 +58,9 @@ pub(crate) struct Hold {
 pub(crate) enum HoldClaim {
     /// A conditional write's key.
     Key(KeyspaceId, Vec<u8>),
-    /// What a transaction has read.
-    Spans(Spans),
+    /// What a transaction has read. Shared: it may be much, and is neither copied nor freed in the
+    /// section.
+    Spans(Arc<Spans>),
     /// Whatever a transaction may read.
     Everything,
 }
@@ -165,17 +167,29 @@ impl Holds {
         free
     }
 
-    /// Has a transaction's hold cover what it has read, too, if nobody holds any of that.
-    pub(crate) fn widen(&mut self, id: HoldId, reads: &Spans) -> bool {
+    /// What a hold covers, unless that is a key or everything.
+    pub(crate) fn spans(&self, id: HoldId) -> Option<Arc<Spans>> {
+        match &self.list.iter().find(|it| it.id == id)?.claim {
+            HoldClaim::Spans(spans) => Some(Arc::clone(spans)),
+            HoldClaim::Key(..) | HoldClaim::Everything => None,
+        }
+    }
+
+    /// Has a transaction's hold cover `claim`, which has all that it covers so far, if nobody holds
+    /// any of the rest. Leaves the one before in its place.
+    pub(crate) fn widen(&mut self, id: HoldId, claim: &mut HoldClaim) -> bool {
         let Some(at) = self.list.iter().position(|it| it.id == id) else { return false };
-        let more = HoldClaim::Spans(reads.clone());
-        if !self.is_free(id, &more, self.list[at].caller) {
-            return false;
+        let free = self.is_free(id, claim, self.list[at].caller);
+        if free {
+            std::mem::swap(&mut self.list[at].claim, claim);
         }
-        if let HoldClaim::Spans(spans) = &mut self.list[at].claim {
-            spans.add_all(reads);
-        }
-        true
+        free
+    }
+
+    /// Takes a hold off the list.
+    pub(crate) fn let_go(&mut self, id: HoldId) -> Option<Hold> {
+        let at = self.list.iter().position(|it| it.id == id)?;
+        Some(self.list.remove(at))
     }
 
     fn is_free(&self, id: HoldId, claim: &HoldClaim, caller: Caller) -> bool {

@@ -8,6 +8,7 @@ use crate::engine::commit::spans::Spans;
 use crate::engine::shared::own::Caller;
 use crate::engine::shared::patience::{Patience, Stalled};
 use crate::error::{Error, Result};
+use crate::sync::Arc;
 
 /// A hold, or the wish for one, which ends with this.
 pub(crate) struct HoldGuard<'a> {
@@ -22,7 +23,9 @@ impl Drop for HoldGuard<'_> {
             return;
         }
         // After a panic in the section nobody commits, whatever is held.
-        let _ = self.engine.in_section(|env, _| env.holds.list.retain(|it| it.id != self.hold));
+        let gone = self.engine.in_section(|env, _| env.holds.let_go(self.hold));
+        // Not in the section: there may be much of it.
+        drop(gone);
         self.engine.core.gate.wake();
     }
 }
@@ -52,8 +55,13 @@ impl HoldGuard<'_> {
         stalled: &mut Stalled,
         give_way: &mut dyn FnMut(),
     ) -> Result<()> {
+        let covers = self.engine.in_section(|env, _| env.holds.spans(self.hold))?;
+        // Everything, else.
+        let Some(mut covers) = covers else { return Ok(()) };
+        Arc::make_mut(&mut covers).add_all(reads);
+        let mut claim = HoldClaim::Spans(covers);
         wait_for_hold(self.engine, stalled, give_way, || {
-            let widened = granted(self.engine, |env| env.holds.widen(self.hold, reads));
+            let widened = granted(self.engine, |env| env.holds.widen(self.hold, &mut claim));
             widened.map(|widened| widened.then_some(()))
         })
     }

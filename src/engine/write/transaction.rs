@@ -42,6 +42,7 @@ use crate::engine::write::{put, sync};
 use crate::error::{Error, Result};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::Durability;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// After so many lost runs under a hold on what was read the next holds everything.
@@ -216,7 +217,7 @@ impl<'a> Looks<'_, 'a> {
                 match self.outer {
                     Some(held) => held.widen(reads, stalled, give_way)?,
                     None => {
-                        let claim = HoldClaim::Spans(reads.clone());
+                        let claim = HoldClaim::Spans(Arc::new(reads.clone()));
                         self.own = hold::hold(engine, claim, stalled, give_way)?;
                     }
                 }
@@ -261,7 +262,9 @@ impl<'a> LostRuns<'a> {
         self.lost += 1;
         let claim = match self.lost.checked_sub(TRIES_MAX) {
             None => return Ok(()),
-            Some(held_runs) if held_runs < HELD_RUNS_MAX => HoldClaim::Spans(spans.clone()),
+            Some(held_runs) if held_runs < HELD_RUNS_MAX => {
+                HoldClaim::Spans(Arc::new(spans.clone()))
+            }
             Some(HELD_RUNS_MAX) => HoldClaim::Everything,
             Some(_) => return Err(error),
         };

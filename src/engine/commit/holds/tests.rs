@@ -16,11 +16,11 @@ fn key(key: &[u8]) -> HoldClaim {
 fn spans(keys: &[&[u8]]) -> HoldClaim {
     let mut spans = Spans::default();
     keys.iter().for_each(|key| spans.add_key(ID, key));
-    HoldClaim::Spans(spans)
+    HoldClaim::Spans(Arc::new(spans))
 }
 
 fn let_go(holds: &mut Holds, id: HoldId) {
-    holds.list.retain(|it| it.id != id);
+    assert!(holds.let_go(id).is_some());
 }
 
 /// (I43)
@@ -81,11 +81,12 @@ fn a_hold_grows_over_what_nobody_else_holds() {
     let mine = holds.wish(spans(&[b"a"]), a).unwrap();
     let other = holds.wish(key(b"k"), b).unwrap();
     assert!(holds.grant(mine) && holds.grant(other));
-    let mut more = Spans::default();
-    more.add_key(ID, b"k");
-    assert!(!holds.widen(mine, &more));
+    let mut more = spans(&[b"a", b"k"]);
+    assert!(!holds.widen(mine, &mut more));
     let_go(&mut holds, other);
-    assert!(holds.widen(mine, &more));
+    assert!(holds.widen(mine, &mut more));
+    assert!(holds.spans(mine).unwrap().has_key(ID, b"k"));
+    assert!(!more.has(ID, b"k"), "the one before is left in its place");
     let other = holds.wish(key(b"k"), b).unwrap();
     assert!(!holds.grant(other), "it is held now");
 }
