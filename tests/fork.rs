@@ -215,8 +215,9 @@ fn a_child_is_refused_in_every_call() {
     db.close().unwrap();
 }
 
-/// One that is open across a fork is the parent's: the child is refused in each verb, leaves it when
-/// it drops it, and the parent commits it. Also where it holds what it reads, for which others wait.
+/// One that is open across a fork is the parent's: the child is refused in each verb, leaves it
+/// when it drops it, and the parent commits it. Also where it holds what it reads, for which others
+/// wait.
 #[test]
 fn a_transaction_that_is_open_across_a_fork_goes_on_in_the_parent() {
     let _alone = alone();

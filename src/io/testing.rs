@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Arc, Fs, FsFile, FsLock, Mapped, OpenMode};
+use super::{Arc, Fs, FsFile, FsLock, OpenMode};
 
 /// What a test has to say about the calls of a file system.
 pub(crate) trait FsLayer: fmt::Debug + Send + Sync + 'static {
@@ -176,9 +176,5 @@ impl<L: FileLayer> FsFile for LayeredFile<L> {
 
     fn overwriter(&self, len: u64) -> Option<Arc<dyn FsFile>> {
         self.0.overwriter(len)
-    }
-
-    fn mapped(&self, len: u64) -> Option<Arc<Mapped>> {
-        self.0.inner().mapped(len)
     }
 }

@@ -173,8 +173,8 @@ fn keys_and_values_that_are_too_long_are_refused_at_once() {
     assert_eq!(db.get("k").unwrap().unwrap().len(), 1 << 20, "by a log of its own");
 }
 
-/// A close meets a transaction that holds what it reads, one that waits for its turn, and a put that
-/// waits for the key: it waits for none of them, and each is told.
+/// A close meets a transaction that holds what it reads, one that waits for its turn, and a put
+/// that waits for the key: it waits for none of them, and each is told.
 #[test]
 fn a_close_ends_those_that_wait_for_their_turn() {
     let pace = OnOverload::Pace { stall_max: Duration::from_secs(3_600) };

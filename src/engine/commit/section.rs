@@ -23,8 +23,8 @@ use crate::mvcc::commit::{CommitEnv, Earlier};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 
-/// How many keys, ranges and versions of a transaction's reads are looked at in the section: about a
-/// tenth of a millisecond. One that has read more of what is in memory holds it.
+/// How many keys, ranges and versions of a transaction's reads are looked at in the section: about
+/// a tenth of a millisecond. One that has read more of what is in memory holds it.
 const STEPS_MAX: usize = if cfg!(test) { 16 } else { 512 };
 
 #[cfg(test)]

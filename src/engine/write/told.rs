@@ -3,8 +3,8 @@
 //!
 //! The log thread is the teller. A caller that joins the list asks it for a turn
 //! (`threads::turns`), in which one sync serves all who are on the list by then; where another
-//! thread leads one already, the turn waits for that. What is told is the program's code: it runs under no lock, and what it
-//! panics with ends there.
+//! thread leads one already, the turn waits for that. What is told is the program's code: it runs
+//! under no lock, and what it panics with ends there.
 //!
 //! What is known at once (durable, closed, refused) the calling thread tells, and what the log
 //! thread has not told when it ends, it tells then: [`tell_rest`]. A close syncs first, so that is
