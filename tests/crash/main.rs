@@ -4,7 +4,8 @@
 //! later is a prefix of that, `power` crashes at every operation, `recovery` during recoveries,
 //! `faults` fails every call, `panics` panics in it, `merges` does both of the first to merges,
 //! `transactions` crashes those, `keyspaces` their changes, `damage` changes every byte, `long_log`
-//! has more to recover than fits into one part. Background threads move operations between runs, so a failure prints the seed, the crash point and the
+//! has more to recover than fits into one part. Background threads move operations between runs, so
+//! a failure prints the seed, the crash point and the
 //! trace of the file system.
 //!
 //! `ALLUVIUM_CRASH_SEEDS` sets how many seeds the enumerators use (default 1), `ALLUVIUM_SEED`
