@@ -44,7 +44,7 @@ fn balance(tx: &Transaction, accounts: &Keyspace, account: u64) -> Result<u64, E
 /// Moves an amount, or changes nothing. Both balances were read, so if somebody changes one of
 /// them before this commits it runs again, with what is there then.
 fn transfer(db: &Db, accounts: &Keyspace, from: u64, to: u64, amount: u64) -> Result<(), Refused> {
-    db.transact(|tx| {
+    let moved = db.transact(|tx| {
         let there = balance(tx, accounts, from)?;
         let Some(left) = there.checked_sub(amount) else {
             return Err(Refused::TooLittle { there }); // an error gives the transaction up
@@ -53,7 +53,8 @@ fn transfer(db: &Db, accounts: &Keyspace, from: u64, to: u64, amount: u64) -> Re
         let now = balance(tx, accounts, to)? + amount; // sees what this one has written
         tx.of(accounts).put(name(to), now.to_be_bytes())?;
         Ok(())
-    })
+    });
+    moved.map(drop)
 }
 
 /// What all accounts have together: one moment, whatever moves meanwhile.

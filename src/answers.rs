@@ -1,4 +1,5 @@
-//! What conditional writes answer: how a comparison went, and what an update came to.
+//! What conditional writes and transactions answer: how a comparison went, what an update and a
+//! transaction came to; and what an update may ask for.
 
 use crate::ids::Sequence;
 use crate::value::Value;
@@ -54,9 +55,58 @@ impl CompareAndSwap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Updated {
+    /// What the key had before; `None` if it had no value.
+    pub old: Option<Value>,
     /// What the key has now; `None` if it has no value.
     pub value: Option<Value>,
-    /// The sequence of the change. Where there was nothing to change, because the key had no value
-    /// and was to have none, one that covers what was read.
+    /// Whether anything was written. Not where the change was [`KeyChange::Leave`], or the key had
+    /// no value and was to have none.
+    pub changed: bool,
+    /// The sequence of the change. Where there was nothing to change, one that covers what was
+    /// read.
+    pub sequence: Sequence,
+}
+
+/// What is to become of a key, as the closure of a [`Db::update_if`](crate::Keyspace::update_if)
+/// says.
+///
+/// ```
+/// use alluvium::{Error, KeyChange};
+///
+/// # let db = alluvium::Db::in_memory()?;
+/// db.put("lock", "ann")?;
+/// // Only its owner gives it up.
+/// let given_up = db.update_if("lock", |owner| {
+///     Ok::<_, Error>(if owner == Some(b"bob") { KeyChange::Delete } else { KeyChange::Leave })
+/// })?;
+/// assert!(!given_up.changed);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyChange {
+    /// It stays as it is: nothing is written.
+    Leave,
+    /// It has this value then.
+    Put(Vec<u8>),
+    /// It has no value then.
+    Delete,
+}
+
+/// What a [`Db::transact`](crate::Db::transact) has come to.
+///
+/// ```
+/// # let db = alluvium::Db::in_memory()?;
+/// let done = db.transact(|tx| tx.put("k", "v"))?;
+/// db.wait_durable(done.sequence)?;
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transacted<R> {
+    /// What the closure has returned in the run that was committed.
+    pub value: R,
+    /// The sequence of its last operation. Where it has written nothing, one that covers what it
+    /// has read.
     pub sequence: Sequence,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use crate::answers::Transacted;
 use crate::batch::WriteBatch;
 use crate::engine::keyspaces::ask::{
     drop_keyspace, find_keyspace, open_keyspace, open_keyspaces, rename_keyspace,
@@ -196,7 +197,8 @@ impl Db {
 
     /// Runs `work` in a [`Transaction`] and commits it; where that meets a conflict, runs it again
     /// in another, so `work` should have no effect of its own. Returns what `work` has returned in
-    /// the one that was committed. An error of `work` gives the transaction up, and is returned.
+    /// the one that was committed, and the sequence of that. An error of `work` gives the
+    /// transaction up, and is returned.
     ///
     /// It gets its turn, also beside others who write all the time: after eight conflicts others
     /// wait to write what it has read and written last time, and if it reads something else each
@@ -220,7 +222,7 @@ impl Db {
     ///     }
     ///     Ok::<_, Error>(value)
     /// })?;
-    /// assert_eq!((moved, db.get("from")?), (db.get("to")?, None));
+    /// assert_eq!((moved.value, db.get("from")?), (db.get("to")?, None));
     /// # Ok::<(), alluvium::Error>(())
     /// ```
     ///
@@ -230,7 +232,7 @@ impl Db {
     pub fn transact<R, E: From<Error>>(
         &self,
         work: impl FnMut(&Transaction) -> Result<R, E>,
-    ) -> Result<R, E> {
+    ) -> Result<Transacted<R>, E> {
         self.transact_with(TransactionOptions::new(), work)
     }
 
@@ -252,7 +254,7 @@ impl Db {
         &self,
         options: TransactionOptions,
         work: impl FnMut(&Transaction) -> Result<R, E>,
-    ) -> Result<R, E> {
+    ) -> Result<Transacted<R>, E> {
         transact(self, options, work)
     }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::answers::{CompareAndSwap, Updated};
+use crate::answers::{CompareAndSwap, KeyChange, Updated};
 use crate::compact::Compaction;
 use crate::engine::read::get::check_open;
 use crate::engine::write::{conditional, put, try_write};
 use crate::engine::{Decision, KeyspaceState, TryWrite};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::iter::KeyRange;
 use crate::options::{Durability, KeyspaceOptions};
@@ -234,7 +234,8 @@ impl Keyspace {
         try_write::try_write_one(self.engine(), self.id(), key.as_ref(), None)
     }
 
-    /// Sets a key to a value if it has none. Returns the sequence of that, or `None` if it had one.
+    /// Sets a key to a value if it has none. Returns the sequence of that, or `None` if it had one:
+    /// which, [`compare_and_swap`](Self::compare_and_swap) with `None` tells.
     ///
     /// One step of the commit order: of several that insert one key, one gets a sequence.
     ///
@@ -334,7 +335,8 @@ impl Keyspace {
     }
 
     /// Changes a key from what it has to what `change` makes of that; `None` means no value, before
-    /// or after. Returns what it has then, and the sequence of the change.
+    /// or after. Returns what it had and has, and the sequence of the change.
+    /// [`Self::update_if`] may also leave it as it is, or fail.
     ///
     /// One step of the commit order: no other write comes between. No lock is held while `change`
     /// runs; if the key changes meanwhile, `change` runs again with the newer value, so it should
@@ -383,9 +385,80 @@ impl Keyspace {
     pub fn update_with(
         &self,
         key: impl AsRef<[u8]>,
-        change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+        mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
         durability: Durability,
     ) -> Result<Updated> {
+        let change = |now: Option<&[u8]>| Ok(change(now).map_or(KeyChange::Delete, KeyChange::Put));
+        update(self, key.as_ref(), change, durability)
+    }
+
+    /// [`Self::update`] with a `change` that may also leave the key as it is, or fail: with an
+    /// error of its own, which is returned, and then nothing is written. `?` in it turns what the
+    /// database says into that error.
+    ///
+    /// ```
+    /// use alluvium::{Error, KeyChange};
+    ///
+    /// #[derive(Debug)]
+    /// enum Refused {
+    ///     Broke { has: u8 },
+    ///     Database(Error),
+    /// }
+    /// # impl From<Error> for Refused {
+    /// #     fn from(error: Error) -> Self {
+    /// #         Self::Database(error)
+    /// #     }
+    /// # }
+    ///
+    /// # let db = alluvium::Db::in_memory()?;
+    /// let take = |account: &str, amount: u8| {
+    ///     db.update_if(account, |balance| {
+    ///         let Some(&[has]) = balance else { return Ok(KeyChange::Leave) }; // no such account
+    ///         let left = has.checked_sub(amount).ok_or(Refused::Broke { has })?;
+    ///         Ok(KeyChange::Put(vec![left]))
+    ///     })
+    /// };
+    /// db.put("ann", [7])?;
+    /// let taken = take("ann", 5).expect("there is enough");
+    /// assert_eq!(taken.old.as_deref(), Some(&[7][..]));
+    /// assert_eq!(taken.value.as_deref(), Some(&[2][..]));
+    /// assert!(matches!(take("ann", 5), Err(Refused::Broke { has: 2 })));
+    /// assert!(!take("bob", 5).expect("it is left as it is").changed);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns, and as [`Self::update`].
+    pub fn update_if<E: From<Error>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Result<KeyChange, E>,
+    ) -> Result<Updated, E> {
+        self.update_if_with(key, change, Durability::Buffered)
+    }
+
+    /// [`Self::update_if`] with a choice of durability. With [`Durability::Sync`] what was left as
+    /// it is is durable, too; an error of `change` waits for nothing.
+    ///
+    /// ```
+    /// # let db = alluvium::Db::in_memory()?;
+    /// use alluvium::{Durability, Error, KeyChange};
+    ///
+    /// let set = |_: Option<&[u8]>| Ok::<_, Error>(KeyChange::Put(vec![1]));
+    /// db.update_if_with("ann", set, Durability::Sync)?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update_if`].
+    pub fn update_if_with<E: From<Error>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Option<&[u8]>) -> Result<KeyChange, E>,
+        durability: Durability,
+    ) -> Result<Updated, E> {
         update(self, key.as_ref(), change, durability)
     }
 
@@ -422,12 +495,12 @@ impl Keyspace {
         Compaction::start(self.engine(), Some((self.id(), range.into_bounds())))
     }
 
-    fn write_conditional<B: AsRef<[u8]>, R>(
+    fn write_conditional<B: AsRef<[u8]>, R, E: From<Error>>(
         &self,
         key: &[u8],
         durability: Durability,
-        decide: impl FnMut(Option<Value>) -> Decision<B, R>,
-    ) -> Result<(R, Sequence)> {
+        decide: impl FnMut(Option<Value>) -> Result<Decision<B, R>, E>,
+    ) -> Result<(R, Sequence), E> {
         check_open(self.engine())?;
         conditional::write_conditional(
             self.engine(),
@@ -445,9 +518,11 @@ fn insert_if_absent(
     value: &[u8],
     durability: Durability,
 ) -> Result<Option<Sequence>> {
-    let decide = |current: Option<Value>| match current {
-        Some(_) => Decision::Leave(false),
-        None => Decision::Put(value, true),
+    let decide = |current: Option<Value>| {
+        Ok::<_, Error>(match current {
+            Some(_) => Decision::Leave(false),
+            None => Decision::Put(value, true),
+        })
     };
     let (inserted, sequence) = keyspace.write_conditional(key, durability, decide)?;
     Ok(inserted.then_some(sequence))
@@ -461,34 +536,36 @@ fn compare_and_swap(
 ) -> Result<CompareAndSwap> {
     let decide = |current: Option<Value>| {
         if current.as_deref() != expected {
-            return Decision::Leave(Some(current));
+            return Ok::<_, Error>(Decision::Leave(Some(current)));
         }
-        match (current, new) {
+        Ok(match (current, new) {
             (_, Some(new)) => Decision::Put(new, None),
             (Some(_), None) => Decision::Delete(None),
             (None, None) => Decision::Leave(None),
-        }
+        })
     };
     let (mismatch, sequence) = keyspace.write_conditional(key, durability, decide)?;
     Ok(mismatch.map_or(CompareAndSwap::Swapped(sequence), CompareAndSwap::Mismatch))
 }
 
-fn update(
+fn update<E: From<Error>>(
     keyspace: &Keyspace,
     key: &[u8],
-    mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    mut change: impl FnMut(Option<&[u8]>) -> Result<KeyChange, E>,
     durability: Durability,
-) -> Result<Updated> {
-    let decide = |current: Option<Value>| match (change(current.as_deref()), current) {
-        (Some(new), _) => {
-            let value = Some(Value::copy(&new));
-            Decision::Put(new, value)
-        }
-        (None, Some(_)) => Decision::Delete(None),
-        (None, None) => Decision::Leave(None),
+) -> Result<Updated, E> {
+    let decide = |old: Option<Value>| {
+        Ok::<_, E>(match (change(old.as_deref())?, &old) {
+            (KeyChange::Put(new), _) => {
+                let value = Some(Value::copy(&new));
+                Decision::Put(new, (old, value, true))
+            }
+            (KeyChange::Delete, Some(_)) => Decision::Delete((old, None, true)),
+            (KeyChange::Delete | KeyChange::Leave, _) => Decision::Leave((old.clone(), old, false)),
+        })
     };
-    let (value, sequence) = keyspace.write_conditional(key, durability, decide)?;
-    Ok(Updated { value, sequence })
+    let ((old, value, changed), sequence) = keyspace.write_conditional(key, durability, decide)?;
+    Ok(Updated { old, value, changed, sequence })
 }
 
 impl fmt::Debug for Keyspace {

@@ -71,7 +71,7 @@
 //! use alluvium::{Db, Error, Result};
 //!
 //! fn move_one(db: &Db, from: &str, to: &str) -> Result<bool> {
-//!     db.transact(|tx| {
+//!     let moved = db.transact(|tx| {
 //!         let count = |key| Ok::<u8, Error>(tx.get(key)?.map_or(0, |value| value[0]));
 //!         let (left, there) = (count(from)?, count(to)?);
 //!         if left == 0 {
@@ -79,8 +79,9 @@
 //!         }
 //!         tx.put(from, [left - 1])?;
 //!         tx.put(to, [there + 1])?;
-//!         Ok(true)
-//!     })
+//!         Ok::<_, Error>(true)
+//!     })?;
+//!     Ok(moved.value)
 //! }
 //! # let db = Db::in_memory()?;
 //! # db.put("a", [1])?;
@@ -304,7 +305,7 @@ cfg_if::cfg_if! {
         mod value;
         mod witness;
 
-        pub use answers::{CompareAndSwap, Updated};
+        pub use answers::{CompareAndSwap, KeyChange, Transacted, Updated};
         pub use backups::Backups;
         pub use batch::WriteBatch;
         pub use builder::Builder;

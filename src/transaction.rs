@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::answers::Transacted;
 use crate::engine::TryGet;
 use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::transaction::LostRuns;
@@ -235,14 +236,14 @@ pub(crate) fn transact<R, E: From<Error>>(
     keyspace: &Keyspace,
     options: TransactionOptions,
     mut work: impl FnMut(&Transaction) -> Result<R, E>,
-) -> Result<R, E> {
+) -> Result<Transacted<R>, E> {
     let engine = Arc::clone(keyspace.engine());
     let mut lost_runs = LostRuns::new(&engine);
     loop {
         let transaction = Transaction::new(keyspace, options);
-        let answer = work(&transaction)?;
+        let value = work(&transaction)?;
         match transaction.commit_held(lost_runs.held()) {
-            Ok(_) => return Ok(answer),
+            Ok(sequence) => return Ok(Transacted { value, sequence }),
             Err(error @ Error::Conflict { .. }) => {
                 let spans = transaction.state.spans();
                 // Its snapshot and its memory are not to wait.

@@ -7,7 +7,8 @@ use std::cell::Cell;
 
 use alluvium::io::{CrashMode, SimFs};
 use alluvium::{
-    CompareAndSwap, Db, Durability, Error, OnOverload, Sequence, TryWrite, WaitFor, WriteBatch,
+    CompareAndSwap, Db, Durability, Error, OnOverload, Sequence, TransactionOptions, TryWrite,
+    WaitFor, WriteBatch,
 };
 
 use crate::{text, tiny};
@@ -349,6 +350,17 @@ fn every_write_returns_the_sequence_that_wait_durable_takes() {
         }
         next(keyspace.update_with("a", |_| Some(vec![4]), durability).unwrap().sequence);
         next(keyspace.update_with("a", |_| None, durability).unwrap().sequence);
+        let put = |_: Option<&[u8]>| Ok::<_, Error>(alluvium::KeyChange::Put(vec![5]));
+        next(keyspace.update_if_with("a", put, durability).unwrap().sequence);
+        let mut batch = WriteBatch::new();
+        batch.delete_in(&keyspace, "a");
+        batch.require_in(&keyspace, "a", Some(&[5]));
+        next(db.write_with(&batch, durability).unwrap());
+        let options = TransactionOptions::new().durability(durability);
+        next(db.transact_with(options, |tx| tx.put("a", "6")).unwrap().sequence);
+        let tx = db.transaction();
+        tx.delete("a").unwrap();
+        next(tx.commit_with(durability).unwrap());
     }
     // Where nothing is written it covers what was read.
     let before = db.put("a", "5").unwrap();
@@ -356,6 +368,79 @@ fn every_write_returns_the_sequence_that_wait_durable_takes() {
     assert_eq!(db.update("none", |_| None).unwrap().sequence, before);
     assert_eq!(db.compare_and_swap("none", None, None).unwrap(), CompareAndSwap::Swapped(before));
     assert_eq!(db.snapshot().sequence(), before);
+}
+
+/// What an update had and has, and that one that leaves the key, or fails, writes nothing.
+#[test]
+fn an_update_may_leave_the_key_or_fail_and_tells_what_was_there() {
+    use alluvium::KeyChange::{Delete, Leave, Put};
+
+    #[derive(Debug, PartialEq)]
+    enum Mine {
+        Refused(u8),
+        Engine,
+    }
+    impl From<Error> for Mine {
+        fn from(_: Error) -> Self {
+            Self::Engine
+        }
+    }
+    let (db, _) = tiny();
+    let check = |change: alluvium::KeyChange, old: Option<&str>, value: Option<&str>, changed| {
+        let before = db.snapshot().sequence();
+        let updated = db.update_if("k", |now| {
+            assert_eq!(now, old.map(str::as_bytes));
+            Ok::<_, Mine>(change.clone())
+        });
+        let updated = updated.unwrap();
+        assert_eq!((text(updated.old.as_ref()).as_deref(), updated.changed), (old, changed));
+        assert_eq!(text(updated.value.as_ref()).as_deref(), value);
+        assert_eq!(get(&db, "k").as_deref(), value);
+        assert_eq!(updated.sequence.0, before.0 + u64::from(changed));
+    };
+    let put = |value: &str| Put(value.into());
+    check(Leave, None, None, false);
+    check(Delete, None, None, false);
+    check(put("1"), None, Some("1"), true);
+    check(Leave, Some("1"), Some("1"), false);
+    // The same value again is a write.
+    check(put("1"), Some("1"), Some("1"), true);
+    check(put("2"), Some("1"), Some("2"), true);
+    check(Delete, Some("2"), None, true);
+    check(put("3"), None, Some("3"), true);
+
+    let before = db.snapshot().sequence();
+    let fails = |durability| db.update_if_with("k", |_| Err(Mine::Refused(7)), durability);
+    assert_eq!(fails(Durability::Buffered).unwrap_err(), Mine::Refused(7));
+    assert_eq!(fails(Durability::Sync).unwrap_err(), Mine::Refused(7));
+    let too_long = vec![0; 70_000];
+    let refused = db.update_if(&too_long, |_| Ok::<_, Mine>(Leave));
+    assert_eq!(refused.unwrap_err(), Mine::Engine);
+    assert_eq!((db.snapshot().sequence(), get(&db, "k").as_deref()), (before, Some("3")));
+    let updated = db.update("k", |now| appended(now, "4")).unwrap();
+    assert_eq!(updated.old.unwrap(), "3");
+    assert_eq!(updated.value.unwrap(), "34");
+}
+
+/// It fails in a run after the first: what the run before has decided is not written, either.
+#[test]
+fn an_update_that_fails_when_it_runs_again_writes_nothing() {
+    let (db, _) = tiny();
+    db.put("k", "first").unwrap();
+    let mut runs = 0;
+    let failed = db.update_if("k", |_| {
+        runs += 1;
+        match runs {
+            1 => {
+                db.put("k", "rival").unwrap();
+                Ok(alluvium::KeyChange::Put(b"mine".to_vec()))
+            }
+            // Any error will do.
+            _ => Err(db.drop_keyspace("no such").unwrap_err()),
+        }
+    });
+    assert!(matches!(failed, Err(Error::InvalidArgument { .. })), "{failed:?}");
+    assert_eq!((runs, get(&db, "k").as_deref()), (2, Some("rival")));
 }
 
 /// With `Sync` the answer is durable also where nothing had to be written.

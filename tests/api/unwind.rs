@@ -10,7 +10,9 @@ use alluvium::{BackupInfo, BackupOptions, BackupReport, Backups, Checkpoint, Del
 use alluvium::{Builder, OnOverload};
 use alluvium::{Compaction, CompareAndSwap, Compression, Db, Durability, Durable, Error, Explain};
 use alluvium::{ExplainBlock, ExplainFilter, ExplainFound, ExplainLayer, ExplainSource};
-use alluvium::{ExplainVersion, Health, IndexReport, Keys, Keyspace, KeyspaceOptions, MergeStats};
+use alluvium::{
+    ExplainVersion, Health, IndexReport, KeyChange, Keys, Keyspace, KeyspaceOptions, MergeStats,
+};
 use alluvium::{
     Isolation, Savepoint, Stats, Transaction, TransactionKeyspace, TransactionOptions,
     TransactionRange, TryGet, TryWrite, Updated, Value, Values, VerifyReport, WaitFor, WriteBatch,
@@ -19,8 +21,10 @@ use alluvium::{Range, Reader, RunInfo, SegmentInfo, Sequence, Skipped, Snapshot,
 
 use crate::{text, tiny};
 
-/// Public names that are no types of their own, or of the builds for tests of schedules alone.
-const OTHERS: &[&str] = &["BackupStore", "Fault", "Fs", "FsFile", "FsLock", "KeyRange", "Result"];
+/// Public names that are no types of their own, whose field is the caller's (`Transacted`), or of
+/// the builds for tests of schedules alone.
+const OTHERS: &[&str] =
+    &["BackupStore", "Fault", "Fs", "FsFile", "FsLock", "KeyRange", "Result", "Transacted"];
 
 fn owned<T: Debug + Send + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 
@@ -45,9 +49,8 @@ fn table() -> BTreeSet<&'static str> {
     let borrowed = types!(local: TransactionKeyspace, TransactionRange);
     let values = types!(
         shared: BackupOptions, CompareAndSwap, Compression, Durability, Durable, Error,
-        KeyspaceOptions,
-        OnOverload, Isolation, Savepoint, Sequence, TransactionOptions, TryGet, TryWrite, Updated,
-        Value, WaitFor, WriteBatch,
+        KeyChange, KeyspaceOptions, OnOverload, Isolation, Savepoint, Sequence,
+        TransactionOptions, TryGet, TryWrite, Updated, Value, WaitFor, WriteBatch,
     );
     let reports = types!(
         shared: BackupInfo, BackupReport, Checkpoint, Deleted, Explain, ExplainBlock,

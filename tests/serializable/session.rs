@@ -184,7 +184,7 @@ impl Client<'_> {
             self.read_and_write(tx, tx, &mut recorded);
             Ok::<_, Error>(recorded)
         });
-        Some(done.unwrap())
+        Some(done.unwrap().value)
     }
 
     /// Reads a key, and writes it past the transaction, until that is held.

@@ -44,7 +44,7 @@ fn a_transaction_that_has_lost_eight_runs_holds_what_it_reads() {
         tx.put("k", "done")?;
         Ok::<_, Error>(read)
     });
-    assert_eq!((done.unwrap(), runs), (8, 9));
+    assert_eq!((done.unwrap().value, runs), (8, 9));
     assert_eq!(db.get("w").unwrap().unwrap(), "mine");
     elsewhere(|| db.put("k", "free again")).unwrap();
     let stats = db.stats();

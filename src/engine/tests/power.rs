@@ -113,7 +113,7 @@ fn a_conditional_write_does_not_take_a_write_behind_its_view_for_read() {
     let decide = |value: Option<crate::value::Value>| {
         let value = value.unwrap().to_vec();
         seen.push(String::from_utf8(value.clone()).unwrap());
-        Decision::Put([value, b"+".to_vec()].concat(), ())
+        Ok::<_, Error>(Decision::Put([value, b"+".to_vec()].concat(), ()))
     };
     write_conditional(&engine, &keyspace, b"k", Durability::Buffered, decide).unwrap();
     assert_eq!(seen, ["first", "second"]);

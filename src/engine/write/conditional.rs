@@ -26,7 +26,7 @@ use crate::engine::write::hold::HoldGuard;
 use crate::engine::write::put::Committed;
 use crate::engine::write::{hold, put, sync};
 use crate::engine::{Engine, KeyspaceState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{KeyspaceId, Sequence};
 use crate::options::Durability;
 use crate::value::Value;
@@ -44,14 +44,14 @@ pub(crate) enum Decision<B, R> {
 
 /// Changes a key from what it is to what `decide` makes of it, with nothing in between. Returns
 /// the answer, and the sequence of the change; where nothing is to change, one that covers all
-/// that was read, as durable as the change would have been.
-pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
+/// that was read, as durable as the change would have been. An error of `decide` changes nothing.
+pub(crate) fn write_conditional<B: AsRef<[u8]>, R, E: From<Error>>(
     engine: &Engine,
     keyspace: &KeyspaceState,
     key: &[u8],
     durability: Durability,
-    mut decide: impl FnMut(Option<Value>) -> Decision<B, R>,
-) -> Result<(R, Sequence)> {
+    mut decide: impl FnMut(Option<Value>) -> Result<Decision<B, R>, E>,
+) -> Result<(R, Sequence), E> {
     check_sizes(key, &[])?;
     engine.core.refuse_early()?;
     let id = keyspace.id;
@@ -60,7 +60,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
     // One call's, however often it decides.
     let mut stalled = Stalled::default();
     loop {
-        let (value, answer) = match decide(seen.value.clone()) {
+        let (value, answer) = match decide(seen.value.clone())? {
             // The read was one step of the commit order already.
             Decision::Leave(answer) => {
                 if durability == Durability::Sync {
@@ -77,7 +77,7 @@ pub(crate) fn write_conditional<B: AsRef<[u8]>, R>(
         let mut write = Write::encode_one(id, key, value)?;
         write.condition = attempt.condition(seen.since);
         write.stalled = std::mem::take(&mut stalled);
-        let again = |write: &mut Write<'_>, _: &Refused| {
+        let again = |write: &mut Write<'_>, _: &Refused| -> Result<bool> {
             attempt.refused(write)?;
             seen = get_seen(engine, keyspace, key)?;
             write.condition = attempt.condition(seen.since);
