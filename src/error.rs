@@ -235,6 +235,29 @@ impl Error {
         }
     }
 
+    /// The nearest of the system's kinds. Without one for all others, so that each is thought of.
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Io { source, .. } | Self::StorageFull { source, .. } => source.kind(),
+            Self::Corruption { .. } | Self::BackupDamaged { .. } => io::ErrorKind::InvalidData,
+            Self::UnsupportedFormat { .. } => io::ErrorKind::Unsupported,
+            Self::Locked { .. } | Self::Conflict { .. } | Self::KeyHeld { .. } => {
+                io::ErrorKind::ResourceBusy
+            }
+            Self::DirectoryLost { .. } | Self::KeyspaceDropped { .. } => io::ErrorKind::NotFound,
+            Self::KeyspaceExists { .. } => io::ErrorKind::AlreadyExists,
+            Self::InvalidArgument { .. } => io::ErrorKind::InvalidInput,
+            Self::Overloaded { .. } => io::ErrorKind::TimedOut,
+            Self::TransactionTooBig { .. } => io::ErrorKind::OutOfMemory,
+            Self::ReadOnly { .. } => io::ErrorKind::ReadOnlyFilesystem,
+            Self::WriterStopped { cause } => cause.kind(),
+            Self::RequirementFailed { .. }
+            | Self::Forked
+            | Self::Panicked { .. }
+            | Self::Closed => io::ErrorKind::Other,
+        }
+    }
+
     /// Whether bytes on disk are damaged.
     ///
     /// ```
@@ -250,6 +273,33 @@ impl Error {
             Self::WriterStopped { cause } => cause.is_corruption(),
             _ => false,
         }
+    }
+}
+
+/// The error of this crate stays inside, to be had by [`get_ref`](io::Error::get_ref) and
+/// `downcast_ref`, and its `source` is the source. The kind is the system's own where the system
+/// has refused something (`StorageFull`, `PermissionDenied`, …), also where that has stopped the
+/// writer; elsewhere the nearest: `InvalidData` for damage, `InvalidInput` for arguments,
+/// `NotFound` for a keyspace that was dropped, `ResourceBusy` for what another has or has changed,
+/// `TimedOut` for an overload; `Other` where none is near.
+///
+/// ```
+/// use std::io;
+///
+/// fn save(db: &alluvium::Db) -> io::Result<()> {
+///     db.put(vec![0; 70_000], "v")?; // a key too long
+///     Ok(())
+/// }
+/// # let db = alluvium::Db::in_memory()?;
+/// let error = save(&db).unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+/// let inside = error.get_ref().and_then(|inside| inside.downcast_ref::<alluvium::Error>());
+/// assert!(matches!(inside, Some(alluvium::Error::InvalidArgument { .. })));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
     }
 }
 
@@ -440,3 +490,6 @@ impl std::error::Error for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
