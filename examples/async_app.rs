@@ -2,9 +2,9 @@
 //! wait for the disk.
 //!
 //! `Db::try_get` never touches the disk, so a task may call it. What may wait (`get` after
-//! `WouldRead`, `sync`, `flush`) goes to a pool of threads, and the task awaits the answer. No
-//! runtime is needed for that, and none is used here: with tokio, `spawn_blocking` takes the place
-//! of `Pool`, and `#[tokio::main]` that of `block_on`.
+//! `WouldRead`, `write`, `flush`) goes to a pool of threads, and the task awaits the answer; for a
+//! write to be durable it awaits `Db::durable`, which takes no thread. No runtime is needed for
+//! that, and none is used here: `session_store` has the same with tokio.
 //!
 //! `cargo run --example async_app`. It works in a temporary directory, and checks what it says.
 
@@ -83,10 +83,12 @@ impl AsyncDb {
         self.pool.run(move || db.get(key)).await
     }
 
-    /// Commits on the pool, for a write may wait for memory; durable when it is done.
+    /// Commits on the pool, for a write may wait for memory. Durable when it is done; for that no
+    /// thread of the pool waits.
     async fn write(&self, batch: WriteBatch) -> Result<()> {
         let db = self.db.clone();
-        self.pool.run(move || db.wait_durable(db.write(&batch)?)).await
+        let sequence = self.pool.run(move || db.write(&batch)).await?;
+        self.db.durable(sequence).await
     }
 }
 

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// `repl` has its own tests.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 10] = [
     "async_app",
     "backup_job",
     "bank",
     "job_queue",
+    "paging",
     "quickstart",
     "secondary_index",
+    "session_store",
     "snapshot_isolation",
     "time_series",
 ];
