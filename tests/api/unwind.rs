@@ -57,7 +57,7 @@ fn table() -> BTreeSet<&'static str> {
         ExplainFilter, ExplainFound, ExplainLayer, ExplainSource, ExplainVersion, Health,
         IndexReport, MergeStats, RunInfo, SegmentInfo, Skipped, StallCause, Stats, VerifyReport,
     );
-    let io = types!(shared: CrashMode, DiskFs, FaultPlan, OpKind, OpenMode, SimFs);
+    let io = types!(shared: CrashMode, DiskFs, FaultPlan, Mapped, OpKind, OpenMode, SimFs);
     let all = [&handles[..], &iterators, &borrowed, &values, &reports, &io];
     all.concat().into_iter().chain(OTHERS.iter().copied()).collect()
 }
