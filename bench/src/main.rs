@@ -6,6 +6,7 @@
 //! median of its rounds, with the range beside it, because other processes run on most machines.
 //! Results are checked as they are read: a wrong answer ends the program.
 
+mod backup;
 mod beside;
 mod checkpoint;
 mod cores;
@@ -50,6 +51,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   writers  puts of 1, 2, 4 and 8 threads
   cores    what writers would reach on 1 to 16 cores, simulated from measured steps
   checkpoint  copies of an open database with n values of 4,000 bytes, also beside a writer
+  backup   backups of n values of 4,000 bytes, the first and after 1 % was changed; check, restore
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -100,6 +102,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "merge" => merge::run(settings),
         "beside" => beside::run(settings),
         "writers" => writers::run(settings),
+        "backup" => backup::run(settings),
         "checkpoint" => checkpoint::run(settings),
         "cores" => cores::run(settings),
         "limits" => limits::run(settings),
