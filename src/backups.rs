@@ -21,7 +21,8 @@ use crate::sync::Arc;
 /// the making or the deletion of one, those that are listed are whole.
 ///
 /// The place is a directory ([`DirStore`](crate::DirStore)), or whatever a
-/// [`BackupStore`] is made for. A segment there is known by its uuid and length, and trusted to be
+/// [`BackupStore`] is made for; the crate `alluvium-object-store` has one for S3, GCS, Azure and the
+/// like. A segment there is known by its uuid and length, and trusted to be
 /// what was put until [`Self::verify`] or a restore reads it.
 ///
 /// ```

@@ -1,0 +1,94 @@
+//! Calls of a store, which are futures, for callers that wait: each is a task of a runtime, and its
+//! answer comes by a channel.
+//!
+//! Nothing is polled on the caller's thread, so that no caller meets tokio's panic of a runtime
+//! inside a runtime: a thread of another one only waits.
+
+use std::future::Future;
+use std::io;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
+
+/// Where tasks run: on the caller's runtime, or on one thread of our own from the first call on.
+#[derive(Debug, Default)]
+pub(crate) struct Executor {
+    given: Option<Handle>,
+    own: Mutex<Option<Runtime>>,
+}
+
+impl Executor {
+    pub(crate) fn given(handle: Handle) -> Self {
+        Self { given: Some(handle), own: Mutex::default() }
+    }
+
+    fn handle(&self) -> io::Result<Handle> {
+        if let Some(handle) = &self.given {
+            return Ok(handle.clone());
+        }
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = match own.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("alluvium-object-store")
+                .enable_all()
+                .build()?,
+        };
+        Ok(own.insert(runtime).handle().clone())
+    }
+
+    /// Begins a call. It ends when the result is dropped.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> io::Result<Call<T>> {
+        let (tell, told) = sync_channel(1);
+        let task = self.handle()?.spawn(async move {
+            // Whoever has stopped waiting wants no answer.
+            let _ = tell.send(call.await);
+        });
+        Ok(Call { told, task: task.abort_handle() })
+    }
+
+    /// A call, waited for.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> io::Result<object_store::Result<T>> {
+        self.begin(call)?.wait()
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // Not with a wait, which a thread of another runtime must not have.
+        let own = self.own.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = own.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Call<T> {
+    told: Receiver<object_store::Result<T>>,
+    task: AbortHandle,
+}
+
+impl<T> Call<T> {
+    /// Waits for what the store says. The error is that of a runtime that was shut down, or of a
+    /// store that has panicked.
+    pub(crate) fn wait(self) -> io::Result<object_store::Result<T>> {
+        self.told.recv().map_err(|_| io::Error::other("the call of the store has no end"))
+    }
+}
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
