@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::data::Data;
-use crate::engine::Engine;
-use crate::engines::{self, Visit};
+use crate::engine::{Engine, Optimistic};
+use crate::engines::{self, Visit, VisitOptimistic};
 use crate::measure::Measurement;
 use crate::settings::{Setting, Settings};
 use crate::usage::{self, Usage, Watch};
-use crate::workloads::{self, Bench, Row, Start};
+use crate::workloads::{self, Bench, Done, Row, Start, conflicts};
 use crate::{cgroup, copy};
 
 /// A process that did not run for so long was stopped, and not just out of luck.
@@ -21,7 +21,11 @@ const STOPPED: Duration = Duration::from_millis(400);
 /// Runs one row on one engine in `dir`, and prints a [`Measurement`], or `null` for a row that is
 /// about what the engine does not have.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
-    let measurement = engines::visit(engine(settings)?, Run(settings))?;
+    let engine = engine(settings)?;
+    let measurement = match row(settings)?.name {
+        workloads::CONFLICTS => engines::visit_optimistic(engine, RunConflicts(settings))?,
+        _ => engines::visit(engine, Run(settings))?,
+    };
     println!("{}", serde_json::to_string(&measurement)?);
     Ok(())
 }
@@ -54,22 +58,54 @@ impl Visit for Run<'_> {
         if row.writes() {
             settle_seconds = Some(settle(&bench.engine, settings.rest())?.as_secs_f64());
         }
-        let after = Usage::now();
-        let disk_bytes = usage::disk_bytes(&settings.dir)?;
-        let peak_bytes = usage::peak_bytes();
+        let measurement = measured(settings, &done, stopped, settle_seconds)?;
         close(bench)?;
-        Ok(Some(Measurement {
-            rate: done.timed.rate(),
-            writer: done.writer.map(|timed| timed.rate()),
-            cut: done.cut,
-            stopped_seconds: (stopped >= STOPPED).then_some(stopped.as_secs_f64()),
-            written_bytes: after.written_since(&done.before),
-            cpu_seconds: (after.cpu - done.before.cpu).as_secs_f64(),
-            settle_seconds,
-            disk_bytes,
-            peak_bytes,
-        }))
+        Ok(Some(measurement))
     }
+}
+
+/// Runs [`conflicts`], and settles nothing: there are ten keys.
+struct RunConflicts<'a>(&'a Settings);
+
+impl VisitOptimistic for RunConflicts<'_> {
+    type Output = Measurement;
+
+    fn visit<O: Optimistic>(self) -> Result<Self::Output> {
+        let settings = self.0;
+        let row = row(settings)?;
+        if let Some(group) = &settings.child.cgroup {
+            cgroup::join(group)?;
+        }
+        std::fs::create_dir_all(&settings.dir)?;
+        let options = setting(settings)?.options(row.shape, settings.n);
+        let engine = Arc::new(O::open_optimistic(&settings.dir, &options)?);
+        let data = Arc::new(Data::new(settings.seed, row.shape, settings.n));
+        let watch = Watch::start();
+        let done = conflicts::run(&engine, &data, Duration::from_secs_f64(settings.seconds))?;
+        let measurement = measured(settings, &done, watch.finish(), Some(0.0))?;
+        Arc::into_inner(engine).ok_or("a thread still holds the engine")?.close_optimistic()?;
+        Ok(measurement)
+    }
+}
+
+fn measured(
+    settings: &Settings,
+    done: &Done,
+    stopped: Duration,
+    settle_seconds: Option<f64>,
+) -> Result<Measurement> {
+    let after = Usage::now();
+    Ok(Measurement {
+        rate: done.timed.rate(),
+        writer: done.writer.as_ref().map(|timed| timed.rate()),
+        cut: done.cut,
+        stopped_seconds: (stopped >= STOPPED).then_some(stopped.as_secs_f64()),
+        written_bytes: after.written_since(&done.before),
+        cpu_seconds: (after.cpu - done.before.cpu).as_secs_f64(),
+        settle_seconds,
+        disk_bytes: usage::disk_bytes(&settings.dir)?,
+        peak_bytes: usage::peak_bytes(),
+    })
 }
 
 struct Load<'a>(&'a Settings);

@@ -86,12 +86,36 @@ pub(crate) trait Engine: Sized + Send + Sync + 'static {
 
     /// Runs a future that writes: on this thread, unless the engine has threads for it.
     fn drive<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
-        match pin!(task).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(done) => done,
-            Poll::Pending => unreachable!("only SurrealKV's futures wait, and it has its own way"),
-        }
+        at_once(task)
     }
 
     /// Ends it as a program would that is done.
     fn close(self) -> Result<()>;
+}
+
+/// One open database whose transactions read, write, and may lose to others; of another type than
+/// the [`Engine`] where it is to be opened in another way. What it commits is buffered, too.
+pub(crate) trait Optimistic: Sized + Send + Sync + 'static {
+    fn open_optimistic(dir: &Path, options: &Options) -> Result<Self>;
+
+    /// Adds one to each of two numbers in one transaction, which is run again until it commits.
+    fn add(&self, keys: [Key; 2]) -> impl Future<Output = Result<()>> + Send;
+
+    fn number(&self, key: &Key) -> Result<u64>;
+
+    /// As [`Engine::drive`].
+    fn drive<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
+        at_once(task)
+    }
+
+    /// As [`Engine::close`].
+    fn close_optimistic(self) -> Result<()>;
+}
+
+/// The output of a future that waits for nothing.
+fn at_once<T>(task: impl Future<Output = T>) -> T {
+    match pin!(task).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("only SurrealKV's futures wait, and it has its own way"),
+    }
 }

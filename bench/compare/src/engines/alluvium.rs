@@ -10,7 +10,8 @@ use alluvium::{Compression, Db, Keyspace, KeyspaceOptions, WriteBatch};
 
 use crate::Result;
 use crate::data::Key;
-use crate::engine::{Engine, Options, Way};
+use crate::engine::{Engine, Optimistic, Options, Way};
+use crate::workloads::conflicts::{number, one_more};
 
 /// With `MAPPED`, segments are read through a mapping, as LMDB reads its file.
 pub(crate) struct Alluvium<const MAPPED: bool> {
@@ -119,5 +120,32 @@ impl<const MAPPED: bool> Alluvium<MAPPED> {
             (Some(from), Way::Forward) => self.pairs.range(from..),
             (Some(from), Way::Backward) => self.pairs.range(..=from),
         }
+    }
+}
+
+/// Serializable, as by default; the loop is the engine's own.
+impl Optimistic for Alluvium {
+    fn open_optimistic(dir: &Path, options: &Options) -> Result<Self> {
+        Self::open(dir, options)
+    }
+
+    async fn add(&self, keys: [Key; 2]) -> Result<()> {
+        self.db.transact(|tx| {
+            let pairs = tx.of(&self.pairs);
+            for key in &keys {
+                let value = pairs.get_with(key, one_more)?;
+                pairs.put(key, value)?;
+            }
+            Ok::<_, alluvium::Error>(())
+        })?;
+        Ok(())
+    }
+
+    fn number(&self, key: &Key) -> Result<u64> {
+        self.get(key, number)
+    }
+
+    fn close_optimistic(self) -> Result<()> {
+        self.close()
     }
 }

@@ -7,11 +7,15 @@
 use std::path::Path;
 
 use fjall::config::CompressionPolicy;
-use fjall::{CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions};
+use fjall::{
+    CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OptimisticTxDatabase,
+    OptimisticTxKeyspace, Readable,
+};
 
 use crate::Result;
 use crate::data::Key;
-use crate::engine::{Engine, Options, Way};
+use crate::engine::{Engine, Optimistic, Options, Way};
+use crate::workloads::conflicts::{number, one_more};
 
 pub(crate) struct Fjall {
     db: Database,
@@ -21,16 +25,7 @@ pub(crate) struct Fjall {
 impl Engine for Fjall {
     fn open(dir: &Path, options: &Options) -> Result<Self> {
         let db = Database::builder(dir).cache_size(options.cache_bytes).open()?;
-        let compression = if options.compressed {
-            CompressionPolicy::all(CompressionType::Lz4)
-        } else {
-            CompressionPolicy::disabled()
-        };
-        let pairs = db.keyspace("pairs", || {
-            KeyspaceCreateOptions::default()
-                .data_block_compression_policy(compression)
-                .max_memtable_size(options.write_buffer_bytes)
-        })?;
+        let pairs = db.keyspace("pairs", || of_keyspace(options))?;
         Ok(Self { db, pairs })
     }
 
@@ -91,5 +86,52 @@ impl Fjall {
             (Some(from), Way::Forward) => self.pairs.range(from..),
             (Some(from), Way::Backward) => self.pairs.range(..=from),
         }
+    }
+}
+
+fn of_keyspace(options: &Options) -> KeyspaceCreateOptions {
+    let compression = if options.compressed {
+        CompressionPolicy::all(CompressionType::Lz4)
+    } else {
+        CompressionPolicy::disabled()
+    };
+    KeyspaceCreateOptions::default()
+        .data_block_compression_policy(compression)
+        .max_memtable_size(options.write_buffer_bytes)
+}
+
+/// Its serializable transactions, in which all writes pay for the check.
+pub(crate) struct Optimist {
+    db: OptimisticTxDatabase,
+    pairs: OptimisticTxKeyspace,
+}
+
+impl Optimistic for Optimist {
+    fn open_optimistic(dir: &Path, options: &Options) -> Result<Self> {
+        let db = OptimisticTxDatabase::builder(dir).cache_size(options.cache_bytes).open()?;
+        let pairs = db.keyspace("pairs", || of_keyspace(options))?;
+        Ok(Self { db, pairs })
+    }
+
+    async fn add(&self, keys: [Key; 2]) -> Result<()> {
+        loop {
+            let mut tx = self.db.write_tx()?;
+            for key in &keys {
+                let value = tx.get(&self.pairs, key)?;
+                tx.insert(&self.pairs, *key, one_more(value.as_deref()));
+            }
+            if tx.commit()?.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn number(&self, key: &Key) -> Result<u64> {
+        Ok(number(self.pairs.get(key)?.as_deref()))
+    }
+
+    fn close_optimistic(self) -> Result<()> {
+        drop(self);
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ mod sled;
 mod surrealkv;
 
 use crate::Result;
-use crate::engine::Engine;
+use crate::engine::{Engine, Optimistic};
 
 /// The first is the one that the others are compared with.
 pub(crate) const ALL: &[Description] = &[
@@ -68,4 +68,28 @@ pub(crate) fn visit<V: Visit>(name: &str, what: V) -> Result<V::Output> {
         "surrealkv" => what.visit::<surrealkv::SurrealKv>(),
         other => Err(format!("there is no engine `{other}` in this build").into()),
     }
+}
+
+/// Something to do with an engine whose transactions may lose to others.
+pub(crate) trait VisitOptimistic {
+    type Output;
+
+    fn visit<O: Optimistic>(self) -> Result<Self::Output>;
+}
+
+/// Does it with the engine of this name, if it is one. LMDB and redb let one writer in after the
+/// other, and so does sled, which locks out all that write while a transaction runs.
+pub(crate) fn visit_optimistic<V: VisitOptimistic>(
+    name: &str,
+    what: V,
+) -> Result<Option<V::Output>> {
+    let done = match name {
+        "alluvium" => what.visit::<alluvium::Alluvium>(),
+        "fjall" => what.visit::<fjall::Optimist>(),
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => what.visit::<rocksdb::Optimist>(),
+        "surrealkv" => what.visit::<surrealkv::SurrealKv>(),
+        _ => return Ok(None),
+    };
+    done.map(Some)
 }

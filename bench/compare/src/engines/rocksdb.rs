@@ -9,38 +9,20 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options as Settings,
-    WaitForCompactOptions, WriteBatch,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, ErrorKind, IteratorMode,
+    OptimisticTransactionDB, Options as Settings, WaitForCompactOptions, WriteBatch,
 };
 
 use crate::Result;
 use crate::data::Key;
-use crate::engine::{Engine, Options, Way};
+use crate::engine::{Engine, Optimistic, Options, Way};
+use crate::workloads::conflicts::{number, one_more};
 
 pub(crate) struct RocksDb(DB);
 
 impl Engine for RocksDb {
     fn open(dir: &Path, options: &Options) -> Result<Self> {
-        let mut table = BlockBasedOptions::default();
-        let cache = usize::try_from(options.cache_bytes)?;
-        table.set_block_cache(&Cache::new_hyper_clock_cache(cache, 4 << 10));
-        table.set_block_size(4 << 10);
-        table.set_bloom_filter(10.0, false);
-        table.set_format_version(6);
-        let mut settings = Settings::default();
-        settings.create_if_missing(true);
-        settings.set_block_based_table_factory(&table);
-        settings.set_write_buffer_size(usize::try_from(options.write_buffer_bytes)?);
-        settings.set_max_write_buffer_number(if options.limited { 2 } else { 4 });
-        settings.set_max_background_jobs(4);
-        settings.set_max_subcompactions(2);
-        settings.set_enable_pipelined_write(true);
-        settings.set_level_compaction_dynamic_level_bytes(true);
-        let compression =
-            if options.compressed { DBCompressionType::Lz4 } else { DBCompressionType::None };
-        settings.set_compression_type(compression);
-        settings.set_bottommost_compression_type(compression);
-        Ok(Self(DB::open(&settings, dir)?))
+        Ok(Self(DB::open(&settings(options)?, dir)?))
     }
 
     async fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -126,6 +108,64 @@ impl Engine for RocksDb {
     }
 
     fn close(self) -> Result<()> {
+        drop(self);
+        Ok(())
+    }
+}
+
+fn settings(options: &Options) -> Result<Settings> {
+    let mut table = BlockBasedOptions::default();
+    let cache = usize::try_from(options.cache_bytes)?;
+    table.set_block_cache(&Cache::new_hyper_clock_cache(cache, 4 << 10));
+    table.set_block_size(4 << 10);
+    table.set_bloom_filter(10.0, false);
+    table.set_format_version(6);
+    let mut settings = Settings::default();
+    settings.create_if_missing(true);
+    settings.set_block_based_table_factory(&table);
+    settings.set_write_buffer_size(usize::try_from(options.write_buffer_bytes)?);
+    settings.set_max_write_buffer_number(if options.limited { 2 } else { 4 });
+    settings.set_max_background_jobs(4);
+    settings.set_max_subcompactions(2);
+    settings.set_enable_pipelined_write(true);
+    settings.set_level_compaction_dynamic_level_bytes(true);
+    let compression =
+        if options.compressed { DBCompressionType::Lz4 } else { DBCompressionType::None };
+    settings.set_compression_type(compression);
+    settings.set_bottommost_compression_type(compression);
+    Ok(settings)
+}
+
+/// Its optimistic transactions, with the reads that count.
+pub(crate) struct Optimist(OptimisticTransactionDB);
+
+impl Optimistic for Optimist {
+    fn open_optimistic(dir: &Path, options: &Options) -> Result<Self> {
+        let mut settings = settings(options)?;
+        // These transactions do not go with it.
+        settings.set_enable_pipelined_write(false);
+        Ok(Self(OptimisticTransactionDB::open(&settings, dir)?))
+    }
+
+    async fn add(&self, keys: [Key; 2]) -> Result<()> {
+        loop {
+            let transaction = self.0.transaction();
+            for key in &keys {
+                let value = transaction.get_for_update(key, true)?;
+                transaction.put(key, one_more(value.as_deref()))?;
+            }
+            match transaction.commit() {
+                Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::TryAgain) => {}
+                committed => return Ok(committed?),
+            }
+        }
+    }
+
+    fn number(&self, key: &Key) -> Result<u64> {
+        Ok(number(self.0.get(key)?.as_deref()))
+    }
+
+    fn close_optimistic(self) -> Result<()> {
         drop(self);
         Ok(())
     }

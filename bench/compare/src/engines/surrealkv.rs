@@ -12,13 +12,14 @@ use std::future::Future;
 use std::path::Path;
 
 use surrealkv::{
-    CompactRangeOptions, CompressionType, LSMIterator, Mode, Transaction, Tree, TreeBuilder,
+    CompactRangeOptions, CompressionType, Error, LSMIterator, Mode, Transaction, Tree, TreeBuilder,
 };
 use tokio::runtime::Runtime;
 
 use crate::Result;
 use crate::data::Key;
-use crate::engine::{Engine, Options, Way};
+use crate::engine::{Engine, Optimistic, Options, Way};
+use crate::workloads::conflicts::{number, one_more};
 
 pub(crate) struct SurrealKv {
     runtime: Runtime,
@@ -166,5 +167,38 @@ impl SurrealKv {
             }
         }
         Ok(())
+    }
+}
+
+/// Snapshot isolation, which is enough where all that is read is written.
+impl Optimistic for SurrealKv {
+    fn open_optimistic(dir: &Path, options: &Options) -> Result<Self> {
+        Self::open(dir, options)
+    }
+
+    async fn add(&self, keys: [Key; 2]) -> Result<()> {
+        loop {
+            let mut txn = self.tree.begin()?;
+            for key in &keys {
+                let value = txn.get(key)?;
+                txn.set(key, one_more(value.as_deref()).as_slice())?;
+            }
+            match txn.commit().await {
+                Err(Error::TransactionWriteConflict | Error::TransactionRetry) => {}
+                committed => return Ok(committed?),
+            }
+        }
+    }
+
+    fn number(&self, key: &Key) -> Result<u64> {
+        self.get(key, number)
+    }
+
+    fn drive<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
+        Engine::drive(self, task)
+    }
+
+    fn close_optimistic(self) -> Result<()> {
+        self.close()
     }
 }

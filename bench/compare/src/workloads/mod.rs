@@ -1,6 +1,7 @@
 //! The workloads, a file each, and the rows of the tables that they fill.
 
 mod beside;
+pub(crate) mod conflicts;
 pub(crate) mod get;
 mod load;
 mod missing;
@@ -60,6 +61,9 @@ impl Row {
     }
 }
 
+/// The row for which engines are opened for transactions.
+pub(crate) const CONFLICTS: &str = "conflicts";
+
 /// In the order of the tables.
 pub(crate) const ALL: &[Row] = &[
     Row::reads("load_batches", "Load, ascending keys, batches of 100", "puts/s")
@@ -91,6 +95,8 @@ pub(crate) const ALL: &[Row] = &[
         .starts(Start::LoadedToWrite),
     Row::reads("get_4k", "Get, values of 4 KiB", "gets/s").has(Shape::FourKib),
     Row::reads("get_64k", "Get, values of 64 KiB", "gets/s").has(Shape::SixtyFourKib),
+    Row::reads(CONFLICTS, "Two of ten numbers raised in a transaction, 4 threads", "commits/s")
+        .starts(Start::Empty),
     Row::reads("queue", "Queue: put at the tail, delete at the head, scan 10", "steps/s")
         .starts(Start::Empty),
 ];
