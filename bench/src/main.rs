@@ -23,6 +23,7 @@ mod runner;
 mod scan;
 mod settings;
 mod sync;
+mod transactions;
 mod workload;
 mod writers;
 
@@ -52,6 +53,8 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
   cores    what writers would reach on 1 to 16 cores, simulated from measured steps
   checkpoint  copies of an open database with n values of 4,000 bytes, also beside a writer
   backup   backups of n values of 4,000 bytes, the first and after 1 % was changed; check, restore
+  transactions  what one costs beside the same without, four threads that conflict, and how long one
+           waits for its turn
   limits   what the machine itself takes for the steps of the above
 
   n=COUNT        keys (default 5,000,000)
@@ -66,7 +69,7 @@ Usage: alluvium-bench COMMAND [NAME=VALUE]...
                    (default all)
 
   Of beside:
-  seconds=COUNT  how long each turn lasts (default 10)
+  seconds=COUNT  how long each turn lasts, also of transactions (default 10)
   nice=F:C,...   niceness of the flush thread and the compactors, to take turns (default 0:0,0:10,10:10,19:19)
 
   Of merge:
@@ -106,6 +109,7 @@ fn dispatch(command: &str, settings: &Settings) -> Outcome {
         "checkpoint" => checkpoint::run(settings),
         "cores" => cores::run(settings),
         "limits" => limits::run(settings),
+        "transactions" => transactions::run(settings),
         // Not for people: what `open` starts and kills.
         "open-child" => open::run_child(settings),
         "help" | "--help" | "-h" => {
