@@ -462,7 +462,7 @@ pub(crate) fn crash(seed: u64) {
     world.run(seed, &[(anything, 14), (anything, 14), (anything, 14), (drop_one, 1)]);
     let mode = CrashMode::ALL[random.usize(..CrashMode::ALL.len())];
     let after = fs.crash(mode, seed);
-    let World { db, other, history } = Arc::into_inner(world).expect("the clients have ended");
+    let World { db, other, history, .. } = Arc::into_inner(world).expect("the clients have ended");
     drop((db, other));
 
     let db = open(&after).unwrap();
