@@ -20,10 +20,10 @@ use crate::sync::Arc;
 /// all that it consists of. Each can be restored whatever becomes of the others. Whatever cuts off
 /// the making or the deletion of one, those that are listed are whole.
 ///
-/// The place is a directory ([`DirStore`](crate::DirStore)), or whatever a
-/// [`BackupStore`] is made for; the crate `alluvium-object-store` has one for S3, GCS, Azure and the
-/// like. A segment there is known by its uuid and length, and trusted to be
-/// what was put until [`Self::verify`] or a restore reads it.
+/// The place is a directory ([`DirStore`](crate::DirStore)), or whatever a [`BackupStore`] is made
+/// for; the crate `alluvium-object-store` has one for S3, GCS, Azure and the like. A segment there
+/// is known by its uuid and length, and trusted to be what was put until [`Self::verify`] or a
+/// restore reads it.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

@@ -124,7 +124,7 @@ impl<const MAPPED: bool> Alluvium<MAPPED> {
 }
 
 /// Serializable, as by default; the loop is the engine's own.
-impl Optimistic for Alluvium {
+impl Optimistic for Alluvium<false> {
     fn open_optimistic(dir: &Path, options: &Options) -> Result<Self> {
         Self::open(dir, options)
     }

@@ -84,7 +84,7 @@ pub(crate) fn visit_optimistic<V: VisitOptimistic>(
     what: V,
 ) -> Result<Option<V::Output>> {
     let done = match name {
-        "alluvium" => what.visit::<alluvium::Alluvium>(),
+        "alluvium" => what.visit::<alluvium::Alluvium<false>>(),
         "fjall" => what.visit::<fjall::Optimist>(),
         #[cfg(feature = "rocksdb")]
         "rocksdb" => what.visit::<rocksdb::Optimist>(),

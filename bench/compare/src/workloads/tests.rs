@@ -152,7 +152,7 @@ impl Optimistic for Memory {
         let mut pairs = self.pairs();
         for key in keys {
             let value = conflicts::one_more(pairs.get(&key[..]).map(|value| &value[..]));
-            if !self.lie || value[0] % 16 > 0 {
+            if !self.lie || !value[0].is_multiple_of(16) {
                 pairs.insert(key.to_vec(), value.to_vec());
             }
         }
