@@ -399,7 +399,8 @@ impl Db {
 
     /// Gives a keyspace another name, durably. Nothing else of it changes: handles, snapshots,
     /// batches and transactions go on with it, and handles tell the new name. The old one is free
-    /// at once. Waits for two syncs of the manifest; a crash leaves one of the two names.
+    /// at once. A crash leaves one of the two names, and the new one only with all that was written
+    /// before the call. Waits for a sync of the log and two of the manifest.
     ///
     /// ```
     /// # let db = alluvium::Db::in_memory()?;

@@ -252,28 +252,54 @@ impl FsLayer for AtFlush {
     }
 }
 
-/// A program moves a keyspace's last key into another, then drops it, while a backup flushes: the
-/// manifest knew of the drop before a run had the key, and the backup had it nowhere.
-#[test]
-fn what_was_moved_before_a_drop_is_in_one_of_both_places() {
+/// A database of which a backup runs `hook` while it flushes.
+fn hooked(hook: impl FnOnce(Db) + Send + 'static, prepare: impl Fn(&Db)) -> Db {
     let layer = AtFlush { fs: SimFs::new(), hook: Mutex::default() };
     let fs = Arc::new(Layered(layer));
     let db = Db::builder("data").memtable_bytes(16 << 10).sync_every(Duration::ZERO);
     let db = db.fs(Arc::clone(&fs) as Arc<dyn Fs>).compaction_threads(0).open().unwrap();
-    let old = db.keyspace("old").unwrap();
-    old.put("k", "precious").unwrap();
-    let mover = db.clone();
+    prepare(&db);
+    let other = db.clone();
     *fs.0.hook.lock().unwrap() = Some(Hook(Box::new(move || {
-        let moved = std::thread::spawn(move || {
-            mover.put("k", "precious").unwrap();
-            mover.drop_keyspace("old").unwrap();
-        });
-        moved.join().unwrap();
+        std::thread::spawn(move || hook(other)).join().unwrap();
     })));
     backups(&fs.0.fs).create(&db, &plain()).unwrap();
     assert!(fs.0.hook.lock().unwrap().is_none());
     backups(&fs.0.fs).restore(None, "restored").unwrap();
-    let restored = builder(&fs.0.fs, "restored").open().unwrap();
+    builder(&fs.0.fs, "restored").open().unwrap()
+}
+
+/// A program publishes by a rename while a backup flushes: the manifest knew of the name before a
+/// run had the last write, and the backup had the name without it.
+#[test]
+fn what_was_written_before_a_rename_is_there_under_the_new_name() {
+    let publish = |db: Db| {
+        db.keyspace("draft").unwrap().put("last", "v").unwrap();
+        db.rename_keyspace("draft", "final").unwrap();
+    };
+    let prepare = |db: &Db| {
+        db.keyspace("draft").unwrap().put("first", "v").unwrap();
+    };
+    let restored = hooked(publish, prepare);
+    let found = |name: &str| restored.keyspace_if_exists(name).unwrap();
+    match found("final") {
+        Some(whole) => assert!(whole.contains_key("last").unwrap(), "the name without the write"),
+        None => assert!(found("draft").is_some_and(|it| it.contains_key("first").unwrap())),
+    }
+}
+
+/// A program moves a keyspace's last key into another, then drops it, while a backup flushes: the
+/// manifest knew of the drop before a run had the key, and the backup had it nowhere.
+#[test]
+fn what_was_moved_before_a_drop_is_in_one_of_both_places() {
+    let move_and_drop = |db: Db| {
+        db.put("k", "precious").unwrap();
+        db.drop_keyspace("old").unwrap();
+    };
+    let prepare = |db: &Db| {
+        db.keyspace("old").unwrap().put("k", "precious").unwrap();
+    };
+    let restored = hooked(move_and_drop, prepare);
     let is_there = |reader: &Reader| reader.get("k").unwrap().is_some();
     let names = restored.keyspaces();
     let in_old = names.contains(&"old".to_owned()) && is_there(&restored.keyspace("old").unwrap());

@@ -58,16 +58,20 @@ fn named(name: &str, value: &str) -> Vec<(String, Option<String>)> {
     vec![(name.to_owned(), Some(value.to_owned()))]
 }
 
+/// A power loss may take what was written, as long as the rename is not acknowledged; never the
+/// rename alone. It did: the new name stood, durably, without its last writes, because nothing
+/// synced the log.
 #[test]
-fn a_crash_leaves_the_old_name_or_the_new_one() {
+fn a_crash_leaves_the_old_name_or_the_new_one_with_all_that_was_written() {
     let prepare = |_: &SimFs, db: &Db| {
-        db.keyspace("old").unwrap().put("k", "v").unwrap();
-        db.sync().unwrap();
+        let old = db.keyspace("old").unwrap();
+        old.put("k", "v").unwrap();
     };
     let change = |db: &Db| db.rename_keyspace("old", "new");
     let crashes = crash_everywhere(prepare, change, |db, renamed| {
         let found = contents(db);
-        let old = !renamed && found == named("old", "v");
+        let lost = vec![("old".to_owned(), None)];
+        let old = !renamed && (found == named("old", "v") || found == lost);
         assert!(old || found == named("new", "v"), "{found:?}, renamed: {renamed}");
     });
     assert!(crashes >= 4, "{crashes}");

@@ -21,6 +21,7 @@ pub(crate) mod restore;
 pub(crate) mod store;
 mod target;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use crate::engine::flush::hand_on;
@@ -28,7 +29,8 @@ use crate::engine::manifest::locked;
 use crate::engine::read::get::check_open;
 use crate::engine::{Core, DirectoryLock, Engine};
 use crate::error::{Error, Result};
-use crate::ids::{LogNumber, LogPosition, Sequence};
+use crate::format::edit::KeyspaceMeta;
+use crate::ids::{KeyspaceId, LogNumber, LogPosition, Sequence};
 use crate::log::LogFile;
 use crate::runs::SegmentSet;
 use crate::runs::each_file;
@@ -149,16 +151,20 @@ pub(crate) struct FrozenRuns {
 
 impl FrozenRuns {
     /// Flushes, then holds the runs still. Runs have a prefix of the commit order, but the manifest
-    /// may be ahead of them by a drop, behind writes that are in memory yet. Whoever has moved what
-    /// a keyspace held and dropped it would find neither, so then this begins again.
+    /// may be ahead of them by a drop or a rename, behind writes that are in memory yet. Whoever
+    /// has moved what a keyspace held and dropped it would find neither, and a name could stand for
+    /// a part of what was written, or for another's, so then this begins again.
     pub(crate) fn new(engine: &Engine) -> Result<Self> {
         for _ in 0..FLUSHES_MAX {
-            let before = dropped(locked(&engine.core)?.state());
+            let (before, names) = {
+                let manifest = locked(&engine.core)?;
+                (dropped(manifest.state()), names(manifest.state()))
+            };
             let visible = engine.visible();
             engine.flush()?;
             let mut frozen = Frozen::new(engine)?;
             frozen.logs_read();
-            if dropped(&frozen.state) != before {
+            if dropped(&frozen.state) != before || renamed(&frozen.state, &names) {
                 continue;
             }
             let Frozen { mut state, segments, flushed, _directory, .. } = frozen;
@@ -167,7 +173,10 @@ impl FrozenRuns {
             let _segments = each_file(&segments).into_iter().cloned().collect();
             return Ok(Self { state, sequence, _segments, _directory });
         }
-        let error = io::Error::new(io::ErrorKind::WouldBlock, "keyspaces are dropped all the time");
+        let error = io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "keyspaces are dropped or renamed all the time",
+        );
         Err(Error::io("make a backup of", &engine.core.named, error))
     }
 }
@@ -176,6 +185,19 @@ impl FrozenRuns {
 fn dropped(state: &ManifestState) -> u32 {
     let live = state.keyspaces.values().filter(|meta| meta.dropped_at.is_none()).count();
     state.next_keyspace.0.saturating_sub(live as u32)
+}
+
+/// The keyspaces and their names.
+fn names(state: &ManifestState) -> BTreeMap<KeyspaceId, String> {
+    state.keyspaces.iter().map(|(id, meta)| (*id, meta.name.clone())).collect()
+}
+
+/// Whether any of them has another name by now.
+fn renamed(state: &ManifestState, names: &BTreeMap<KeyspaceId, String>) -> bool {
+    let differs = |(id, meta): (&KeyspaceId, &KeyspaceMeta)| {
+        names.get(id).is_some_and(|name| *name != meta.name)
+    };
+    state.keyspaces.iter().any(differs)
 }
 
 /// Keeps logs that are being read from being used again, for as long as it lives.

@@ -10,7 +10,8 @@
 //! refused or cannot be written.
 //!
 //! Renaming is one edit: the id stays, and with it all data, handles and snapshots. A crash leaves
-//! the old name or the new one, as the edit was lost or not.
+//! the old name or the new one, as the edit was lost or not. The log is synced before it, so that
+//! the new name does not survive what was written under the old one.
 //!
 //! Dropping, in this order: the control record takes its sequence *d* in the commit section, after
 //! which writes are refused; the log is synced past *d*; then the manifest says so, and forgets the
@@ -116,9 +117,8 @@ fn rename(engine: &Engine, from: &str, to: &str) -> Result<()> {
         Some(state) => {
             // A drop that the manifest was not told yet holds the name there.
             let held = unsaid_drop(engine, to);
-            if held.is_some() {
-                sync::sync_all(engine)?;
-            }
+            // For that, and for what was written before: the new name stands for what was made.
+            sync::sync_all(engine)?;
             let mut manifest = manifest::locked(core)?;
             let unsaid = |&(id, _): &(KeyspaceId, _)| {
                 manifest.state().live(to).is_some_and(|meta| meta.id == id)
