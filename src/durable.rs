@@ -15,7 +15,9 @@ use crate::sync::{Arc, Mutex, lock};
 ///
 /// It needs no runtime, and any may poll it, on any thread. It holds no handle of the database: a
 /// close makes it ready. Dropping it gives up the wait and nothing else; what was asked of the disk
-/// is done all the same. Polled again once it is ready it gives the same answer.
+/// is done all the same. Polled again once it is ready it gives the same answer. Wakers are called
+/// on the log thread: one that runs the task there and then has it keep to what
+/// [`Db::when_durable`](crate::Db::when_durable) says of calls.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;

@@ -317,10 +317,12 @@ impl Db {
     /// after the other, each when a sync covers its sequence; one that panics harms no other.
     /// What is known already (durable, closed, refused) `call` gets before this returns, on the
     /// calling thread: so hold no lock here that it takes. A [`close`](Self::close) and the last
-    /// handle's drop sync first, and have made every call when they are done.
+    /// handle's drop sync first, and have made every call when they are done, unless they are made
+    /// in a call themselves.
     ///
-    /// Like a handler of events ([guide](crate#tracing)) `call` must not block, because writers may
-    /// need that thread soon; a write there that would have to wait fails. Send what it has to say
+    /// `call` must not block, because writers may need that thread soon: a write there that would
+    /// have to wait fails, and so does what another background thread would have to do (a flush, a
+    /// new keyspace). Send what it has to say
     /// to a channel, wake a task, or complete a request.
     ///
     /// ```

@@ -16,7 +16,7 @@ use std::ptr::NonNull;
 /// The first bytes of a file, as memory. Only [`DiskFs`](crate::io::DiskFs) makes any; a file
 /// system that wraps it hands them on ([`FsFile::mapped`](crate::io::FsFile::mapped)).
 ///
-/// It derefs to `[u8]`. Its holder sees to it that nobody writes the file or cuts it short.
+/// The engine alone reads it, because only there is it known that nobody writes the file meanwhile.
 pub struct Mapped {
     start: NonNull<u8>,
     len: usize,
@@ -35,6 +35,10 @@ impl Mapped {
 
         let there = u64::try_from(rustix::fs::fstat(&file).ok()?.st_size).ok()?;
         let len = usize::try_from(len).ok().filter(|&bytes| bytes > 0 && len <= there)?;
+        // Of few addresses those for threads and memory are needed more.
+        if cfg!(not(target_pointer_width = "64")) {
+            return None;
+        }
         let at = std::ptr::null_mut();
         // SAFETY: the system picks an address range that nothing else uses.
         let start = unsafe { mmap(at, len, ProtFlags::READ, MapFlags::SHARED, file, 0) }.ok()?;
@@ -42,13 +46,13 @@ impl Mapped {
     }
 }
 
-impl std::ops::Deref for Mapped {
-    type Target = [u8];
-
+impl Mapped {
+    /// What is there.
     #[inline(always)]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: mapped in `new` with this length, unmapped in `drop`, and written by nobody
-        // meanwhile, by the word of the caller that has asked for it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped in `new` with this length, and unmapped in `drop`. It is asked for of
+        // segments alone, which nobody writes after they are made: the engine does not, and the
+        // user who has turned mapped reads on vouches for others.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

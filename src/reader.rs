@@ -212,7 +212,8 @@ impl Reader {
     }
 
     /// The value of a key, if memory holds the answer: memtables, filters, indexes and cached
-    /// blocks. Never touches the disk.
+    /// blocks. Never touches the disk, unless [`mapped_reads`](crate::Builder::mapped_reads) is on
+    /// and the system has given up a page of a block.
     ///
     /// For a thread that must not wait, such as that of an async executor: on
     /// [`TryGet::WouldRead`] call [`Self::get`] where waiting is fine. It brings no block into the

@@ -20,7 +20,8 @@ const INLINE_BYTES_MAX: usize = 22;
 ///
 /// It derefs to `[u8]`. Up to 256 bytes (from a memtable: 4 KiB) are copied out; a larger value
 /// shares the block that it was read from (from 4 KiB up), and keeps that block in memory until it
-/// is dropped: call [`to_vec`](slice::to_vec) to keep it for long.
+/// is dropped (with [`mapped_reads`](crate::Builder::mapped_reads) the segment, on disk also):
+/// call [`to_vec`](slice::to_vec) to keep it for long.
 ///
 /// ```
 /// # let db = alluvium::Db::in_memory()?;

@@ -181,9 +181,9 @@ pub trait FsFile: Send + Sync + fmt::Debug {
         None
     }
 
-    /// The first `len` bytes of this file, to be read as memory, which it stays for as long as the
-    /// result lives, also when the file is closed or removed. Nobody may write the file any more,
-    /// or cut it short. `None`, which is what this returns unless overridden, where there is no
+    /// The first `len` bytes of this file as memory, for the engine to read, which it stays for as
+    /// long as the result lives, also when the file is closed or removed. Nobody may write the file
+    /// any more, or cut it short. `None`, which is what this returns unless overridden, where there is no
     /// such way.
     ///
     /// Asked for with [`Builder::mapped_reads`](crate::Builder::mapped_reads) alone, of segments.
@@ -195,9 +195,8 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// let dir = tempfile::tempdir()?;
     /// let file = DiskFs.open(&dir.path().join("f"), OpenMode::CreateNew)?;
     /// file.write_all_at(b"whole", 0)?;
-    /// if let Some(mapped) = file.mapped(3) {
-    ///     assert_eq!(&mapped[..], b"who");
-    /// }
+    /// let there = cfg!(all(unix, target_pointer_width = "64"));
+    /// assert_eq!(file.mapped(3).is_some(), there);
     /// assert!(file.mapped(6).is_none(), "it is shorter");
     /// # Ok::<(), std::io::Error>(())
     /// ```

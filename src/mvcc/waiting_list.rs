@@ -76,10 +76,10 @@ impl<T> WaitingList<T> {
     }
 
     /// Step 3 of a turn: those who wait for no more than `covered`, in the order in which they
-    /// joined.
-    pub(crate) fn take_covered(&self, covered: LogPosition) -> Vec<(LogPosition, T)> {
+    /// joined, `most` of them. If there are as many there may be more, for another turn.
+    pub(crate) fn take_covered(&self, covered: LogPosition, most: usize) -> Vec<(LogPosition, T)> {
         let mut state = lock(&self.state);
-        state.waiting.extract_if(.., |(position, _)| *position <= covered).collect()
+        state.waiting.extract_if(.., |(position, _)| *position <= covered).take(most).collect()
     }
 
     /// The teller's end: all who are left.

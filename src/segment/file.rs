@@ -170,7 +170,7 @@ impl SegmentFile {
 
     /// Data block `i` from the file, into its slot if the cache has room.
     pub(super) fn fetch_block(&self, index: &Index, i: usize) -> Result<Arc<CachedBlock>> {
-        let block = self.read_from_file(index, i)?;
+        let block = self.read_past_cache(index, i)?;
         let admitted = self.cache.admits(CachedBlock::memory_bytes_of(&block));
         let block = CachedBlock::charged(block, &self.cache);
         if admitted && self.slots.keep(i, &block, self.cache.in_slots()) {
@@ -179,13 +179,16 @@ impl SegmentFile {
         Ok(block)
     }
 
-    /// Data block `i` from the file, past the cache.
+    /// Data block `i` from where the file is mapped, or from the file, past the cache.
+    fn read_past_cache(&self, index: &Index, i: usize) -> Result<Block> {
+        let Some(mapped) = &self.mapped else { return self.read_from_file(index, i) };
+        let block = open_mapped(&self.file, self.uuid, mapped, index.handle(i))?;
+        self.check_keyspace(index, i, &block).map(|()| block)
+    }
+
+    /// Data block `i` from the file, by a call, past the cache: what cannot be read is an error.
     pub(super) fn read_from_file(&self, index: &Index, i: usize) -> Result<Block> {
         let handle = index.handle(i);
-        if let Some(mapped) = &self.mapped {
-            let block = open_mapped(&self.file, self.uuid, mapped, handle)?;
-            return self.check_keyspace(index, i, &block).map(|()| block);
-        }
         let mut bytes = vec![0; handle.len as usize];
         read_block(&self.file, &mut bytes, handle.offset)?;
         let whole = 0..bytes.len();

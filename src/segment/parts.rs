@@ -163,12 +163,12 @@ pub(super) fn open_mapped(
     handle: BlockHandle,
 ) -> Result<Block> {
     let BlockHandle { offset, len } = handle;
-    let end = handle.end().filter(|&end| end <= mapped.len() as u64);
+    let end = handle.end().filter(|&end| end <= mapped.bytes().len() as u64);
     let Some(end) = end.and_then(|end| usize::try_from(end).ok()) else {
         return Err(file.corruption(offset, "block", format!("{len} bytes"), "fewer"));
     };
     let start = end - len as usize;
-    if let Some(apart) = open_stored(file, uuid, offset, &mapped[start..end])? {
+    if let Some(apart) = open_stored(file, uuid, offset, &mapped.bytes()[start..end])? {
         return Ok(apart);
     }
     let block = Block::decode_mapped(mapped, start + BLOCK_HEADER_BYTES..end);

@@ -214,8 +214,7 @@ impl Duties {
     }
 
     fn tell(&mut self, engine: &Engine) {
-        self.tell = false;
-        told::tell_durable(engine);
+        self.tell = told::tell_durable(engine);
     }
 
     fn carry_out(&mut self, engine: &Engine) {

@@ -10,7 +10,7 @@
 //! | `Periodic` | a sync of what is unsynced, which `memory_bytes` bounds; the ceiling | one turn of one kind | `no_kind_waits_for_more_than_a_turn_of_each_other`, `tests/never_wait/log_thread.rs` |
 //! | `Spare` | a memtable; dead files taken back, or one file made: two syncs | one turn of each other kind, and of `Periodic` before each | the same |
 //! | `Sealed` | syncs of a few sealed logs; the ceiling | the same | the same |
-//! | `Tell` | a sync of what is unsynced, for all who have asked to be told; the calls, which must not block | the same | the same |
+//! | `Tell` | a sync of what is unsynced, for all who have asked to be told; some of the calls, which must not block | the same | the same |
 //! | `Keyspace` | what is asked for, up to a bound of names: at most a sync of the log and an edit | the same; requests are taken in order | the same |
 //! | `Remove` | a few files | the same | the same |
 //!

@@ -22,6 +22,9 @@ use crate::event::check_no_lock;
 use crate::ids::{LogPosition, Sequence};
 use crate::mvcc::waiting_list::Joined;
 
+/// Calls of one turn: some milliseconds, if each wakes a thread (I34).
+const TOLD_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };
+
 /// Has `call` made once everything up to `sequence` is durable, or with the error that prevents it.
 pub(crate) fn when_durable(engine: &Engine, sequence: Sequence, call: DurableCall) {
     let core = &engine.core;
@@ -37,19 +40,23 @@ pub(crate) fn when_durable(engine: &Engine, sequence: Sequence, call: DurableCal
     }
 }
 
-/// A turn of the log thread: one sync for all who wait.
-pub(crate) fn tell_durable(engine: &Engine) {
+/// A turn of the log thread: one sync for all who wait. Returns whether some may be left that are
+/// to be told: then it is to have another turn.
+pub(crate) fn tell_durable(engine: &Engine) -> bool {
     let core = &engine.core;
-    let Some(position) = core.to_be_told.begin_turn() else { return };
+    let Some(position) = core.to_be_told.begin_turn() else { return false };
     match sync::wait_synced(engine, position) {
         Ok(()) => {
-            let covered = core.to_be_told.take_covered(core.group_sync.synced());
+            let covered = core.to_be_told.take_covered(core.group_sync.synced(), TOLD_PER_TURN);
+            let told = covered.len();
             covered.into_iter().for_each(|(_, call)| tell(call, Ok(())));
+            told == TOLD_PER_TURN
         }
         // It has latched, so nothing gets better for those who came meanwhile.
         Err(error) => {
-            let all = core.to_be_told.take_covered(LogPosition(u64::MAX));
+            let all = core.to_be_told.take_covered(LogPosition(u64::MAX), usize::MAX);
             tell_all(engine, all, |_| error.clone());
+            false
         }
     }
 }
@@ -78,8 +85,11 @@ fn tell_all(
 
 fn tell(call: DurableCall, result: Result<()>) {
     check_no_lock();
-    // Others are to be told, too. The panic hook has said what it was.
-    let _ = catch_unwind(AssertUnwindSafe(|| call(result)));
+    // Others are to be told, too. The panic hook has said what it was. What it was may panic when
+    // it is dropped, so it is not.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(result))) {
+        std::mem::forget(panic);
+    }
 }
 
 #[cfg(test)]

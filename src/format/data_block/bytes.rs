@@ -45,7 +45,7 @@ impl Bytes {
 
     /// A part of a mapped file; `None` if that does not reach so far, or is too long.
     pub(super) fn mapped(file: &Arc<Mapped>, part: Range<usize>) -> Option<Self> {
-        let bytes = file.get(part)?;
+        let bytes = file.bytes().get(part)?;
         let len = u32::try_from(bytes.len()).ok()?;
         let start = NonNull::from(bytes).cast();
         Some(Self { start, len, capacity: 0, mapped: Some(Arc::clone(file)) })

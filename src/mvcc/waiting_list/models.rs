@@ -104,7 +104,7 @@ impl World {
         };
         let Some(position) = begun else { return };
         let early = match self.fault {
-            Fault::SyncsLess => self.list.take_covered(LogPosition(u64::MAX)),
+            Fault::SyncsLess => self.list.take_covered(LogPosition(u64::MAX), usize::MAX),
             _ => Vec::new(),
         };
         self.group.wait(position, self).expect("no sync fails here");
@@ -112,7 +112,7 @@ impl World {
             Fault::TellsAll => LogPosition(u64::MAX),
             _ => self.group.synced(),
         };
-        let told = self.list.take_covered(covered);
+        let told = self.list.take_covered(covered, usize::MAX);
         if self.fault == Fault::ForgetsLate {
             lock(&self.list.state).asked = false;
         }

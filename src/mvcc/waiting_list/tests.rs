@@ -12,10 +12,10 @@ fn one_turn_is_asked_for_until_it_begins() {
     assert_eq!(list.begin_turn(), Some(LogPosition(9)));
     // The sync may have begun before this was appended.
     assert_eq!(list.join(LogPosition(12), 'd'), Joined::Ask);
-    let told = list.take_covered(LogPosition(9));
+    let told = list.take_covered(LogPosition(9), 9);
     let told: Vec<_> = told.into_iter().map(|(position, who)| (position.0, who)).collect();
     assert_eq!(told, [(5, 'a'), (9, 'b'), (7, 'c')]);
-    assert_eq!(list.take_covered(LogPosition(11)), []);
+    assert_eq!(list.take_covered(LogPosition(11), 9), []);
     assert_eq!(list.begin_turn(), Some(LogPosition(12)));
 }
 

@@ -40,6 +40,24 @@ fn a_block_of_a_mapped_file_reads_the_same_and_takes_no_memory_for_its_bytes() {
     }
 }
 
+/// `verify` met pages behind the end of a file that was cut short, and the process was gone.
+#[test]
+fn a_mapped_file_that_was_cut_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = uniform_rows(400);
+    let finished = write(dir.path(), 1, &rows, options(1024, 10));
+    let segment = open(dir.path(), &finished, &BlockCache::of_mapped(1 << 20)).unwrap();
+    let path = segment_path(dir.path(), finished.number);
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(4096).unwrap();
+    let mut damage = 0;
+    segment.verify(DATABASE, &mut |error| {
+        assert!(error.is_corruption(), "{error}");
+        damage += 1;
+    });
+    assert!(damage > 10, "{damage}");
+    assert!(segment.probe(KeyspaceId(0), &rows[399].key).unwrap_err().is_corruption());
+}
+
 #[test]
 fn a_value_of_a_mapped_file_outlives_segment_and_file() {
     let dir = tempfile::tempdir().unwrap();
