@@ -164,20 +164,20 @@ impl Builder {
 
     /// Whether data blocks are read where the system has their files in memory, through a mapping,
     /// where [`DiskFs`] has one, which is on Unix with 64 bits; default no. Such a block takes some
-    /// 200 bytes of the block cache, no system call and no copy: of five million keys with a cache of 256 MiB, gets
-    /// took a third of the time. It pays where the data is larger than the cache and smaller than
-    /// the memory; where all blocks are in the cache it changes nothing. Blocks that are compressed
-    /// are read through it and take memory as before, and checksums are checked as before, when a
-    /// block is met first.
+    /// 200 bytes of the block cache, no system call and no copy: of five million keys with a cache
+    /// of 256 MiB, gets took a third of the time. It pays where the data is larger than the cache
+    /// and smaller than the memory; where all blocks are in the cache it changes nothing. Blocks
+    /// that are compressed are read through it and take memory as before, and checksums are checked
+    /// as before, when a block is met first.
     ///
     /// Left off by default for its price. A device that fails to read a page, or another program
     /// that cuts a segment short, ends the process by a signal (`SIGBUS`) where a call is an error
     /// of that read. A page that the system has given up is read again without a check, so a disk
     /// that has rotted meanwhile may give wrong data, or a panic; and reads of what is in memory,
     /// [`try_get`](crate::Reader::try_get) included, may wait for such a page. What another program
-    /// writes into a segment of an open database may do anything. Do not use it on a network file system, nor on
-    /// one that others may write to. The mapped files count as memory of the process in what the
-    /// system says of it, though they are its page cache.
+    /// writes into a segment of an open database may do anything. Do not use it on a network file
+    /// system, nor on one that others may write to. The mapped files count as memory of the process
+    /// in what the system says of it, though they are its page cache.
     ///
     /// ```
     /// let db = alluvium::Builder::temporary().mapped_reads(true).open()?;

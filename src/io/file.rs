@@ -183,8 +183,8 @@ pub trait FsFile: Send + Sync + fmt::Debug {
 
     /// The first `len` bytes of this file as memory, for the engine to read, which it stays for as
     /// long as the result lives, also when the file is closed or removed. Nobody may write the file
-    /// any more, or cut it short. `None`, which is what this returns unless overridden, where there is no
-    /// such way.
+    /// any more, or cut it short. `None`, which is what this returns unless overridden, where there
+    /// is no such way.
     ///
     /// Asked for with [`Builder::mapped_reads`](crate::Builder::mapped_reads) alone, of segments.
     ///
