@@ -1,5 +1,5 @@
 //! A web application's sessions under tokio, with an index by user: log in, renew, list in pages,
-//! log out everywhere, and a close that loses nothing.
+//! log out everywhere, remove what is over, and a close that loses nothing.
 //!
 //! What may wait for memory or the disk runs on tokio's threads for such work, by `blocking`. What
 //! waits for the device does not: `Db::durable` is a future, so a thousand logins that are about to
@@ -20,7 +20,7 @@ struct Sessions {
     db: Db,
     /// The user of each session, and when it ends: `ann 1700000000`.
     by_id: Keyspace,
-    /// A key for each session, `user/id`, without a value.
+    /// A key for each session, as [`key_of`] makes it, without a value.
     by_user: Keyspace,
 }
 
@@ -47,7 +47,7 @@ impl Sessions {
             let mut batch = WriteBatch::new();
             batch.require_in(&it.by_id, &id, None);
             batch.put_in(&it.by_id, &id, format!("{user} {ends}"));
-            batch.put_in(&it.by_user, format!("{user}/{id}"), "");
+            batch.put_in(&it.by_user, key_of(&user, &id), "");
             it.db.write(&batch)
         });
         match written.await {
@@ -76,7 +76,7 @@ impl Sessions {
 
     /// A page of the ids of a user's sessions, behind the last one of the page before.
     async fn page(self: &Arc<Self>, user: &str, after: Option<String>) -> Result<Vec<String>> {
-        let prefix = format!("{user}/");
+        let prefix = key_of(user, "");
         let ids = move |it: &Self| {
             let mut keys = it.by_user.prefix(&prefix).keys();
             if let Some(after) = after {
@@ -93,11 +93,12 @@ impl Sessions {
     async fn log_out_everywhere(self: &Arc<Self>, user: String) -> Result<usize> {
         let ended = blocking(self, move |it| {
             it.db.transact(|tx| {
-                let entries = tx.of(&it.by_user).prefix(format!("{user}/"));
+                let prefix = key_of(&user, "");
+                let entries = tx.of(&it.by_user).prefix(&prefix);
                 let entries: Vec<_> = entries.map(|entry| Ok(entry?.0)).collect::<Result<_>>()?;
                 for entry in &entries {
                     tx.of(&it.by_user).delete(entry)?;
-                    tx.of(&it.by_id).delete(&entry[user.len() + 1..])?;
+                    tx.of(&it.by_id).delete(&entry[prefix.len()..])?;
                 }
                 Ok::<_, Error>(entries.len())
             })
@@ -106,11 +107,42 @@ impl Sessions {
         self.db.durable(ended.sequence).await?;
         Ok(ended.value)
     }
+
+    /// Removes the sessions that are over, and returns how many. Until then they are listed, and
+    /// their ids are taken. It reads every session there is: once an hour, for instance.
+    async fn sweep(self: &Arc<Self>, now: u64) -> Result<usize> {
+        let swept = move |it: &Self| {
+            let mut count = 0;
+            for entry in it.by_id.range(..) {
+                let (id, session) = entry?;
+                let over = parse(&session).filter(|(_, ends)| *ends <= now);
+                let Some((user, _)) = over else { continue };
+                // Only as it was read: somebody may have ended it since, and begun another.
+                let mut batch = WriteBatch::new();
+                batch.require_in(&it.by_id, &id, Some(&session));
+                batch.delete_in(&it.by_id, &id);
+                batch.delete_in(&it.by_user, key_of(user, &String::from_utf8_lossy(&id)));
+                match it.db.write(&batch) {
+                    Ok(_) => count += 1,
+                    Err(Error::RequirementFailed { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(count)
+        };
+        blocking(self, swept).await
+    }
 }
 
-/// User and end of a session.
+/// The key in the index, `3:ann/id`, or, without an id, what all keys of a user begin with. The
+/// length says where the name ends: without it the sessions of a user `ann/b` would be among ann's.
+fn key_of(user: &str, id: &str) -> String {
+    format!("{}:{user}/{id}", user.len())
+}
+
+/// User and end of a session. The last space parts them: a name may have others.
 fn parse(session: &[u8]) -> Option<(&str, u64)> {
-    let (user, ends) = std::str::from_utf8(session).ok()?.split_once(' ')?;
+    let (user, ends) = std::str::from_utf8(session).ok()?.rsplit_once(' ')?;
     Some((user, ends.parse().ok()?))
 }
 
@@ -145,6 +177,15 @@ async fn serve(sessions: &Arc<Sessions>) -> Result<()> {
     assert_eq!(listed.len(), 10);
     assert_eq!(sessions.log_out_everywhere("ann".to_owned()).await?, 10);
     assert!(sessions.page("ann", None).await?.is_empty());
+
+    // A name may have any character.
+    for (id, user) in [("x", "ann/b"), ("y", "ann smith")] {
+        assert!(sessions.log_in(id.to_owned(), user.to_owned(), 1_000).await?);
+        assert_eq!(sessions.log_out_everywhere("ann".to_owned()).await?, 0, "none of hers");
+        assert_eq!(sessions.page(user, None).await?, [id]);
+        assert_eq!(sessions.renew(id.to_owned(), 900, 2_000).await?.as_deref(), Some(user));
+    }
+    assert_eq!(sessions.log_out_everywhere("ann/b".to_owned()).await?, 1);
     Ok(())
 }
 
@@ -161,8 +202,12 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     drop(sessions);
 
     let again = spawn_blocking(move || Sessions::open(Db::open(path)?)).await??;
-    assert_eq!(again.by_id.len()?, 190);
-    assert_eq!(again.by_user.len()?, 190);
+    assert_eq!(again.by_id.len()?, 191);
+    assert_eq!(again.by_user.len()?, 191);
+    assert_eq!(again.sweep(1_500).await?, 190, "all but the one that was renewed");
+    assert_eq!(again.page("ann smith", None).await?, ["y"]);
+    assert_eq!(again.by_id.len()?, 1);
+    assert_eq!(again.by_user.len()?, 1);
     blocking(&again, |it| it.db.close()).await?;
     Ok(())
 }
