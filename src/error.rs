@@ -238,7 +238,12 @@ impl Error {
     /// The nearest of the system's kinds. Without one for all others, so that each is thought of.
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Io { source, .. } | Self::StorageFull { source, .. } => source.kind(),
+            Self::Io { source, .. } | Self::StorageFull { source, .. } => match source.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {
+                    io::ErrorKind::ResourceBusy
+                }
+                kind => kind,
+            },
             Self::Corruption { .. } | Self::BackupDamaged { .. } => io::ErrorKind::InvalidData,
             Self::UnsupportedFormat { .. } => io::ErrorKind::Unsupported,
             Self::Locked { .. } | Self::Conflict { .. } | Self::KeyHeld { .. } => {
@@ -247,10 +252,12 @@ impl Error {
             Self::DirectoryLost { .. } | Self::KeyspaceDropped { .. } => io::ErrorKind::NotFound,
             Self::KeyspaceExists { .. } => io::ErrorKind::AlreadyExists,
             Self::InvalidArgument { .. } => io::ErrorKind::InvalidInput,
-            Self::Overloaded { .. } => io::ErrorKind::TimedOut,
+            Self::Overloaded { cause: Some(cause), .. } | Self::WriterStopped { cause } => {
+                cause.kind()
+            }
+            Self::Overloaded { cause: None, .. } => io::ErrorKind::TimedOut,
             Self::TransactionTooBig { .. } => io::ErrorKind::OutOfMemory,
             Self::ReadOnly { .. } => io::ErrorKind::ReadOnlyFilesystem,
-            Self::WriterStopped { cause } => cause.kind(),
             Self::RequirementFailed { .. }
             | Self::Forked
             | Self::Panicked { .. }
@@ -279,9 +286,14 @@ impl Error {
 /// The error of this crate stays inside, to be had by [`get_ref`](io::Error::get_ref) and
 /// `downcast_ref`, and its `source` is the source. The kind is the system's own where the system
 /// has refused something (`StorageFull`, `PermissionDenied`, …), also where that has stopped the
-/// writer; elsewhere the nearest: `InvalidData` for damage, `InvalidInput` for arguments,
-/// `NotFound` for a keyspace that was dropped, `ResourceBusy` for what another has or has changed,
-/// `TimedOut` for an overload; `Other` where none is near.
+/// writer or is the cause of an overload; elsewhere the nearest: `InvalidData` for damage,
+/// `InvalidInput` for arguments, `NotFound` for a keyspace that was dropped, `ResourceBusy` for
+/// what another has or has changed, `TimedOut` for an overload without a cause; `Other` where none
+/// is near.
+///
+/// The system's `Interrupted` and `WouldBlock` become `ResourceBusy`. To callers of `Read` and
+/// `Write` they say more than that: to call again at once, for ever where it goes on, or to wait to
+/// be woken, which nobody does here.
 ///
 /// ```
 /// use std::io;

@@ -36,13 +36,15 @@ fn table() -> Vec<(Error, ErrorKind)> {
         got: "2".into(),
     };
     let waited = Duration::from_millis(5);
+    let overloaded = |cause| Error::Overloaded { waited, cause: Some(Arc::new(cause)) };
     let full = || io(ErrorKind::StorageFull);
     let quota =
         Error::StorageFull { op: "write", path: path(), source: system(ErrorKind::QuotaExceeded) };
     vec![
         (io(ErrorKind::NotFound), ErrorKind::NotFound),
         (io(ErrorKind::PermissionDenied), ErrorKind::PermissionDenied),
-        (io(ErrorKind::Interrupted), ErrorKind::Interrupted),
+        (io(ErrorKind::Interrupted), ErrorKind::ResourceBusy),
+        (io(ErrorKind::WouldBlock), ErrorKind::ResourceBusy),
         (full(), ErrorKind::StorageFull),
         (quota, ErrorKind::QuotaExceeded),
         (corruption(), ErrorKind::InvalidData),
@@ -55,13 +57,16 @@ fn table() -> Vec<(Error, ErrorKind)> {
         (Error::KeyspaceExists { name: "k".into() }, ErrorKind::AlreadyExists),
         (Error::KeyspaceDropped { name: "k".into() }, ErrorKind::NotFound),
         (Error::Overloaded { waited, cause: None }, ErrorKind::TimedOut),
-        (Error::Overloaded { waited, cause: Some(Arc::new(full())) }, ErrorKind::TimedOut),
+        (overloaded(full()), ErrorKind::StorageFull),
+        (overloaded(io(ErrorKind::PermissionDenied)), ErrorKind::PermissionDenied),
+        (overloaded(io(ErrorKind::Interrupted)), ErrorKind::ResourceBusy),
         (Error::Conflict { keyspace: None, key: None }, ErrorKind::ResourceBusy),
         (Error::RequirementFailed { keyspace: "k".into(), key: vec![1] }, ErrorKind::Other),
         (Error::TransactionTooBig { bytes_max: 1 }, ErrorKind::OutOfMemory),
         (Error::KeyHeld { waited }, ErrorKind::ResourceBusy),
         (Error::ReadOnly { path: path() }, ErrorKind::ReadOnlyFilesystem),
         (stopped(full()), ErrorKind::StorageFull),
+        (stopped(io(ErrorKind::WouldBlock)), ErrorKind::ResourceBusy),
         (stopped(corruption()), ErrorKind::InvalidData),
         (stopped(Error::Panicked { during: "a sync" }), ErrorKind::Other),
         (Error::Panicked { during: "a sync" }, ErrorKind::Other),
