@@ -23,10 +23,14 @@ pub(crate) fn open_keyspace(
     if let Some(state) = as_wanted(engine, name, options) {
         return Ok(state);
     }
-    make_keyspaces(engine, vec![name.to_owned()], options)?;
-    // Another thread may have dropped it in between.
-    let found = engine.core.keyspaces.find(name);
-    found.ok_or_else(|| Error::KeyspaceDropped { name: name.to_owned() })
+    // Another thread may have renamed or dropped it since it was made: then it is made again. Each
+    // turn is a rename or a drop that has come to pass, so together the callers go on.
+    loop {
+        make_keyspaces(engine, vec![name.to_owned()], options)?;
+        if let Some(state) = engine.core.keyspaces.find(name) {
+            return Ok(state);
+        }
+    }
 }
 
 /// [`open_keyspace`] for many, in one edit.
@@ -38,18 +42,20 @@ pub(crate) fn open_keyspaces(
     names.iter().try_for_each(|name| check_name(name))?;
     options.validate()?;
     let options = Some(options);
-    let mut missing: Vec<_> = names.to_vec();
-    missing.retain(|name| as_wanted(engine, name, options).is_none());
-    missing.sort();
-    missing.dedup();
-    if !missing.is_empty() {
-        make_keyspaces(engine, missing, options)?;
+    loop {
+        let mut missing: Vec<_> = names.to_vec();
+        missing.retain(|name| as_wanted(engine, name, options).is_none());
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() {
+            make_keyspaces(engine, missing, options)?;
+        }
+        // Again, as for one, if one of them is not there any more.
+        let found = names.iter().map(|name| engine.core.keyspaces.find(name));
+        if let Some(found) = found.collect() {
+            return Ok(found);
+        }
     }
-    let found = names.iter().map(|name| {
-        let found = engine.core.keyspaces.find(name);
-        found.ok_or_else(|| Error::KeyspaceDropped { name: name.clone() })
-    });
-    found.collect()
 }
 
 /// The keyspace, if there is nothing to be done about it.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::cleanup::{Reclaim, clean_up};
-use crate::engine::keyspaces::ask::{drop_keyspace, open_keyspace, open_keyspaces};
+use crate::engine::keyspaces::ask::{
+    drop_keyspace, open_keyspace, open_keyspaces, rename_keyspace,
+};
 use crate::engine::manifest;
 use crate::engine::merge::scheduler::request_compaction;
 use crate::engine::read::get;
@@ -18,7 +20,7 @@ use crate::engine::write::put;
 use crate::engine::{Batch, ReadAt};
 use crate::io::{CrashMode, FaultPlan, OpKind, SimFs};
 use crate::options::{Compression, Durability, Options};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::channel::bounded;
 
 const DIR: &str = "data";
@@ -270,6 +272,35 @@ fn a_forgotten_keyspace_refuses_by_name_as_long_as_there_is_a_handle() {
     assert!(left_of_dropped(&engine)[1] <= 2 * held.len() + 2 * 16);
     let all = held.iter().all(|state| is_dropped(put(&engine, state, "v"), &state.name()));
     assert!(all && held.len() == 40);
+    close(&engine, &threads);
+}
+
+/// Symptom: opening a keyspace failed with [`Error::KeyspaceDropped`] though it was only renamed.
+/// Mechanism: the log thread made it, then renamed it for another caller, and the first one, awake
+/// only then, looked for it by name. Fix: it is made again.
+#[test]
+fn a_keyspace_is_opened_though_others_rename_and_drop_it() {
+    let (engine, threads) = open(&SimFs::new());
+    let failed = AtomicBool::new(false);
+    let names = ["c", "a"].map(String::from);
+    std::thread::scope(|scope| {
+        let rival = scope.spawn(|| {
+            let mut taken = 0;
+            while taken < 300 && !failed.load(Ordering::Relaxed) {
+                let gone = match taken % 2 {
+                    0 => rename_keyspace(&engine, "a", "b").map(|()| "b"),
+                    _ => Ok("a"),
+                };
+                taken += u32::from(gone.and_then(|name| drop_keyspace(&engine, name)).is_ok());
+            }
+        });
+        while !rival.is_finished() {
+            let opened = open_keyspace(&engine, "a", None)
+                .and_then(|_| open_keyspaces(&engine, &names, KeyspaceOptions::new()));
+            failed.store(opened.is_err(), Ordering::Relaxed);
+            assert_eq!(opened.unwrap().len(), 2);
+        }
+    });
     close(&engine, &threads);
 }
 
