@@ -2,12 +2,14 @@
 //! answer comes by a channel.
 //!
 //! Nothing is polled on the caller's thread, so that no caller meets tokio's panic of a runtime
-//! inside a runtime: a thread of another one only waits.
+//! inside a runtime: a thread of another one only waits. A worker of the same one that waits is one
+//! worker less, so tasks are not begun on it: what a worker spawns is the next that it runs itself.
 
 use std::future::Future;
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
@@ -46,11 +48,23 @@ impl Executor {
         call: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> io::Result<Call<T>> {
         let (tell, told) = sync_channel(1);
-        let task = self.handle()?.spawn(async move {
+        let task = self.spawn(async move {
             // Whoever has stopped waiting wants no answer.
             let _ = tell.send(call.await);
-        });
-        Ok(Call { told, task: task.abort_handle() })
+        })?;
+        Ok(Call { told, task })
+    }
+
+    /// From a thread of no runtime, if the caller may be a worker of the one that was given: tokio
+    /// puts what a worker spawns where no other worker finds it, and this one waits.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<AbortHandle> {
+        let handle = self.handle()?;
+        let spawn = move || handle.spawn(task).abort_handle();
+        if self.given.is_none() || Handle::try_current().is_err() {
+            return Ok(spawn());
+        }
+        let thread = thread::Builder::new().name("alluvium-object-store".into()).spawn(spawn)?;
+        thread.join().map_err(|_| io::Error::other("the call of the store has no beginning"))
     }
 
     /// A call, waited for.

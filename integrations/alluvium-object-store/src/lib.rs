@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alluvium::BackupStore;
@@ -23,13 +24,12 @@ use tokio::runtime::Handle;
 
 use crate::errors::{is_unsupported, to_io};
 use crate::executor::Executor;
-use crate::lease::Lease;
+use crate::lease::{Lease, Renew};
 use crate::object::ObjectReader;
 use crate::place::Place;
 
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
-const LEASE: Duration = Duration::from_secs(15 * 60);
 
 /// Records of backups, which are never put over another.
 const RECORDS: &str = "backups/";
@@ -58,6 +58,8 @@ pub struct ObjectBackupStore {
     place: Place,
     lease: Duration,
     lock: Arc<Lease>,
+    /// Whether the last call was a deletion. For the speed alone.
+    deleting: Arc<AtomicBool>,
 }
 
 impl ObjectBackupStore {
@@ -109,14 +111,21 @@ impl ObjectBackupStore {
             part_bytes: PART_BYTES,
             parts_at_once: PARTS_AT_ONCE,
         };
-        Self { place, lease: LEASE, lock: Arc::new(Lease::new()) }
+        Self {
+            place,
+            lease: lease::DEFAULT,
+            lock: Arc::new(Lease::new()),
+            deleting: Arc::default(),
+        }
     }
 
     /// Calls the store on this runtime, instead of on a thread of its own that the first call starts.
     ///
     /// For a store that the program uses elsewhere, too: its connections are tasks of the runtime
     /// that has opened them, and end with it. The runtime needs another thread than the one that
-    /// makes a backup, which waits: from `async` code use `spawn_blocking`.
+    /// makes a backup, which waits: call from `spawn_blocking` or a thread, never on a worker. On
+    /// one of several workers it works, and takes that from the runtime; on the only one, or in the
+    /// `block_on` of a `current_thread` runtime, the call waits for ever.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -164,10 +173,11 @@ impl ObjectBackupStore {
         self
     }
 
-    /// How long a lock counts that is not renewed: 15 minutes unless set. So long nobody makes or
-    /// deletes a backup after a process has died at it. It has to be longer than any one request
-    /// with its retries, and than what clocks differ by: the store's says when a lock was renewed,
-    /// and the caller's what time it is.
+    /// How long our lock counts without being renewed: 15 minutes unless set. It says so itself,
+    /// and others go by that, whatever lease they have. So long nobody makes or deletes a backup
+    /// after this process has died at it. It has to be longer than any one request with its
+    /// retries, and than what clocks differ by: the store's says when a lock was renewed, and the
+    /// caller's what time it is.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -183,7 +193,21 @@ impl ObjectBackupStore {
     }
 
     fn renew(&self) -> io::Result<()> {
-        self.lock.renew(&self.place, self.lease)
+        self.lock.renew(&self.place, self.lease, Renew::InTime)
+    }
+
+    fn renew_now(&self) -> io::Result<()> {
+        self.lock.renew(&self.place, self.lease, Renew::Now)
+    }
+
+    /// Puts a record while the lock is ours: one who has taken it meanwhile may have deleted
+    /// segments that the record names.
+    fn put_record(&self, path: &Path, bytes: Bytes) -> io::Result<()> {
+        self.renew_now()?;
+        self.put_new(path, bytes)?;
+        self.renew_now().inspect_err(|_| {
+            let _ = self.place.delete(path);
+        })
     }
 
     /// Puts what must not be there yet, where the store can tell.
@@ -212,6 +236,7 @@ impl ObjectBackupStore {
 
 impl BackupStore for ObjectBackupStore {
     fn put(&self, name: &str, source: &mut dyn Read, bytes: u64) -> io::Result<()> {
+        self.deleting.store(false, Ordering::Relaxed);
         self.renew()?;
         let path = Path::from(name);
         let record = name.starts_with(RECORDS);
@@ -219,7 +244,7 @@ impl BackupStore for ObjectBackupStore {
             return upload::put(&self.place, &path, source, bytes, || self.renew());
         }
         let whole = upload::read_exactly(source, bytes)?;
-        if record { self.put_new(&path, whole) } else { self.put_over(&path, whole) }
+        if record { self.put_record(&path, whole) } else { self.put_over(&path, whole) }
     }
 
     fn get(&self, name: &str) -> io::Result<Box<dyn Read>> {
@@ -227,11 +252,17 @@ impl BackupStore for ObjectBackupStore {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
+        self.deleting.store(false, Ordering::Relaxed);
         let objects = self.place.list(folder)?;
         Ok(objects.into_iter().map(|it| (it.location.to_string(), it.size)).collect())
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
+        // Segments go by the thousand: the lock is renewed as the first of them goes, then in time.
+        if name.starts_with(RECORDS) || !self.deleting.load(Ordering::Relaxed) {
+            self.renew_now()?;
+            self.deleting.store(true, Ordering::Relaxed);
+        }
         self.renew()?;
         self.place.delete(&Path::from(name))
     }

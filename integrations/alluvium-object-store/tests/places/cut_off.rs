@@ -4,7 +4,7 @@
 use alluvium::Error;
 
 use crate::fault::{Fault, Plan};
-use crate::{Backups, Place, database, pairs, plain, restored, write};
+use crate::{Place, database, pairs, plain, restored, write};
 
 /// Makes a backup, whose `fault` comes at each call in turn, and has what is left checked.
 fn at_each_call(fault: Fault, check: impl Fn(&Place, bool, &str)) {
@@ -19,7 +19,7 @@ fn at_each_call(fault: Fault, check: impl Fn(&Place, bool, &str)) {
             write(&db, 2);
             let second = pairs(&db);
             let plan = Plan::new(fault, at);
-            let made = Backups::new(place.store(plan.clone())).create(&db, &plain());
+            let made = place.short_lived(plan.clone()).create(&db, &plain());
             let over = plan.calls() <= at;
             let what = format!("{}, {fault:?} at {at}", place.name());
             check(&place, made.is_ok(), &what);
@@ -91,7 +91,7 @@ fn throttling_and_answers_that_are_lost_are_made_up_for() {
                 let db = database(2);
                 let made = |id: u64| {
                     let plan = Plan::new(fault, every);
-                    let made = Backups::new(place.store(plan)).create(&db, &plain());
+                    let made = place.short_lived(plan).create(&db, &plain());
                     // What is not tried again by the client is an error, and no backup.
                     match made {
                         Ok(made) => assert_eq!(made.id, id, "{what}"),
@@ -121,7 +121,7 @@ fn one_answer_that_is_lost_is_no_error() {
         let place = Place::all().swap_remove(2);
         let db = database(1);
         let plan = Plan::new(Fault::AnswerLostOnce, at);
-        let made = Backups::new(place.store(plan.clone())).create(&db, &plain());
+        let made = place.short_lived(plan.clone()).create(&db, &plain());
         assert_eq!(made.unwrap().id, 1, "at {at}");
         assert_eq!(restored(&place, 1), pairs(&db), "at {at}");
         let names = place.names();

@@ -50,6 +50,13 @@ fn whoever_is_taken_for_dead_changes_nothing_any_more() {
         let held = slow.lock(false).unwrap();
         put(&slow, "segments/a", b"a").unwrap();
         let next = place.store(Plan::none()).lease(Duration::ZERO);
+        if matches!(place, Place::Files(..)) {
+            // Which cannot put a lock over another.
+            let refused = next.lock(false).err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::Unsupported);
+            assert!(refused.to_string().contains("by hand"), "{refused}");
+            place.unlock_by_hand();
+        }
         let taken = next.lock(false).unwrap();
         assert_eq!(kind(put(&slow, "segments/b", b"b")), Some(ErrorKind::WouldBlock));
         assert_eq!(kind(put(&slow, "segments/b", &[0; 20_000])), Some(ErrorKind::WouldBlock));
@@ -90,6 +97,102 @@ fn a_lock_is_renewed_while_a_segment_goes() {
     assert_ne!(bucket.object("lock").unwrap(), before);
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A handle whose last call could not let go of the lock had it as it was, however old that had
+/// become: it was taken for renewed, and the next to come took it over. It is put anew.
+#[test]
+fn ones_own_lock_of_long_ago_is_renewed_before_it_counts() {
+    let bucket = Bucket::new();
+    let place = Place::Bucket(bucket.clone());
+    let ours = place.store(Plan::none());
+    let held = ours.lock(false).unwrap();
+    let left = bucket.object("lock").unwrap();
+    drop(held);
+    bucket.set("lock", Some(left.to_vec()));
+    bucket.age("lock", 24 * 60 * MINUTE);
+    let _held = ours.lock(false).unwrap();
+    assert_eq!(kind(place.store(Plan::none()).lock(false)), Some(ErrorKind::WouldBlock));
+    put(&ours, "backups/000001", b"one").unwrap();
+}
+
+/// Who reads a lock has a lease of its own, by which it judged that of one who renews by another.
+#[test]
+fn a_lock_counts_for_the_lease_of_its_holder() {
+    let bucket = Bucket::new();
+    let place = Place::Bucket(bucket.clone());
+    let lock = |store: ObjectBackupStore| kind(store.lock(false));
+    let hourly = place.store(Plan::none()).lease(60 * MINUTE);
+    let held = hourly.lock(false).unwrap();
+    bucket.age("lock", 30 * MINUTE);
+    assert_eq!(lock(place.store(Plan::none())), Some(ErrorKind::WouldBlock));
+    bucket.age("lock", 61 * MINUTE);
+    assert_eq!(lock(place.store(Plan::none()).lease(120 * MINUTE)), None);
+    drop(held);
+    // One that says nothing counts for the longer of the default and the reader's.
+    let unreadable = |age: Duration| {
+        bucket.set("lock", Some(b"somebody's\n".to_vec()));
+        bucket.age("lock", age);
+    };
+    unreadable(10 * MINUTE);
+    assert_eq!(lock(place.store(Plan::none()).lease(MINUTE)), Some(ErrorKind::WouldBlock));
+    unreadable(20 * MINUTE);
+    assert_eq!(lock(place.store(Plan::none()).lease(30 * MINUTE)), Some(ErrorKind::WouldBlock));
+    assert_eq!(lock(place.store(Plan::none()).lease(MINUTE)), None);
+}
+
+/// Records were put, and deletions begun, by a lock that was looked at a while before; meanwhile
+/// another may have taken it over, and have deleted segments that the record names.
+#[test]
+fn records_are_put_and_deleted_by_a_lock_that_is_ours_at_that_moment() {
+    let bucket = Bucket::new();
+    let place = Place::Bucket(bucket.clone());
+    let store = place.store(Plan::none());
+    let held = store.lock(false).unwrap();
+    put(&store, "backups/000001", b"one").unwrap();
+    put(&store, "segments/a", b"a").unwrap();
+    bucket.lose_lock_with("backups/000002");
+    assert_eq!(kind(put(&store, "backups/000002", b"two")), Some(ErrorKind::WouldBlock));
+    assert_eq!(bucket.object("backups/000002"), None);
+    assert_eq!(kind(put(&store, "backups/000003", b"three")), Some(ErrorKind::WouldBlock));
+    for name in ["backups/000001", "segments/a"] {
+        assert_eq!(kind(store.delete(name)), Some(ErrorKind::WouldBlock));
+        assert!(bucket.object(name).is_some(), "{name}");
+    }
+    drop(held);
+    assert_eq!(bucket.object("lock").unwrap(), &b"somebody else's"[..]);
+}
+
+/// A lock was let go of by a deletion, which has no condition: done again, it took away the next.
+#[test]
+fn a_lock_is_let_go_of_by_a_free_one() {
+    let bucket = Bucket::new();
+    let place = Place::Bucket(bucket.clone());
+    for _ in 0..2 {
+        let ours = place.store(Plan::none());
+        let held = ours.lock(false).unwrap();
+        assert!(bucket.object("lock").unwrap().starts_with(b"alluvium "));
+        drop(held);
+        assert_eq!(bucket.object("lock").unwrap(), &b"free\n"[..]);
+    }
+}
+
+/// A server that takes no notice of conditions let everybody have the lock, as if there was one.
+#[test]
+fn a_server_without_conditions_has_no_lock() {
+    let bucket = Bucket::new();
+    bucket.ignore_conditions();
+    let place = Place::Bucket(bucket.clone());
+    let one = place.store(Plan::none());
+    let two = place.store(Plan::none());
+    let both = (one.lock(false).unwrap(), two.lock(false).unwrap());
+    assert_eq!(bucket.object("lock"), None);
+    assert_eq!(kind(one.clone().lock(false)), Some(ErrorKind::WouldBlock), "in here, it is");
+    put(&one, "backups/000001", b"one").unwrap();
+    drop(both);
+    assert_eq!(bucket.names(), ["backups/000001"]);
+}
+
 /// Two that meet where there are no locks: neither takes the other's number.
 #[test]
 fn records_are_not_put_over_where_nothing_can_be_locked() {
@@ -125,6 +228,20 @@ fn ones_own_record_is_no_other() {
     let store = place.store(Plan::none());
     put(&store, "backups/000001", b"one").unwrap();
     put(&store, "backups/000001", b"one").unwrap();
+}
+
+/// A worker of the runtime that was given waited for a task that it was to run next itself.
+#[test]
+fn a_call_on_a_worker_of_the_runtime_ends() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let place = ObjectBackupStore::new(Arc::new(InMemory::new()));
+    let backups = Backups::new(place.runtime(runtime.handle().clone()));
+    let db = database(1);
+    let (tell, told) = std::sync::mpsc::channel();
+    runtime.spawn(async move { tell.send(backups.create(&db, &plain()).map(|made| made.id)) });
+    let made = told.recv_timeout(2 * MINUTE);
+    runtime.shutdown_background();
+    assert_eq!(made.expect("it ends").unwrap(), 1);
 }
 
 /// The runtime may be the program's, and the caller may be one of its threads.

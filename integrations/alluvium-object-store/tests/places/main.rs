@@ -34,7 +34,7 @@ const PART_BYTES: usize = s3::PART_BYTES_MIN;
 enum Place {
     Memory(Arc<InMemory>),
     /// Without names of uploads. The directory lasts as long.
-    Files(Arc<LocalFileSystem>, #[allow(dead_code, reason = "it is kept")] tempfile::TempDir),
+    Files(Arc<LocalFileSystem>, tempfile::TempDir),
     Bucket(Bucket),
     /// Without names of uploads.
     PlainBucket(Bucket),
@@ -83,18 +83,34 @@ impl Place {
         Backups::new(self.store(Plan::none()))
     }
 
-    /// Of a process that finds what one has left behind that died long ago.
-    fn later(&self) -> Backups {
-        Backups::new(self.store(Plan::none()).lease(Duration::ZERO))
+    /// Of a process with a lock that does not count for long.
+    fn short_lived(&self, plan: Plan) -> Backups {
+        Backups::new(self.store(plan).lease(Duration::ZERO))
     }
 
-    /// The names of all objects.
+    /// Of a process that finds what a short-lived one has left behind.
+    fn later(&self) -> Backups {
+        self.unlock_by_hand();
+        self.backups()
+    }
+
+    /// Where nothing else takes away the lock of a process that has died.
+    fn unlock_by_hand(&self) {
+        if let Self::Files(_, dir) = self {
+            let _ = std::fs::remove_file(dir.path().join("lock"));
+        }
+    }
+
+    /// The names of all objects, but for a lock that nobody has.
     fn names(&self) -> Vec<String> {
         let store = self.store(Plan::none());
         let folders = ["segments", "backups", "uploads"];
         let listed = folders.into_iter().flat_map(|folder| store.list(folder).unwrap());
         let mut names: Vec<_> = listed.map(|(name, _)| name).collect();
-        names.extend(store.get("lock").is_ok().then(|| "lock".to_owned()));
+        if let Ok(mut lock) = store.get("lock") {
+            let whose = std::io::read_to_string(&mut lock).unwrap();
+            names.extend((whose != "free\n").then(|| "lock".to_owned()));
+        }
         names.sort();
         names
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,6 +45,10 @@ struct Contents {
     given_out: u64,
     /// Completes uploads without their last part.
     loses_last_parts: bool,
+    /// Takes no notice of `If-Match` and `If-None-Match`.
+    ignores_conditions: bool,
+    /// Another takes over the lock right after this object is put.
+    lock_lost_with: Option<&'static str>,
 }
 
 /// What all clients of it see.
@@ -111,6 +115,20 @@ impl Bucket {
 
     pub fn lose_last_parts(&self) {
         self.contents.lock().unwrap().loses_last_parts = true;
+    }
+
+    pub fn ignore_conditions(&self) {
+        self.contents.lock().unwrap().ignores_conditions = true;
+    }
+
+    pub fn lose_lock_with(&self, key: &'static str) {
+        self.contents.lock().unwrap().lock_lost_with = Some(key);
+    }
+
+    /// As if it had been put that long ago.
+    pub fn age(&self, key: &str, age: Duration) {
+        let mut contents = self.contents.lock().unwrap();
+        contents.objects.get_mut(key).unwrap().modified = SystemTime::now() - age;
     }
 
     pub fn most_parts_on_their_way(&self) -> u64 {
@@ -241,10 +259,15 @@ impl Bucket {
                 let there = contents.objects.get(&key).map(|object| object.tag.as_str());
                 let none_wanted = header("if-none-match") == Some("*");
                 let wanted = header("if-match");
-                if (none_wanted && there.is_some()) || (wanted.is_some() && wanted != there) {
+                let unmet =
+                    (none_wanted && there.is_some()) || (wanted.is_some() && wanted != there);
+                if unmet && !contents.ignores_conditions {
                     return answer(StatusCode::PRECONDITION_FAILED, "<Error/>");
                 }
                 let tag = contents.put(&key, body);
+                if contents.lock_lost_with.is_some_and(|with| with == key) {
+                    contents.put("lock", Bytes::from_static(b"somebody else's"));
+                }
                 tagged(StatusCode::OK, &tag, "")
             }
             (&Method::POST, None) => {
