@@ -19,10 +19,7 @@ const TIMES: u64 = 5;
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     let dir = workload::temp_dir(&settings.dir)?;
-    let db = Db::builder(dir.path().join("data")).open()?;
-    for i in 0..settings.n {
-        db.put(workload.key(i), workload.value_of(i, VALUE_BYTES))?;
-    }
+    let db = workload.filled(&dir.path().join("data"), settings.n, VALUE_BYTES)?;
     db.compact()?;
     println!("backup: {} values of {VALUE_BYTES} bytes; seed {}", settings.n, settings.seed);
     let backups = Backups::new(DirStore::new(dir.path().join("backups")));

@@ -21,10 +21,7 @@ const COPIES: usize = 5;
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let workload = Workload::new(settings.seed);
     let dir = workload::temp_dir(&settings.dir)?;
-    let db = Db::builder(dir.path().join("data")).open()?;
-    for i in 0..settings.n {
-        db.put(workload.key(i), workload.value_of(i, VALUE_BYTES))?;
-    }
+    let db = workload.filled(&dir.path().join("data"), settings.n, VALUE_BYTES)?;
     db.flush()?;
     println!("checkpoint: {} values of {VALUE_BYTES} bytes; seed {}", settings.n, settings.seed);
     let made = take(&db, dir.path(), settings.rounds, "at rest, flushed")?;

@@ -4,6 +4,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use alluvium::Db;
+
 pub(crate) const KEY_BYTES: usize = 24;
 pub(crate) const VALUE_BYTES: usize = 100;
 
@@ -61,6 +63,15 @@ impl Workload {
     #[inline]
     pub(crate) fn choice(&self, thread: usize, i: u64, n: u64) -> u64 {
         mix(mix(self.seed ^ thread as u64) ^ i) % n
+    }
+
+    /// A new database with `n` values of `value_bytes`.
+    pub(crate) fn filled(&self, path: &Path, n: u64, value_bytes: usize) -> alluvium::Result<Db> {
+        let db = Db::open(path)?;
+        for i in 0..n {
+            db.put(self.key(i), self.value_of(i, value_bytes))?;
+        }
+        Ok(db)
     }
 }
 

@@ -252,7 +252,8 @@ fn callers_of_both_worlds() {
     let db = database(2);
     let on_theirs = ObjectBackupStore::new(memory.clone()).runtime(runtime.handle().clone());
     let backups = Backups::new(on_theirs);
-    let (mine, theirs) = (db.clone(), memory.clone());
+    let mine = db.clone();
+    let theirs = memory.clone();
     runtime.block_on(async move {
         let made = tokio::task::spawn_blocking(move || backups.create(&mine, &plain()));
         assert_eq!(made.await.unwrap().unwrap().id, 1);
