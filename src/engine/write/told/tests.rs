@@ -39,3 +39,29 @@ fn who_comes_when_the_log_thread_has_ended_is_told_by_itself() {
     ask(LogPosition(appended.0 + 1));
     assert!(matches!(lock(&told)[2..], [Ok(()), Err(Error::Closed)]), "{told:?}");
 }
+
+/// A turn makes a bounded number of calls (I34), and the rest have turns of their own, though
+/// nobody asks for them.
+#[test]
+fn more_than_a_turn_tells_are_told_by_turns_that_nobody_asks_for() {
+    let options = Options { sync_every: std::time::Duration::ZERO, ..Options::default() };
+    let fs = Arc::new(SimFs::new());
+    let (engine, threads) = Engine::open(fs, PathBuf::from("data"), options, None).unwrap();
+    put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
+    let appended = engine.core.logs.appended();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for n in 0..3 * TOLD_PER_TURN {
+        let sender = sender.clone();
+        let call: DurableCall = Box::new(move |result| sender.send(result.map(|()| n)).unwrap());
+        // Asked for once, below.
+        assert!(!matches!(engine.core.to_be_told.join(appended, call), Joined::Over(_)));
+    }
+    engine.core.send_log(LogJob::Tell);
+    for n in 0..3 * TOLD_PER_TURN {
+        // As long as a machine may be busy: they come at once.
+        let told = receiver.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(told.expect("it is told").unwrap(), n, "in the order in which they joined");
+    }
+    engine.close().unwrap();
+    threads.join();
+}
