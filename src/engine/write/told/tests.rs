@@ -49,7 +49,7 @@ fn more_than_a_turn_tells_are_told_by_turns_that_nobody_asks_for() {
     let (engine, threads) = Engine::open(fs, PathBuf::from("data"), options, None).unwrap();
     put::write_one(&engine, KEYSPACE_DEFAULT, b"k", Some(b"v"), Durability::Buffered).unwrap();
     let appended = engine.core.logs.appended();
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = crate::sync::channel::unbounded();
     for n in 0..3 * TOLD_PER_TURN {
         let sender = sender.clone();
         let call: DurableCall = Box::new(move |result| sender.send(result.map(|()| n)).unwrap());
